@@ -1,0 +1,58 @@
+"""jboltz: Boltzmann machines in JAX.
+
+Specs (what a thing is) are frozen dataclasses; parameters and states are pure pytrees.
+Start with `jboltz.base`, the words and the four contracts.
+"""
+
+from jboltz.base import Batch, EnergyModel, Estimator, Sampler, Unit
+from jboltz.learning.contrastive import (
+    ContrastiveDivergence,
+    HalfStepContrastiveDivergence,
+    PersistentContrastiveDivergence,
+)
+from jboltz.learning.pretrain import LayerInput, greedy
+from jboltz.learning.train import (
+    TrainState,
+    fit,
+    fit_stream,
+    init_train_state,
+    make_train_step,
+)
+from jboltz.models.dbn import DBN
+from jboltz.models.rbm import RBM, RBMParams
+from jboltz.samplers.ancestral import generate
+from jboltz.samplers.chains import init_chains, run, run_chains
+from jboltz.samplers.gibbs import Gibbs, GibbsState
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.units.gaussian import Gaussian, GaussianParams
+
+__all__ = [
+    "DBN",
+    "RBM",
+    "Batch",
+    "Bernoulli",
+    "BernoulliParams",
+    "ContrastiveDivergence",
+    "EnergyModel",
+    "Estimator",
+    "Gaussian",
+    "GaussianParams",
+    "Gibbs",
+    "GibbsState",
+    "HalfStepContrastiveDivergence",
+    "LayerInput",
+    "PersistentContrastiveDivergence",
+    "RBMParams",
+    "Sampler",
+    "TrainState",
+    "Unit",
+    "fit",
+    "fit_stream",
+    "generate",
+    "greedy",
+    "init_chains",
+    "init_train_state",
+    "make_train_step",
+    "run",
+    "run_chains",
+]

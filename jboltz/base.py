@@ -1,0 +1,177 @@
+"""The words and the four contracts of jboltz.
+
+Every function here is written for one configuration: one visible state, one hidden
+state, no batch axis. Batches and chains are added by `jax.vmap`.
+
+A `Unit` meets the weights through its activity alone. What is not bilinear in two
+activities (the spike-and-slab RBM, whose precision the spikes modulate) is no pair of
+units: it implements `EnergyModel` itself and keeps every sampler and estimator.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+if TYPE_CHECKING:
+    Leaf: TypeAlias = Array
+else:
+    Leaf = Any
+"""A slot of a record. A `jax.Array` at run time; a `ShapeDtypeStruct`, a sharding or an
+optax label when the same tree carries metadata."""
+
+Params: TypeAlias = Any
+State: TypeAlias = Any
+Metrics: TypeAlias = dict[str, Array]
+
+
+@struct.dataclass
+class Batch:
+    """What an estimator sees of the data."""
+
+    values: Leaf  # (batch, *unit.shape)
+    weights: Leaf | None = None  # (batch,), or None: each example once
+    mask: Leaf | None = None  # as values, True where observed; None: everything
+
+
+@runtime_checkable
+class Unit(Protocol):
+    """One layer of conditionally independent units, p(x | I) ∝ exp(I·a(x) − E(x)).
+
+    The state x is what a layer is; the activity a(x) is what meets the weights; the
+    inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one state x."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The length of one activity a(x), the axis that meets the weights."""
+        ...
+
+    @property
+    def domain(self) -> str:
+        """What x may be: "unit interval", "real", "one-hot" or "non-negative"."""
+        ...
+
+    def init(self) -> Params: ...
+
+    def energy(self, params: Params, x: State) -> Float[Array, ""]:
+        """E(x) in nats."""
+        ...
+
+    def activity(self, params: Params, x: State) -> Float[Array, " size"]:
+        """a(x)."""
+        ...
+
+    def log_normalizer(
+        self, params: Params, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats."""
+        ...
+
+    def mean(
+        self, params: Params, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        """E[a(x) | I] = ∂Γ/∂I, for statistics."""
+        ...
+
+    def mean_state(self, params: Params, inputs: Float[Array, " size"]) -> State:
+        """E[x | I], for reconstructions, features and pictures."""
+        ...
+
+    def sample(
+        self, params: Params, inputs: Float[Array, " size"], key: Key[Array, ""]
+    ) -> State:
+        """A draw from p(x | I); with zero inputs, a state to start from."""
+        ...
+
+    def interpolate(
+        self, params: Params, base: Params, beta: Float[Array, ""]
+    ) -> Params:
+        """The unit with energy (1 − β)·E_base + β·E, up to a constant."""
+        ...
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """p(v, h) ∝ exp(−E(v, h)) whose two conditionals can be sampled exactly."""
+
+    def init(self, key: Key[Array, ""]) -> Params: ...
+
+    def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]:
+        """E(v, h) in nats."""
+        ...
+
+    def sample_hidden(self, params: Params, v: State, key: Key[Array, ""]) -> State:
+        """A draw from p(h | v)."""
+        ...
+
+    def sample_visible(self, params: Params, h: State, key: Key[Array, ""]) -> State:
+        """A draw from p(v | h)."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A Markov kernel that leaves p(v, h; params) invariant.
+
+    Its state is a record with at least the fields `visible` and `hidden`, a
+    configuration of the model; so any sampler can drive any estimator.
+    """
+
+    def init(self, params: Params, v: State, key: Key[Array, ""]) -> State:
+        """A chain that starts at `v`."""
+        ...
+
+    def step(
+        self, params: Params, state: State, key: Key[Array, ""]
+    ) -> tuple[State, Metrics]: ...
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A stochastic estimate of the gradient of the mean negative log-likelihood."""
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        """What the estimator remembers between batches; () if nothing."""
+        ...
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """The gradient (a tree like `params`), the next state and metrics."""
+        ...
+
+
+def check_shape(name: str, x: Any, expected: tuple[int, ...], owner: Any) -> None:
+    """Refuses an array that is not one configuration of the expected shape.
+
+    Raises:
+      ValueError: the shapes differ; a leading batch axis is named as such.
+    """
+    shape = tuple(getattr(x, "shape", ()))
+    if shape == expected:
+        return
+    if len(shape) > len(expected) and shape[len(shape) - len(expected) :] == expected:
+        remedy = (
+            "it is batched, and jboltz functions take one configuration: map over the "
+            "batch with `jax.vmap(f, in_axes=(None, 0))(params, batch)`"
+        )
+    else:
+        remedy = f"pass one array of shape {expected}"
+    raise ValueError(
+        f"`{name}` has shape {shape} but {owner} needs shape {expected}; {remedy}."
+    )
+
+
+def check_size(unit: Unit) -> None:
+    """Refuses a layer whose `size` is not a whole number of at least one unit."""
+    if isinstance(unit.size, bool) or not isinstance(unit.size, int) or unit.size < 1:
+        raise ValueError(
+            f"`size` is {unit.size!r} but {type(unit).__name__} needs a whole number "
+            "of at least 1 unit."
+        )

@@ -1,0 +1,189 @@
+"""Contrastive divergence: the model's average from short or persistent chains.
+
+∂/∂θ of the mean negative log-likelihood is ⟨∂F/∂θ⟩_data − ⟨∂F/∂θ⟩_model. Each estimator
+here forms it by differentiating that contrast of free energies, with the chains held
+fixed, so it holds for every parameter of every unit.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Key
+
+from jboltz.base import Batch, Metrics, Params, Sampler, State
+from jboltz.models.rbm import RBM
+from jboltz.samplers.chains import (
+    check_num_steps,
+    fold_in_range,
+    init_chains,
+    run_chains,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveDivergence:
+    """CD-k: a chain starts at each example and runs `num_steps` kernel steps.
+
+    The hidden statistics of both phases are means; the visible ones are samples.
+
+    Reference:
+      Hinton (2002), Training products of experts by minimizing contrastive divergence.
+    """
+
+    model: RBM
+    sampler: Sampler
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """The metric `reconstruction_error` is mean((v − v_k)²), with the sampled v_k."""
+        chains = _chains_from_data(self, params, batch, key)
+
+        def contrast(params):
+            free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
+            data = free_energy(params, batch.values)
+            negative = free_energy(params, chains.visible)
+            # A chain counts as much as the example that it started from.
+            return _weighted_mean(data - negative, batch.weights)
+
+        error = jnp.mean((batch.values - chains.visible) ** 2)
+        return jax.grad(contrast)(params), state, {"reconstruction_error": error}
+
+
+@dataclasses.dataclass(frozen=True)
+class HalfStepContrastiveDivergence:
+    """CD whose chains end half a step early: hidden samples beside visible means.
+
+    The negative statistic of the weights is E[a_v(v) | h] a_h(h)ᵀ at the hidden state
+    of a chain after `num_steps` − 1 kernel steps: the gradient of F(h), the energy
+    with the visible units integrated out. Unbiased at equilibrium. To train the
+    weights alone, freeze the other leaves in the optimizer (`optax.partition` with
+    `optax.set_to_zero`).
+    """
+
+    model: RBM
+    sampler: Sampler
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """The metric `reconstruction_error` is mean((v − E[v | h])²)."""
+        chains = _chains_from_data(self, params, batch, key, skip=1)
+
+        def contrast(params):
+            data = jax.vmap(self.model.free_energy, in_axes=(None, 0))
+            negative = jax.vmap(self.model.hidden_free_energy, in_axes=(None, 0))
+            return _weighted_mean(
+                data(params, batch.values) - negative(params, chains.hidden),
+                batch.weights,
+            )
+
+        means = jax.vmap(self.model.mean_visible_state, in_axes=(None, 0))
+        error = jnp.mean((batch.values - means(params, chains.hidden)) ** 2)
+        return jax.grad(contrast)(params), state, {"reconstruction_error": error}
+
+
+@dataclasses.dataclass(frozen=True)
+class PersistentContrastiveDivergence:
+    """PCD-k: `num_chains` chains that go on from update to update.
+
+    The estimator's state is the chains; their number has nothing to do with the batch
+    size, and each phase is divided by its own count.
+
+    Reference:
+      Tieleman (2008), Training restricted Boltzmann machines using approximations to
+      the likelihood gradient.
+    """
+
+    model: RBM
+    sampler: Sampler
+    num_chains: int
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+        if self.num_chains < 1:
+            raise ValueError(
+                f"`num_chains` is {self.num_chains} but the negative phase needs at "
+                "least 1 chain."
+            )
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        """Chains that start at draws from the visible biases alone."""
+        key_visible, key_chains = jax.random.split(key)
+        unit = self.model.visible
+        visible = jax.vmap(unit.sample, in_axes=(None, None, 0))(
+            params.visible,
+            jnp.zeros(unit.size, params.weights.dtype),
+            fold_in_range(key_visible, self.num_chains),
+        )
+        return init_chains(self.sampler, params, visible, key_chains)
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains: near 0 at equilibrium, and
+        falling as the chains lose track of the model."""
+        _refuse_mask(batch)
+        chains, _ = run_chains(
+            self.sampler, params, state, key, num_steps=self.num_steps
+        )
+
+        def contrast(params):
+            free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
+            data = free_energy(params, batch.values)
+            negative = free_energy(params, chains.visible)
+            return _weighted_mean(data, batch.weights) - jnp.mean(negative)
+
+        value, gradient = jax.value_and_grad(contrast)(params)
+        return gradient, chains, {"contrast": value}
+
+
+def _chains_from_data(
+    estimator: ContrastiveDivergence | HalfStepContrastiveDivergence,
+    params: Params,
+    batch: Batch,
+    key: Key[Array, ""],
+    skip: int = 0,
+) -> State:
+    """Chains that started at the examples, `num_steps` − `skip` kernel steps on."""
+    _refuse_mask(batch)
+    key_init, key_run = jax.random.split(key)
+    chains = init_chains(estimator.sampler, params, batch.values, key_init)
+    num_steps = estimator.num_steps - skip
+    chains, _ = run_chains(
+        estimator.sampler, params, chains, key_run, num_steps=num_steps
+    )
+    return chains
+
+
+def _weighted_mean(
+    x: Float[Array, " batch"], weights: Float[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Σ w x / Σ w, or the plain mean."""
+    return jnp.mean(x) if weights is None else jnp.sum(weights * x) / jnp.sum(weights)
+
+
+def _refuse_mask(batch: Batch) -> None:
+    if batch.mask is not None:
+        raise ValueError(
+            "`batch.mask` marks missing entries but this estimator needs complete "
+            "examples; fill the gaps or drop those rows."
+        )

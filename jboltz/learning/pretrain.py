@@ -1,0 +1,123 @@
+"""Greedy layer-wise pretraining: a fold over layers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from jboltz import random
+from jboltz.base import Params, State
+from jboltz.learning.train import Prepare
+from jboltz.models.rbm import RBM
+from jboltz.samplers.chains import fold_in_range
+
+Stack = tuple[Params, ...]
+"""Parameters of the layers trained so far, bottom first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerInput:
+    """What the top one of `layers` is trained on: rows of data, prepared on the device.
+
+    uint8 images are scaled to [0, 1], sent up through the layers below, and binarised
+    by a fresh Bernoulli draw where the layer's visible units are binary.
+
+    - "means": E[h | v] of the gray values, layer by layer, then one draw.
+    - "samples": a draw of the pixels, then a sample of every layer.
+
+    Example i draws from `fold_in(key, i)`.
+    """
+
+    layers: tuple[RBM, ...]
+    features: Literal["means", "samples"] = "means"
+
+    def __post_init__(self) -> None:
+        if self.features not in ("means", "samples"):
+            raise ValueError(
+                f"`features` is {self.features!r} but needs to be 'means' or 'samples'."
+            )
+
+    def __call__(self, below: Stack, rows: Array, key: Key[Array, ""]) -> State:
+        """Values for a batch, given the parameters of the layers below."""
+        keys = fold_in_range(key, rows.shape[0])
+        values = unit_interval(rows)
+        return jax.vmap(self._encode, in_axes=(None, 0, 0))(below, values, keys)
+
+    def _encode(self, below: Stack, v: State, key: Key[Array, ""]) -> State:
+        *lower, top = self.layers
+        if self.features == "means":
+            for layer, params in zip(lower, below, strict=True):
+                v = layer.mean_hidden_state(params, v)
+            return _binarise(top, v, key)
+        key_pixels, key_layers = jax.random.split(key)
+        v = _binarise(self.layers[0], v, key_pixels)
+        for index, (layer, params) in enumerate(zip(lower, below, strict=True)):
+            key_layer = jax.random.fold_in(key_layers, index)
+            v = layer.sample_hidden(params, v, key_layer)
+        return v
+
+
+def greedy(
+    layers: Sequence[RBM],
+    key: Key[Array, ""],
+    *,
+    fit_layer: Callable[[int, Prepare, Key[Array, ""]], Params],
+    features: Literal["means", "samples"] = "means",
+    done: Stack = (),
+    on_layer: Callable[[int, Stack], None] | None = None,
+) -> Stack:
+    """Trains a stack of RBMs bottom-up: a left fold over `layers`.
+
+    Layer i draws from `fold_in(key, i)`, so restoring `done` is all it takes to go on
+    where a run stopped.
+
+    Args:
+      layers: bottom first, as in `DBN.layers`.
+      fit_layer: `(index, prepare, key) -> params`. `prepare` turns rows of the raw
+        data into what this layer is fed; hand it to `fit` or `fit_stream`.
+      features: what a layer hands up; see `LayerInput`.
+      done: parameters of the first layers, trained before.
+      on_layer: called as `(index, stack)` after each layer.
+
+    Returns:
+      One params record a layer.
+
+    Reference:
+      Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
+    """
+    stack = tuple(done)
+    for index in range(len(stack), len(layers)):
+        spec = LayerInput(tuple(layers[: index + 1]), features)
+        # The parameters travel as arguments: as constants they would be compiled in.
+        prepare = jax.tree_util.Partial(spec, stack)
+        params = fit_layer(index, prepare, jax.random.fold_in(key, index))
+        stack = (*stack, params)
+        if on_layer is not None:
+            on_layer(index, stack)
+    return stack
+
+
+def unit_interval(rows: Array) -> Array:
+    """Stored images as numbers: uint8 is divided by 255, floats stay as they are.
+
+    Raises:
+      TypeError: another dtype, of which the scale is not known.
+    """
+    if rows.dtype == jnp.uint8:
+        return rows.astype(jnp.float32) / 255
+    if not jnp.issubdtype(rows.dtype, jnp.floating):
+        raise TypeError(
+            f"The data are {rows.dtype} but must be uint8 images, 0 to 255, or floats; "
+            "convert them to one of the two."
+        )
+    return rows
+
+
+def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:
+    """A draw with means `v` if the layer's visible units are binary, else `v`."""
+    if layer.visible.domain != "unit interval":
+        return v
+    return (random.uniform(key, v.shape, v.dtype) < v).astype(v.dtype)

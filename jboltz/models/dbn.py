@@ -1,0 +1,99 @@
+"""The deep belief network: a stack of RBMs, the top one undirected."""
+
+import dataclasses
+
+import jax
+from jaxtyping import Array, Key
+
+from jboltz.base import State
+from jboltz.models.rbm import RBM, RBMParams
+
+DBNParams = tuple[RBMParams, ...]
+"""One record a layer, bottom first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DBN:
+    """p(v, h¹ … hᴸ) = p(v | h¹) … p(hᴸ⁻² | hᴸ⁻¹) · p_RBM(hᴸ⁻¹, hᴸ).
+
+    `layers` are RBMs, bottom first: the hidden unit of each is the visible unit of
+    the next. The way up is the factorial approximation q(hˡ | hˡ⁻¹), each RBM's own
+    p(h | v); the way down is exact.
+
+    Reference:
+      Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
+    """
+
+    layers: tuple[RBM, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("`layers` is empty but a DBN needs at least one RBM.")
+        for index, (lower, upper) in enumerate(
+            zip(self.layers, self.layers[1:], strict=False), start=1
+        ):
+            if lower.hidden != upper.visible:
+                raise ValueError(
+                    f"`layers` do not chain: layer {index} ends in {lower.hidden} but "
+                    f"layer {index + 1} begins with {upper.visible}; make them equal."
+                )
+
+    @classmethod
+    def chain(cls, *units) -> "DBN":
+        """The DBN over these units: `DBN.chain(Bernoulli(784), Bernoulli(500), …)`."""
+        return cls(tuple(RBM(v, h) for v, h in zip(units, units[1:], strict=False)))
+
+    def init(self, key: Key[Array, ""]) -> DBNParams:
+        """Layer i is initialised from `fold_in(key, i)`."""
+        return tuple(
+            layer.init(jax.random.fold_in(key, index))
+            for index, layer in enumerate(self.layers)
+        )
+
+    def encode(self, params: DBNParams, v: State) -> State:
+        """The code of `v`: means all the way up through the layers in `params`.
+
+        With the first l records of a stack, the code of layer l.
+        """
+        for layer, layer_params in zip(self.layers, params, strict=False):
+            v = layer.mean_hidden_state(layer_params, v)
+        return v
+
+    def decode(self, params: DBNParams, h: State) -> State:
+        """The visible means of the code `h` of the top layer in `params`."""
+        for layer, layer_params in reversed(
+            list(zip(self.layers, params, strict=False))
+        ):
+            h = layer.mean_visible_state(layer_params, h)
+        return h
+
+    def reconstruct(self, params: DBNParams, v: State, *, depth: int) -> State:
+        """Up to layer `depth` and down again, in means."""
+        if not 1 <= depth <= len(self.layers):
+            raise ValueError(
+                f"`depth` is {depth} but this DBN has layers 1 to {len(self.layers)}."
+            )
+        below = params[:depth]
+        return self.decode(below, self.encode(below, v))
+
+    def sample_up(self, params: DBNParams, v: State, key: Key[Array, ""]) -> State:
+        """A sampled up-pass, h¹ ~ q(h¹ | v), h² ~ q(h² | h¹), …: the last sample.
+
+        Layer i draws from `fold_in(key, i)`.
+        """
+        for index, (layer, layer_params) in enumerate(
+            zip(self.layers, params, strict=False)
+        ):
+            v = layer.sample_hidden(layer_params, v, jax.random.fold_in(key, index))
+        return v
+
+    def sample_down(self, params: DBNParams, h: State, key: Key[Array, ""]) -> State:
+        """The directed pass p(hˡ⁻¹ | hˡ) from a sample `h` of the top layer in `params`.
+
+        Every hidden layer is sampled; the visible layer is returned as its mean given
+        the sample above it, the picture. Layer i draws from `fold_in(key, i)`.
+        """
+        for index in reversed(range(1, len(params))):
+            layer, key_layer = self.layers[index], jax.random.fold_in(key, index)
+            h = layer.sample_visible(params[index], h, key_layer)
+        return self.layers[0].mean_visible_state(params[0], h)

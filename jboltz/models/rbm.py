@@ -1,0 +1,105 @@
+"""The restricted Boltzmann machine over any two units."""
+
+import dataclasses
+
+import jax
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz.base import Leaf, State, Unit, check_shape
+
+INIT_SCALE = 0.01
+"""Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
+Training Restricted Boltzmann Machines, section 8."""
+
+
+@struct.dataclass
+class RBMParams:
+    """The parameters of an RBM: one record a unit, and the weights between them."""
+
+    visible: Leaf  # parameters of the visible unit
+    hidden: Leaf  # parameters of the hidden unit
+    weights: Leaf  # (num_visible, num_hidden)
+
+
+@dataclasses.dataclass(frozen=True)
+class RBM:
+    """E(v, h) = E_v(v) + E_h(h) − a_v(v)ᵀ W a_h(h).
+
+    Every function takes one configuration; `jax.vmap` adds batches and chains.
+    """
+
+    visible: Unit
+    hidden: Unit
+
+    def init(self, key: Key[Array, ""]) -> RBMParams:
+        """Weights from N(0, 0.01²); units as they initialise themselves."""
+        shape = (self.visible.size, self.hidden.size)
+        return RBMParams(
+            visible=self.visible.init(),
+            hidden=self.hidden.init(),
+            weights=INIT_SCALE * jax.random.normal(key, shape),
+        )
+
+    def energy(self, params: RBMParams, v: State, h: State) -> Float[Array, ""]:
+        """E(v, h) in nats."""
+        check_shape("h", h, self.hidden.shape, f"{self}.hidden")
+        activity = self.hidden.activity(params.hidden, h)
+        return (
+            self.visible.energy(params.visible, v)
+            + self.hidden.energy(params.hidden, h)
+            - self.hidden_inputs(params, v) @ activity
+        )
+
+    def free_energy(self, params: RBMParams, v: State) -> Float[Array, ""]:
+        """F(v) = E_v(v) − Γ_h(a_v(v)ᵀ W) = −log ∫ dh exp(−E(v, h)).
+
+        Returns:
+          Free energy in nats. F(v) − F(v′) = log p(v′)/p(v); the value alone is no
+          likelihood.
+
+        Raises:
+          ValueError: `v` is batched or has the wrong shape.
+        """
+        inputs = self.hidden_inputs(params, v)
+        energy = self.visible.energy(params.visible, v)
+        return energy - self.hidden.log_normalizer(params.hidden, inputs)
+
+    def hidden_free_energy(self, params: RBMParams, h: State) -> Float[Array, ""]:
+        """F(h) = E_h(h) − Γ_v(W a_h(h)), the visible units integrated out."""
+        inputs = self.visible_inputs(params, h)
+        energy = self.hidden.energy(params.hidden, h)
+        return energy - self.visible.log_normalizer(params.visible, inputs)
+
+    def hidden_inputs(self, params: RBMParams, v: State) -> Float[Array, " hidden"]:
+        """a_v(v)ᵀ W, without the hidden bias."""
+        check_shape("v", v, self.visible.shape, f"{self}.visible")
+        return self.visible.activity(params.visible, v) @ params.weights
+
+    def visible_inputs(self, params: RBMParams, h: State) -> Float[Array, " visible"]:
+        """W a_h(h), without the visible bias."""
+        check_shape("h", h, self.hidden.shape, f"{self}.hidden")
+        return params.weights @ self.hidden.activity(params.hidden, h)
+
+    def sample_hidden(self, params: RBMParams, v: State, key: Key[Array, ""]) -> State:
+        """A draw from p(h | v)."""
+        inputs = self.hidden_inputs(params, v)
+        return self.hidden.sample(params.hidden, inputs, key)
+
+    def sample_visible(self, params: RBMParams, h: State, key: Key[Array, ""]) -> State:
+        """A draw from p(v | h)."""
+        inputs = self.visible_inputs(params, h)
+        return self.visible.sample(params.visible, inputs, key)
+
+    def mean_hidden_state(self, params: RBMParams, v: State) -> State:
+        """E[h | v], in the shape of a hidden state; for Bernoulli units p(h = 1 | v).
+
+        This is the deterministic up-pass of a DBN. The statistic that meets the
+        weights is E[a_h(h) | v], `hidden.mean`: another thing for a Gaussian with
+        σ ≠ 1.
+        """
+        return self.hidden.mean_state(params.hidden, self.hidden_inputs(params, v))
+
+    def mean_visible_state(self, params: RBMParams, h: State) -> State:
+        """E[v | h], in the shape of a visible state."""
+        return self.visible.mean_state(params.visible, self.visible_inputs(params, h))

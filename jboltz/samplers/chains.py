@@ -1,0 +1,106 @@
+"""Running a kernel: `lax.scan` over its steps, `vmap` over chains."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Integer, Key
+
+from jboltz.base import Metrics, Params, Sampler, State
+
+
+def run(
+    sampler: Sampler,
+    params: Params,
+    state: State,
+    key: Key[Array, ""],
+    *,
+    num_steps: int | Integer[Array, ""],
+) -> tuple[State, Metrics]:
+    """Advances one chain by `num_steps` kernel steps.
+
+    Step t draws from `fold_in(key, t)`, so more steps leave the first ones as they
+    were.
+
+    Args:
+      num_steps: an int compiles a scan of that length; an integer array compiles once
+        for every value (a schedule of k), and draws the same chain.
+
+    Returns:
+      The last state, and the metrics: stacked over steps for an int, of the last step
+      for an array, whose stack would have no static length.
+
+    Raises:
+      ValueError: `num_steps` is negative.
+      TypeError: `num_steps` is no integer.
+    """
+    check_num_steps(num_steps, at_least=0)
+    if isinstance(num_steps, jax.Array):
+        return _loop(sampler, params, state, key, num_steps)
+    return _scan(sampler, params, state, key, num_steps=int(num_steps))
+
+
+def run_chains(
+    sampler: Sampler,
+    params: Params,
+    states: State,
+    key: Key[Array, ""],
+    *,
+    num_steps: int | Integer[Array, ""],
+) -> tuple[State, Metrics]:
+    """Advances independent chains, one per leading index of `states`.
+
+    Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
+    were.
+    """
+    num_chains = jax.tree.leaves(states)[0].shape[0]
+    advance = partial(run, sampler, params, num_steps=num_steps)
+    return jax.vmap(advance)(states, fold_in_range(key, num_chains))
+
+
+def init_chains(
+    sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
+) -> State:
+    """One chain per leading index of `visible`; chain i draws from `fold_in(key, i)`."""
+    num_chains = jax.tree.leaves(visible)[0].shape[0]
+    init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
+    return init(params, visible, fold_in_range(key, num_chains))
+
+
+def fold_in_range(key: Key[Array, ""], count: int) -> Key[Array, " count"]:
+    """The keys `fold_in(key, 0)`, …, `fold_in(key, count − 1)`."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(count))
+
+
+def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
+    """Refuses a count of steps that is no integer or, where known, too small."""
+    is_traced = isinstance(num_steps, jax.Array)
+    dtype = num_steps.dtype if is_traced else np.asarray(num_steps).dtype
+    if not np.issubdtype(dtype, np.integer):
+        raise TypeError(
+            f"`num_steps` is {num_steps!r} but a count of steps must be an int or an "
+            "integer array."
+        )
+    if not is_traced and num_steps < at_least:
+        raise ValueError(
+            f"`num_steps` is {num_steps} but a chain needs at least {at_least} "
+            "step(s); to evaluate without sampling call the model's own functions."
+        )
+
+
+@partial(jax.jit, static_argnames=("sampler", "num_steps"))
+def _scan(sampler, params, state, key, *, num_steps):
+    return jax.lax.scan(
+        partial(sampler.step, params), state, fold_in_range(key, num_steps)
+    )
+
+
+@partial(jax.jit, static_argnames="sampler")
+def _loop(sampler, params, state, key, num_steps):
+    def body(index, carry):
+        return sampler.step(params, carry[0], jax.random.fold_in(key, index))
+
+    shapes = jax.eval_shape(sampler.step, params, state, key)[1]
+    metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.fori_loop(0, num_steps, body, (state, metrics))

@@ -1,0 +1,105 @@
+"""Binary units, x ∈ {0, 1}."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Leaf, check_shape, check_size
+
+
+@struct.dataclass
+class BernoulliParams:
+    """The biases of a layer of binary units."""
+
+    bias: Leaf  # (size,) log-odds of each unit when its input is zero
+
+
+@dataclasses.dataclass(frozen=True)
+class Bernoulli:
+    """Binary units, p(x_i = 1 | I) = σ(b_i + I_i).
+
+    E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log(1 + exp(b_i + I_i)).
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    @property
+    def domain(self) -> str:
+        return "unit interval"
+
+    def init(self) -> BernoulliParams:
+        return BernoulliParams(bias=jnp.zeros(self.size))
+
+    def energy(
+        self, params: BernoulliParams, x: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        return -params.bias @ self.activity(params, x)
+
+    def activity(
+        self, params: BernoulliParams, x: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        del params
+        check_shape("x", x, self.shape, self)
+        return x
+
+    def log_normalizer(
+        self, params: BernoulliParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        return jnp.sum(_softplus(self._field(params, inputs)))
+
+    def mean(
+        self, params: BernoulliParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return jax.nn.sigmoid(self._field(params, inputs))
+
+    def mean_state(
+        self, params: BernoulliParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return self.mean(params, inputs)
+
+    def sample(
+        self,
+        params: BernoulliParams,
+        inputs: Float[Array, " size"],
+        key: Key[Array, ""],
+    ) -> Float[Array, " size"]:
+        p = self.mean(params, inputs)
+        # Explicit uniforms: the parity suite replays them in another library.
+        return (random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+
+    def interpolate(
+        self, params: BernoulliParams, base: BernoulliParams, beta: Float[Array, ""]
+    ) -> BernoulliParams:
+        return BernoulliParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def _field(
+        self, params: BernoulliParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        check_shape("inputs", inputs, self.shape, self)
+        return params.bias + inputs
+
+
+@jax.custom_jvp
+def _softplus(x: Array) -> Array:
+    """log(1 + eˣ)."""
+    return jnp.logaddexp(x, 0.0)
+
+
+@_softplus.defjvp
+def _softplus_jvp(primals, tangents):
+    # JAX differentiates logaddexp through its value. The sigmoid is cheaper, and the
+    # compiler shares it with the one that a chain has drawn from.
+    (x,), (dx,) = primals, tangents
+    return _softplus(x), jax.nn.sigmoid(x) * dx
+

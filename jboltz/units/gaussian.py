@@ -1,0 +1,100 @@
+"""Real units with a mean and a log-variance each."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz.base import Leaf, check_shape, check_size
+
+
+@struct.dataclass
+class GaussianParams:
+    """The means and log-variances of a layer of real units."""
+
+    mean: Leaf  # (size,) μ, in the units of the data
+    log_variance: Leaf  # (size,) log σ²
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Real units, p(x_i | I) = N(μ_i + I_i, σ_i²).
+
+    E(x) = ½ Σ_i (x_i − μ_i)²/σ_i²,  a(x) = x/σ²,
+    Γ(I) = Σ_i [(μ_i I_i + ½ I_i²)/σ_i² + ½ log 2πσ_i²].
+
+    The inputs shift the mean directly: the convention v/σ² of Cho, Ilin & Raiko (2011)
+    and of Liao, Kornblith, Ren, Fleet & Hinton (2022), not the v/σ of Krizhevsky.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    @property
+    def domain(self) -> str:
+        return "real"
+
+    def init(self) -> GaussianParams:
+        return GaussianParams(
+            mean=jnp.zeros(self.size), log_variance=jnp.zeros(self.size)
+        )
+
+    def energy(
+        self, params: GaussianParams, x: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        check_shape("x", x, self.shape, self)
+        return 0.5 * jnp.sum((x - params.mean) ** 2 * jnp.exp(-params.log_variance))
+
+    def activity(
+        self, params: GaussianParams, x: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        check_shape("x", x, self.shape, self)
+        return x * jnp.exp(-params.log_variance)
+
+    def log_normalizer(
+        self, params: GaussianParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        check_shape("inputs", inputs, self.shape, self)
+        shift = (params.mean + 0.5 * inputs) * inputs * jnp.exp(-params.log_variance)
+        return jnp.sum(shift + 0.5 * (jnp.log(2 * jnp.pi) + params.log_variance))
+
+    def mean(
+        self, params: GaussianParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return self.activity(params, self.mean_state(params, inputs))
+
+    def mean_state(
+        self, params: GaussianParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        check_shape("inputs", inputs, self.shape, self)
+        return params.mean + inputs
+
+    def sample(
+        self,
+        params: GaussianParams,
+        inputs: Float[Array, " size"],
+        key: Key[Array, ""],
+    ) -> Float[Array, " size"]:
+        mean = self.mean_state(params, inputs)
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        return mean + jnp.exp(0.5 * params.log_variance) * noise
+
+    def interpolate(
+        self, params: GaussianParams, base: GaussianParams, beta: Float[Array, ""]
+    ) -> GaussianParams:
+        # Precision and precision × mean are the natural parameters.
+        weight = beta * jnp.exp(-params.log_variance)
+        base_weight = (1 - beta) * jnp.exp(-base.log_variance)
+        precision = base_weight + weight
+        return GaussianParams(
+            mean=(base_weight * base.mean + weight * params.mean) / precision,
+            log_variance=-jnp.log(precision),
+        )
