@@ -1,0 +1,18 @@
+"""Programs: python -m jboltz.experiments.NAME. What came out is in experiments/."""
+
+import importlib.util
+import sys
+
+_MISSING = [
+    name
+    for name in ("tyro", "rich", "matplotlib", "tensorflow_datasets")
+    if importlib.util.find_spec(name) is None
+]
+if _MISSING:
+    # Before any program imports them: a message, not a traceback.
+    print(
+        f"error: {', '.join(_MISSING)} not installed, but the programs need it; "
+        "run `pip install 'jboltz[experiments]'`.",
+        file=sys.stderr,
+    )
+    sys.exit(2)

@@ -45,7 +45,7 @@ class ContrastiveDivergence:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """The metric `reconstruction_error` is mean((v − v_k)²), with the sampled v_k."""
+        """The metric `reconstruction_error` is mean((v − v_k)²), with v_k sampled."""
         chains = _chains_from_data(self, params, batch, key)
 
         def contrast(params):

@@ -35,9 +35,9 @@ class TrainState:
     """Everything that changes in training."""
 
     step: Leaf  # () int32, updates taken
-    params: Leaf
-    opt_state: Leaf
-    estimator_state: Leaf  # persistent chains, say; () for CD
+    params: Params
+    opt_state: State
+    estimator_state: State  # persistent chains, say; () for CD
 
 
 def init_train_state(
@@ -137,8 +137,8 @@ def fit(
         the step and the leaf.
       ValueError: there are no data, or fewer than `batch_size`, or a count is off.
     """
-    data = jax.tree.map(jnp.asarray, _as_batch(data))
-    num_examples = data.values.shape[0] if data.values.ndim else 0
+    rows = jax.tree.map(jnp.asarray, _as_batch(data))
+    num_examples = rows.values.shape[0] if rows.values.ndim else 0
     _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch)
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
@@ -152,13 +152,13 @@ def fit(
         first_update, history = int(state.step), {}
         for first, last in itertools.pairwise(bounds):
             state, is_finite, chunk = _run_epoch(
-                *(train_step, state, is_finite, data, prepare, key_steps, order),
+                *(train_step, state, is_finite, rows, prepare, key_steps, order),
                 *(first, last),
                 batch_size=batch_size,
             )
             if not is_finite:
                 step = int(state.step) - first_update
-                rows = _rows(data, order[step * batch_size : (step + 1) * batch_size])
+                rows = _rows(rows, order[step * batch_size : (step + 1) * batch_size])
                 key_step = jax.random.fold_in(key_steps, step)
                 where = f"Step {step + 1} of {num_steps} of epoch {epoch + 1}"
                 _raise_not_finite(where, train_step, state, prepare, rows, key_step)
@@ -242,9 +242,7 @@ def fit_stream(
     return state, history
 
 
-@partial(
-    jax.jit, static_argnames=("train_step", "batch_size"), donate_argnames="state"
-)
+@partial(jax.jit, static_argnames=("train_step", "batch_size"), donate_argnames="state")
 def _run_epoch(
     train_step, state, is_finite, data, prepare, key, order, first, last, *, batch_size
 ):

@@ -1,11 +1,12 @@
 """The deep belief network: a stack of RBMs, the top one undirected."""
 
 import dataclasses
+import itertools
 
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.base import State
+from jboltz.base import State, Unit
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
@@ -30,7 +31,7 @@ class DBN:
         if not self.layers:
             raise ValueError("`layers` is empty but a DBN needs at least one RBM.")
         for index, (lower, upper) in enumerate(
-            zip(self.layers, self.layers[1:], strict=False), start=1
+            itertools.pairwise(self.layers), start=1
         ):
             if lower.hidden != upper.visible:
                 raise ValueError(
@@ -39,9 +40,9 @@ class DBN:
                 )
 
     @classmethod
-    def chain(cls, *units) -> "DBN":
+    def chain(cls, *units: Unit) -> "DBN":
         """The DBN over these units: `DBN.chain(Bernoulli(784), Bernoulli(500), …)`."""
-        return cls(tuple(RBM(v, h) for v, h in zip(units, units[1:], strict=False)))
+        return cls(tuple(RBM(v, h) for v, h in itertools.pairwise(units)))
 
     def init(self, key: Key[Array, ""]) -> DBNParams:
         """Layer i is initialised from `fold_in(key, i)`."""
@@ -88,10 +89,11 @@ class DBN:
         return v
 
     def sample_down(self, params: DBNParams, h: State, key: Key[Array, ""]) -> State:
-        """The directed pass p(hˡ⁻¹ | hˡ) from a sample `h` of the top layer in `params`.
+        """The directed pass p(hˡ⁻¹ | hˡ) from a sample `h` of the top layer.
 
-        Every hidden layer is sampled; the visible layer is returned as its mean given
-        the sample above it, the picture. Layer i draws from `fold_in(key, i)`.
+        `h` belongs to the topmost of `params`. Every hidden layer is sampled; the
+        visible layer is returned as its mean given the sample above it, the picture.
+        Layer i draws from `fold_in(key, i)`.
         """
         for index in reversed(range(1, len(params))):
             layer, key_layer = self.layers[index], jax.random.fold_in(key, index)

@@ -6,7 +6,7 @@ import jax
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Leaf, State, Unit, check_shape
+from jboltz.base import Leaf, Params, State, Unit, check_shape
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -17,8 +17,8 @@ Training Restricted Boltzmann Machines, section 8."""
 class RBMParams:
     """The parameters of an RBM: one record a unit, and the weights between them."""
 
-    visible: Leaf  # parameters of the visible unit
-    hidden: Leaf  # parameters of the hidden unit
+    visible: Params  # of the visible unit
+    hidden: Params  # of the hidden unit
     weights: Leaf  # (num_visible, num_hidden)
 
 

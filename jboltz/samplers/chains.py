@@ -62,7 +62,7 @@ def run_chains(
 def init_chains(
     sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
 ) -> State:
-    """One chain per leading index of `visible`; chain i draws from `fold_in(key, i)`."""
+    """One chain per leading index of `visible`; chain i has `fold_in(key, i)`."""
     num_chains = jax.tree.leaves(visible)[0].shape[0]
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
     return init(params, visible, fold_in_range(key, num_chains))

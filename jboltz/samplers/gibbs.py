@@ -6,15 +6,15 @@ import jax
 from flax import struct
 from jaxtyping import Array, Key
 
-from jboltz.base import EnergyModel, Leaf, Metrics, Params, State
+from jboltz.base import EnergyModel, Metrics, Params, State
 
 
 @struct.dataclass
 class GibbsState:
     """One chain: a configuration of both layers."""
 
-    visible: Leaf
-    hidden: Leaf
+    visible: State
+    hidden: State
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,4 +102,3 @@ def _softplus_jvp(primals, tangents):
     # compiler shares it with the one that a chain has drawn from.
     (x,), (dx,) = primals, tangents
     return _softplus(x), jax.nn.sigmoid(x) * dx
-

@@ -1,0 +1,65 @@
+"""Shuffled batches on the host, for data that do not fit on the device."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def batches(
+    values: np.ndarray,
+    batch_size: int,
+    *,
+    seed: int,
+    num_epochs: int | None = None,
+    first_epoch: int = 0,
+) -> Iterator[np.ndarray]:
+    """Every example once per epoch, in an order that depends on (seed, epoch) only.
+
+    The order is the argsort of raw Philox words with key (seed, epoch): NumPy keeps
+    those bits for ever, while `Generator.permutation` may change with its version. The
+    last batch of an epoch is short when `batch_size` does not divide the examples.
+
+    Args:
+      values: (num_examples, …); a memory map works, rows are read batch by batch.
+      batch_size: examples per batch.
+      seed: from 0 to 2⁶⁴ − 1.
+      num_epochs: where the run ends, counted from epoch 0; None never ends.
+      first_epoch: where to continue. The same call with `first_epoch=e` gives what the
+        uninterrupted one gives after e epochs.
+
+    Raises:
+      ValueError: at the call and not at the first batch.
+
+    Example:
+      >>> [len(batch) for batch in batches(np.arange(5), 2, seed=0, num_epochs=1)]
+      [2, 2, 1]
+    """
+    if len(values) == 0:
+        raise ValueError("`values` is empty but a batch needs examples; pass some.")
+    if batch_size < 1:
+        raise ValueError(
+            f"`batch_size` is {batch_size} but a batch has at least 1 example; pass a "
+            "positive number."
+        )
+    if not 0 <= seed < 2**64:
+        raise ValueError(
+            f"`seed` is {seed} but must fit 64 bits without a sign; pass a number from "
+            "0 to 2**64 - 1."
+        )
+    if first_epoch < 0 or (num_epochs is not None and num_epochs < first_epoch):
+        raise ValueError(
+            f"`first_epoch` is {first_epoch} and `num_epochs` {num_epochs}, but epochs "
+            "run from 0 to `num_epochs`, the total; pass the number of finished epochs."
+        )
+    return _batches(values, batch_size, seed, num_epochs, first_epoch)
+
+
+def _batches(
+    values: np.ndarray, batch_size: int, seed: int, num_epochs: int | None, epoch: int
+) -> Iterator[np.ndarray]:
+    while num_epochs is None or epoch < num_epochs:
+        words = np.random.Philox(key=np.array([seed, epoch], np.uint64))
+        order = np.argsort(words.random_raw(len(values)), kind="stable")
+        for start in range(0, len(values), batch_size):
+            yield values[order[start : start + batch_size]]
+        epoch += 1

@@ -1,0 +1,298 @@
+"""What every program shares: its frame, its progress, and training that resumes."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jboltz.checkpoint import Checkpoints
+from jboltz.data import Dataset, fingerprint
+from jboltz.experiments import _config
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.train import History, Prepare, TrainState, TrainStep, fit
+
+PACKAGES = ("jboltz", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+_CONSOLE = Console(highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One plain line for the user."""
+    _CONSOLE.print(line, markup=False)
+
+
+def main(
+    name: str,
+    config_class: type,
+    arguments: list[str] | None,
+    *,
+    load: Callable[[Any], Dataset],
+    check: Callable[[Any, Dataset], None],
+    run: Callable[[Any, Dataset, Workdir], tuple[Any, dict[str, Any]]],
+    draw_figures: Callable[[Any, Dataset, Any, dict[str, Any]], dict[str, Any]],
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """One program, from its command line to its results.
+
+    An error that jboltz raises on purpose, or any from the operating system, is a
+    message and exit status 2; an error from elsewhere is a bug and keeps its
+    traceback. Interrupted by SIGINT or SIGTERM, the program says how to go on and ends
+    with status 130 or 143.
+
+    Args:
+      name: the module's, and the default folder's below runs/.
+      load: config → data, whose `note` is shown.
+      check: refuses, with a ValueError, what cannot be run; before anything is
+        written.
+      run: trains and evaluates: parameters, and the numbers for `results.json`.
+      draw_figures: matplotlib figures by file name.
+      report: shows `results.json` in a few lines.
+    """
+    started, clock = time.perf_counter(), CompileClock()
+    received = [signal.SIGINT]
+
+    def terminate(number, _):
+        received[0] = number
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        config = _config.parse(config_class, name, arguments)
+        data = load(config)
+        say(data.note)
+        check(config, data)
+        about_data = {
+            "name": data.name,
+            "num_train": len(data.train),
+            "num_test": len(data.test),
+            "sha256": fingerprint(data),
+        }
+        identity = {
+            "program": name,
+            "config": _config.identity(config),
+            "data": about_data,
+        }
+        workdir = Workdir(config.workdir, identity, overwrite=config.overwrite)
+        results = workdir.results()
+        if results is None:
+            workdir.write_config(_config.as_toml(_config.as_json(config)))
+            params, numbers = run(config, data, workdir)
+            workdir.write_figures(draw_figures(config, data, params, numbers))
+            results = {
+                "program": name,
+                "config": _config.as_json(config),
+                "data": {**about_data, "source": data.source},
+                **numbers,
+                **environment(),
+                "compile_seconds": round(clock.seconds, 2),
+                "wall_seconds": round(time.perf_counter() - started, 2),
+                "peak_memory_mb": peak_memory_mb(),
+            }
+            workdir.write_results(results)
+        else:
+            say(f"{workdir.path} holds a finished run; these are its results.")
+        report(results)
+        say(
+            f"{results['wall_seconds']:.1f} s in all, {results['compile_seconds']:.1f} "
+            f"s compiling; figures and results.json are in {workdir.path}"
+        )
+    except KeyboardInterrupt:
+        say("Stopped. The same command goes on from the newest checkpoint.")
+        sys.exit(128 + received[0])
+    except (ValueError, TypeError, ImportError, FloatingPointError, OSError) as error:
+        if not (isinstance(error, OSError) or _raised_by_jboltz(error)):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _raised_by_jboltz(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.split(".")[0] in ("jboltz", "__main__")
+
+
+def fit_with_checkpoints(
+    workdir: Workdir,
+    stage: str,
+    train_step: TrainStep,
+    init: Callable[[Key[Array, ""]], TrainState],
+    data: Array | np.ndarray,
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+    num_epochs: int,
+    prepare: Prepare,
+    loss: str = "reconstruction_error",
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """`fit`, with a checkpoint after every epoch, going on from the newest sound one.
+
+    Args:
+      stage: a name for this part of the run: its folder of checkpoints, its lines in
+        metrics.jsonl.
+      init: builds the state before the first update.
+      loss: the metric whose mean over an epoch's batches is its loss.
+
+    Returns:
+      The state, and a record an epoch: `epoch`, `loss`, `seconds`.
+    """
+    key_init, key_fit = jax.random.split(key)
+    template = jax.eval_shape(init, key_init)
+    folder = workdir.path / "checkpoints" / stage
+    with Checkpoints(folder) as checkpoints:
+        found, damaged = checkpoints.restore(template)
+        for line in damaged:
+            say(f"warning: {line}; the one before it is used")
+        records = found.notes["epochs"] if found else []
+        state = found.state if found else init(key_init)
+        workdir.write_metrics(stage, records)
+        if records:
+            say(f"{stage}: goes on after epoch {len(records)} of {num_epochs}")
+        started = time.perf_counter()
+
+        def on_epoch(epoch: int, state: TrainState, history: History) -> None:
+            nonlocal started
+            mean = float(np.mean(history[loss], dtype=np.float64))
+            seconds = round(time.perf_counter() - started, 3)
+            records.append({"epoch": epoch + 1, "loss": mean, "seconds": seconds})
+            checkpoints.save(epoch + 1, state, {"epochs": records})
+            workdir.write_metrics(stage, records)
+            show_epoch(f"loss {mean:.4f}  {seconds:.1f} s")
+            started = time.perf_counter()
+
+        steps = -(-len(data) // batch_size)
+        progress = _progress(stage, num_epochs, len(records), steps)
+        with progress as (show_chunk, show_epoch):
+            try:
+                state, _ = fit(
+                    *(train_step, state, data, key_fit),
+                    batch_size=batch_size,
+                    num_epochs=num_epochs,
+                    prepare=prepare,
+                    first_epoch=len(records),
+                    # A chunk is what a signal waits for, and what moves the bar.
+                    chunks_per_epoch=min(10, steps),
+                    on_chunk=lambda _, history: show_chunk(history[loss]),
+                    on_epoch=on_epoch,
+                )
+            except FloatingPointError as error:
+                last = f"epoch {len(records)} in {folder}" if records else "none"
+                raise FloatingPointError(
+                    f"{stage}: {error} The last good checkpoint: {last}."
+                ) from error
+    return state, records
+
+
+@contextmanager
+def _progress(
+    stage: str, num_epochs: int, epoch: int, steps_per_epoch: int
+) -> Iterator[tuple[Callable[[np.ndarray], None], Callable[[str], None]]]:
+    """A bar with the running loss on a terminal; a line an epoch anywhere.
+
+    Yields what to call after a chunk, with the losses of the epoch so far, and after
+    an epoch, with its line.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    is_terminal = _CONSOLE.is_terminal
+    with Progress(
+        *columns, console=_CONSOLE, transient=True, disable=not is_terminal
+    ) as bar:
+        task = bar.add_task(stage, total=num_epochs, completed=epoch, loss="–")
+
+        def show_chunk(losses: np.ndarray) -> None:
+            completed = epoch + len(losses) / steps_per_epoch
+            bar.update(task, completed=completed, loss=f"{np.mean(losses):.4f}")
+
+        def show_epoch(text: str) -> None:
+            nonlocal epoch
+            epoch += 1
+            say(f"{stage}  epoch {epoch}/{num_epochs}  {text}")
+
+        yield show_chunk, show_epoch
+
+
+def environment() -> dict[str, Any]:
+    """Device, versions and commit, for `results.json`."""
+    devices = jax.devices()
+    return {
+        "device": {
+            "platform": devices[0].platform,
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+            "processor": _processor(),
+            "cpu_cores": os.cpu_count(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "commit": _commit(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in 10⁶ bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows.
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kibibytes, macOS bytes.
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+class CompileClock:
+    """Seconds that XLA has spent compiling in this process, from now on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.seconds += duration_secs
+
+
+def _processor() -> str:
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The git commit that the code runs from; None where it is no checkout."""
+    folder = pathlib.Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,155 @@
+"""The folder of one run: who may write there, and what is written."""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
+OWN_NAMES += ("results.json",)
+
+
+class Workdir:
+    """A run's folder, held by one process at a time.
+
+    Args:
+      path: made if it is not there.
+      run: what makes the run this run: program, configuration, data. A folder that
+        began with another one is refused.
+      overwrite: delete what an earlier run left there first.
+
+    Raises:
+      OSError: the folder cannot be written, or another process holds it.
+      ValueError: it holds another run.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, run: dict[str, Any], *, overwrite: bool = False
+    ) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(path / ".lock")
+            if overwrite:
+                _delete_run(path)
+            if (path / "run.json").exists():
+                _check_same_run(path, self._read("run.json"), run)
+            else:
+                _check_no_run(path)
+                self._write("run.json", json.dumps(run, indent=1))
+        except BlockingIOError:
+            raise OSError(
+                f"Another process is running in {path}; wait for it, or give another "
+                "--workdir."
+            ) from None
+        except OSError as error:
+            raise OSError(
+                f"The workdir {path} cannot be written ({error.strerror}); give "
+                "another with --workdir."
+            ) from error
+
+    def results(self) -> dict[str, Any] | None:
+        """What a finished run recorded; None while it is not finished."""
+        if not (self.path / "results.json").exists():
+            return None
+        return self._read("results.json")
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """The last thing that a run does: afterwards it is finished."""
+        self._write("results.json", json.dumps(results, indent=1) + "\n")
+
+    def write_config(self, toml: str) -> None:
+        self._write("config.toml", toml)
+
+    def write_metrics(self, stage: str, records: list[dict[str, Any]]) -> None:
+        """Replaces the lines of `stage`, and of none other, by these records.
+
+        A stage's records are also in its checkpoint: so the file never holds a line
+        of an epoch that a resumed run has still to do.
+        """
+        file = self.path / "metrics.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        kept = [line for line in lines if json.loads(line)["stage"] != stage]
+        new = [json.dumps({"stage": stage, **record}) for record in records]
+        self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
+
+    def write_figures(self, figures: dict[str, Any]) -> None:
+        """Saves matplotlib figures as figures/NAME.png."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / name).read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path / name} is damaged ({error}); start afresh with "
+                "--overwrite, or give another --workdir."
+            ) from error
+
+    def _write(self, name: str, text: str) -> None:
+        """All or nothing: a reader, or a crash, sees the old file or the new one."""
+        draft = self.path / f".{name}.draft"
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path / name)
+
+
+def _lock(path: pathlib.Path):
+    """An open file that the operating system unlocks when this process ends."""
+    file = path.open("w")
+    try:
+        import fcntl
+    except ImportError:  # Windows, where two processes must not share a workdir.
+        return file
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def _delete_run(path: pathlib.Path) -> None:
+    for name in OWN_NAMES:
+        target = path / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+
+
+def _check_no_run(path: pathlib.Path) -> None:
+    found = [name for name in OWN_NAMES if (path / name).exists()]
+    if found:
+        raise ValueError(
+            f"The workdir {path} holds {', '.join(found)} but no run.json that says of "
+            "which run; give another --workdir, or --overwrite."
+        )
+
+
+def _check_same_run(
+    path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    old, new = _flat(old), _flat(new)
+    differences = [
+        f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"The workdir {path} holds another run: {'; '.join(differences)}. Give the "
+            "old values to go on, another --workdir, or --overwrite to begin anew."
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

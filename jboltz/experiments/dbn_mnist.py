@@ -1,0 +1,246 @@
+"""Deep belief network on MNIST.    python -m jboltz.experiments.dbn_mnist
+
+Reference: Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief
+nets. The defaults are those of the PyTorch notes that jboltz reimplements.
+"""
+
+import dataclasses
+import math
+import pathlib
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jboltz import plotting
+from jboltz.data import Dataset, check_values, load_mnist
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.experiments import _config, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.contrastive import ContrastiveDivergence
+from jboltz.learning.pretrain import greedy, unit_interval
+from jboltz.learning.train import init_train_state, make_train_step
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.samplers.ancestral import generate
+from jboltz.samplers.chains import fold_in_range
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.units.bernoulli import Bernoulli
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Pretrains a deep belief network on MNIST, greedily, layer by layer."""
+
+    workdir: pathlib.Path = pathlib.Path("runs/dbn_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    layers: tuple[int, ...] = (784, 500, 200)
+    """Units a layer: the pixels first, the top last."""
+    epochs: int = 5
+    """Epochs a layer; every example once an epoch."""
+    batch_size: int = 64
+    """Examples an update; the last batch of an epoch may be shorter."""
+    learning_rate: float = 0.01
+    """Step size of plain SGD."""
+    num_steps: int = 1
+    """k of CD-k: Gibbs sweeps from the data to the negative sample."""
+    features: Literal["means", "samples"] = "means"
+    """What a layer hands up: means of the gray images, binarised afresh each epoch, or
+    samples of binarised images."""
+    sample_steps: int = 1000
+    """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
+    seed: int = 0
+    """Decides initial weights, order and every draw."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data.
+    """
+    least = {"epochs": 1, "batch_size": 1, "num_steps": 1, "sample_steps": 1, "seed": 0}
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if value < minimum:
+            raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
+    if config.seed >= 2**32:
+        raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
+    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
+        raise ValueError(
+            f"`learning_rate` is {config.learning_rate} but needs to be a finite "
+            "number above 0."
+        )
+    if len(config.layers) < 2 or min(config.layers) < 1:
+        raise ValueError(
+            f"`layers` is {config.layers} but needs two or more sizes of at least 1: "
+            "the pixels, then one or more hidden layers."
+        )
+    check_values(data.train, domain="unit interval", name="training images")
+    check_values(data.test, domain="unit interval", name="test images")
+    if config.layers[0] != data.train.shape[1]:
+        raise ValueError(
+            f"`layers` begins with {config.layers[0]} units but the images of "
+            f"{data.name} have {data.train.shape[1]} pixels; begin with "
+            f"{data.train.shape[1]}."
+        )
+    if config.batch_size > len(data.train):
+        raise ValueError(
+            f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
+            "training images; take at most that many."
+        )
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[DBNParams, dict[str, Any]]:
+    """Pretrains and evaluates; returns the parameters and the numbers to record."""
+    dbn = build(config)
+    # Keys: layer i of the fold draws from fold_in(key_train, i).
+    key_train, _ = jax.random.split(jax.random.key(config.seed))
+    train = jnp.asarray(data.train)
+    layers = []
+
+    def fit_layer(index, prepare, key):
+        rbm = dbn.layers[index]
+        estimator = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps)
+        optimizer = optax.sgd(config.learning_rate)
+
+        def init(key):
+            key_params, key_estimator = jax.random.split(key)
+            params = rbm.init(key_params)
+            return init_train_state(params, estimator, optimizer, key_estimator)
+
+        state, records = _run.fit_with_checkpoints(
+            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
+            *(init, train, key),
+            batch_size=config.batch_size,
+            num_epochs=config.epochs,
+            prepare=prepare,
+        )
+        layers.append(
+            {
+                "num_visible": rbm.visible.size,
+                "num_hidden": rbm.hidden.size,
+                "losses": [record["loss"] for record in records],
+                "seconds": [record["seconds"] for record in records],
+            }
+        )
+        return state.params
+
+    params = greedy(
+        dbn.layers, key_train, fit_layer=fit_layer, features=config.features
+    )
+    test = unit_interval(jnp.asarray(data.test))
+    errors = reconstruction_errors(dbn, params, test)
+    return params, {"layers": layers, "test": {"reconstruction_errors": errors}}
+
+
+def build(config: Config) -> DBN:
+    return DBN.chain(*(Bernoulli(size) for size in config.layers))
+
+
+def sample(
+    config: Config, params: DBNParams, digits: jax.Array
+) -> dict[str, jax.Array]:
+    """Pictures along the chains that start at `digits`, and at the end of others
+    that start at noise: one chain a digit."""
+    dbn = build(config)
+    _, key = jax.random.split(jax.random.key(config.seed))
+    key_up, key_noise, key_chains = jax.random.split(key, 3)
+    keys_up, keys_noise, keys = (
+        fold_in_range(k, len(digits)) for k in (key_up, key_noise, key_chains)
+    )
+    below, top = params[:-1], dbn.layers[-1].visible
+    from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, digits, keys_up)
+    from_noise = jax.vmap(top.sample, in_axes=(None, None, 0))(
+        params[-1].visible, jnp.zeros(top.size), keys_noise
+    )
+
+    @jax.jit
+    def draw(params, starts, keys, num_steps):
+        one = partial(generate, dbn, num_steps=num_steps)
+        return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
+
+    # Step t of a chain draws the same in each row: a row goes on where the one above
+    # it stopped.
+    longest = config.sample_steps
+    lengths = [10**i for i in range(9) if 10**i < longest]
+    rows = {"training digit": digits}
+    for length in [*lengths, longest]:
+        name = f"{length} sweep{'s' * (length > 1)}"
+        rows[name] = draw(params, from_data, keys, jnp.asarray(length))
+    rows["from noise"] = draw(params, from_noise, keys, jnp.asarray(longest))
+    return rows
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    dbn, shape = build(config), data.image_shape or (28, 28)
+    # Every tenth of the first 160 digits: all kinds, and no choice by eye.
+    digits = unit_interval(jnp.asarray(data.test[:160:10]))
+    rows = {"test digit": digits}
+    for depth, size in enumerate(config.layers[1:], start=1):
+        reconstruct = partial(dbn.reconstruct, params, depth=depth)
+        rows[f"through {size}"] = jax.vmap(reconstruct)(digits)
+    starts = unit_interval(jnp.asarray(data.train[:160:10]))
+    losses = {
+        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer["losses"]
+        for index, layer in enumerate(numbers["layers"], start=1)
+    }
+    return {
+        "filters": plotting.filters(
+            params[0].weights, shape, title="First-layer filters, largest norm first"
+        ),
+        "reconstructions": plotting.image_rows(
+            rows, shape, title="Test digits and their mean reconstructions"
+        ),
+        "samples": plotting.image_rows(
+            sample(config, params, starts),
+            shape,
+            title="Samples: Gibbs sweeps in the top RBM, from digits and from noise",
+        ),
+        "losses": plotting.curves(
+            losses,
+            title=f"Reconstruction error of CD-{config.num_steps} on training data",
+            ylabel="mean squared error a unit, sampled",
+        ),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    errors = results["test"]["reconstruction_errors"]
+    for index, (layer, error) in enumerate(
+        zip(results["layers"], errors, strict=True), start=1
+    ):
+        losses = " ".join(f"{loss:.4f}" for loss in layer["losses"])
+        sizes = f"{layer['num_visible']}-{layer['num_hidden']}"
+        _run.say(f"layer {index} ({sizes})  training losses {losses}")
+        _run.say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("dbn_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Figures from arrays. The only module that imports matplotlib."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+# No pyplot: figures are objects, and nothing opens a window or changes a global style.
+_DPI = 120
+
+
+def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> Figure:
+    """The weights of each hidden unit as an image, (num_visible, num_hidden).
+
+    One colour scale for all tiles, red above zero and blue below, so that a unit that
+    learnt nothing looks empty. At most 100 units, those with the largest norm, so that
+    what is left out is what is least visible.
+    """
+    weights = np.asarray(weights)
+    strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]
+    tiles = weights[:, strongest].T.reshape(-1, *image_shape)
+    limit = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
+    figure = Figure(figsize=(7, 7.8), dpi=_DPI)
+    axes = figure.add_axes((0.02, 0.11, 0.96, 0.84))
+    image = axes.imshow(_tile(tiles, 10), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.set_title(title)
+    axes.set_axis_off()
+    bar = figure.add_axes((0.25, 0.08, 0.5, 0.02))
+    figure.colorbar(image, cax=bar, orientation="horizontal", label="weight")
+    return figure
+
+
+def image_rows(
+    rows: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
+) -> Figure:
+    """Named rows of images with values in [0, 1], one below the other."""
+    arrays = {
+        name: np.asarray(row).reshape(-1, *image_shape) for name, row in rows.items()
+    }
+    columns = max(len(row) for row in arrays.values())
+    figure = Figure(figsize=(0.62 * columns + 1.4, 0.68 * len(rows) + 0.7), dpi=_DPI)
+    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axis, (name, row) in zip(axes, arrays.items(), strict=True):
+        axis.imshow(_tile(row, columns), cmap="gray", vmin=0, vmax=1)
+        axis.set_yticks([image_shape[0] / 2], [name])
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) -> Figure:
+    """One curve an entry over epochs, each labelled at its end with its last value."""
+    figure = Figure(figsize=(7, 4.2), dpi=_DPI)
+    axes = figure.subplots()
+    for name, values in series.items():
+        epochs = np.arange(1, len(values) + 1)
+        (line,) = axes.plot(epochs, values, marker="o", markersize=4, label=name)
+        if len(values):
+            axes.annotate(
+                f"{values[-1]:.4f}",
+                (epochs[-1], values[-1]),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                color=line.get_color(),
+            )
+    axes.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.15)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Images (n, height, width) side by side, with a gap of one blank pixel."""
+    count, height, width = tiles.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for index, tile in enumerate(tiles):
+        top, left = (height + 1) * (index // columns), (width + 1) * (index % columns)
+        grid[top : top + height, left : left + width] = tile
+    return grid
