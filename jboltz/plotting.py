@@ -18,7 +18,7 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     learnt nothing looks empty. At most 100 units, those with the largest norm, so that
     what is left out is what is least visible.
     """
-    weights = np.asarray(weights)
+    weights = np.asarray(weights, np.float64)
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]
     tiles = weights[:, strongest].T.reshape(-1, *image_shape)
     limit = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
@@ -89,3 +89,31 @@ def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
         top, left = (height + 1) * (index // columns), (width + 1) * (index % columns)
         grid[top : top + height, left : left + width] = tile
     return grid
+
+
+def bars(
+    panels: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    title: str,
+    xlabel: str,
+) -> Figure:
+    """One panel of horizontal bars an entry; a bar is (value, low end, high end)."""
+    rows = max(len(panel) for panel in panels.values())
+    size = (4.6 * len(panels) + 0.8, 0.42 * rows + 1.6)
+    figure = Figure(figsize=size, dpi=_DPI)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
+        for row, (value, low, high) in enumerate(panel.values()):
+            axis.barh(row, value, color="C0" if row == 0 else "C7")
+            axis.plot((low, high), (row, row), color="black", linewidth=1)
+            text = f" {value:.3g}"
+            axis.text(max(value, high), row, text, va="center")
+        axis.set_yticks(range(len(panel)), list(panel))
+        axis.invert_yaxis()
+        axis.margins(x=0.15)
+        axis.set_xlim(left=0)
+        axis.set(title=name, xlabel=xlabel)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure

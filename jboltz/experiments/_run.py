@@ -32,6 +32,7 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 def say(line: str) -> None:
     """One plain line for the user."""
     _CONSOLE.print(line, markup=False)
+    _CONSOLE.file.flush()  # A log in a file should show where the run is.
 
 
 def main(
@@ -86,29 +87,29 @@ def main(
             "config": _config.identity(config),
             "data": about_data,
         }
-        workdir = Workdir(config.workdir, identity, overwrite=config.overwrite)
-        results = workdir.results()
-        if results is None:
-            workdir.write_config(_config.as_toml(_config.as_json(config)))
-            params, numbers = run(config, data, workdir)
-            workdir.write_figures(draw_figures(config, data, params, numbers))
-            results = {
-                "program": name,
-                "config": _config.as_json(config),
-                "data": {**about_data, "source": data.source},
-                **numbers,
-                **environment(),
-                "compile_seconds": round(clock.seconds, 2),
-                "wall_seconds": round(time.perf_counter() - started, 2),
-                "peak_memory_mb": peak_memory_mb(),
-            }
-            workdir.write_results(results)
-        else:
-            say(f"{workdir.path} holds a finished run; these are its results.")
+        with Workdir(config.workdir, identity, overwrite=config.overwrite) as workdir:
+            results = workdir.results()
+            if results is None:
+                workdir.write_config(_config.as_toml(_config.as_json(config)))
+                params, numbers = run(config, data, workdir)
+                workdir.write_figures(draw_figures(config, data, params, numbers))
+                results = {
+                    "program": name,
+                    "config": _config.as_json(config),
+                    "data": {**about_data, "source": data.source},
+                    **numbers,
+                    **environment(),
+                    "compile_seconds": round(clock.seconds, 2),
+                    "wall_seconds": round(time.perf_counter() - started, 2),
+                    "peak_memory_mb": peak_memory_mb(),
+                }
+                workdir.write_results(results)
+            else:
+                say(f"{workdir.path} holds a finished run; these are its results.")
         report(results)
         say(
             f"{results['wall_seconds']:.1f} s in all, {results['compile_seconds']:.1f} "
-            f"s compiling; figures and results.json are in {workdir.path}"
+            f"s compiling; figures and results.json are in {config.workdir}"
         )
     except KeyboardInterrupt:
         say("Stopped. The same command goes on from the newest checkpoint.")

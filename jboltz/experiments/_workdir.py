@@ -11,7 +11,7 @@ OWN_NAMES += ("results.json",)
 
 
 class Workdir:
-    """A run's folder, held by one process at a time.
+    """A run's folder, held by one process at a time: a context manager.
 
     Args:
       path: made if it is not there.
@@ -31,13 +31,6 @@ class Workdir:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path / ".lock")
-            if overwrite:
-                _delete_run(path)
-            if (path / "run.json").exists():
-                _check_same_run(path, self._read("run.json"), run)
-            else:
-                _check_no_run(path)
-                self._write("run.json", json.dumps(run, indent=1))
         except BlockingIOError:
             raise OSError(
                 f"Another process is running in {path}; wait for it, or give another "
@@ -48,6 +41,23 @@ class Workdir:
                 f"The workdir {path} cannot be written ({error.strerror}); give "
                 "another with --workdir."
             ) from error
+        try:
+            if overwrite:
+                _delete_run(path)
+            if (path / "run.json").exists():
+                _check_same_run(path, self._read("run.json"), run)
+            else:
+                _check_no_run(path)
+                self._write("run.json", json.dumps(run, indent=1))
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.close()
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run recorded; None while it is not finished."""
@@ -105,9 +115,13 @@ def _lock(path: pathlib.Path):
     file = path.open("w")
     try:
         import fcntl
-    except ImportError:  # Windows, where two processes must not share a workdir.
-        return file
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows: nothing keeps two processes apart.
+        pass
+    except OSError:
+        file.close()
+        raise
     return file
 
 

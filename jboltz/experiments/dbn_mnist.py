@@ -5,7 +5,6 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 """
 
 import dataclasses
-import math
 import pathlib
 from functools import partial
 from typing import Any, Literal
@@ -72,10 +71,10 @@ def check(config: Config, data: Dataset) -> None:
             raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
     if config.seed >= 2**32:
         raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
-    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
+    if not 0 < config.learning_rate <= float(jnp.finfo(jnp.float32).max):
         raise ValueError(
             f"`learning_rate` is {config.learning_rate} but needs to be a finite "
-            "number above 0."
+            "number above 0, in single precision."
         )
     if len(config.layers) < 2 or min(config.layers) < 1:
         raise ValueError(
@@ -163,11 +162,6 @@ def sample(
         params[-1].visible, jnp.zeros(top.size), keys_noise
     )
 
-    @jax.jit
-    def draw(params, starts, keys, num_steps):
-        one = partial(generate, dbn, num_steps=num_steps)
-        return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
-
     # Step t of a chain draws the same in each row: a row goes on where the one above
     # it stopped.
     longest = config.sample_steps
@@ -175,9 +169,15 @@ def sample(
     rows = {"training digit": digits}
     for length in [*lengths, longest]:
         name = f"{length} sweep{'s' * (length > 1)}"
-        rows[name] = draw(params, from_data, keys, jnp.asarray(length))
-    rows["from noise"] = draw(params, from_noise, keys, jnp.asarray(longest))
+        rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
+    rows["from noise"] = _generate(dbn, params, from_noise, keys, jnp.asarray(longest))
     return rows
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _generate(dbn, params, starts, keys, num_steps):
+    one = partial(generate, dbn, num_steps=num_steps)
+    return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
 
 
 def draw_figures(

@@ -1,0 +1,159 @@
+"""A checkpoint comes back bit for bit, or says what is wrong with it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jboltz
+from jboltz.checkpoint import Checkpoints
+
+
+def train_state(num_hidden=3, optimizer=None, key=None):
+    rbm = jboltz.RBM(jboltz.Gaussian(4), jboltz.Bernoulli(num_hidden))
+    estimator = jboltz.PersistentContrastiveDivergence(rbm, jboltz.Gibbs(rbm), 5)
+    key = jax.random.key(0) if key is None else key
+    params = rbm.init(key)
+    optimizer = optimizer or optax.adam(0.1)
+    return jboltz.init_train_state(params, estimator, optimizer, key)
+
+
+def template(**kwargs):
+    return jax.eval_shape(lambda key: train_state(key=key, **kwargs), jax.random.key(0))
+
+
+def data_file(folder, step):
+    """The file that holds most of a step's bytes."""
+    return max((folder / str(step)).rglob("*"), key=lambda f: f.stat().st_size)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Steps 1 to 3, with the step as a factor of every leaf."""
+    state = train_state()
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2, 3):
+            scaled = jax.tree.map(lambda x, step=step: x * step, state)
+            checkpoints.save(step, scaled, {"loss": step / 3})
+    return tmp_path, state
+
+
+def test_round_trip_is_bit_equal(saved):
+    folder, state = saved
+    with Checkpoints(folder) as checkpoints:
+        found, damaged = checkpoints.restore(template())
+    assert (found.step, found.notes, damaged) == (3, {"loss": 3 / 3}, [])
+    expected = jax.tree.map(lambda x: x * 3, state)
+    assert jax.tree.structure(found.state) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found.state, expected)
+
+
+def test_empty_folder_holds_nothing(tmp_path):
+    with Checkpoints(tmp_path / "new") as checkpoints:
+        assert checkpoints.restore(template()) == (None, [])
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in range(1, 6):
+            checkpoints.save(step, train_state(), {})
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["4", "5"]
+
+
+def test_flipped_bit_is_found_and_the_step_before_used(saved):
+    folder, _ = saved
+    file = data_file(folder, 3)
+    content = bytearray(file.read_bytes())
+    # Somewhere in the middle of the arrays: what Orbax would restore in silence.
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with Checkpoints(folder) as checkpoints:
+        found, damaged = checkpoints.restore(template())
+    assert found.step == 2
+    (line,) = damaged
+    assert str(folder / "3") in line
+    assert "damaged" in line
+
+
+@pytest.mark.parametrize("harm", ["truncate", "delete", "empty folder"])
+def test_unreadable_step_is_passed_over(saved, harm):
+    import shutil
+
+    folder, _ = saved
+    if harm == "empty folder":
+        shutil.rmtree(folder / "3")
+        (folder / "3").mkdir()
+    elif harm == "delete":
+        data_file(folder, 3).unlink()
+    else:
+        data_file(folder, 3).write_bytes(data_file(folder, 3).read_bytes()[:100])
+    with Checkpoints(folder) as checkpoints:
+        found, damaged = checkpoints.restore(template())
+        assert found.step == 2
+        assert len(damaged) == 1
+        # The damaged step gives way to the next save.
+        checkpoints.save(3, found.state, {})
+        assert checkpoints.restore(template())[0].step == 3
+
+
+def test_all_steps_damaged_is_said(saved):
+    folder, _ = saved
+    for step in (1, 2, 3):
+        data_file(folder, step).unlink()
+    with Checkpoints(folder) as checkpoints:
+        found, damaged = checkpoints.restore(template())
+    assert found is None
+    assert len(damaged) == 3
+
+
+def test_saving_an_earlier_step_leaves_its_future(saved):
+    folder, state = saved
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(2, state, {"again": True})
+        found, _ = checkpoints.restore(template())
+    assert (found.step, found.notes) == (2, {"again": True})
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"num_hidden": 4}, ["estimator_state.hidden", "(5, 3)", "(5, 4)"]),
+        ({"optimizer": optax.sgd(0.1)}, ["opt_state", "nothing"]),
+    ],
+    ids=["size", "optimizer"],
+)
+def test_another_model_is_a_mismatch_not_damage(saved, other, words):
+    folder, _ = saved
+    with Checkpoints(folder) as checkpoints:
+        with pytest.raises(ValueError, match="asked for") as error:
+            checkpoints.restore(template(**other))
+        assert all(word in str(error.value) for word in words)
+        assert checkpoints.restore(template())[0].step == 3
+
+
+def test_another_dtype_is_refused(saved):
+    # Orbax casts in silence.
+    folder, _ = saved
+    half = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            x.shape, jnp.bfloat16 if x.dtype == jnp.float32 else x.dtype
+        ),
+        template(),
+    )
+    with Checkpoints(folder) as checkpoints:
+        with pytest.raises(ValueError, match="bfloat16"):
+            checkpoints.restore(half)
+
+
+def test_a_full_disk_is_an_os_error_and_keeps_earlier_steps(saved, monkeypatch):
+    folder, state = saved
+    with Checkpoints(folder) as checkpoints:
+
+        def full(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoints._manager, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            checkpoints.save(4, state, {})
+        assert checkpoints.restore(template())[0].step == 3

@@ -1,0 +1,283 @@
+"""TFDS's cache and download: what arrives is verified, what fails leaves no trace."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from jboltz.data import download, load_mnist
+from jboltz.data.download import FILE_NAMES
+
+IMAGES, LABELS = FILE_NAMES[0], FILE_NAMES[3]
+
+
+def cached_files(data_dir):
+    return sorted(path for path in data_dir.rglob("*") if path.is_file())
+
+
+def cached(data_dir, name):
+    files = {file.name: file for file in download.published_files()}
+    return download.cached_path(data_dir / "downloads", files[name])
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "tfds"
+
+
+@pytest.fixture
+def cache(server, data_dir):
+    """A complete cache; its server remains."""
+    load_mnist("tfds", data_dir=data_dir)
+    server.requests.clear()
+    return data_dir
+
+
+def test_download_gives_the_files_and_the_cache_spares_the_next(
+    server, data_dir, small_arrays
+):
+    first = load_mnist("tfds", data_dir=data_dir)
+    assert sorted(server.requests) == sorted(FILE_NAMES)
+    second = load_mnist("tfds", data_dir=data_dir)
+    assert len(server.requests) == 4
+    assert first.note.endswith(f"downloaded by TFDS into {data_dir}/downloads.")
+    assert second.note.endswith(f"from the TFDS cache in {data_dir}/downloads.")
+    train, train_labels, test, test_labels = small_arrays.values()
+    for data in (first, second):
+        assert data.source == "tfds"
+        assert data.image_shape == (28, 28)
+        np.testing.assert_array_equal(data.train.reshape(-1, 28, 28), train)
+        np.testing.assert_array_equal(data.test.reshape(-1, 28, 28), test)
+        np.testing.assert_array_equal(data.train_labels, train_labels)
+        np.testing.assert_array_equal(data.test_labels, test_labels)
+
+
+def test_the_cache_is_that_of_tfds(cache, server):
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    manager = tfds.download.DownloadManager(
+        download_dir=cache / "downloads",
+        dataset_name="mnist",
+        force_checksums_validation=True,
+    )
+    paths = manager.download([server.url + name for name in FILE_NAMES])
+    assert server.requests == []
+    assert [os.fspath(path) for path in paths] == [
+        os.fspath(cached(cache, name)) for name in FILE_NAMES
+    ]
+
+
+@pytest.mark.parametrize("source", ["auto", "tfds"])
+def test_complete_cache_needs_no_network(cache, server, source):
+    server.is_mute = True
+    assert load_mnist(source, data_dir=cache).source == "tfds"
+
+
+@pytest.mark.parametrize("source", ["auto", "tfds"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "without INFO"])
+def test_damaged_cache_is_fetched_again_and_only_that(cache, server, source, damage):
+    path = cached(cache, IMAGES)
+    good = path.read_bytes()
+    flipped = good[:200] + bytes([good[200] ^ 1]) + good[201:]
+    bad = {
+        "cut": good[:200],
+        "flipped": flipped,
+        "empty": b"",
+        "without INFO": good[:9],
+    }
+    path.write_bytes(bad[damage])
+    if damage == "without INFO":
+        path.with_name(path.name + ".INFO").write_text("{")
+    data = load_mnist(source, data_dir=cache)
+    assert server.requests == [IMAGES]
+    assert data.source == "tfds"
+    assert f"(where {IMAGES} was damaged)" in data.note
+    assert path.read_bytes() == good
+
+
+def test_damaged_cache_without_network_is_said(cache, server, monkeypatch):
+    server.is_mute = True
+    monkeypatch.setattr(download, "PROBE_SECONDS", 0.2)
+    cached(cache, LABELS).write_bytes(b"")
+    data = load_mnist("auto", data_dir=cache)
+    with pytest.raises(ConnectionError, match=f"{LABELS} was damaged"):
+        load_mnist("tfds", data_dir=cache)
+    assert data.source == "embedded"
+    assert f"{LABELS} was damaged" in data.note
+
+
+def test_wrong_file_is_not_kept(server, data_dir):
+    server.files[IMAGES] = server.files[FILE_NAMES[2]]
+    with pytest.raises(ValueError, match=r"not MNIST \(wrong checksum\).*manual_dir"):
+        load_mnist("tfds", data_dir=data_dir)
+    assert not cached(data_dir, IMAGES).exists()
+    data = load_mnist("auto", data_dir=data_dir)
+    assert data.source == "embedded"
+    assert "wrong checksum" in data.note
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("missing", "HTTP code: 404"),
+        ("busy", "too many 503"),
+        ("half", "IncompleteRead"),
+        ("stall", "timed out"),
+    ],
+)
+def test_failed_download_falls_back_or_raises_and_continues_later(
+    server, data_dir, monkeypatch, behaviour, reason
+):
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
+    server.behave[IMAGES] = behaviour
+    start = time.monotonic()
+    data = load_mnist("auto", data_dir=data_dir)
+    with pytest.raises(ConnectionError, match=f"{reason}.*run again with a network"):
+        load_mnist("tfds", data_dir=data_dir)
+    assert time.monotonic() - start < 5
+    assert data.source == "embedded"
+    assert reason in data.note
+    assert "\n" not in data.note
+    assert server.requests == [IMAGES, IMAGES]  # urllib3 would announce retries
+    assert not list(data_dir.rglob("jboltz-*"))
+    server.released.set()
+    server.behave.clear()
+    assert load_mnist("tfds", data_dir=data_dir).source == "tfds"
+    assert len(cached_files(data_dir)) == 8  # four files and what TFDS notes on each
+
+
+def test_nothing_is_printed_and_tfds_is_left_as_it_was(
+    server, data_dir, monkeypatch, capfd, caplog
+):
+    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.utils import tqdm_utils
+
+    monkeypatch.setattr(tqdm_utils, "_active", True)
+    before = downloader.MAX_RETRIES, downloader._open_with_requests
+    server.behave[IMAGES] = "half"
+    with caplog.at_level(logging.WARNING):
+        load_mnist("auto", data_dir=data_dir)
+        server.behave.clear()
+        load_mnist("auto", data_dir=data_dir)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+    assert tqdm_utils._active
+    assert (downloader.MAX_RETRIES, downloader._open_with_requests) == before
+
+
+def refused(monkeypatch):
+    """Nothing listens at the published address."""
+
+
+def no_such_host(monkeypatch):
+    def getaddrinfo(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize("network", [refused, no_such_host])
+def test_no_network_fails_at_once(publish, tmp_path, monkeypatch, network):
+    network(monkeypatch)
+    start = time.monotonic()
+    data = load_mnist(data_dir=tmp_path)
+    with pytest.raises(ConnectionError, match=r"from 127\.0\.0\.1:9, which failed"):
+        load_mnist("tfds", data_dir=tmp_path)
+    assert time.monotonic() - start < 3.5  # without waiting for the limit of 4 s
+    assert data.source == "embedded"
+    assert "run again with a network" in data.note
+    assert os.listdir(tmp_path) == []
+
+
+def test_silence_of_any_kind_ends_after_the_limit(server, data_dir, monkeypatch):
+    monkeypatch.setattr(download, "PROBE_SECONDS", 0.3)
+    never = threading.Event()
+    real = socket.getaddrinfo
+
+    def hanging(*args, **kwargs):
+        never.wait(10)
+        return real(*args, **kwargs)
+
+    server.is_mute = True
+    start = time.monotonic()
+    mute = load_mnist(data_dir=data_dir)
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    nameless = load_mnist(data_dir=data_dir)
+    elapsed = time.monotonic() - start
+    never.set()
+    assert 0.6 <= elapsed < 6
+    assert mute.source == nameless.source == "embedded"
+    assert "no answer within 0.3 s" in nameless.note
+
+
+@pytest.mark.parametrize("source", ["auto", "tfds"])
+def test_folder_that_cannot_be_written(server, tmp_path, source):
+    (tmp_path / "file").write_text("not a folder")
+    if source == "auto":
+        data = load_mnist(source, data_dir=tmp_path / "file")
+        assert data.source == "embedded"
+        assert "cannot be written" in data.note
+        return
+    with pytest.raises(OSError, match=r"cannot be written .*TFDS_DATA_DIR"):
+        load_mnist(source, data_dir=tmp_path / "file")
+
+
+def test_bucket_is_refused(publish):
+    with pytest.raises(
+        ValueError, match="'gs://bucket/x' but MNIST is cached in a loc"
+    ):
+        load_mnist("tfds", data_dir="gs://bucket/x")
+
+
+PROGRAM = """
+import signal
+from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.image_classification.mnist import MNIST
+from jboltz.data import load_mnist
+MNIST.URL = sys.argv[1]
+for argument in sys.argv[2:]:
+    name, size, checksum = argument.split(":")
+    info = checksums.UrlInfo(size=int(size), checksum=checksum, filename=name)
+    checksums.get_all_url_infos()[MNIST.URL + name] = info
+# A test suite in the background is started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print(load_mnist("tfds").note)
+"""
+
+
+def program_arguments(server):
+    files = download.published_files()
+    return [server.url, *(f"{file.name}:{file.size}:{file.sha256}" for file in files)]
+
+
+def test_two_processes_fill_one_cache(server, data_dir, run_program):
+    """Also: TFDS_DATA_DIR says where, and the interpreter ends without a warning."""
+    environment = {"TFDS_DATA_DIR": os.fspath(data_dir)}
+    arguments = program_arguments(server)
+    processes = [run_program(PROGRAM, *arguments, **environment) for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert f"{data_dir}/downloads" in out
+        assert err == ""
+    assert len(cached_files(data_dir)) == 8
+
+
+def test_interrupt_ends_the_program_and_leaves_no_trace(server, data_dir, run_program):
+    """TFDS's thread would read on, and the interpreter wait for it at its end."""
+    server.behave[IMAGES] = "drip"
+    process = run_program(
+        PROGRAM, *program_arguments(server), TFDS_DATA_DIR=os.fspath(data_dir)
+    )
+    assert server.has_request.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert process.returncode == -signal.SIGINT
+    assert cached_files(data_dir) == []
