@@ -127,3 +127,16 @@ def errors_without_hook(setup, calls):
         cwd=pathlib.Path(__file__).parents[1],
     )
     return json.loads(out.stdout)
+
+
+def rng_of(key):
+    """A NumPy generator seeded by a key: no threefry to compile for every shape."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
+def draw_like(tree, key, scale=0.5):
+    """`random_params` by NumPy; `tree` may be shapes, as of `jax.eval_shape`."""
+    rng = rng_of(key)
+    return jax.tree.map(
+        lambda x: jnp.asarray(scale * rng.normal(size=x.shape), x.dtype), tree
+    )

@@ -44,11 +44,11 @@ class RBM:
     def energy(self, params: RBMParams, v: State, h: State) -> Float[Array, ""]:
         """E(v, h) in nats."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
-        activity = self.hidden.activity(params.hidden, h)
+        inputs = self.hidden_inputs(params, v)
         return (
             self.visible.energy(params.visible, v)
             + self.hidden.energy(params.hidden, h)
-            - self.hidden_inputs(params, v) @ activity
+            - inputs @ self.hidden.activity(params.hidden, h)
         )
 
     def free_energy(self, params: RBMParams, v: State) -> Float[Array, ""]:

@@ -293,9 +293,11 @@ def test_a_full_disk_ends_in_one_message(digits, tmp_path, monkeypatch, capsys):
 
 
 def test_parameters_that_explode_are_named(digits, tmp_path, monkeypatch, capsys):
+    sgd = optax.sgd
+
     def exploding(rate):
         # Five updates an epoch, so this is the third of the second epoch.
-        return optax.sgd(lambda count: jnp.where(count == 7, jnp.inf, rate))
+        return sgd(lambda count: jnp.where(count == 7, jnp.inf, rate))
 
     monkeypatch.setattr(dbn_mnist.optax, "sgd", exploding)
     assert start(tmp_path) == 2
