@@ -4,9 +4,13 @@ Orbax restores flipped bits in silence, so each leaf's CRC-32 is stored beside i
 compared on the way back; a damaged step is passed over and named.
 """
 
+import contextlib
+import errno
 import logging
+import os
 import pathlib
 import zlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -62,25 +66,23 @@ class Checkpoints:
         Raises:
           OSError: the step could not be written; earlier ones are untouched.
         """
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            checksums=ocp.args.JsonSave(_checksums(state)),
+            notes=ocp.args.JsonSave(notes),
+        )
         try:
-            for old in self._manager.all_steps():
-                if old >= step:
-                    self._manager.delete(old)
-            saved = self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state),
-                    checksums=ocp.args.JsonSave(_checksums(state)),
-                    notes=ocp.args.JsonSave(notes),
-                ),
-            )
-            self._manager.wait_until_finished()
+            with _quiet_orbax():
+                for old in self._manager.all_steps():
+                    if old >= step:
+                        self._manager.delete(old)
+                saved = self._manager.save(step, args=items)
+                self._manager.wait_until_finished()
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise OSError(
-                f"Step {step} could not be saved in {self.folder}: {reason}. Earlier "
-                "checkpoints are untouched; see that the disk has room and the folder "
-                "can be written, then run again."
+                f"Step {step} could not be saved in {self.folder} ({_reason(error)}). "
+                "Earlier checkpoints are untouched; see that the disk has room and the "
+                "folder can be written, then run again."
             ) from error
         if not saved:
             raise OSError(f"Orbax declined to save step {step} in {self.folder}.")
@@ -126,15 +128,32 @@ class Checkpoints:
         What Orbax raises for a damaged file has no common type: `Exception` itself,
         KeyError, JSONDecodeError, FileNotFoundError and ValueError were all seen.
         """
-        logger = logging.getLogger("absl")
-        level = logger.level
         try:
-            logger.setLevel(logging.CRITICAL)
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
+            with _quiet_orbax():
+                return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception:
             return None
-        finally:
-            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """No tracebacks of Orbax's threads on the terminal: what failed is raised here."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system said, out of what TensorStore made of it."""
+    text = str(error)
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+        if os.strerror(code) in text:
+            return os.strerror(code)
+    return (text.strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _checksums(state: State) -> dict[str, list[Any]]:

@@ -61,7 +61,7 @@ def load_mnist(
             f"{', '.join(map(repr, SOURCES))}; pass one of these."
         )
     if source == "embedded" and manual_dir is None:
-        return load_embedded("for all of MNIST pass `source='auto'`")
+        return load_embedded("for all of MNIST take source 'auto'")
     folder = _manual_folder(source, manual_dir)
     try:
         files = published_files()
