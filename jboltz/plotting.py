@@ -97,7 +97,10 @@ def bars(
     title: str,
     xlabel: str,
 ) -> Figure:
-    """One panel of horizontal bars an entry; a bar is (value, low end, high end)."""
+    """One panel of horizontal bars an entry; a bar is (value, low end, high end).
+
+    The first bar of a panel is coloured: the others are what it is compared with.
+    """
     rows = max(len(panel) for panel in panels.values())
     size = (4.6 * len(panels) + 0.8, 0.42 * rows + 1.6)
     figure = Figure(figsize=size, dpi=_DPI)

@@ -1,0 +1,239 @@
+"""The map is true: imports go one way, and everything is where the map says."""
+
+import ast
+import dataclasses
+import doctest
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import subprocess
+import tomllib
+
+import pytest
+
+import jboltz
+import jboltz.units
+from tests.units.cases import UNITS
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIBRARY = ROOT / "jboltz"
+FILES = sorted(LIBRARY.rglob("*.py"))
+each_file = pytest.mark.parametrize(
+    "file", FILES, ids=lambda file: str(file.relative_to(ROOT))
+)
+
+# Each part imports itself and what stands before it.
+ORDER = [
+    "base",
+    "random",
+    "units",
+    "models",
+    "samplers",
+    "learning",
+    "evaluation",
+    "experiments",
+]
+# These import `base` and themselves; the experiments alone import them.
+LEAVES = ["checkpoint", "data", "sharding", "plotting"]
+# What only one part of the library imports.
+HEAVY = {
+    "tensorflow_datasets": "data",
+    "orbax": "checkpoint",
+    "matplotlib": "plotting",
+    "tyro": "experiments",
+    "rich": "experiments",
+}
+
+
+def part_of(file):
+    """The part of the library that a file belongs to; "jboltz" for its front page."""
+    first = file.relative_to(LIBRARY).parts[0]
+    return "jboltz" if first == "__init__.py" else first.removesuffix(".py")
+
+
+PARTS = {part_of(file) for file in FILES}
+
+
+def imports(file):
+    """The dotted names that a file imports anywhere; `from a import b` is a.b."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_parts(file):
+    """The parts of the library that a file imports; a name of the front page is all."""
+    for name in imports(file):
+        library, *rest = name.split(".")
+        if library == "jboltz":
+            yield rest[0] if rest and rest[0] in PARTS else "jboltz"
+
+
+def test_every_file_has_a_place_in_the_map():
+    assert {*ORDER, *LEAVES, "jboltz"} >= PARTS
+    assert {"base", "random", "units", "models", "samplers", "learning"} <= PARTS
+
+
+@each_file
+def test_imports_go_one_way(file):
+    part = part_of(file)
+    if part in ("jboltz", "experiments"):
+        allowed = PARTS
+    elif part in LEAVES:
+        allowed = {"base", part}
+    else:
+        allowed = set(ORDER[: ORDER.index(part) + 1])
+    assert set(imported_parts(file)) <= allowed
+
+
+def test_the_front_page_holds_names_of_the_library_alone():
+    """`import jboltz` must not need what only the experiments install."""
+    assert set(imported_parts(LIBRARY / "__init__.py")) <= set(ORDER[:-1])
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_heavy_library_is_imported_in_one_part_alone(name):
+    importers = {
+        part_of(file)
+        for file in FILES
+        if any(imported.split(".")[0] == name for imported in imports(file))
+    }
+    assert importers == {HEAVY[name]}
+
+
+def programs():
+    """The modules of `jboltz/experiments` that are run."""
+    files = (LIBRARY / "experiments").glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
+@pytest.mark.parametrize("program", programs())
+def test_a_program_imports_no_other(program):
+    names = set(imports(LIBRARY / "experiments" / f"{program}.py"))
+    taken = {name.split(".")[2] for name in names if is_of_experiments(name)}
+    assert taken.isdisjoint(set(programs()))
+
+
+def is_of_experiments(name):
+    return name.startswith("jboltz.experiments.")
+
+
+# Everything is tested, described and of a size.
+
+
+def unit_types():
+    for info in pkgutil.iter_modules(jboltz.units.__path__, "jboltz.units."):
+        module = importlib.import_module(info.name)
+        for _, cls in inspect.getmembers(module, inspect.isclass):
+            is_spec = dataclasses.is_dataclass(cls) and hasattr(cls, "log_normalizer")
+            if is_spec and cls.__module__ == info.name:
+                yield cls
+
+
+def test_every_unit_is_in_the_cases_and_on_the_front_page():
+    types = set(unit_types())
+    assert {jboltz.Bernoulli, jboltz.Gaussian} <= types
+    assert types == {type(unit) for unit in UNITS}
+    assert {cls.__name__ for cls in types} <= set(jboltz.__all__)
+
+
+@each_file
+def test_a_file_holds_one_idea(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@each_file
+def test_a_file_says_what_it_is(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert not tree.body or ast.get_docstring(tree)
+
+
+def test_the_front_page_is_complete_and_in_order():
+    tree = ast.parse((LIBRARY / "__init__.py").read_text(encoding="utf-8"))
+    imported = [
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert sorted(imported) == sorted(jboltz.__all__)
+
+    def order(name):  # constants, classes, functions: ruff's and isort's
+        return (not name.isupper(), not name[0].isupper(), name)
+
+    assert jboltz.__all__ == sorted(jboltz.__all__, key=order)
+
+
+@pytest.mark.parametrize("name", jboltz.__all__)
+def test_a_public_name_has_a_docstring(name):
+    doc = inspect.getdoc(getattr(jboltz, name))
+    assert doc
+    # What a dataclass writes where nobody did.
+    assert not doc.startswith(f"{name}(")
+
+
+def test_examples_in_docstrings_are_true():
+    for file in FILES:
+        if ">>> " not in file.read_text(encoding="utf-8"):
+            continue
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(name.removesuffix(".__init__"))
+        results = doctest.testmod(module)
+        assert results.attempted, f"{name}: its examples are in no docstring"
+        assert not results.failed, name
+
+
+# The folders and the README.
+
+
+def test_no_program_among_the_results():
+    assert (ROOT / "experiments").is_dir()
+    assert not list((ROOT / "experiments").rglob("*.py"))
+
+
+def test_the_top_folder_holds_nothing_else():
+    git = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    names = {line.split("/")[0] for line in git.stdout.splitlines()}
+    if "pyproject.toml" not in names:
+        pytest.skip("no git checkout")
+    allowed = {"pyproject.toml", "LICENSE", "README.md", ".gitignore", ".ci"}
+    assert names <= allowed | {"jboltz", "experiments", "tests"}
+
+
+def readmes():
+    return [ROOT / "README.md", ROOT / "experiments" / "README.md"]
+
+
+@pytest.mark.parametrize("readme", readmes(), ids=["top", "experiments"])
+def test_commands_in_a_readme_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    for name in re.findall(r"python3? -m (jboltz[\w.]*)", text):
+        parts = name.rstrip(".").split(".")
+        assert ROOT.joinpath(*parts).with_suffix(".py").is_file(), name
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = set(project["project"]["optional-dependencies"])
+    for group in re.findall(r"(?:jboltz|\.)\[([\w, ]+)\]", text):
+        assert set(re.split(r"\W+", group)) <= extras, group
+
+
+def test_the_readme_names_a_command():
+    assert "python -m jboltz.experiments." in readmes()[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", programs())
+def test_a_program_has_results_and_a_row(program):
+    assert (ROOT / "experiments" / program).is_dir()
+    rows = readmes()[1].read_text(encoding="utf-8")
+    assert re.search(rf"^\|.*\b{program}\b", rows, re.MULTILINE)
+
+
+def test_results_have_a_program():
+    folders = {path.name for path in (ROOT / "experiments").iterdir() if path.is_dir()}
+    assert folders <= set(programs())

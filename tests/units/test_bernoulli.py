@@ -1,0 +1,55 @@
+"""Binary units: what the conformance suite does not know of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+
+
+def test_functions_are_those_of_the_docstring(x64):
+    """E = −b·x, Γ = Σ log(1 + exp(b + I)), p = 1/(1 + exp(−b − I)), in NumPy."""
+    unit = Bernoulli(3)
+    bias, inputs = np.array([0.3, -1.2, 2.0]), np.array([-0.7, 0.4, 1.1])
+    x = np.array([1.0, 0.0, 1.0])
+    params = BernoulliParams(bias=jnp.asarray(bias))
+    np.testing.assert_allclose(unit.energy(params, jnp.asarray(x)), -2.3, rtol=1e-9)
+    np.testing.assert_allclose(
+        unit.log_normalizer(params, jnp.asarray(inputs)),
+        np.sum(np.log1p(np.exp(bias + inputs))),
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(
+        unit.mean(params, jnp.asarray(inputs)),
+        1 / (1 + np.exp(-bias - inputs)),
+        rtol=1e-9,
+    )
+
+
+def test_a_unit_is_on_where_a_uniform_lies_below_its_mean(getkey):
+    """s = 1 iff u < p, with the uniforms of `jax.random.uniform`."""
+    unit, key = Bernoulli(1_000), getkey()
+    params = BernoulliParams(bias=jax.random.normal(getkey(), (1_000,)))
+    inputs = jax.random.normal(getkey(), (1_000,))
+    u = jax.random.uniform(key, (1_000,))
+    expected = (u < unit.mean(params, inputs)).astype(jnp.float32)
+    np.testing.assert_array_equal(unit.sample(params, inputs, key), expected)
+
+
+@pytest.mark.parametrize("derivative", [0, 1, 2, 3], ids="order {}".format)
+def test_derivatives_of_log_normalizer_are_those_of_the_sigmoid(derivative, x64):
+    """σ, σ(1 − σ), σ(1 − σ)(1 − 2σ): the rule written out by hand serves all orders."""
+    unit, params = Bernoulli(1), BernoulliParams(bias=jnp.zeros(1))
+
+    def gamma(x):
+        return unit.log_normalizer(params, x[None])
+
+    function = gamma
+    for _ in range(derivative):
+        function = jax.grad(function)
+    x = np.array([-700.0, -30.0, -2.0, -1e-9, 0.0, 0.5, 30.0, 700.0])
+    s, t = 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(x))
+    expected = [np.logaddexp(0, x), s, s * t, s * t * (t - s)][derivative]
+    got = jax.jit(jax.vmap(function))(jnp.asarray(x))
+    np.testing.assert_allclose(got, expected, rtol=1e-7, atol=1e-15)

@@ -1,0 +1,384 @@
+"""Every unit is the exponential family it says it is.
+
+Γ, the means and the draws are held against sums over all states of the unit, or
+quadrature where it is real, of nothing but its `energy` and `activity`.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jboltz.base import Unit
+from tests.helpers import (
+    draw_like,
+    enable_x64,
+    errors_without_hook,
+    states_of,
+)
+from tests.units.cases import UNITS, is_enumerable
+
+CLOSED_FORM, AUTODIFF = 1e-9, 1e-7  # relative, in float64
+NUM_DRAWS = 20_000
+each_unit = pytest.mark.parametrize("unit", UNITS, ids=repr)
+
+
+def assert_close(tree, expected, **options):
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, **options), tree, expected
+    )
+
+
+def draw_case(unit, getkey, dtype=None):
+    """Parameters with nothing at its initial value, and inputs."""
+    shapes = jax.eval_shape(lambda: (unit.init(), jnp.zeros(unit.size)))
+    params, inputs = draw_like(shapes, getkey())
+    cast = (params, 3 * inputs)
+    return jax.tree.map(lambda x: x.astype(dtype or x.dtype), cast)
+
+
+def log_joint(unit, params, inputs):
+    """The states of the unit, and log w(x) + I·a(x) − E(x) of each."""
+    states, log_weights = states_of(unit)
+    return states, log_weights + exponents(unit, params, inputs, states)
+
+
+@partial(jax.jit, static_argnums=0)
+def exponents(unit, params, inputs, states):
+    def exponent(x):
+        return inputs @ unit.activity(params, x) - unit.energy(params, x)
+
+    return jax.vmap(exponent)(states)
+
+
+def probabilities(unit, params, inputs):
+    """The states, their activities and their probabilities, in NumPy's float64."""
+    states, log_p = log_joint(unit, params, inputs)
+    activities = activities_of(unit, params, states)
+    p = np.exp(
+        np.asarray(log_p, np.float64)
+        - np.logaddexp.reduce(np.asarray(log_p, np.float64))
+    )
+    return np.asarray(states, np.float64), activities, p / p.sum()
+
+
+def activities_of(unit, params, states):
+    activity = jax.jit(jax.vmap(unit.activity, in_axes=(None, 0)))
+    return np.asarray(activity(params, states), np.float64)
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def draw(unit, params, inputs, key, num_draws=NUM_DRAWS):
+    keys = jax.random.split(key, num_draws)
+    return jax.vmap(unit.sample, in_axes=(None, None, 0))(params, inputs, keys)
+
+
+def functions(unit, params, inputs, key):
+    """What every function of the contract returns, by name."""
+    base = jax.tree.map(jnp.zeros_like, params)
+    x = unit.sample(params, inputs, key)
+    return {
+        "sample": x,
+        "energy": unit.energy(params, x),
+        "activity": unit.activity(params, x),
+        "log_normalizer": unit.log_normalizer(params, inputs),
+        "mean": unit.mean(params, inputs),
+        "mean_state": unit.mean_state(params, inputs),
+        "interpolate": unit.interpolate(params, base, jnp.asarray(0.3, inputs.dtype)),
+    }
+
+
+def derivatives(unit, params, inputs):
+    """Those of Γ that training and the tests take."""
+    return {
+        "slope": jax.grad(unit.log_normalizer)(params, inputs),
+        "gradient": jax.grad(unit.log_normalizer, argnums=1)(params, inputs),
+        "curvature": jax.hessian(unit.log_normalizer, argnums=1)(params, inputs),
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def everything(unit, params, inputs, key):
+    return functions(unit, params, inputs, key) | derivatives(unit, params, inputs)
+
+
+@each_unit
+def test_it_satisfies_the_protocol(unit, getkey):
+    assert isinstance(unit, Unit)
+    assert unit.domain in ("unit interval", "real", "one-hot", "non-negative")
+    params, inputs = draw_case(unit, getkey)
+    out = jax.eval_shape(partial(functions, unit), params, inputs, getkey())
+    assert out["sample"].shape == out["mean_state"].shape == unit.shape
+    assert out["activity"].shape == out["mean"].shape == (unit.size,)
+    assert out["energy"].shape == out["log_normalizer"].shape == ()
+    assert jax.tree.map(jnp.shape, out["interpolate"]) == jax.tree.map(
+        jnp.shape, unit.init()
+    )
+
+
+@each_unit
+def test_a_unit_built_again_is_equal_and_has_the_same_hash(unit):
+    again = dataclasses.replace(unit)
+    assert again == unit
+    assert hash(again) == hash(unit)
+
+
+@each_unit
+def test_log_normalizer_is_the_log_of_the_sum_over_states(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    _, log_p = log_joint(unit, params, inputs)
+    np.testing.assert_allclose(
+        everything(unit, params, inputs, getkey())["log_normalizer"],
+        np.logaddexp.reduce(log_p),
+        rtol=CLOSED_FORM,
+        atol=CLOSED_FORM,
+    )
+
+
+@each_unit
+def test_mean_is_the_gradient_of_log_normalizer(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    got = everything(unit, params, inputs, getkey())
+    np.testing.assert_allclose(got["mean"], got["gradient"], rtol=AUTODIFF)
+
+
+@each_unit
+def test_means_are_those_of_the_sum_over_states(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    states, activities, p = probabilities(unit, params, inputs)
+    got = everything(unit, params, inputs, getkey())
+    np.testing.assert_allclose(got["mean"], p @ activities, rtol=CLOSED_FORM)
+    expected = np.tensordot(p, states, axes=1)
+    np.testing.assert_allclose(got["mean_state"], expected, rtol=CLOSED_FORM)
+
+
+@each_unit
+def test_second_derivative_of_log_normalizer_is_the_covariance(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    _, activities, p = probabilities(unit, params, inputs)
+    centred = activities - p @ activities
+    np.testing.assert_allclose(
+        everything(unit, params, inputs, getkey())["curvature"],
+        np.einsum("x,xi,xj->ij", p, centred, centred),
+        rtol=AUTODIFF,
+        atol=AUTODIFF,
+    )
+
+
+@each_unit
+def test_slope_of_log_normalizer_in_the_parameters_is_that_of_the_sum(
+    unit, getkey, x64
+):
+    """∂Γ/∂θ = E[I·∂a/∂θ − ∂E/∂θ], which is what training differentiates."""
+    params, inputs = draw_case(unit, getkey)
+
+    def log_sum(params):
+        return jax.nn.logsumexp(log_joint(unit, params, inputs)[1])
+
+    got = everything(unit, params, inputs, getkey())["slope"]
+    assert_close(got, jax.jit(jax.grad(log_sum))(params), rtol=AUTODIFF)
+
+
+@each_unit
+def test_activity_of_samples_has_the_moments_that_log_normalizer_says(unit, getkey):
+    """E[a] = ∂Γ and Cov[a] = ∂²Γ; the bands come from ∂⁴Γ."""
+    params, inputs = draw_case(unit, getkey)
+    x = draw(unit, params, inputs, getkey())
+    a = activities_of(unit, params, x)
+
+    def gamma(inputs):
+        return unit.log_normalizer(params, inputs)
+
+    out = everything(unit, params, inputs, getkey())
+    mean, covariance = np.asarray(out["gradient"]), np.asarray(out["curvature"])
+    cumulant = np.asarray(jax.jit(jax.hessian(jax.hessian(gamma)))(inputs))
+    variance = np.diag(covariance)
+    z_mean = (a.mean(0) - mean) / np.sqrt(variance / NUM_DRAWS)
+    assert np.abs(z_mean).max() < 5
+
+    # Var[cᵢcⱼ] = κᵢᵢⱼⱼ + κᵢᵢκⱼⱼ + κᵢⱼ², with c = a − E[a].
+    spread = np.einsum("iijj->ij", cumulant) + np.outer(variance, variance)
+    centred = a - mean
+    z = (centred.T @ centred / NUM_DRAWS - covariance) / np.sqrt(
+        (spread + covariance**2) / NUM_DRAWS
+    )
+    assert np.abs(z).max() < 5
+
+
+@each_unit
+def test_samples_have_the_moments_of_the_sum_over_states(unit, getkey):
+    """Of x, of x xᵀ and of cos 2x, which sees the shape of a density too."""
+    params, inputs = draw_case(unit, getkey)
+    states, _, p = probabilities(unit, params, inputs)
+    x = draw(unit, params, inputs, getkey())
+
+    def statistics(x):
+        x = np.asarray(x, np.float64).reshape(len(x), -1)
+        products = np.einsum("ni,nj->nij", x, x).reshape(len(x), -1)
+        return np.concatenate([x, products, np.cos(2 * x)], axis=1)
+
+    exact = statistics(states)
+    mean = p @ exact
+    error = np.sqrt((p @ exact**2 - mean**2) / NUM_DRAWS)
+    z = (statistics(x).mean(0) - mean) / error
+    assert np.abs(z).max() < 5
+
+
+@pytest.mark.parametrize("unit", [*filter(is_enumerable, UNITS)], ids=repr)
+def test_each_state_is_drawn_as_often_as_its_probability_says(unit, getkey):
+    params, inputs = draw_case(unit, getkey)
+    states, _, p = probabilities(unit, params, inputs)
+    num_draws = int(np.ceil(500 / p.min()))
+    assert num_draws < 1_000_000
+    x = np.asarray(draw(unit, params, inputs, getkey(), num_draws))
+    same = (x[:, None] == states).reshape(num_draws, len(states), -1).all(axis=-1)
+    counts = same.sum(axis=0)
+    assert counts.sum() == num_draws, "a draw is no state of the unit"
+    z = (counts - num_draws * p) / np.sqrt(num_draws * p * (1 - p))
+    assert np.abs(z).max() < 5
+
+
+@each_unit
+@pytest.mark.parametrize("size", [-1e3, 1e3], ids=["-1e3", "1e3"])
+def test_extreme_inputs_stay_finite_and_right(unit, size, getkey):
+    """In float32, against the same functions in float64."""
+    params, _ = draw_case(unit, getkey)
+    inputs, key = jnp.full(unit.size, size), getkey()
+    got = everything(unit, params, inputs, key)
+    for name, value in got.items():
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(value)), name
+    with enable_x64():
+        wide = jax.tree.map(lambda x: x.astype(jnp.float64), (params, inputs))
+        exact = everything(unit, *wide, key)
+    # A draw in float64 is another draw.
+    for name in exact.keys() - {"sample", "energy", "activity"}:
+        assert_close(got[name], exact[name], rtol=2e-5, atol=1e-30, err_msg=name)
+    if is_enumerable(unit):
+        x = draw(unit, params, inputs, key)
+        mean = jnp.broadcast_to(got["mean_state"], x.shape)
+        np.testing.assert_array_equal(x, mean)
+
+
+@each_unit
+def test_jit_changes_nothing(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    key = getkey()
+    eager = functions(unit, params, inputs, key)
+    compiled = jax.jit(functions, static_argnums=0)(unit, params, inputs, key)
+    assert_close(compiled, eager, rtol=1e-12, atol=1e-12)
+
+
+@each_unit
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_dtype_is_kept_where_the_default_is_float64(unit, dtype, getkey, x64):
+    params, inputs = draw_case(unit, getkey, dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        out = jax.eval_shape(partial(functions, unit), params, inputs, getkey())
+        out |= jax.eval_shape(partial(derivatives, unit), params, inputs)
+    for name, value in out.items():
+        for leaf in jax.tree.leaves(value):
+            assert leaf.dtype == dtype, name
+
+
+@each_unit
+def test_interpolate_mixes_the_energies_up_to_a_constant(unit, getkey, x64):
+    params, base = (draw_case(unit, getkey)[0] for _ in range(2))
+    states = states_of(unit)[0][-100:]
+    energy = jax.jit(jax.vmap(unit.energy, in_axes=(None, 0)))
+    interpolate = jax.jit(unit.interpolate)
+    of_params, of_base = (np.asarray(energy(p, states)) for p in (params, base))
+    for beta in (0.0, 0.3, 1.0):
+        rung = interpolate(params, base, jnp.asarray(beta))
+        mixed = np.asarray(energy(rung, states))
+        expected = (1 - beta) * of_base + beta * of_params
+        np.testing.assert_allclose(
+            mixed - mixed[0], expected - expected[0], rtol=CLOSED_FORM, atol=CLOSED_FORM
+        )
+
+
+def counts_of(unit):
+    """The fields of a unit that are numbers."""
+    return [
+        f.name for f in dataclasses.fields(unit) if type(getattr(unit, f.name)) is int
+    ]
+
+
+@each_unit
+@pytest.mark.parametrize("bad", [0, -3, True], ids=repr)
+def test_a_size_below_one_is_refused(unit, bad):
+    for field in counts_of(unit):
+        with pytest.raises(ValueError, match=f"`{field}` is {bad!r} .*at least"):
+            dataclasses.replace(unit, **{field: bad})
+
+
+METHODS = ["energy", "activity", "log_normalizer", "mean", "mean_state", "sample"]
+BAD_SHAPES = {"batched": "(7, *SHAPE)", "too long": "(LENGTH + 1, *SHAPE[1:])"}
+
+
+def bad_call(index, method, shape):
+    key = ", key" if method == "sample" else ""
+    return f"call({index}, {method!r}, {BAD_SHAPES[shape]!r}{key})"
+
+
+@pytest.fixture(scope="module")
+def errors():
+    """What units answer to wrong arguments, by call: one subprocess for all."""
+    setup = (
+        "import dataclasses\n"
+        "import jax, jax.numpy as jnp\n"
+        "from tests.units.cases import UNITS\n"
+        "key = jax.random.key(0)\n"
+        "def call(index, method, shape, *key):\n"
+        "    unit = UNITS[index]\n"
+        "    of_state = method in ('energy', 'activity')\n"
+        "    expected = unit.shape if of_state else (unit.size,)\n"
+        "    shape = eval(shape, {'SHAPE': expected, 'LENGTH': expected[0]})\n"
+        "    getattr(unit, method)(unit.init(), jnp.zeros(shape), *key)\n"
+        "def build(index, field, value):\n"
+        "    dataclasses.replace(UNITS[index], **{field: value})\n"
+    )
+    calls = [
+        bad_call(index, method, shape)
+        for index in range(len(UNITS))
+        for method in METHODS
+        for shape in BAD_SHAPES
+    ] + [
+        f"build({index}, {field!r}, {value!r})"
+        for index, unit in enumerate(UNITS)
+        for field in counts_of(unit)
+        for value in (2.5, "3", None)
+    ]
+    return errors_without_hook(setup, calls)
+
+
+@each_unit
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_is_refused_with_the_way_to_map_over_it(unit, method, errors):
+    error = errors[bad_call(UNITS.index(unit), method, "batched")]
+    expected = unit.shape if method in ("energy", "activity") else (unit.size,)
+    assert error.startswith("ValueError: "), error
+    assert f"has shape {(7, *expected)}" in error
+    assert f"needs shape {expected}" in error
+    assert "jax.vmap" in error
+
+
+@each_unit
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wrong_length_is_refused_with_both_shapes(unit, method, errors):
+    error = errors[bad_call(UNITS.index(unit), method, "too long")]
+    expected = unit.shape if method in ("energy", "activity") else (unit.size,)
+    assert error.startswith("ValueError: "), error
+    assert f"has shape {(expected[0] + 1, *expected[1:])}" in error
+    assert f"needs shape {expected}" in error
+    assert "jax.vmap" not in error
+
+
+@each_unit
+@pytest.mark.parametrize("bad", [2.5, "3", None], ids=repr)
+def test_a_size_that_is_no_whole_number_is_refused(unit, bad, errors):
+    for field in counts_of(unit):
+        error = errors[f"build({UNITS.index(unit)}, {field!r}, {bad!r})"]
+        assert error.startswith(f"ValueError: `{field}` is {bad!r} "), error
