@@ -11,13 +11,9 @@ from jboltz.learning.contrastive import (
     PersistentContrastiveDivergence,
 )
 from jboltz.learning.pretrain import LayerInput, greedy
-from jboltz.learning.train import (
-    TrainState,
-    fit,
-    fit_stream,
-    init_train_state,
-    make_train_step,
-)
+from jboltz.learning.step import TrainState, init_train_state, make_train_step
+from jboltz.learning.stream import fit_stream
+from jboltz.learning.train import fit
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.ancestral import generate

@@ -16,7 +16,8 @@ from jboltz.experiments import _run
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import LayerInput
-from jboltz.learning.train import fit, init_train_state, make_train_step
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.learning.train import fit
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import BernoulliParams

@@ -22,7 +22,8 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.train import History, Prepare, TrainState, TrainStep, fit
+from jboltz.learning.step import History, Prepare, TrainState, TrainStep
+from jboltz.learning.train import fit
 
 PACKAGES = ("jboltz", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

@@ -20,7 +20,7 @@ from jboltz.experiments import _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import greedy, unit_interval
-from jboltz.learning.train import init_train_state, make_train_step
+from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import fold_in_range

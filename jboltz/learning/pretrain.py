@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Params, State
-from jboltz.learning.train import Prepare
+from jboltz.learning.step import Prepare
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import fold_in_range
 

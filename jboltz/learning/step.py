@@ -1,0 +1,166 @@
+"""One update, and many of them in one program: what both training loops are made of.
+
+What example i of a step draws depends on the keys of epoch and step and on i alone:
+not on the batch size, on how an epoch is cut into programs, or on devices.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jaxtyping import Array, Key
+
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
+
+History: TypeAlias = dict[str, np.ndarray]
+"""What a run of steps reports: one float32 value a step for each metric."""
+
+TrainStep: TypeAlias = Callable[
+    ["TrainState", Batch, Key[Array, ""]], tuple["TrainState", Metrics]
+]
+Prepare: TypeAlias = Callable[[Array, Key[Array, ""]], State]
+"""What a batch of rows goes through on the device, before the estimator sees it. To
+carry arrays, a `jax.tree_util.Partial` over them."""
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that changes in training."""
+
+    step: Leaf  # () int32, updates taken
+    params: Params
+    opt_state: State
+    estimator_state: State  # persistent chains, say; () for CD
+
+
+def init_train_state(
+    params: Params,
+    estimator: Estimator,
+    optimizer: optax.GradientTransformation,
+    key: Key[Array, ""],
+) -> TrainState:
+    """The state before the first update."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        estimator_state=estimator.init(params, key),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _EstimatorStep:
+    """A closure that hashes by value, so that building it twice does not recompile."""
+
+    estimator: Estimator
+    optimizer: optax.GradientTransformation
+
+    def __call__(
+        self, state: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        gradient, estimator_state, metrics = self.estimator.estimate(
+            state.params, state.estimator_state, batch, key
+        )
+        updates, opt_state = self.optimizer.update(
+            gradient, state.opt_state, state.params
+        )
+        new_state = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+            estimator_state=estimator_state,
+        )
+        return new_state, metrics
+
+
+def make_train_step(
+    estimator: Estimator, optimizer: optax.GradientTransformation
+) -> TrainStep:
+    """Builds `train_step(state, batch, key) -> (state, metrics)`: pure, not jitted."""
+    return _EstimatorStep(estimator, optimizer)
+
+
+def as_given(values: Array, key: Key[Array, ""]) -> State:
+    """The `prepare` that changes nothing: examples must come as the unit wants them."""
+    del key
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        raise TypeError(
+            f"The data are {values.dtype} but a unit's states are floating point; "
+            "scale them first, or pass a `prepare` that does (`LayerInput` turns "
+            "uint8 images into binary states)."
+        )
+    return values
+
+
+def run_steps(step, carry, first, last, length):
+    """Steps `first` to `last`, which need not be static; metrics at their places."""
+    metrics = jax.eval_shape(step, carry, jnp.asarray(first))[1]
+    history = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), metrics)
+
+    def body(t, carry_and_history):
+        carry, history = carry_and_history
+        carry, metrics = step(carry, t)
+        return carry, {name: x.at[t].set(metrics[name]) for name, x in history.items()}
+
+    return jax.lax.fori_loop(first, last, body, (carry, history))
+
+
+def guarded_step(train_step, prepare, carry, rows, key):
+    """One update, unless it or one before it makes a parameter not finite."""
+    state, is_finite = carry
+    new_state, metrics = _bare_step(train_step, prepare, state, rows, key)
+    leaves = jax.tree.leaves(new_state.params)
+    is_finite &= jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves]))
+    state = jax.tree.map(partial(jnp.where, is_finite), new_state, state)
+    return (state, is_finite), metrics
+
+
+def _bare_step(train_step, prepare, state, rows, key):
+    key_prepare, key_step = jax.random.split(key)
+    batch = Batch(
+        values=prepare(rows.values, key_prepare), weights=rows.weights, mask=rows.mask
+    )
+    return train_step(state, batch, key_step)
+
+
+def raise_not_finite(where, train_step, state, prepare, rows, key):
+    """Replays the step that was undone, to name what it broke."""
+    new_state, _ = _bare_step(train_step, prepare, state, rows, key)
+    broken = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(new_state.params)
+        if not jnp.isfinite(leaf).all()
+    ]
+    raise FloatingPointError(
+        f"{where} makes params{', params'.join(broken)} not finite, but training "
+        "needs finite parameters; lower the learning rate, or look for outliers in "
+        "the data."
+    )
+
+
+def take_rows(data: Batch, index: Any) -> Batch:
+    """The rows at `index`, an index or an array of them, of every leaf."""
+    return jax.tree.map(lambda x: x[index], data)
+
+
+def join(histories: Sequence[History]) -> History:
+    """One history after the other; those that are empty have no metrics yet."""
+    full = [history for history in histories if history]
+    return {name: np.concatenate([h[name] for h in full]) for name in full[-1]}
+
+
+def as_batch(data: Any) -> Batch:
+    return data if isinstance(data, Batch) else Batch(values=data)
+
+
+def as_pytree(prepare: Prepare) -> jax.tree_util.Partial:
+    """`prepare` as an argument that `jit` takes: arrays inside it are traced."""
+    if isinstance(prepare, jax.tree_util.Partial):
+        return prepare
+    return jax.tree_util.Partial(prepare)
