@@ -26,7 +26,11 @@ from jboltz.experiments._workdir import Workdir
 from jboltz.models.rbm import RBM
 from jboltz.units.bernoulli import Bernoulli
 
-TARGETS = {"Gibbs: share of the matrix-product rate": ("gibbs", "products", 0.65)}
+TARGETS = {
+    "CD-1 epoch: share of the matrix-product rate": ("cd_epoch", "products", 1 / 1.3),
+    "CD-1 epoch: speed over PyTorch, DataLoader": ("cd_epoch", "torch_loader", 2.3),
+    "Gibbs: share of the matrix-product rate": ("gibbs", "products", 0.65),
+}
 """Task, contestant, and the least that its time over jboltz's may be."""
 
 
@@ -110,8 +114,11 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
     )
     tasks, targets = {"cd_epoch": training, "gibbs": sampling}, {}
     for name, (task, contestant, least) in TARGETS.items():
-        value = tasks[task]["contestants"][contestant]["time_over_jboltz"]["median"]
-        targets[name] = {"value": value, "at_least": least, "is_met": value >= least}
+        record = tasks[task]["contestants"].get(contestant)
+        if record is not None:
+            value = record["time_over_jboltz"]["median"]
+            is_met = value >= least
+            targets[name] = {"value": value, "at_least": least, "is_met": is_met}
     return None, {
         **tasks,
         "import_seconds": imports,
@@ -188,9 +195,8 @@ def report(results: dict[str, Any]) -> None:
     )
     for name, target in results["targets"].items():
         verdict = "met" if target["is_met"] else "missed"
-        _run.say(
-            f"{name} {target['value']:.1%}, target {target['at_least']:.0%}: {verdict}"
-        )
+        least = target["at_least"]
+        _run.say(f"{name} {target['value']:.2f}, at least {least:.2f}: {verdict}")
 
 
 def _show_table(

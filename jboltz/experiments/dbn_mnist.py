@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jboltz import plotting
+from jboltz import plotting, random
 from jboltz.data import Dataset, check_values, load_mnist
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import _config, _run
@@ -23,7 +23,6 @@ from jboltz.learning.pretrain import greedy, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
-from jboltz.samplers.chains import fold_in_range
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
 
@@ -154,7 +153,7 @@ def sample(
     _, key = jax.random.split(jax.random.key(config.seed))
     key_up, key_noise, key_chains = jax.random.split(key, 3)
     keys_up, keys_noise, keys = (
-        fold_in_range(k, len(digits)) for k in (key_up, key_noise, key_chains)
+        random.fold_in_range(k, len(digits)) for k in (key_up, key_noise, key_chains)
     )
     below, top = params[:-1], dbn.layers[-1].visible
     from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, digits, keys_up)

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
+from jboltz import random
 from jboltz.base import Batch, Metrics, Params, Sampler, State
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,
-    fold_in_range,
     init_chains,
     run_chains,
 )
@@ -127,12 +127,12 @@ class PersistentContrastiveDivergence:
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         """Chains that start at draws from the visible biases alone."""
-        key_visible, key_chains = jax.random.split(key)
+        key_visible, key_chains = random.split(key)
         unit = self.model.visible
         visible = jax.vmap(unit.sample, in_axes=(None, None, 0))(
             params.visible,
             jnp.zeros(unit.size, params.weights.dtype),
-            fold_in_range(key_visible, self.num_chains),
+            random.fold_in_range(key_visible, self.num_chains),
         )
         return init_chains(self.sampler, params, visible, key_chains)
 
@@ -165,7 +165,7 @@ def _chains_from_data(
 ) -> State:
     """Chains that started at the examples, `num_steps` − `skip` kernel steps on."""
     _refuse_mask(batch)
-    key_init, key_run = jax.random.split(key)
+    key_init, key_run = random.split(key)
     chains = init_chains(estimator.sampler, params, batch.values, key_init)
     num_steps = estimator.num_steps - skip
     chains, _ = run_chains(

@@ -12,7 +12,6 @@ from jboltz import random
 from jboltz.base import Params, State
 from jboltz.learning.step import Prepare
 from jboltz.models.rbm import RBM
-from jboltz.samplers.chains import fold_in_range
 
 Stack = tuple[Params, ...]
 """Parameters of the layers trained so far, bottom first."""
@@ -42,7 +41,7 @@ class LayerInput:
 
     def __call__(self, below: Stack, rows: Array, key: Key[Array, ""]) -> State:
         """Values for a batch, given the parameters of the layers below."""
-        keys = fold_in_range(key, rows.shape[0])
+        keys = random.fold_in_range(key, rows.shape[0])
         values = unit_interval(rows)
         return jax.vmap(self._encode, in_axes=(None, 0, 0))(below, values, keys)
 
@@ -52,10 +51,10 @@ class LayerInput:
             for layer, params in zip(lower, below, strict=True):
                 v = layer.mean_hidden_state(params, v)
             return _binarise(top, v, key)
-        key_pixels, key_layers = jax.random.split(key)
+        key_pixels, key_layers = random.split(key)
         v = _binarise(self.layers[0], v, key_pixels)
         for index, (layer, params) in enumerate(zip(lower, below, strict=True)):
-            key_layer = jax.random.fold_in(key_layers, index)
+            key_layer = random.fold_in(key_layers, index)
             v = layer.sample_hidden(params, v, key_layer)
         return v
 
@@ -93,7 +92,7 @@ def greedy(
         spec = LayerInput(tuple(layers[: index + 1]), features)
         # The parameters travel as arguments: as constants they would be compiled in.
         prepare = jax.tree_util.Partial(spec, stack)
-        params = fit_layer(index, prepare, jax.random.fold_in(key, index))
+        params = fit_layer(index, prepare, random.fold_in(key, index))
         stack = (*stack, params)
         if on_layer is not None:
             on_layer(index, stack)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jboltz import random
 from jboltz.base import Batch
 from jboltz.learning.step import (
     History,
@@ -18,8 +19,10 @@ from jboltz.learning.step import (
     as_batch,
     as_given,
     as_pytree,
-    guarded_step,
+    copy,
+    is_finite,
     join,
+    prepared_step,
     raise_not_finite,
     run_steps,
     take_rows,
@@ -59,32 +62,31 @@ def fit_stream(
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size} but needs to be at least 1.")
     prepare = as_pytree(prepare)
-    state, is_finite = jax.tree.map(jnp.copy, state), jnp.asarray(True)
-    first_update, step = int(state.step), first_step
+    state, step = copy(state), first_step
     running, histories = None, []
 
-    def finish(stack, first, count, is_finite, snapshot, chunk):
-        if not is_finite:
-            # Later steps changed nothing, so the newest state is the last sound one.
-            broken = first_step + int(state.step) - first_update
-            rows = take_rows(stack, broken - first)
-            key_step = jax.random.fold_in(key, broken)
-            where = f"Step {broken + 1} of the stream"
-            raise_not_finite(where, train_step, state, prepare, rows, key_step)
+    def finish(before, stack, first, count, after, chunk, all_finite):
+        if not all_finite:
+            steps = (
+                (take_rows(stack, t), random.fold_in(key, first + t))
+                for t in range(count)
+            )
+            raise_not_finite(train_step, prepare, before, steps, first, "of the stream")
         histories.append({name: np.asarray(x)[:count] for name, x in chunk.items()})
         if on_chunk is not None:
-            on_chunk(first + count, snapshot, histories[-1])
+            on_chunk(first + count, after, histories[-1])
 
     for stack, count in _stacks(batches, chunk_size):
-        state, is_finite, chunk = _run_stack(
-            train_step, state, is_finite, stack, prepare, key, step, count
+        before = copy(state)
+        state, chunk, all_finite = _run_stack(
+            train_step, state, stack, prepare, key, step, count
         )
         # Dispatch is asynchronous: while this chunk runs, the one before is reported
         # and the loop reads the next.
         if running is not None:
             finish(*running)
-        snapshot = None if on_chunk is None else jax.tree.map(jnp.copy, state)
-        running = (stack, step, count, is_finite, snapshot, chunk)
+        after = None if on_chunk is None else copy(state)
+        running = (before, stack, step, count, after, chunk, all_finite)
         step += count
     if running is None:
         raise ValueError(
@@ -96,16 +98,16 @@ def fit_stream(
 
 
 @partial(jax.jit, static_argnames="train_step", donate_argnames="state")
-def _run_stack(train_step, state, is_finite, stack, prepare, key, first, count):
+def _run_stack(train_step, state, stack, prepare, key, first, count):
     """`count` steps, one a batch of the stack; the first is step `first`."""
 
-    def step(carry, t):
-        key_step = jax.random.fold_in(key, first + t)
-        return guarded_step(train_step, prepare, carry, take_rows(stack, t), key_step)
+    def step(state, t):
+        rows, key_step = take_rows(stack, t), random.fold_in(key, first + t)
+        return prepared_step(train_step, prepare, state, rows, key_step)
 
     length = jax.tree.leaves(stack)[0].shape[0]
-    carry, history = run_steps(step, (state, is_finite), 0, count, length)
-    return *carry, history
+    state, history = run_steps(step, state, 0, count, length)
+    return state, history, is_finite(state.params)
 
 
 def _stacks(batches, chunk_size: int) -> Iterator[tuple[Batch, int]]:

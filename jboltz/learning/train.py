@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jboltz import random
 from jboltz.base import Batch
 from jboltz.learning.step import (
     History,
@@ -18,8 +19,10 @@ from jboltz.learning.step import (
     as_batch,
     as_given,
     as_pytree,
-    guarded_step,
+    copy,
+    is_finite,
     join,
+    prepared_step,
     raise_not_finite,
     run_steps,
     take_rows,
@@ -71,68 +74,66 @@ def fit(
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
     prepare = as_pytree(prepare)
     # The caller's own arrays are not donated; from here on every state is.
-    state, is_finite = jax.tree.map(jnp.copy, state), jnp.asarray(True)
-    histories = []
+    state, histories = copy(state), []
     for epoch in range(first_epoch, num_epochs):
-        key_order, key_steps = jax.random.split(jax.random.fold_in(key, epoch))
+        key_order, key_steps = random.split(random.fold_in(key, epoch))
         order = _shuffle(key_order, num_examples)
-        first_update, history = int(state.step), {}
+        history = {}
         for first, last in itertools.pairwise(bounds):
-            state, is_finite, chunk = _run_epoch(
-                *(train_step, state, is_finite, rows, prepare, key_steps, order),
-                *(first, last),
+            before = copy(state)
+            state, chunk, all_finite = _run_epoch(
+                *(train_step, state, rows, prepare, key_steps, order, first, last),
                 batch_size=batch_size,
             )
-            if not is_finite:
-                step = int(state.step) - first_update
-                rows = take_rows(
-                    rows, order[step * batch_size : (step + 1) * batch_size]
+            if not all_finite:
+                steps = (
+                    (
+                        take_rows(rows, order[t * batch_size : (t + 1) * batch_size]),
+                        random.fold_in(key_steps, t),
+                    )
+                    for t in range(first, last)
                 )
-                key_step = jax.random.fold_in(key_steps, step)
-                where = f"Step {step + 1} of {num_steps} of epoch {epoch + 1}"
-                raise_not_finite(where, train_step, state, prepare, rows, key_step)
+                where = f"of {num_steps} of epoch {epoch + 1}"
+                raise_not_finite(train_step, prepare, before, steps, first, where)
             new = {name: np.asarray(x)[first:last] for name, x in chunk.items()}
             history = join([history, new])
             if on_chunk is not None:
                 on_chunk(epoch, history)
         histories.append(history)
         if on_epoch is not None:
-            on_epoch(epoch, jax.tree.map(jnp.copy, state), history)
+            on_epoch(epoch, copy(state), history)
     return state, histories
 
 
 @partial(jax.jit, static_argnames=("train_step", "batch_size"), donate_argnames="state")
 def _run_epoch(
-    train_step, state, is_finite, data, prepare, key, order, first, last, *, batch_size
+    train_step, state, data, prepare, key, order, first, last, *, batch_size
 ):
     """Steps `first` to `last` of an epoch; with the last one, the short batch."""
     num_full, short = divmod(order.shape[0], batch_size)
 
-    def step(carry, index, t):
-        key_step = jax.random.fold_in(key, t)
-        return guarded_step(
-            train_step, prepare, carry, take_rows(data, index), key_step
-        )
+    def step(state, index, t):
+        rows, key_step = take_rows(data, index), random.fold_in(key, t)
+        return prepared_step(train_step, prepare, state, rows, key_step)
 
-    def full_step(carry, t):
+    def full_step(state, t):
         index = jax.lax.dynamic_slice(order, (t * batch_size,), (batch_size,))
-        return step(carry, index, t)
+        return step(state, index, t)
 
-    carry, history = run_steps(
-        full_step, (state, is_finite), first, jnp.minimum(last, num_full), num_full
-    )
+    last_full = jnp.minimum(last, num_full)
+    state, history = run_steps(full_step, state, first, last_full, num_full)
     if short:
 
-        def short_step(carry):
-            return step(carry, order[-short:], num_full)
+        def short_step(state):
+            return step(state, order[-short:], num_full)
 
-        def no_step(carry):
-            metrics = jax.eval_shape(short_step, carry)[1]
-            return carry, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+        def no_step(state):
+            metrics = jax.eval_shape(short_step, state)[1]
+            return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
 
-        carry, metrics = jax.lax.cond(last > num_full, short_step, no_step, carry)
+        state, metrics = jax.lax.cond(last > num_full, short_step, no_step, state)
         history = {name: jnp.append(x, metrics[name]) for name, x in history.items()}
-    return *carry, history
+    return state, history, is_finite(state.params)
 
 
 @partial(jax.jit, static_argnames="count")

@@ -3,9 +3,9 @@
 import dataclasses
 import itertools
 
-import jax
 from jaxtyping import Array, Key
 
+from jboltz import random
 from jboltz.base import State, Unit
 from jboltz.models.rbm import RBM, RBMParams
 
@@ -47,7 +47,7 @@ class DBN:
     def init(self, key: Key[Array, ""]) -> DBNParams:
         """Layer i is initialised from `fold_in(key, i)`."""
         return tuple(
-            layer.init(jax.random.fold_in(key, index))
+            layer.init(random.fold_in(key, index))
             for index, layer in enumerate(self.layers)
         )
 
@@ -85,7 +85,7 @@ class DBN:
         for index, (layer, layer_params) in enumerate(
             zip(self.layers, params, strict=False)
         ):
-            v = layer.sample_hidden(layer_params, v, jax.random.fold_in(key, index))
+            v = layer.sample_hidden(layer_params, v, random.fold_in(key, index))
         return v
 
     def sample_down(self, params: DBNParams, h: State, key: Key[Array, ""]) -> State:
@@ -96,6 +96,6 @@ class DBN:
         Layer i draws from `fold_in(key, i)`.
         """
         for index in reversed(range(1, len(params))):
-            layer, key_layer = self.layers[index], jax.random.fold_in(key, index)
+            layer, key_layer = self.layers[index], random.fold_in(key, index)
             h = layer.sample_visible(params[index], h, key_layer)
         return self.layers[0].mean_visible_state(params[0], h)

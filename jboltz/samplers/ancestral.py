@@ -1,8 +1,8 @@
 """Samples of a DBN: Gibbs in its top RBM, then one directed pass."""
 
-import jax
 from jaxtyping import Array, Integer, Key
 
+from jboltz import random
 from jboltz.base import State
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.chains import run
@@ -29,7 +29,7 @@ def generate(
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets,
       section 6.
     """
-    key_init, key_run, key_down = jax.random.split(key, 3)
+    key_init, key_run, key_down = random.split(key, 3)
     sampler = Gibbs(dbn.layers[-1])
     chain = sampler.init(params[-1], start, key_init)
     chain, _ = run(sampler, params[-1], chain, key_run, num_steps=num_steps)

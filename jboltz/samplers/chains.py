@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
+from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State
 
 
@@ -56,7 +57,7 @@ def run_chains(
     """
     num_chains = jax.tree.leaves(states)[0].shape[0]
     advance = partial(run, sampler, params, num_steps=num_steps)
-    return jax.vmap(advance)(states, fold_in_range(key, num_chains))
+    return jax.vmap(advance)(states, random.fold_in_range(key, num_chains))
 
 
 def init_chains(
@@ -65,12 +66,7 @@ def init_chains(
     """One chain per leading index of `visible`; chain i has `fold_in(key, i)`."""
     num_chains = jax.tree.leaves(visible)[0].shape[0]
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
-    return init(params, visible, fold_in_range(key, num_chains))
-
-
-def fold_in_range(key: Key[Array, ""], count: int) -> Key[Array, " count"]:
-    """The keys `fold_in(key, 0)`, …, `fold_in(key, count − 1)`."""
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(count))
+    return init(params, visible, random.fold_in_range(key, num_chains))
 
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
@@ -92,14 +88,14 @@ def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
 @partial(jax.jit, static_argnames=("sampler", "num_steps"))
 def _scan(sampler, params, state, key, *, num_steps):
     return jax.lax.scan(
-        partial(sampler.step, params), state, fold_in_range(key, num_steps)
+        partial(sampler.step, params), state, random.fold_in_range(key, num_steps)
     )
 
 
 @partial(jax.jit, static_argnames="sampler")
 def _loop(sampler, params, state, key, num_steps):
     def body(index, carry):
-        return sampler.step(params, carry[0], jax.random.fold_in(key, index))
+        return sampler.step(params, carry[0], random.fold_in(key, index))
 
     shapes = jax.eval_shape(sampler.step, params, state, key)[1]
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import jax
 from flax import struct
 from jaxtyping import Array, Key
 
+from jboltz import random
 from jboltz.base import EnergyModel, Metrics, Params, State
 
 
@@ -30,7 +30,7 @@ class Gibbs:
     def step(
         self, params: Params, state: GibbsState, key: Key[Array, ""]
     ) -> tuple[GibbsState, Metrics]:
-        key_v, key_h = jax.random.split(key)
+        key_v, key_h = random.split(key)
         v = self.model.sample_visible(params, state.hidden, key_v)
         h = self.model.sample_hidden(params, v, key_h)
         return GibbsState(visible=v, hidden=h), {}

@@ -253,33 +253,57 @@ def test_long_chains_give_the_gradient_of_the_log_likelihood(name, getkey):
     assert worst(gradient, likelihood_gradient(params), variance) < 5
 
 
-@pytest.mark.parametrize("weights", [None, (1, 0.5, 3, 0)], ids=["plain", "weighted"])
-@of_data_chains
-def test_cd_1_averages_to_its_exact_expectation(name, weights, getkey):
-    """By the transition matrix; it is not the gradient of the log-likelihood."""
-    params = small_machine(getkey(), scale=1.5)
+def exact_expectation(name, params, rows, share):
+    """Of k = 1 by the transition matrix, and the variance of NUM_DRAWS draws, which
+    are spread evenly over the rows and weighted by their share."""
     up, down = up_and_down(params)
     if name == "CD":
-        table, conditional = given_visible(params, V), (up @ down)[ROWS]
+        table, conditional = given_visible(params, V), (up @ down)[rows]
     else:
-        table, conditional = given_hidden(params, H), up[ROWS]
+        table, conditional = given_hidden(params, H), up[rows]
     means, variances = zip(*[moments(table, p) for p in conditional], strict=True)
-    share = np.full(4, 0.25) if weights is None else np.array(weights) / sum(weights)
     model_average = jax.tree.map(lambda *x: np.tensordot(share, x, 1), *means)
-    data_average = average(given_visible(params, V[ROWS]), share)
-    expected = gradient_of(data_average, model_average)
-    # A quarter of the draws for each example, whose share is squared in the variance.
-    variance = jax.tree.map(lambda *x: np.tensordot(4 * share**2, x, 1), *variances)
-
-    repeats = NUM_DRAWS // 4
-    batch = Batch(
-        values=jnp.asarray(np.tile(V[ROWS], (repeats, 1))),
-        weights=None if weights is None else jnp.tile(jnp.array(weights), repeats),
+    data_average = average(given_visible(params, V[rows]), share)
+    variance = jax.tree.map(
+        lambda *x: np.tensordot(len(rows) * share**2, x, 1), *variances
     )
-    gradient, _, _ = estimate(make(name, SMALL), params, (), batch, getkey())
+    return gradient_of(data_average, model_average), variance
+
+
+def estimate_of_rows(name, params, rows, share, key):
+    repeats = NUM_DRAWS // len(rows)
+    batch = Batch(
+        values=jnp.asarray(np.tile(V[rows], (repeats, 1))),
+        weights=jnp.asarray(np.tile(share, repeats), jnp.float32),
+    )
+    return estimate(make(name, SMALL), params, (), batch, key)[0]
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (1, 0.5, 3, 0)], ids=str)
+@of_data_chains
+def test_cd_1_averages_to_its_exact_expectation(name, weights, getkey):
+    """Which is not the gradient of the log-likelihood."""
+    params = small_machine(getkey(), scale=1.5)
+    share = np.array(weights) / sum(weights)
+    expected, variance = exact_expectation(name, params, ROWS, share)
+    gradient = estimate_of_rows(name, params, ROWS, share, getkey())
     assert worst(gradient, expected, variance) < 5
-    if weights is None:
+    if weights == (1, 1, 1, 1):
         assert worst(expected, likelihood_gradient(params), variance) > 2 * 5
+
+
+@of_data_chains
+def test_cd_1_is_unbiased_at_equilibrium(name, getkey):
+    """Where the data are distributed as the model is, no parameter moves."""
+    params = small_machine(getkey())
+    rows = np.arange(16)
+    free_energy = jax.vmap(partial(SMALL.free_energy, params))(jnp.asarray(V))
+    p = np.asarray(jax.nn.softmax(-free_energy))
+    expected, variance = exact_expectation(name, params, rows, p)
+    zero = jax.tree.map(np.zeros_like, expected)
+    chex.assert_trees_all_close(expected, zero, atol=1e-5)
+    gradient = estimate_of_rows(name, params, rows, p, getkey())
+    assert worst(gradient, zero, variance) < 5
 
 
 def test_chains_of_pcd_start_at_draws_from_the_visible_biases(getkey):

@@ -1,8 +1,7 @@
-"""`fit` and `fit_stream`: the same updates as a plain loop, and what they promise."""
+"""`fit`: the same updates as a plain loop, and what it promises."""
 
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,83 +10,28 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jboltz
-from jboltz import Batch, TrainState
 from jboltz.learning import train
 from tests.helpers import errors_without_hook, random_params
+from tests.learning.cases import (
+    BATCH_SIZE,
+    DATA,
+    ESTIMATOR,
+    STEPS_PER_EPOCH,
+    TRAIN_STEP,
+    appended,
+    bit_for_bit,
+    bookkeeping_step,
+    breakable_book,
+    breaks_at_row_13,
+    by_hand,
+    epoch_batches,
+    numbered,
+    open_book,
+    same,
+    start,
+)
 
-# One machine for most tests, so that they share what they compile. Its state has all
-# parts: parameters, momenta and persistent chains. The last of three batches is short.
-MODEL = jboltz.RBM(jboltz.Bernoulli(6), jboltz.Bernoulli(4))
-ESTIMATOR = jboltz.PersistentContrastiveDivergence(MODEL, jboltz.Gibbs(MODEL), 3)
-OPTIMIZER = optax.sgd(0.1, momentum=0.9)
-TRAIN_STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
-DATA = np.asarray(jnp.round(jax.random.uniform(jax.random.key(0), (22, 6))))
-BATCH_SIZE, STEPS_PER_EPOCH = 8, 3
-
-same = partial(chex.assert_trees_all_close, rtol=2e-5, atol=1e-6)
-bit_for_bit = chex.assert_trees_all_equal
 fit = partial(jboltz.fit, batch_size=BATCH_SIZE)
-
-
-def start(key, optimizer=OPTIMIZER):
-    params = random_params(MODEL.init(key), key)
-    return jboltz.init_train_state(params, ESTIMATOR, optimizer, key)
-
-
-def epoch_batches(key, epoch, num_examples):
-    """(rows, key of the step) of an epoch, from the documented keys."""
-    key_order, key_steps = jax.random.split(jax.random.fold_in(key, epoch))
-    order = np.asarray(jax.random.permutation(key_order, num_examples))
-    for step, first in enumerate(range(0, num_examples, BATCH_SIZE)):
-        yield order[first : first + BATCH_SIZE], jax.random.fold_in(key_steps, step)
-
-
-compiled = partial(jax.jit, static_argnums=0)(lambda f, *args: f(*args))
-
-
-def by_hand(train_step, state, values, key):
-    """One update; of the step's key the second half is the estimator's."""
-    _, key_update = jax.random.split(key)
-    return compiled(train_step, state, Batch(values=jnp.asarray(values)), key_update)
-
-
-def appended(metrics):
-    return {name: np.array([m[name] for m in metrics]) for name in metrics[0]}
-
-
-# A step that trains nothing and keeps a book: for each row, named by its first entry,
-# the weight that it came with, and the order in which all rows came.
-
-
-def bookkeeping_step(state, batch, key):
-    del key
-    rows = batch.values[:, 0].astype(jnp.int32)
-    weights = 1.0 if batch.weights is None else batch.weights
-    position = state.opt_state
-    return TrainState(
-        step=state.step + 1,
-        params={"visits": state.params["visits"].at[rows].add(weights)},
-        opt_state=position + len(rows),
-        estimator_state=jax.lax.dynamic_update_slice(
-            state.estimator_state, rows, (position,)
-        ),
-    ), {"first row": batch.values[0, 0]}
-
-
-def open_book(num_rows, num_visits):
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params={"visits": jnp.zeros(num_rows)},
-        opt_state=jnp.zeros((), jnp.int32),
-        estimator_state=jnp.full(num_visits, -1, jnp.int32),
-    )
-
-
-def numbered(num_rows):
-    return np.arange(num_rows, dtype=np.float32)[:, None]
-
-
-# fit.
 
 
 def test_fit_is_a_loop_over_train_step(getkey):
@@ -151,24 +95,6 @@ def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(getkey):
     assert tuple(np.arange(22)) not in {tuple(order) for order in orders}
     for history, order in zip(histories, orders, strict=True):
         np.testing.assert_array_equal(history["first row"], order[::BATCH_SIZE])
-
-
-def test_weights_stay_with_their_rows(getkey):
-    weights = np.linspace(0.5, 2, 22, dtype=np.float32)
-    data = Batch(values=numbered(22), weights=weights)
-    state, _ = fit(bookkeeping_step, open_book(22, 22), data, getkey(), num_epochs=1)
-    np.testing.assert_array_equal(state.params["visits"], weights)
-    batches = [Batch(values=numbered(22)[:4], weights=weights[:4])]
-    state, _ = jboltz.fit_stream(
-        bookkeeping_step, open_book(22, 22), batches, getkey(), chunk_size=1
-    )
-    np.testing.assert_array_equal(state.params["visits"][:5], [*weights[:4], 0])
-
-
-def test_a_mask_reaches_the_estimator(getkey):
-    data = Batch(values=DATA, mask=np.ones(DATA.shape, bool))
-    with pytest.raises(ValueError, match=r"`batch\.mask` marks missing entries"):
-        fit(TRAIN_STEP, start(getkey()), data, getkey(), num_epochs=1)
 
 
 def test_states_outlive_the_calls_that_they_were_part_of(getkey):
@@ -256,48 +182,6 @@ def test_specs_made_again_do_not_compile_again(getkey):
     assert counts[0] == counts[1] > 0
 
 
-def offset(shift, rows, key):
-    del key
-    TRACES.append(None)
-    return rows.astype(jnp.float32) - shift
-
-
-TRACES = []
-
-
-def test_arrays_that_prepare_carries_do_not_compile_again(getkey):
-    """`prepare` sees the rows as they are stored."""
-    rows = np.arange(200, 222, dtype=np.uint8)[:, None]
-    counts = []
-    for shift in (200.0, 195.0):
-        prepare = jax.tree_util.Partial(offset, jnp.asarray(shift))
-        state, _ = fit(
-            bookkeeping_step,
-            open_book(30, 22),
-            rows,
-            getkey(),
-            num_epochs=1,
-            prepare=prepare,
-        )
-        visits = np.zeros(30)
-        visits[200 - int(shift) :][:22] = 1
-        np.testing.assert_array_equal(state.params["visits"], visits)
-        counts.append(len(TRACES))
-    assert counts[0] == counts[1] > 0
-
-
-def test_make_train_step_is_pure_and_compares_by_value(getkey):
-    again = jboltz.PersistentContrastiveDivergence(MODEL, jboltz.Gibbs(MODEL), 3)
-    train_step = jboltz.make_train_step(again, OPTIMIZER)
-    assert train_step == TRAIN_STEP
-    assert hash(train_step) == hash(TRAIN_STEP)
-    assert train_step != jboltz.make_train_step(again, optax.sgd(0.1))
-    state, key, batch = start(getkey()), getkey(), Batch(values=jnp.asarray(DATA[:8]))
-    eager = train_step(state, batch, key)
-    same(eager, compiled(TRAIN_STEP, state, batch, key))
-    same(eager, train_step(state, batch, key))
-
-
 def test_a_batch_split_over_devices_makes_the_same_updates(getkey):
     """Equal to rounding. `prepare` splits the batch, and each device its chains."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
@@ -322,118 +206,7 @@ def test_a_batch_split_over_devices_makes_the_same_updates(getkey):
     same(jax.device_get((many, split_losses)), jax.device_get((one, losses)))
 
 
-# fit_stream.
-
-# Eight, eight, eight and six rows, and then two more of eight.
-BATCHES = [DATA[:8], DATA[8:16], DATA[6:14], DATA[16:], DATA[3:11], DATA[1:9]]
-
-
-def stream_by_hand(state, key):
-    metrics = []
-    for step, values in enumerate(BATCHES):
-        key_step = jax.random.fold_in(key, step)
-        state, step_metrics = by_hand(TRAIN_STEP, state, values, key_step)
-        metrics.append(step_metrics)
-    return state, appended(metrics)
-
-
-def test_fit_stream_is_a_loop_over_train_step(getkey):
-    """For any chunk size, to the bit the same one; the batches are of two shapes."""
-    state, key = start(getkey()), getkey()
-    before = jax.tree.map(np.array, state)
-    results = [
-        jboltz.fit_stream(TRAIN_STEP, state, iter(BATCHES), key, chunk_size=chunk_size)
-        for chunk_size in (1, 3, 100)
-    ]
-    bit_for_bit(results[1], results[0])
-    bit_for_bit(results[2], results[0])
-    same(results[0], stream_by_hand(state, key))
-    assert results[0][0].step == len(BATCHES)
-    bit_for_bit(jax.device_get(state), before)
-
-
-def test_going_on_in_a_stream_is_an_uninterrupted_run(getkey):
-    state, key = start(getkey()), getkey()
-    stream = partial(jboltz.fit_stream, TRAIN_STEP, chunk_size=3)
-    whole, history = stream(state, BATCHES, key)
-    first, before = stream(state, BATCHES[:2], key)
-    rest, after = stream(first, BATCHES[2:], key, first_step=2)
-    bit_for_bit(rest, whole)
-    bit_for_bit(
-        {name: np.append(before[name], x) for name, x in after.items()}, history
-    )
-
-
-def test_chunks_of_a_stream_are_reported_with_states_to_keep(getkey):
-    """A chunk ends early where the batches change their shape."""
-    state, key, kept = start(getkey()), getkey(), []
-    jboltz.fit_stream(
-        TRAIN_STEP,
-        state,
-        BATCHES,
-        key,
-        chunk_size=3,
-        first_step=10,
-        on_chunk=lambda *arguments: kept.append(arguments),
-    )
-    assert [steps for steps, _, _ in kept] == [13, 14, 16]
-    for steps, kept_state, _ in kept:
-        shorter, history = jboltz.fit_stream(
-            TRAIN_STEP, state, BATCHES[: steps - 10], key, chunk_size=3, first_step=10
-        )
-        bit_for_bit(kept_state, shorter)
-    pieces = [chunk["contrast"] for _, _, chunk in kept]
-    assert [len(x) for x in pieces] == [3, 1, 2]
-    np.testing.assert_array_equal(np.concatenate(pieces), history["contrast"])
-
-
-def test_a_stream_reads_one_chunk_ahead(getkey):
-    """The next batches are read before the results of the last chunk, and no more of
-    them: a chunk, and one batch to see whether its shape is another."""
-    events = []
-
-    def batches():
-        for index in range(9):
-            events.append(("read", index))
-            yield numbered(10)[index : index + 1]
-
-    jboltz.fit_stream(
-        bookkeeping_step,
-        open_book(10, 9),
-        batches(),
-        getkey(),
-        chunk_size=2,
-        on_chunk=lambda steps, state, history: events.append(("done", steps)),
-    )
-    reports = [index for index, (kind, _) in enumerate(events) if kind == "done"]
-    assert [events[index][1] for index in reports] == [2, 4, 6, 8, 9]
-    for index in reports:
-        num_done = events[index][1]
-        num_read = sum(kind == "read" for kind, _ in events[:index])
-        assert min(num_done + 2, 9) <= num_read <= min(num_done + 3, 9)
-
-
-def test_an_empty_stream_is_refused(getkey):
-    used_up = iter(BATCHES[:1])
-    next(used_up)
-    with pytest.raises(ValueError, match="`batches` holds no batch but training needs"):
-        jboltz.fit_stream(TRAIN_STEP, start(getkey()), used_up, getkey())
-
-
 # Parameters that are not finite.
-
-
-def breakable_book():
-    book = open_book(22, 66)
-    return book.replace(params=book.params | {"scale": jnp.ones(())})
-
-
-def breaks_at_row_13(state, batch, key):
-    """Row 13 makes one leaf NaN, and the next step would make the other one so, too."""
-    scale = jnp.where(jnp.any(batch.values == 13), jnp.nan, state.params["scale"])
-    new_state, metrics = bookkeeping_step(state, batch, key)
-    visits = new_state.params["visits"] + 0 * state.params["scale"]
-    return new_state.replace(params={"scale": scale, "visits": visits}), metrics
 
 
 @pytest.mark.parametrize("chunks_per_epoch", [1, 2, 3])
@@ -458,27 +231,6 @@ def test_fit_names_epoch_step_and_leaf_that_are_not_finite(chunks_per_epoch, get
     expected = f"Step {step + 1} of 3 of epoch 3 makes params['scale'] not finite, but"
     assert str(error.value).startswith(expected)
     assert seen == []
-
-
-@pytest.mark.parametrize("chunk_size", [1, 4, 100])
-@pytest.mark.parametrize("broken", [0, 6, 8])
-def test_fit_stream_names_step_and_leaf_that_are_not_finite(broken, chunk_size, getkey):
-    rows = np.delete(numbered(22), 13, axis=0)[:9]
-    rows[broken] = 13
-    done = []
-    with pytest.raises(FloatingPointError) as error:
-        jboltz.fit_stream(
-            breaks_at_row_13,
-            breakable_book(),
-            rows[:, None],
-            getkey(),
-            chunk_size=chunk_size,
-            first_step=20,
-            on_chunk=lambda steps, state, history: done.append(steps),
-        )
-    expected = f"Step {21 + broken} of the stream makes params['scale'] not finite, but"
-    assert str(error.value).startswith(expected)
-    assert done == [20 + x for x in range(chunk_size, broken + 1, chunk_size)]
 
 
 REAL = jboltz.RBM(jboltz.Gaussian(6), jboltz.Bernoulli(4))
@@ -515,9 +267,6 @@ def test_a_row_that_is_not_finite_is_reported_at_its_step(getkey):
     assert str(error.value).startswith(expected)
 
 
-# Arguments.
-
-
 def test_counts_that_are_off_are_refused():
     setup = (
         "import jax, numpy as np, jboltz as j\n"
@@ -545,21 +294,3 @@ def test_counts_that_are_off_are_refused():
         ),
     }
     assert errors_without_hook(setup, expected) == expected
-
-
-def test_integers_without_a_scale_are_refused(getkey):
-    message = "The data are uint8 but a unit's states are floating point"
-    images = (255 * DATA).astype(np.uint8)
-    with pytest.raises(TypeError, match=message):
-        fit(TRAIN_STEP, start(getkey()), images, getkey(), num_epochs=1)
-    with pytest.raises(TypeError, match=message):
-        jboltz.fit_stream(TRAIN_STEP, start(getkey()), [images], getkey())
-
-
-def test_rows_of_the_wrong_width_are_refused_with_both_widths(getkey):
-    wide = np.zeros((22, 7), np.float32)
-    message = r"`v` has shape \(7,\) but RBM\(.*\)\.visible needs shape \(6,\)"
-    with pytest.raises(ValueError, match=message):
-        fit(TRAIN_STEP, start(getkey()), wide, getkey(), num_epochs=1)
-    with pytest.raises(ValueError, match=message):
-        jboltz.fit_stream(TRAIN_STEP, start(getkey()), [wide], getkey())

@@ -17,7 +17,7 @@ from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
 from tests.helpers import binary_states, draw_like, rng_of, states_of
-from tests.units.cases import ENUMERABLE_PAIRS, PAIRS, pair_name
+from tests.units.cases import ENUMERABLE_PAIRS, PAIRS, is_enumerable, pair_name
 
 CLOSED_FORM, AUTODIFF = 1e-9, 1e-7  # relative, in float64
 each_pair = pytest.mark.parametrize("pair", PAIRS, ids=pair_name)
@@ -35,10 +35,11 @@ def draw_case(pair, getkey):
 
 
 def some_states(unit, key, count=6):
-    """A few states; for binary units these are distinct."""
-    if unit.domain == "real":
-        return jnp.asarray(rng_of(key).normal(size=(count, *unit.shape)))
-    return states_of(unit)[0][-count:]
+    """A few states, of units that can be enumerated no two alike."""
+    if is_enumerable(unit):
+        return states_of(unit)[0][-count:]
+    x = rng_of(key).normal(size=(count, *unit.shape))
+    return jnp.asarray(np.abs(x) if unit.domain == "non-negative" else x)
 
 
 def sum_over(model, params, side, key):

@@ -17,8 +17,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jboltz.base import EnergyModel
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.random import fold_in_range
 from jboltz.samplers import chains
-from jboltz.samplers.chains import fold_in_range, init_chains, run, run_chains
+from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import Gibbs, GibbsState
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian

@@ -328,12 +328,18 @@ def assert_moments_stay(sampler, params, key):
         assert worst < 5, f"drift after {num_steps} steps: max |z| = {worst:.1f}"
 
 
+def nearest(states, x):
+    """The state (a node, where states are real) whose components are nearest to x."""
+    distance = np.abs(np.asarray(states) - x).reshape(len(states), -1).sum(axis=1)
+    return states[distance.argmin()]
+
+
 def assert_steps_as_integrated(sampler, params, key):
     """One step from a point: v′ has the moments of p(v | h), h′ those given that."""
     model = sampler.model
     v, log_v = states_of(model.visible)
     h = states_of(model.hidden)[0]
-    start = GibbsState(visible=v[len(v) // 3], hidden=h[len(h) // 2 + 1])
+    start = GibbsState(visible=nearest(v, 0.2), hidden=nearest(h, 0.7))
     log_p = log_v - energies(model, params, v, start.hidden[None])[:, 0]
     p, (a_v, mean, square) = normalize(log_p), map(np.asarray, terms(model, params, v))
     first = p @ products(a_v), p @ outer(a_v, mean), p @ mean

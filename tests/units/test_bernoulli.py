@@ -53,3 +53,15 @@ def test_derivatives_of_log_normalizer_are_those_of_the_sigmoid(derivative, x64)
     expected = [np.logaddexp(0, x), s, s * t, s * t * (t - s)][derivative]
     got = jax.jit(jax.vmap(function))(jnp.asarray(x))
     np.testing.assert_allclose(got, expected, rtol=1e-7, atol=1e-15)
+
+
+def test_probability_zero_never_fires_and_probability_one_always(monkeypatch):
+    """Even at the smallest and the largest uniform: u < p, not u ≤ p."""
+    unit, params = Bernoulli(2), BernoulliParams(bias=jnp.zeros(2))
+    inputs = jnp.asarray([-1e3, 1e3])
+    for u in (0.0, 1 - 2.0**-24):
+        monkeypatch.setattr(
+            "jboltz.random.uniform", lambda key, shape, dtype, u=u: jnp.full(shape, u)
+        )
+        draw = unit.sample(params, inputs, jax.random.key(0))
+        np.testing.assert_array_equal(draw, [0, 1])

@@ -58,11 +58,9 @@ def probabilities(unit, params, inputs):
     """The states, their activities and their probabilities, in NumPy's float64."""
     states, log_p = log_joint(unit, params, inputs)
     activities = activities_of(unit, params, states)
-    p = np.exp(
-        np.asarray(log_p, np.float64)
-        - np.logaddexp.reduce(np.asarray(log_p, np.float64))
-    )
-    return np.asarray(states, np.float64), activities, p / p.sum()
+    log_p = np.asarray(log_p, np.float64)
+    p = np.exp(log_p - np.logaddexp.reduce(log_p))
+    return np.asarray(states, np.float64), activities, p
 
 
 def activities_of(unit, params, states):
