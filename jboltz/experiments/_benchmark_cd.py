@@ -23,7 +23,7 @@ from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import BernoulliParams
 
 LIMITS = {"jboltz": 0.0, "products": 0.0, "torch": 0.05, "torch_loader": 0.05}
-LIMITS |= {"sklearn": 0.25}
+LIMITS |= {"torch_notes": 0.05, "sklearn": 0.25}
 """Of the checks. scikit-learn's PCD-1 does not learn quite what CD-1 learns."""
 
 
@@ -51,6 +51,7 @@ def measure(
         start = as_machine(params)
         works["torch"] = peers.torch_cd(start, images, batch_size, seed)
         works["torch_loader"] = peers.torch_cd_loader(start, images, batch_size, seed)
+        works["torch_notes"] = peers.torch_notes(start, images, batch_size, seed)
     if versions["scikit-learn"]:
         works["sklearn"] = peers.sklearn_cd(
             binarised(images, seed), model.hidden.size, batch_size, seed

@@ -59,7 +59,7 @@ def torch_cd(
 
 def torch_cd_loader(
     machine: tuple[Any, ...], images: np.ndarray, batch_size: int, seed: int
-) -> Work:
+) -> partial:
     """The same, with batches from a DataLoader in this process."""
     torch, rbm = _torch(), _torch_rbm(machine, seed)
     utils = torch.utils.data
@@ -70,6 +70,16 @@ def torch_cd_loader(
         num_workers=0,
     )
     return partial(_torch_epoch, rbm, lambda: (x for (x,) in loader))
+
+
+def torch_notes(
+    machine: tuple[Any, ...], images: np.ndarray, batch_size: int, seed: int
+) -> Work:
+    """The same as the notes write it, with all that they compute and never use."""
+    work = torch_cd_loader(machine, images, batch_size, seed)
+    rbm = work.args[0]
+    rbm.__class__ = _as_the_notes(type(rbm))
+    return work
 
 
 def torch_gibbs(
@@ -142,6 +152,30 @@ def _torch_epoch(rbm, batches):
         for x in batches():
             rbm.contrastive_divergence(rbm.draw(x))
     return rbm.W.detach().T, rbm.b.detach(), rbm.c.detach()
+
+
+def _as_the_notes(rbm_class: Any) -> Any:
+    torch = _torch()
+
+    class NotesRBM(rbm_class):
+        def draw(self, p):
+            return torch.bernoulli(p)
+
+        def sample_h(self, v):
+            p = self.mean_hidden(v)
+            return p, self.draw(p)
+
+        def contrastive_divergence(self, x):
+            p, _ = self.sample_h(x)
+            _, h = self.sample_h(x)
+            v = self.draw(self.mean_visible(h))
+            p_k, _ = self.sample_h(v)
+            self.W += LEARNING_RATE * (p.T @ x - p_k.T @ v) / len(x)
+            self.b += LEARNING_RATE * torch.mean(x - v, dim=0)
+            self.c += LEARNING_RATE * torch.mean(p - p_k, dim=0)
+            return torch.mean((x - v) ** 2).item()
+
+    return NotesRBM
 
 
 def _torch_rbm(machine: tuple[Any, ...], seed: int) -> Any:

@@ -20,6 +20,7 @@ LABELS = {
     "products": "products alone",
     "torch": "PyTorch",
     "torch_loader": "PyTorch, DataLoader",
+    "torch_notes": "the notes' PyTorch",
     "sklearn": "scikit-learn",
 }
 

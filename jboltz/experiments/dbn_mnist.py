@@ -151,9 +151,10 @@ def sample(
     that start at noise: one chain a digit."""
     dbn = build(config)
     _, key = jax.random.split(jax.random.key(config.seed))
-    key_up, key_noise, key_chains = jax.random.split(key, 3)
-    keys_up, keys_noise, keys = (
-        random.fold_in_range(k, len(digits)) for k in (key_up, key_noise, key_chains)
+    # Chains with keys of their own: on the same draws, those from data and those from
+    # noise would meet.
+    keys_up, keys_noise, keys, keys_from_noise = (
+        random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 4)
     )
     below, top = params[:-1], dbn.layers[-1].visible
     from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, digits, keys_up)
@@ -169,7 +170,9 @@ def sample(
     for length in [*lengths, longest]:
         name = f"{length} sweep{'s' * (length > 1)}"
         rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
-    rows["from noise"] = _generate(dbn, params, from_noise, keys, jnp.asarray(longest))
+    rows["from noise"] = _generate(
+        dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)
+    )
     return rows
 
 
