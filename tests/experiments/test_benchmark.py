@@ -31,11 +31,11 @@ def test_smoke(tmp_path, capsys):
 
     peers = {"jboltz", "products"}
     if importlib.util.find_spec("torch"):
-        peers |= {"torch", "torch_loader"}
+        peers |= {"torch", "torch_loader", "torch_notes"}
     if importlib.util.find_spec("sklearn"):
         peers |= {"sklearn"}
     assert training["contestants"].keys() == peers
-    assert sampling["contestants"].keys() == peers - {"torch_loader"}
+    assert sampling["contestants"].keys() == peers - {"torch_loader", "torch_notes"}
     for task in (training, sampling):
         ours = task["contestants"]["jboltz"]["seconds"]["values"]
         for record in task["contestants"].values():
