@@ -359,6 +359,7 @@ def test_without_the_extra_the_program_says_what_to_install(tmp_path):
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 def test_the_real_command_survives_kill_9(tmp_path):
     """The command line on the embedded digits, killed in mid-epoch, then finished."""
     flags = "--layers 784 8 --epochs 40 --batch-size 500 --sample-steps 5"
