@@ -1,11 +1,13 @@
-"""Checkpoints: Orbax, with a checksum a leaf. The only module that imports Orbax.
+"""Checkpoints: Orbax, with a checksum a file. The only module that imports Orbax.
 
-Orbax restores flipped bits in silence, so each leaf's CRC-32 is stored beside it and
-compared on the way back; a damaged step is passed over and named.
+Orbax restores flipped bits in silence, and where it cannot read one file it leaves the
+reads of the others to fail in threads of their own. So a step's files are compared with
+their CRC-32 before Orbax sees them; a damaged step is passed over and named.
 """
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import pathlib
@@ -19,6 +21,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jboltz.base import State
+
+_SEAL = "checksums.json"
 
 
 class Checkpoint(NamedTuple):
@@ -68,7 +72,7 @@ class Checkpoints:
         """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            checksums=ocp.args.JsonSave(_checksums(state)),
+            leaves=ocp.args.JsonSave(_leaves(state)),
             notes=ocp.args.JsonSave(notes),
         )
         try:
@@ -78,6 +82,8 @@ class Checkpoints:
                         self._manager.delete(old)
                 saved = self._manager.save(step, args=items)
                 self._manager.wait_until_finished()
+            if saved:
+                _seal(self.folder / str(step))
         except Exception as error:
             raise OSError(
                 f"Step {step} could not be saved in {self.folder} ({_reason(error)}). "
@@ -107,32 +113,21 @@ class Checkpoints:
 
     def _load(self, step: int, template: State) -> Checkpoint | str:
         """The checkpoint, or what is wrong with it."""
-        json = ocp.args.JsonRestore()
-        meta = self._read(step, checksums=json, notes=json)
-        if meta is None:
-            return "its files cannot be read"
-        _check_template(meta.checksums, template, self.folder / str(step))
-        arrays = ocp.args.StandardRestore(_with_shardings(template))
-        found = self._read(step, state=arrays)
-        if found is None:
-            return "its files cannot be read"
-        sums = _checksums(found.state)
-        broken = [name for name in sums if sums[name] != meta.checksums[name]]
-        if broken:
-            return f"{', '.join(broken)} differs from its checksum"
-        return Checkpoint(step, found.state, meta.notes)
+        folder = self.folder / str(step)
+        if wrong := _damage(folder):
+            return wrong
+        meta = self._read(step, leaves=ocp.args.JsonRestore())
+        _check_template(meta.leaves, template, folder)
+        found = self._read(
+            step,
+            state=ocp.args.StandardRestore(_with_shardings(template)),
+            notes=ocp.args.JsonRestore(),
+        )
+        return Checkpoint(step, found.state, found.notes)
 
     def _read(self, step: int, **items: Any) -> Any:
-        """The items of a step, or None where Orbax cannot read them.
-
-        What Orbax raises for a damaged file has no common type: `Exception` itself,
-        KeyError, JSONDecodeError, FileNotFoundError and ValueError were all seen.
-        """
-        try:
-            with _quiet_orbax():
-                return self._manager.restore(step, args=ocp.args.Composite(**items))
-        except Exception:
-            return None
+        with _quiet_orbax():
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
 
 
 @contextlib.contextmanager
@@ -156,26 +151,49 @@ def _reason(error: Exception) -> str:
     return (text.strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _checksums(state: State) -> dict[str, list[Any]]:
-    """Name → [dtype, shape, CRC-32] of every leaf."""
+def _checksums(folder: pathlib.Path) -> dict[str, int]:
+    """Name → CRC-32 of every file of a step."""
     sums = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        values = np.asarray(leaf)
-        crc = zlib.crc32(values.tobytes())
-        sums[jax.tree_util.keystr(path)] = [str(values.dtype), list(values.shape), crc]
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file != folder / _SEAL:
+            crc = 0
+            with file.open("rb") as content:
+                while chunk := content.read(1 << 20):
+                    crc = zlib.crc32(chunk, crc)
+            sums[str(file.relative_to(folder))] = crc
     return sums
+
+
+def _seal(folder: pathlib.Path) -> None:
+    """The last thing written of a step; what is killed before it is not sound."""
+    (folder / _SEAL).write_text(json.dumps(_checksums(folder)))
+
+
+def _damage(folder: pathlib.Path) -> str | None:
+    """What is wrong with the files of a step."""
+    try:
+        sealed = json.loads((folder / _SEAL).read_text())
+    except (OSError, ValueError):
+        return f"its {_SEAL} is missing or cannot be read"
+    sums = _checksums(folder)
+    broken = [name for name in sealed if sums.get(name) != sealed[name]]
+    return f"{', '.join(broken)} changed since it was written" if broken else None
+
+
+def _leaves(state: State) -> dict[str, list[Any]]:
+    """Name → [dtype, shape] of every leaf."""
+    return {
+        jax.tree_util.keystr(path): [str(np.dtype(leaf.dtype)), list(leaf.shape)]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
 
 
 def _check_template(
     stored: dict[str, list[Any]], template: State, folder: pathlib.Path
 ) -> None:
-    expected = {
-        jax.tree_util.keystr(path): [str(np.dtype(leaf.dtype)), list(leaf.shape)]
-        for path, leaf in jax.tree_util.tree_leaves_with_path(template)
-    }
+    expected = _leaves(template)
     for name in sorted(stored.keys() | expected.keys()):
-        got, need = stored.get(name, [None])[:2], expected.get(name)
-        if got != need:
+        if (got := stored.get(name)) != (need := expected.get(name)):
             raise ValueError(
                 f"The checkpoint {folder} holds {_describe(got)} for {name} but "
                 f"{_describe(need)} is asked for; restore with the configuration that "
@@ -184,7 +202,7 @@ def _check_template(
 
 
 def _describe(leaf: list[Any] | None) -> str:
-    return "nothing" if not leaf or leaf == [None] else f"{leaf[0]}{tuple(leaf[1])}"
+    return f"{leaf[0]}{tuple(leaf[1])}" if leaf else "nothing"
 
 
 def _with_shardings(template: State) -> State:
