@@ -4,7 +4,14 @@ Specs (what a thing is) are frozen dataclasses; parameters and states are pure p
 Start with `jboltz.base`, the words and the four contracts.
 """
 
-from jboltz.base import Batch, EnergyModel, Estimator, Sampler, Unit
+from jboltz.base import (
+    Batch,
+    EnergyModel,
+    Estimator,
+    FreeEnergyModel,
+    Sampler,
+    Unit,
+)
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     HalfStepContrastiveDivergence,
@@ -31,6 +38,7 @@ __all__ = [
     "ContrastiveDivergence",
     "EnergyModel",
     "Estimator",
+    "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
     "Gibbs",

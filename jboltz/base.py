@@ -59,6 +59,14 @@ class Unit(Protocol):
 
     def init(self) -> Params: ...
 
+    def fit(self, values: State) -> Params:
+        """The layer on its own, without weights, fitted to `values` (examples, *shape).
+
+        Maximum likelihood, smoothed so that every parameter is finite: a start for
+        visible biases, and the base of an annealed model.
+        """
+        ...
+
     def energy(self, params: Params, x: State) -> Float[Array, ""]:
         """E(x) in nats."""
         ...
@@ -89,6 +97,10 @@ class Unit(Protocol):
         """A draw from p(x | I); with zero inputs, a state to start from."""
         ...
 
+    def shift(self, params: Params, inputs: Float[Array, " size"]) -> Params:
+        """`inputs` moved into the biases: p(x | I) becomes p(x | I + inputs)."""
+        ...
+
     def interpolate(
         self, params: Params, base: Params, beta: Float[Array, ""]
     ) -> Params:
@@ -112,6 +124,19 @@ class EnergyModel(Protocol):
 
     def sample_visible(self, params: Params, h: State, key: Key[Array, ""]) -> State:
         """A draw from p(v | h)."""
+        ...
+
+    def sample_start(self, params: Params, key: Key[Array, ""]) -> State:
+        """A visible state drawn without the weights, where a chain can start."""
+        ...
+
+
+@runtime_checkable
+class FreeEnergyModel(EnergyModel, Protocol):
+    """An `EnergyModel` whose hidden state integrates out in closed form."""
+
+    def free_energy(self, params: Params, v: State) -> Float[Array, ""]:
+        """F(v) = −log ∫ dh exp(−E(v, h)), in nats."""
         ...
 
 

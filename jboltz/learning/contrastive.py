@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, Metrics, Params, Sampler, State
+from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,
@@ -31,7 +31,7 @@ class ContrastiveDivergence:
       Hinton (2002), Training products of experts by minimizing contrastive divergence.
     """
 
-    model: RBM
+    model: FreeEnergyModel
     sampler: Sampler
     num_steps: int | Integer[Array, ""] = 1
 
@@ -112,7 +112,7 @@ class PersistentContrastiveDivergence:
       the likelihood gradient.
     """
 
-    model: RBM
+    model: FreeEnergyModel
     sampler: Sampler
     num_chains: int
     num_steps: int | Integer[Array, ""] = 1
@@ -126,13 +126,10 @@ class PersistentContrastiveDivergence:
             )
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
-        """Chains that start at draws from the visible biases alone."""
+        """Chains that start at `model.sample_start`."""
         key_visible, key_chains = random.split(key)
-        unit = self.model.visible
-        visible = jax.vmap(unit.sample, in_axes=(None, None, 0))(
-            params.visible,
-            jnp.zeros(unit.size, params.weights.dtype),
-            random.fold_in_range(key_visible, self.num_chains),
+        visible = jax.vmap(self.model.sample_start, in_axes=(None, 0))(
+            params, random.fold_in_range(key_visible, self.num_chains)
         )
         return init_chains(self.sampler, params, visible, key_chains)
 

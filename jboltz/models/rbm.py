@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
@@ -89,6 +90,11 @@ class RBM:
     def sample_visible(self, params: RBMParams, h: State, key: Key[Array, ""]) -> State:
         """A draw from p(v | h)."""
         inputs = self.visible_inputs(params, h)
+        return self.visible.sample(params.visible, inputs, key)
+
+    def sample_start(self, params: RBMParams, key: Key[Array, ""]) -> State:
+        """A draw of the visible units with no input from the hidden ones."""
+        inputs = jnp.zeros(self.visible.size, params.weights.dtype)
         return self.visible.sample(params.visible, inputs, key)
 
     def mean_hidden_state(self, params: RBMParams, v: State) -> State:

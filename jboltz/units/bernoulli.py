@@ -41,6 +41,11 @@ class Bernoulli:
     def init(self) -> BernoulliParams:
         return BernoulliParams(bias=jnp.zeros(self.size))
 
+    def fit(self, values: Float[Array, "examples size"]) -> BernoulliParams:
+        """Log-odds of the means; one more example of each value keeps them finite."""
+        on, count = jnp.sum(values, axis=0), values.shape[0]
+        return BernoulliParams(bias=jnp.log(on + 1) - jnp.log(count - on + 1))
+
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
@@ -77,6 +82,11 @@ class Bernoulli:
         p = self.mean(params, inputs)
         # Explicit uniforms: the parity suite replays them in another library.
         return (random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+
+    def shift(
+        self, params: BernoulliParams, inputs: Float[Array, " size"]
+    ) -> BernoulliParams:
+        return BernoulliParams(bias=self._field(params, inputs))
 
     def interpolate(
         self, params: BernoulliParams, base: BernoulliParams, beta: Float[Array, ""]

@@ -47,6 +47,14 @@ class Gaussian:
             mean=jnp.zeros(self.size), log_variance=jnp.zeros(self.size)
         )
 
+    def fit(self, values: Float[Array, "examples size"]) -> GaussianParams:
+        """Means and variances; one more example of variance 1 keeps them finite."""
+        count = values.shape[0]
+        variance = (count * jnp.var(values, axis=0) + 1) / (count + 1)
+        return GaussianParams(
+            mean=jnp.mean(values, axis=0), log_variance=jnp.log(variance)
+        )
+
     def energy(
         self, params: GaussianParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
@@ -86,6 +94,12 @@ class Gaussian:
         mean = self.mean_state(params, inputs)
         noise = jax.random.normal(key, mean.shape, mean.dtype)
         return mean + jnp.exp(0.5 * params.log_variance) * noise
+
+    def shift(
+        self, params: GaussianParams, inputs: Float[Array, " size"]
+    ) -> GaussianParams:
+        mean = self.mean_state(params, inputs)
+        return GaussianParams(mean=mean, log_variance=params.log_variance)
 
     def interpolate(
         self, params: GaussianParams, base: GaussianParams, beta: Float[Array, ""]

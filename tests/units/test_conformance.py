@@ -380,3 +380,40 @@ def test_a_size_that_is_no_whole_number_is_refused(unit, bad, errors):
     for field in counts_of(unit):
         error = errors[f"build({UNITS.index(unit)}, {field!r}, {bad!r})"]
         assert error.startswith(f"ValueError: `{field}` is {bad!r} "), error
+
+
+@each_unit
+def test_a_shift_of_the_biases_is_a_shift_of_the_inputs(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    shift = jax.random.normal(getkey(), (unit.size,))
+    shifted = unit.shift(params, shift)
+    for function in (unit.mean, unit.mean_state):
+        expected = function(params, inputs + shift)
+        np.testing.assert_allclose(
+            function(shifted, inputs), expected, rtol=CLOSED_FORM, atol=CLOSED_FORM
+        )
+
+
+@each_unit
+def test_a_fit_makes_the_data_most_likely(unit, getkey, x64):
+    """At many examples the smoothing is gone, and no direction improves the fit."""
+    params, inputs = draw_case(unit, getkey)
+    values = draw(unit, unit.shift(params, inputs), jnp.zeros(unit.size), getkey())
+    repeated = jnp.concatenate([values] * 50)
+
+    def negative_log_likelihood(fitted):
+        energies = jax.vmap(unit.energy, in_axes=(None, 0))(fitted, values)
+        zeros = jnp.zeros(unit.size)
+        return jnp.mean(energies) + unit.log_normalizer(fitted, zeros)
+
+    slope = jax.grad(negative_log_likelihood)(unit.fit(repeated))
+    scale = 3 / len(repeated)  # what one more example may move
+    jax.tree.map(lambda x: np.testing.assert_allclose(x, 0.0, atol=scale), slope)
+
+
+@each_unit
+def test_a_fit_to_one_value_is_finite(unit, getkey):
+    params, inputs = draw_case(unit, getkey)
+    value = unit.sample(params, inputs, getkey())
+    fitted = unit.fit(jnp.repeat(value[None], 100, axis=0))
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(fitted))
