@@ -22,12 +22,18 @@ from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.train import fit
 from jboltz.models.dbn import DBN
+from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import Gibbs, GibbsState
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
+from jboltz.units.noisy_relu import NoisyReLU, NoisyReLUParams
+from jboltz.units.relu import ReLU, ReLUParams
+from jboltz.units.softmax import Softmax, SoftmaxParams
+from jboltz.units.spin import Spin, SpinParams
 
 __all__ = [
     "DBN",
@@ -36,6 +42,7 @@ __all__ = [
     "Bernoulli",
     "BernoulliParams",
     "ContrastiveDivergence",
+    "Copies",
     "EnergyModel",
     "Estimator",
     "FreeEnergyModel",
@@ -44,10 +51,20 @@ __all__ = [
     "Gibbs",
     "GibbsState",
     "HalfStepContrastiveDivergence",
+    "Joined",
+    "JoinedParams",
     "LayerInput",
+    "NoisyReLU",
+    "NoisyReLUParams",
     "PersistentContrastiveDivergence",
     "RBMParams",
+    "ReLU",
+    "ReLUParams",
     "Sampler",
+    "Softmax",
+    "SoftmaxParams",
+    "Spin",
+    "SpinParams",
     "TrainState",
     "Unit",
     "fit",
@@ -59,4 +76,5 @@ __all__ = [
     "make_train_step",
     "run",
     "run_chains",
+    "zero_sum_gauge",
 ]

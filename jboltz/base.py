@@ -24,6 +24,12 @@ Params: TypeAlias = Any
 State: TypeAlias = Any
 Metrics: TypeAlias = dict[str, Array]
 
+Shape: TypeAlias = tuple[Any, ...]
+"""Of one array, (2, 3); of a state that is a tuple of arrays, the tuple of theirs."""
+
+Domain: TypeAlias = str | tuple[Any, ...]
+"""A name; of a state that is a tuple of arrays, the tuple of theirs."""
+
 
 @struct.dataclass
 class Batch:
@@ -40,10 +46,12 @@ class Unit(Protocol):
 
     The state x is what a layer is; the activity a(x) is what meets the weights; the
     inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
+
+    A unit whose draws are no p(x | I) of its energy says so: `exact = False`.
     """
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """The shape of one state x."""
         ...
 
@@ -53,8 +61,9 @@ class Unit(Protocol):
         ...
 
     @property
-    def domain(self) -> str:
-        """What x may be: "unit interval", "real", "one-hot" or "non-negative"."""
+    def domain(self) -> Domain:
+        """What x may be: "unit interval", "spin" (−1 or 1), "one-hot" (along the last
+        axis), "real" or "non-negative"."""
         ...
 
     def init(self) -> Params: ...
@@ -172,12 +181,26 @@ class Estimator(Protocol):
         ...
 
 
-def check_shape(name: str, x: Any, expected: tuple[int, ...], owner: Any) -> None:
-    """Refuses an array that is not one configuration of the expected shape.
+def is_exact(unit: Unit) -> bool:
+    """Whether the draws of `unit` are those of p(x | I) ∝ exp(I·a(x) − E(x))."""
+    return getattr(unit, "exact", True)
+
+
+def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
+    """Refuses what is not one configuration of the expected shape, part by part.
 
     Raises:
       ValueError: the shapes differ; a leading batch axis is named as such.
     """
+    if any(isinstance(part, tuple) for part in expected):
+        if not isinstance(x, tuple) or len(x) != len(expected):
+            raise ValueError(
+                f"`{name}` is {_outline(x)} but {owner} needs a tuple of "
+                f"{len(expected)} states; pass arrays of shapes {expected}."
+            )
+        for index, (part, shape) in enumerate(zip(x, expected, strict=True)):
+            check_shape(f"{name}[{index}]", part, shape, owner)
+        return
     shape = tuple(getattr(x, "shape", ()))
     if shape == expected:
         return
@@ -193,10 +216,18 @@ def check_shape(name: str, x: Any, expected: tuple[int, ...], owner: Any) -> Non
     )
 
 
-def check_size(unit: Unit) -> None:
-    """Refuses a layer whose `size` is not a whole number of at least one unit."""
-    if isinstance(unit.size, bool) or not isinstance(unit.size, int) or unit.size < 1:
-        raise ValueError(
-            f"`size` is {unit.size!r} but {type(unit).__name__} needs a whole number "
-            "of at least 1 unit."
-        )
+def _outline(x: Any) -> str:
+    if isinstance(x, tuple):
+        return f"a tuple of {len(x)}"
+    return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
+
+
+def check_size(unit: Unit, *fields: str) -> None:
+    """Refuses a layer whose `fields` (by default, `size`) are no whole numbers ≥ 1."""
+    for field in fields or ("size",):
+        count = getattr(unit, field)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(
+                f"`{field}` is {count!r} but {type(unit).__name__} needs a whole "
+                "number of at least 1."
+            )

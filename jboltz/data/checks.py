@@ -15,6 +15,8 @@ DOMAINS = {
     "unit interval": (0.0, 1.0),
     "non-negative": (0.0, _FLOAT32_MAX),
     "real": (-_FLOAT32_MAX, _FLOAT32_MAX),
+    "spin": (-1.0, 1.0),
+    "one-hot": (0.0, 1.0),
 }
 """Smallest and largest value of each domain; the names are those of `Unit.domain`."""
 
@@ -24,17 +26,18 @@ def check_values(
 ) -> None:
     """`values` is (num_examples, num_features), finite and inside `domain`, or raise.
 
-    Images as stored, uint8 from 0 to 255, are accepted in every domain: the compiled
+    Images as stored, uint8 from 0 to 255, are accepted in every interval: the compiled
     step divides them by 255. In the unit interval other integers, and bools, may only
     be 0 and 1: a larger integer is an image of the wrong type or a category, and the
-    two need different things.
+    two need different things. Spins are exactly −1 or 1. One-hot values are
+    (num_examples, sites, num_categories), each site a single 1 among zeros.
 
     Takes one pass over the memory for each of minimum and maximum, and no copy.
 
     Args:
       values: anything `np.asarray` takes.
-      domain: "unit interval", "non-negative" or "real".
-      num_features: the width that a model needs, when there is one.
+      domain: "unit interval", "non-negative", "real", "spin" or "one-hot".
+      num_features: the numbers an example that a model needs, when there is one.
       name: what the messages call `values`.
 
     Raises:
@@ -47,12 +50,16 @@ def check_values(
             f"{', '.join(map(repr, DOMAINS))}; pass the `domain` of the visible unit."
         )
     array = as_numbers(values, name)
-    _check_shape(array, num_features, name)
+    _check_shape(array, domain, num_features, name)
     # NaN and infinities survive min and max, so the sound case needs no other pass.
     with np.errstate(invalid="ignore"):
         low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        _raise_not_finite(array, name)
+        _raise_not_finite(array.reshape(len(array), -1), name)
+    if domain == "spin":
+        return _check_spins(array, name)
+    if domain == "one-hot":
+        return _check_one_hot(array, name)
     if array.dtype == np.uint8:
         if domain == "unit interval" and high == 1:
             raise ValueError(
@@ -95,8 +102,17 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _check_shape(array: np.ndarray, num_features: int | None, name: str) -> None:
-    if array.ndim != 2:
+def _check_shape(
+    array: np.ndarray, domain: str, num_features: int | None, name: str
+) -> None:
+    if domain == "one-hot" and array.ndim != 3:
+        raise ValueError(
+            f"`{name}` has shape {array.shape} but one-hot data must be (num_examples, "
+            f"sites, num_categories); use `np.eye(num_categories)[{name}]` on class "
+            f"numbers (num_examples, sites), `{name}.reshape(len({name}), -1, "
+            "num_categories)` on flat rows."
+        )
+    if domain != "one-hot" and array.ndim != 2:
         raise ValueError(
             f"`{name}` has shape {array.shape} but must be (num_examples, "
             f"num_features); flatten images with `{name}.reshape(len({name}), -1)`, "
@@ -107,9 +123,10 @@ def _check_shape(array: np.ndarray, num_features: int | None, name: str) -> None
             f"`{name}` is empty, shape {array.shape}, but at least one example with "
             "one feature is needed; look at how it was loaded or filtered."
         )
-    if num_features is not None and array.shape[1] != num_features:
+    width = math.prod(array.shape[1:])
+    if num_features is not None and width != num_features:
         raise ValueError(
-            f"`{name}` has {array.shape[1]} features but {num_features} are needed; "
+            f"`{name}` has {width} features but {num_features} are needed; "
             "build the model for the width of the data, or reshape the data."
         )
 
@@ -123,6 +140,33 @@ def _raise_not_finite(array: np.ndarray, name: str) -> None:
         f"{column}, but every value must be finite; drop those examples or fill the "
         "gaps."
     )
+
+
+def _check_spins(array: np.ndarray, name: str) -> None:
+    is_spin = (array == 1) | (array == -1)
+    if not is_spin.all():
+        row, column = divmod(int(np.argmin(is_spin)), array.shape[1])
+        raise ValueError(
+            f"`{name}` ({array.dtype}) has the value {array[row, column]} in row "
+            f"{row}, column {column}, but spins are exactly -1 or 1; make 0 and 1 into "
+            f"spins by `2.0 * {name} - 1`."
+        )
+
+
+def _check_one_hot(array: np.ndarray, name: str) -> None:
+    if array.dtype == np.uint8:
+        raise ValueError(
+            f"`{name}` is uint8, which is read as pixels from 0 to 255, but one-hot "
+            f"values are 0 and 1; pass them as bool: `{name}.astype(bool)`."
+        )
+    is_one_hot = (np.count_nonzero(array, axis=2) == 1) & (array.max(axis=2) == 1)
+    if not is_one_hot.all():
+        row, site = divmod(int(np.argmin(is_one_hot)), array.shape[1])
+        raise ValueError(
+            f"`{name}` has {array[row, site].tolist()} in row {row}, site {site}, but "
+            "one-hot needs a single 1 among zeros; make class numbers one-hot by "
+            "`np.eye(num_categories)[numbers]`."
+        )
 
 
 def _how_to_scale(array: np.ndarray, low: float, high: float, name: str) -> str:

@@ -162,9 +162,11 @@ def _flat(
     """Checked values as (num_examples, num_features), and the shape of one image."""
     array = as_numbers(values, name)
     shape = array.shape[1:] if array.ndim > 2 else None
-    if shape is not None:
-        array = array.reshape(len(array), math.prod(shape))
-    check_values(array, domain=domain, num_features=num_features, name=name)
+    flat = array if shape is None else array.reshape(len(array), math.prod(shape))
+    # One-hot values flattened do not say where a site ends.
+    checked = array if domain == "one-hot" else flat
+    check_values(checked, domain=domain, num_features=num_features, name=name)
+    array = flat
     if array.dtype != np.uint8:
         array = array.astype(np.float32, copy=False)
     return array, shape

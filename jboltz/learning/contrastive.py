@@ -55,7 +55,7 @@ class ContrastiveDivergence:
             # A chain counts as much as the example that it started from.
             return _weighted_mean(data - negative, batch.weights)
 
-        error = jnp.mean((batch.values - chains.visible) ** 2)
+        error = _mean_squared_error(batch.values, chains.visible)
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -96,7 +96,7 @@ class HalfStepContrastiveDivergence:
             )
 
         means = jax.vmap(self.model.mean_visible_state, in_axes=(None, 0))
-        error = jnp.mean((batch.values - means(params, chains.hidden)) ** 2)
+        error = _mean_squared_error(batch.values, means(params, chains.hidden))
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -176,6 +176,12 @@ def _weighted_mean(
 ) -> Float[Array, ""]:
     """Σ w x / Σ w, or the plain mean."""
     return jnp.mean(x) if weights is None else jnp.sum(weights * x) / jnp.sum(weights)
+
+
+def _mean_squared_error(x: State, y: State) -> Float[Array, ""]:
+    """Of a state; where that is several arrays, the mean of their errors."""
+    errors = jax.tree.map(lambda x, y: jnp.mean((x - y) ** 2), x, y)
+    return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
 
 
 def _refuse_mask(batch: Batch) -> None:

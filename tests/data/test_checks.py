@@ -33,6 +33,10 @@ def with_value(value, dtype=np.float32):
         (jnp.array([[0.0, 1.0]], jnp.bfloat16), "unit interval"),
         ([[0.0, 0.5], [1.0, 0.25]], "unit interval"),
         (np.asfortranarray(np.eye(3))[::2], "unit interval"),
+        (2 * np.eye(3) - 1, "spin"),
+        (2 * np.eye(3, dtype=int) - 1, "spin"),
+        (np.eye(3)[None], "one-hot"),
+        (np.eye(3, dtype=bool)[:, None], "one-hot"),
     ],
 )
 def test_sound_values_pass(values, domain):
@@ -79,6 +83,16 @@ def test_sound_values_pass(values, domain):
         (PIXELS, "unit interval", ValueError, r"\(int64\).*`data.astype\(np.uint8\)`"),
         (PIXELS.astype(np.int8), "unit interval", ValueError, r"\(int8\)"),
         (np.eye(3, dtype=np.uint8), "unit interval", ValueError, r"astype\(bool\)"),
+        (np.eye(3), "spin", ValueError, r"value 0\.0 in row 0, column 1.*2\.0 \* data"),
+        (np.eye(3) > 0, "spin", ValueError, "value False in row 0, column 1"),
+        (with_value(np.nan), "spin", ValueError, "1 NaN .* row 2, column 1"),
+        (np.eye(6), "one-hot", ValueError, r"shape \(6, 6\) .*sites, num_categories"),
+        (np.ones((2, 1, 3)), "one-hot", ValueError, r"\[1\.0, 1\.0, 1\.0\] in row 0"),
+        (np.eye(3)[None] / 2, "one-hot", ValueError, "row 0, site 0.*a single 1 among"),
+        (-np.eye(3)[None], "one-hot", ValueError, "row 0, site 0.*class numbers"),
+        (np.zeros((2, 1, 3)), "one-hot", ValueError, "row 0, site 0"),
+        (np.eye(3, dtype=np.uint8)[None], "one-hot", ValueError, r"astype\(bool\)"),
+        (np.full((2, 2, 2), np.nan), "one-hot", ValueError, "8 NaN .* row 0, column 0"),
         (np.array([["a"]]), "real", TypeError, "dtype <U1"),
         (np.array([[None]]), "real", TypeError, "dtype object"),
         (None, "real", TypeError, r"object \(from NoneType\)"),
@@ -102,6 +116,9 @@ def test_the_width_of_the_model_is_checked():
     check_values(np.eye(3), domain="real", num_features=3)
     with pytest.raises(ValueError, match="`images` has 3 features but 784 are needed"):
         check_values(np.eye(3), domain="real", num_features=784, name="images")
+    check_values(np.eye(3)[None], domain="one-hot", num_features=9)
+    with pytest.raises(ValueError, match="`data` has 9 features but 3 are needed"):
+        check_values(np.eye(3)[None], domain="one-hot", num_features=3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])

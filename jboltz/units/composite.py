@@ -1,0 +1,229 @@
+"""Units made of units: tied copies of one, and two side by side."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import (
+    Domain,
+    Params,
+    Shape,
+    State,
+    Unit,
+    check_shape,
+    check_size,
+    is_exact,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """Copies x₁ … x_n of one layer with the same parameters, drawn independently.
+
+    E(x) = Σ_i E₁(x_i),  a(x) = Σ_i a₁(x_i),  Γ(I) = n Γ₁(I).
+
+    All copies meet the same weights. This is how a DBM's outer layers are pretrained:
+    with doubled evidence, and yet with the draws of a single copy.
+
+    Reference:
+      Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
+    """
+
+    unit: Unit
+    num_copies: int
+
+    def __post_init__(self) -> None:
+        check_size(self, "num_copies")
+
+    @property
+    def shape(self) -> Shape:
+        return self._stacked(self.unit.shape)
+
+    @property
+    def size(self) -> int:
+        return self.unit.size
+
+    @property
+    def domain(self) -> Domain:
+        return self.unit.domain
+
+    @property
+    def exact(self) -> bool:
+        return is_exact(self.unit)
+
+    def init(self) -> Params:
+        return self.unit.init()
+
+    def fit(self, values: State) -> Params:
+        """The unit fitted to the copies of all examples, (examples, n, …), alike."""
+        return self.unit.fit(jax.tree.map(jnp.concatenate, values))
+
+    def energy(self, params: Params, x: State) -> Float[Array, ""]:
+        check_shape("x", x, self.shape, self)
+        return jnp.sum(jax.vmap(self.unit.energy, in_axes=(None, 0))(params, x))
+
+    def activity(self, params: Params, x: State) -> Float[Array, " size"]:
+        check_shape("x", x, self.shape, self)
+        activities = jax.vmap(self.unit.activity, in_axes=(None, 0))(params, x)
+        return jnp.sum(activities, axis=0)
+
+    def log_normalizer(
+        self, params: Params, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        return self.num_copies * self.unit.log_normalizer(params, inputs)
+
+    def mean(
+        self, params: Params, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return self.num_copies * self.unit.mean(params, inputs)
+
+    def mean_state(self, params: Params, inputs: Float[Array, " size"]) -> State:
+        def repeat(x):
+            return jnp.broadcast_to(x[None], (self.num_copies, *x.shape))
+
+        return jax.tree.map(repeat, self.unit.mean_state(params, inputs))
+
+    def sample(
+        self, params: Params, inputs: Float[Array, " size"], key: Key[Array, ""]
+    ) -> State:
+        """Copy i draws from `fold_in(key, i)`."""
+        keys = random.fold_in_range(key, self.num_copies)
+        return jax.vmap(self.unit.sample, in_axes=(None, None, 0))(params, inputs, keys)
+
+    def shift(self, params: Params, inputs: Float[Array, " size"]) -> Params:
+        return self.unit.shift(params, inputs)
+
+    def interpolate(
+        self, params: Params, base: Params, beta: Float[Array, ""]
+    ) -> Params:
+        return self.unit.interpolate(params, base, beta)
+
+    def _stacked(self, shape: Shape) -> Shape:
+        if any(isinstance(part, tuple) for part in shape):
+            return tuple(self._stacked(part) for part in shape)
+        return (self.num_copies, *shape)
+
+
+@struct.dataclass
+class JoinedParams:
+    """The parameters of two layers side by side."""
+
+    first: Params
+    second: Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """Two layers side by side as one, such as an image beside its label: x = (y, z).
+
+    E(x) = E₁(y) + E₂(z),  a(x) = (a₁(y), a₂(z)),  Γ(I) = Γ₁(I₁) + Γ₂(I₂).
+
+    A state is a tuple of the two states; `shape` and `domain` are the pairs of theirs.
+    """
+
+    first: Unit
+    second: Unit
+
+    @property
+    def shape(self) -> Shape:
+        return (self.first.shape, self.second.shape)
+
+    @property
+    def size(self) -> int:
+        return self.first.size + self.second.size
+
+    @property
+    def domain(self) -> Domain:
+        return (self.first.domain, self.second.domain)
+
+    @property
+    def exact(self) -> bool:
+        return is_exact(self.first) and is_exact(self.second)
+
+    def init(self) -> JoinedParams:
+        return JoinedParams(first=self.first.init(), second=self.second.init())
+
+    def fit(self, values: State) -> JoinedParams:
+        """Each layer fitted to its own part of `values`."""
+        first, second = values
+        return JoinedParams(first=self.first.fit(first), second=self.second.fit(second))
+
+    def energy(self, params: JoinedParams, x: State) -> Float[Array, ""]:
+        check_shape("x", x, self.shape, self)
+        first, second = x
+        return self.first.energy(params.first, first) + self.second.energy(
+            params.second, second
+        )
+
+    def activity(self, params: JoinedParams, x: State) -> Float[Array, " size"]:
+        check_shape("x", x, self.shape, self)
+        first, second = x
+        return jnp.concatenate(
+            [
+                self.first.activity(params.first, first),
+                self.second.activity(params.second, second),
+            ]
+        )
+
+    def log_normalizer(
+        self, params: JoinedParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        first, second = self._split(inputs)
+        return self.first.log_normalizer(
+            params.first, first
+        ) + self.second.log_normalizer(params.second, second)
+
+    def mean(
+        self, params: JoinedParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        first, second = self._split(inputs)
+        return jnp.concatenate(
+            [
+                self.first.mean(params.first, first),
+                self.second.mean(params.second, second),
+            ]
+        )
+
+    def mean_state(self, params: JoinedParams, inputs: Float[Array, " size"]) -> State:
+        first, second = self._split(inputs)
+        return (
+            self.first.mean_state(params.first, first),
+            self.second.mean_state(params.second, second),
+        )
+
+    def sample(
+        self, params: JoinedParams, inputs: Float[Array, " size"], key: Key[Array, ""]
+    ) -> State:
+        first, second = self._split(inputs)
+        key_first, key_second = random.split(key)
+        return (
+            self.first.sample(params.first, first, key_first),
+            self.second.sample(params.second, second, key_second),
+        )
+
+    def shift(
+        self, params: JoinedParams, inputs: Float[Array, " size"]
+    ) -> JoinedParams:
+        first, second = self._split(inputs)
+        return JoinedParams(
+            first=self.first.shift(params.first, first),
+            second=self.second.shift(params.second, second),
+        )
+
+    def interpolate(
+        self, params: JoinedParams, base: JoinedParams, beta: Float[Array, ""]
+    ) -> JoinedParams:
+        return JoinedParams(
+            first=self.first.interpolate(params.first, base.first, beta),
+            second=self.second.interpolate(params.second, base.second, beta),
+        )
+
+    def _split(
+        self, inputs: Float[Array, " size"]
+    ) -> tuple[Float[Array, " first"], Float[Array, " second"]]:
+        check_shape("inputs", inputs, (self.size,), self)
+        return inputs[: self.first.size], inputs[self.first.size :]

@@ -1,0 +1,94 @@
+"""Spins, x ∈ {−1, +1}."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Leaf, check_shape, check_size
+
+
+@struct.dataclass
+class SpinParams:
+    """The biases (external fields) of a layer of spins."""
+
+    bias: Leaf  # (size,) half the log-odds of +1 when the input is zero
+
+
+@dataclasses.dataclass(frozen=True)
+class Spin:
+    """Spins, p(x_i = +1 | I) = σ(2(b_i + I_i)).
+
+    E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log 2cosh(b_i + I_i).
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    @property
+    def domain(self) -> str:
+        return "spin"
+
+    def init(self) -> SpinParams:
+        return SpinParams(bias=jnp.zeros(self.size))
+
+    def fit(self, values: Float[Array, "examples size"]) -> SpinParams:
+        """Half log-odds; one more example of each value keeps them finite."""
+        up, down = (jnp.sum(1 + s * values, axis=0) / 2 for s in (1, -1))
+        return SpinParams(bias=0.5 * (jnp.log(up + 1) - jnp.log(down + 1)))
+
+    def energy(self, params: SpinParams, x: Float[Array, " size"]) -> Float[Array, ""]:
+        return -params.bias @ self.activity(params, x)
+
+    def activity(
+        self, params: SpinParams, x: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        del params
+        check_shape("x", x, self.shape, self)
+        return x
+
+    def log_normalizer(
+        self, params: SpinParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, ""]:
+        field = self._field(params, inputs)
+        return jnp.sum(jnp.logaddexp(field, -field))
+
+    def mean(
+        self, params: SpinParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return jnp.tanh(self._field(params, inputs))
+
+    def mean_state(
+        self, params: SpinParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return self.mean(params, inputs)
+
+    def sample(
+        self, params: SpinParams, inputs: Float[Array, " size"], key: Key[Array, ""]
+    ) -> Float[Array, " size"]:
+        p = jax.nn.sigmoid(2 * self._field(params, inputs))
+        is_up = random.uniform(key, p.shape, p.dtype) < p
+        return 2 * is_up.astype(p.dtype) - 1
+
+    def shift(self, params: SpinParams, inputs: Float[Array, " size"]) -> SpinParams:
+        return SpinParams(bias=self._field(params, inputs))
+
+    def interpolate(
+        self, params: SpinParams, base: SpinParams, beta: Float[Array, ""]
+    ) -> SpinParams:
+        return SpinParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def _field(
+        self, params: SpinParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        check_shape("inputs", inputs, self.shape, self)
+        return params.bias + inputs
