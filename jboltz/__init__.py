@@ -12,21 +12,29 @@ from jboltz.base import (
     Sampler,
     Unit,
 )
+from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     HalfStepContrastiveDivergence,
     PersistentContrastiveDivergence,
 )
+from jboltz.learning.mean_field import (
+    MeanFieldPCD,
+    mean_field,
+    variational_free_energy,
+)
 from jboltz.learning.pretrain import LayerInput, greedy
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.train import fit
+from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
-from jboltz.samplers.gibbs import Gibbs, GibbsState
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
+from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
@@ -36,26 +44,34 @@ from jboltz.units.softmax import Softmax, SoftmaxParams
 from jboltz.units.spin import Spin, SpinParams
 
 __all__ = [
+    "DBM",
     "DBN",
     "RBM",
     "Batch",
     "Bernoulli",
     "BernoulliParams",
+    "Centred",
+    "ClampedGibbs",
+    "ClampedState",
     "ContrastiveDivergence",
     "Copies",
+    "DBMParams",
     "EnergyModel",
     "Estimator",
     "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
     "Gibbs",
+    "GibbsLangevin",
     "GibbsState",
     "HalfStepContrastiveDivergence",
     "Joined",
     "JoinedParams",
     "LayerInput",
+    "MeanFieldPCD",
     "NoisyReLU",
     "NoisyReLUParams",
+    "OverRelaxed",
     "PersistentContrastiveDivergence",
     "RBMParams",
     "ReLU",
@@ -74,7 +90,9 @@ __all__ = [
     "init_chains",
     "init_train_state",
     "make_train_step",
+    "mean_field",
     "run",
     "run_chains",
+    "variational_free_energy",
     "zero_sum_gauge",
 ]

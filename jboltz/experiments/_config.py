@@ -10,7 +10,7 @@ import tyro
 
 ConfigT = TypeVar("ConfigT")
 
-DISPLAY_FIELDS = ("workdir", "overwrite", "config", "data")
+DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "data")
 """Fields that change no number: where a run is kept, and where its data were found
 (what they are is compared by their checksum)."""
 
@@ -29,14 +29,19 @@ class Mnist:
 def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> ConfigT:
     """The configuration that a command line asks for.
 
-    `--config FILE` puts the fields of a TOML file before the other flags, which win.
-    Anything wrong ends the program with a message and exit status 2.
+    `--preset NAME` puts the fields of `config_class.PRESETS[NAME]` first, then
+    `--config FILE` those of a TOML file; the other flags win over both. Anything wrong
+    ends the program with a message and exit status 2.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=pathlib.Path)
+    finder.add_argument("--preset")
     found, _ = finder.parse_known_args(arguments)
     if found.config is not None:
         arguments = [*_flags(_read_toml(found.config)), *arguments]
+    # One that is unknown is left to tyro, which says what there is.
+    preset = getattr(config_class, "PRESETS", {}).get(found.preset, {})
+    arguments = [*_flags(preset), *arguments]
     return tyro.cli(
         config_class, prog=f"python -m jboltz.experiments.{program}", args=arguments
     )

@@ -59,7 +59,8 @@ def main(
       load: config → data, whose `note` is shown.
       check: refuses, with a ValueError, what cannot be run; before anything is
         written.
-      run: trains and evaluates: parameters, and the numbers for `results.json`.
+      run: trains and evaluates: parameters (saved in model/ as step 0 of
+        `Checkpoints`; None to save nothing), and the numbers for `results.json`.
       draw_figures: matplotlib figures by file name.
       report: shows `results.json` in a few lines.
     """
@@ -93,6 +94,9 @@ def main(
             if results is None:
                 workdir.write_config(_config.as_toml(_config.as_json(config)))
                 params, numbers = run(config, data, workdir)
+                if params is not None:
+                    with Checkpoints(workdir.path / "model") as model:
+                        model.save(0, params, {})
                 workdir.write_figures(draw_figures(config, data, params, numbers))
                 results = {
                     "program": name,
@@ -154,7 +158,8 @@ def fit_with_checkpoints(
       loss: the metric whose mean over an epoch's batches is its loss.
 
     Returns:
-      The state, and a record an epoch: `epoch`, `loss`, `seconds`.
+      The state, and a record an epoch: `epoch`, `loss`, `seconds`, and the mean of
+      every other metric.
     """
     key_init, key_fit = jax.random.split(key)
     template = jax.eval_shape(init, key_init)
@@ -174,10 +179,17 @@ def fit_with_checkpoints(
             nonlocal started
             mean = float(np.mean(history[loss], dtype=np.float64))
             seconds = round(time.perf_counter() - started, 3)
-            records.append({"epoch": epoch + 1, "loss": mean, "seconds": seconds})
+            others = {
+                name: float(np.mean(x, dtype=np.float64))
+                for name, x in history.items()
+                if name != loss
+            }
+            record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
+            records.append(record)
             checkpoints.save(epoch + 1, state, {"epochs": records})
             workdir.write_metrics(stage, records)
-            show_epoch(f"loss {mean:.4f}  {seconds:.1f} s")
+            shown = [f"loss {mean:.4f}", *(f"{k} {x:.4g}" for k, x in others.items())]
+            show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             started = time.perf_counter()
 
         steps = -(-len(data) // batch_size)

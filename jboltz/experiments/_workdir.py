@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
-OWN_NAMES += ("results.json",)
+OWN_NAMES += ("model", "results.json")
 
 
 class Workdir:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import optax
 
 from jboltz import plotting, random
-from jboltz.data import Dataset, check_values, load_mnist
+from jboltz.data import Dataset, load_mnist
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.experiments import _config, _run
+from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import greedy, unit_interval
@@ -63,36 +63,13 @@ def check(config: Config, data: Dataset) -> None:
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
-    least = {"epochs": 1, "batch_size": 1, "num_steps": 1, "sample_steps": 1, "seed": 0}
-    for name, minimum in least.items():
-        value = getattr(config, name)
-        if value < minimum:
-            raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
-    if config.seed >= 2**32:
-        raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
-    if not 0 < config.learning_rate <= float(jnp.finfo(jnp.float32).max):
-        raise ValueError(
-            f"`learning_rate` is {config.learning_rate} but needs to be a finite "
-            "number above 0, in single precision."
-        )
-    if len(config.layers) < 2 or min(config.layers) < 1:
-        raise ValueError(
-            f"`layers` is {config.layers} but needs two or more sizes of at least 1: "
-            "the pixels, then one or more hidden layers."
-        )
-    check_values(data.train, domain="unit interval", name="training images")
-    check_values(data.test, domain="unit interval", name="test images")
-    if config.layers[0] != data.train.shape[1]:
-        raise ValueError(
-            f"`layers` begins with {config.layers[0]} units but the images of "
-            f"{data.name} have {data.train.shape[1]} pixels; begin with "
-            f"{data.train.shape[1]}."
-        )
-    if config.batch_size > len(data.train):
-        raise ValueError(
-            f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
-            "training images; take at most that many."
-        )
+    _checks.at_least(
+        config, {"epochs": 1, "batch_size": 1, "num_steps": 1, "sample_steps": 1}
+    )
+    _checks.rates(config, "learning_rate")
+    _checks.seed(config)
+    _checks.layers(config, data)
+    _checks.values(config, data, domain="unit interval")
 
 
 def run(

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
+from jboltz.base import (
+    Batch,
+    EnergyModel,
+    FreeEnergyModel,
+    Metrics,
+    Params,
+    Sampler,
+    State,
+)
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,
@@ -53,9 +61,9 @@ class ContrastiveDivergence:
             data = free_energy(params, batch.values)
             negative = free_energy(params, chains.visible)
             # A chain counts as much as the example that it started from.
-            return _weighted_mean(data - negative, batch.weights)
+            return weighted_mean(data - negative, batch.weights)
 
-        error = _mean_squared_error(batch.values, chains.visible)
+        error = mean_squared_error(batch.values, chains.visible)
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -90,13 +98,13 @@ class HalfStepContrastiveDivergence:
         def contrast(params):
             data = jax.vmap(self.model.free_energy, in_axes=(None, 0))
             negative = jax.vmap(self.model.hidden_free_energy, in_axes=(None, 0))
-            return _weighted_mean(
+            return weighted_mean(
                 data(params, batch.values) - negative(params, chains.hidden),
                 batch.weights,
             )
 
         means = jax.vmap(self.model.mean_visible_state, in_axes=(None, 0))
-        error = _mean_squared_error(batch.values, means(params, chains.hidden))
+        error = mean_squared_error(batch.values, means(params, chains.hidden))
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -119,26 +127,18 @@ class PersistentContrastiveDivergence:
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
-        if self.num_chains < 1:
-            raise ValueError(
-                f"`num_chains` is {self.num_chains} but the negative phase needs at "
-                "least 1 chain."
-            )
+        check_num_chains(self.num_chains)
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         """Chains that start at `model.sample_start`."""
-        key_visible, key_chains = random.split(key)
-        visible = jax.vmap(self.model.sample_start, in_axes=(None, 0))(
-            params, random.fold_in_range(key_visible, self.num_chains)
-        )
-        return init_chains(self.sampler, params, visible, key_chains)
+        return start_chains(self.sampler, self.model, params, key, self.num_chains)
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
         """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains: near 0 at equilibrium, and
         falling as the chains lose track of the model."""
-        _refuse_mask(batch)
+        refuse_mask(batch)
         chains, _ = run_chains(
             self.sampler, params, state, key, num_steps=self.num_steps
         )
@@ -147,10 +147,34 @@ class PersistentContrastiveDivergence:
             free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
             data = free_energy(params, batch.values)
             negative = free_energy(params, chains.visible)
-            return _weighted_mean(data, batch.weights) - jnp.mean(negative)
+            return weighted_mean(data, batch.weights) - jnp.mean(negative)
 
         value, gradient = jax.value_and_grad(contrast)(params)
         return gradient, chains, {"contrast": value}
+
+
+def start_chains(
+    sampler: Sampler,
+    model: EnergyModel,
+    params: Params,
+    key: Key[Array, ""],
+    num_chains: int,
+) -> State:
+    """Chains that start at draws of `model.sample_start`."""
+    key_visible, key_chains = random.split(key)
+    visible = jax.vmap(model.sample_start, in_axes=(None, 0))(
+        params, random.fold_in_range(key_visible, num_chains)
+    )
+    return init_chains(sampler, params, visible, key_chains)
+
+
+def check_num_chains(num_chains: int) -> None:
+    """Refuses a negative phase without chains."""
+    if num_chains < 1:
+        raise ValueError(
+            f"`num_chains` is {num_chains} but the negative phase needs at least 1 "
+            "chain."
+        )
 
 
 def _chains_from_data(
@@ -161,7 +185,7 @@ def _chains_from_data(
     skip: int = 0,
 ) -> State:
     """Chains that started at the examples, `num_steps` − `skip` kernel steps on."""
-    _refuse_mask(batch)
+    refuse_mask(batch)
     key_init, key_run = random.split(key)
     chains = init_chains(estimator.sampler, params, batch.values, key_init)
     num_steps = estimator.num_steps - skip
@@ -171,20 +195,21 @@ def _chains_from_data(
     return chains
 
 
-def _weighted_mean(
+def weighted_mean(
     x: Float[Array, " batch"], weights: Float[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Σ w x / Σ w, or the plain mean."""
     return jnp.mean(x) if weights is None else jnp.sum(weights * x) / jnp.sum(weights)
 
 
-def _mean_squared_error(x: State, y: State) -> Float[Array, ""]:
+def mean_squared_error(x: State, y: State) -> Float[Array, ""]:
     """Of a state; where that is several arrays, the mean of their errors."""
     errors = jax.tree.map(lambda x, y: jnp.mean((x - y) ** 2), x, y)
     return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
 
 
-def _refuse_mask(batch: Batch) -> None:
+def refuse_mask(batch: Batch) -> None:
+    """Refuses missing entries, which an estimator does not fill by itself."""
     if batch.mask is not None:
         raise ValueError(
             "`batch.mask` marks missing entries but this estimator needs complete "

@@ -49,14 +49,14 @@ class LayerInput:
         *lower, top = self.layers
         if self.features == "means":
             for layer, params in zip(lower, below, strict=True):
-                v = layer.mean_hidden_state(params, v)
-            return _binarise(top, v, key)
+                v = layer.mean_hidden_state(params, _fill(layer, v))
+            return _fill(top, _binarise(top, v, key))
         key_pixels, key_layers = random.split(key)
         v = _binarise(self.layers[0], v, key_pixels)
         for index, (layer, params) in enumerate(zip(lower, below, strict=True)):
             key_layer = random.fold_in(key_layers, index)
-            v = layer.sample_hidden(params, v, key_layer)
-        return v
+            v = layer.sample_hidden(params, _fill(layer, v), key_layer)
+        return _fill(top, v)
 
 
 def greedy(
@@ -113,6 +113,11 @@ def unit_interval(rows: Array) -> Array:
             "convert them to one of the two."
         )
     return rows
+
+
+def _fill(layer: RBM, v: State) -> State:
+    """`v` in every copy, where the layer's visible units are `Copies` of one unit."""
+    return jnp.broadcast_to(v, layer.visible.shape)
 
 
 def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:

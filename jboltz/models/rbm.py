@@ -109,3 +109,24 @@ class RBM:
     def mean_visible_state(self, params: RBMParams, h: State) -> State:
         """E[v | h], in the shape of a visible state."""
         return self.visible.mean_state(params.visible, self.visible_inputs(params, h))
+
+    def mean_activities(self, params: RBMParams, v: State) -> tuple[Array, Array]:
+        """a_v(v) and E[a_h | v]: the mean activities of both layers at `v`."""
+        hidden = self.hidden.mean(params.hidden, self.hidden_inputs(params, v))
+        return self.visible.activity(params.visible, v), hidden
+
+    @property
+    def units(self) -> tuple[Unit, Unit]:
+        """The layers as a chain, bottom first."""
+        return self.visible, self.hidden
+
+    def parts(self, params: RBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
+        """One record a layer, and the weights between neighbours."""
+        return (params.visible, params.hidden), (params.weights,)
+
+    def from_parts(
+        self, units: tuple[Params, ...], weights: tuple[Array, ...]
+    ) -> RBMParams:
+        """The inverse of `parts`."""
+        (visible, hidden), (W,) = units, weights
+        return RBMParams(visible=visible, hidden=hidden, weights=W)

@@ -1,12 +1,14 @@
-"""Alternating block Gibbs."""
+"""Alternating block Gibbs, free or with a part of the visible state held."""
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import EnergyModel, Metrics, Params, State
+from jboltz.base import EnergyModel, Leaf, Metrics, Params, State
 
 
 @struct.dataclass
@@ -34,3 +36,48 @@ class Gibbs:
         v = self.model.sample_visible(params, state.hidden, key_v)
         h = self.model.sample_hidden(params, v, key_h)
         return GibbsState(visible=v, hidden=h), {}
+
+
+@struct.dataclass
+class ClampedState:
+    """A chain of which a part of the visible state is held where it started."""
+
+    visible: State
+    hidden: State
+    clamp: Leaf  # as visible: True where held
+
+
+@dataclasses.dataclass(frozen=True)
+class ClampedGibbs:
+    """Gibbs that leaves p(v, h | held part of v) invariant: completion, imputation.
+
+    For a DBM the visible state is the tuple of even layers, so any of them, or any of
+    their units, can be held.
+    """
+
+    model: EnergyModel
+
+    def init(
+        self, params: Params, v: State, key: Key[Array, ""], *, clamp: State = False
+    ) -> ClampedState:
+        """A chain at `v`, with h ~ p(h | v).
+
+        Args:
+          clamp: True where `v` is held: one value for all of it, or a tree like it.
+        """
+        if jax.tree.structure(clamp) != jax.tree.structure(v):
+            clamp = jax.tree.map(lambda _: clamp, v)
+        held = jax.tree.map(
+            lambda c, x: jnp.broadcast_to(jnp.asarray(c, bool), x.shape), clamp, v
+        )
+        hidden = self.model.sample_hidden(params, v, key)
+        return ClampedState(visible=v, hidden=hidden, clamp=held)
+
+    def step(
+        self, params: Params, state: ClampedState, key: Key[Array, ""]
+    ) -> tuple[ClampedState, Metrics]:
+        key_v, key_h = random.split(key)
+        drawn = self.model.sample_visible(params, state.hidden, key_v)
+        v = jax.tree.map(jnp.where, state.clamp, state.visible, drawn)
+        h = self.model.sample_hidden(params, v, key_h)
+        return ClampedState(visible=v, hidden=h, clamp=state.clamp), {}

@@ -1,0 +1,80 @@
+"""What every program refuses before it writes anything."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jboltz.data import Dataset, check_values
+
+
+def at_least(config: Any, least: Mapping[str, float]) -> None:
+    """Each named field has at least this value.
+
+    Raises:
+      ValueError: one has less.
+    """
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if not value >= minimum:
+            raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
+
+
+def rates(config: Any, *names: str) -> None:
+    """Each named field is a step size that single precision can hold.
+
+    Raises:
+      ValueError: one is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 < value <= float(np.finfo(np.float32).max):
+            raise ValueError(
+                f"`{name}` is {value} but needs to be a finite number above 0, in "
+                "single precision."
+            )
+
+
+def seed(config: Any) -> None:
+    """`seed` makes a key.
+
+    Raises:
+      ValueError: it is negative or has more than 32 bits.
+    """
+    at_least(config, {"seed": 0})
+    if config.seed >= 2**32:
+        raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
+
+
+def layers(config: Any, data: Dataset) -> None:
+    """`layers` begins with the pixels and has a hidden layer.
+
+    Raises:
+      ValueError: it has fewer than two, an empty one, or another first one.
+    """
+    if len(config.layers) < 2 or min(config.layers) < 1:
+        raise ValueError(
+            f"`layers` is {config.layers} but needs two or more sizes of at least 1: "
+            "the pixels, then one or more hidden layers."
+        )
+    if config.layers[0] != data.train.shape[1]:
+        raise ValueError(
+            f"`layers` begins with {config.layers[0]} units but the images of "
+            f"{data.name} have {data.train.shape[1]} pixels; begin with "
+            f"{data.train.shape[1]}."
+        )
+
+
+def values(config: Any, data: Dataset, *, domain: str) -> None:
+    """The images are what the visible units take, and make at least one batch.
+
+    Raises:
+      ValueError: they are not.
+    """
+    check_values(data.train, domain=domain, name="training images")
+    check_values(data.test, domain=domain, name="test images")
+    if config.batch_size > len(data.train):
+        raise ValueError(
+            f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
+            "training images; take at most that many."
+        )

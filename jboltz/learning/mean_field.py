@@ -1,0 +1,190 @@
+"""Mean field: the variational positive phase of a deep Boltzmann machine.
+
+Each hidden layer's posterior is approximated by its own unit with inputs I_l, adjusted
+to the mean activities of its neighbours; the negative phase is that of persistent
+chains.
+
+Reference:
+  Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Integer, Key
+
+from jboltz.base import Batch, Leaf, Metrics, Sampler, State
+from jboltz.learning.contrastive import (
+    check_num_chains,
+    refuse_mask,
+    start_chains,
+    weighted_mean,
+)
+from jboltz.models.dbm import DBM, DBMParams, inputs_of
+from jboltz.samplers.chains import check_num_steps, run_chains
+
+
+@struct.dataclass
+class Posterior:
+    """q(h) = Π_l q_l(x_l), one entry a hidden layer: q_l is the unit at its inputs."""
+
+    inputs: tuple[Leaf, ...]  # (size,) each
+    activities: tuple[Leaf, ...]  # (size,) each, E_q[a_l]
+    residual: Leaf  # () largest change of an activity in the last sweep
+    num_sweeps: Leaf  # () int32
+
+
+def mean_field(
+    dbm: DBM,
+    params: DBMParams,
+    v: State,
+    *,
+    tolerance: float = 1e-4,
+    max_sweeps: int = 50,
+) -> Posterior:
+    """The factorial posterior of the hidden layers at `v`, by coordinate ascent.
+
+    Starts from `mean_activities`; a sweep updates the odd layers, then the even ones,
+    so that no two neighbours move at once and the bound never falls. Not
+    differentiable: the bound is stationary in q, so its gradient needs q's value
+    alone.
+
+    Args:
+      tolerance: stop when no mean activity moved by more.
+      max_sweeps: stop in any case; `residual` says how far from converged.
+    """
+    _check_ascent(tolerance, max_sweeps)
+    first = dbm.mean_activities(params, v)
+    num_layers = len(first)
+    below = first[0] @ params.weights[0]
+    order = [*range(1, num_layers, 2), *range(2, num_layers, 2)]
+
+    def inputs(activities, index):
+        if index > 1:
+            return inputs_of(params, activities, index)
+        # The data do not move: their product is taken once.
+        return below + params.weights[1] @ activities[2] if num_layers > 2 else below
+
+    def sweep(carry):
+        old, _, _, count = carry
+        new, all_inputs = dict(enumerate(old, start=1)), {}
+        for index in order:
+            all_inputs[index] = inputs(new, index)
+            unit, unit_params = dbm.units[index], params.units[index]
+            new[index] = unit.mean(unit_params, all_inputs[index])
+        activities = tuple(new[index] for index in range(1, num_layers))
+        moved = [jnp.max(jnp.abs(x - y)) for x, y in zip(activities, old, strict=True)]
+        ordered = tuple(all_inputs[index] for index in range(1, num_layers))
+        return activities, ordered, jnp.max(jnp.stack(moved)), count + 1
+
+    def goes_on(carry):
+        _, _, residual, count = carry
+        return (residual > tolerance) & (count < max_sweeps)
+
+    zeros = tuple(jnp.zeros_like(a) for a in first[1:])
+    infinity = jnp.full((), jnp.inf, below.dtype)
+    start = (first[1:], zeros, infinity, jnp.zeros((), jnp.int32))
+    activities, all_inputs, residual, count = jax.lax.while_loop(goes_on, sweep, start)
+    return Posterior(
+        inputs=all_inputs, activities=activities, residual=residual, num_sweeps=count
+    )
+
+
+def variational_free_energy(
+    dbm: DBM, params: DBMParams, v: State, q: Posterior
+) -> Float[Array, ""]:
+    """E_q[E(v, h)] − H(q), in nats: at least the free energy of `v`.
+
+    E_v(v) − Σ_l [Γ_l(I_l) − I_l·m_l] − a_v(v)ᵀ W₀ m₁ − Σ_l m_lᵀ W_l m_{l+1}. Its
+    negative less log Z is the evidence lower bound, and its derivative at a fixed,
+    converged `q` is that of the bound.
+    """
+    units, unit_params = dbm.units[1:], params.units[1:]
+    entropy_and_own = sum(
+        unit.log_normalizer(p, inputs) - inputs @ m
+        for unit, p, inputs, m in zip(
+            units, unit_params, q.inputs, q.activities, strict=True
+        )
+    )
+    a = (dbm.units[0].activity(params.units[0], v), *q.activities)
+    coupling = sum(
+        (a[index] @ W) @ a[index + 1] for index, W in enumerate(params.weights)
+    )
+    return dbm.units[0].energy(params.units[0], v) - entropy_and_own - coupling
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanFieldPCD:
+    """Mean field where the data are, persistent chains where the model is.
+
+    The gradient of the mean variational free energy of the data less the mean free
+    energy of the chains' even layers.
+
+    Reference:
+      Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 2.
+    """
+
+    model: DBM
+    sampler: Sampler
+    num_chains: int
+    num_steps: int | Integer[Array, ""] = 1
+    tolerance: float = 1e-4
+    max_sweeps: int = 50
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+        check_num_chains(self.num_chains)
+        _check_ascent(self.tolerance, self.max_sweeps)
+
+    def init(self, params: DBMParams, key: Key[Array, ""]) -> State:
+        """Chains that start at `model.sample_start`."""
+        return start_chains(self.sampler, self.model, params, key, self.num_chains)
+
+    def estimate(
+        self, params: DBMParams, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[DBMParams, State, Metrics]:
+        """Metrics: `reconstruction_error`, mean((v − E[v | q])²); `contrast`, as for
+        PCD; of the mean field the worst `residual`, the share `unconverged` of
+        examples that stopped above the tolerance, and the most `sweeps`."""
+        refuse_mask(batch)
+        model = self.model
+        infer = partial(
+            mean_field, model, tolerance=self.tolerance, max_sweeps=self.max_sweeps
+        )
+        q = jax.vmap(infer, in_axes=(None, 0))(params, batch.values)
+        chains, _ = run_chains(
+            self.sampler, params, state, key, num_steps=self.num_steps
+        )
+
+        def contrast(params):
+            bound = partial(variational_free_energy, model)
+            data = jax.vmap(bound, in_axes=(None, 0, 0))(params, batch.values, q)
+            free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
+            negative = free_energy(params, chains.visible)
+            return weighted_mean(data, batch.weights) - jnp.mean(negative)
+
+        def reconstruct(m):
+            inputs = params.weights[0] @ m
+            return model.units[0].mean_state(params.units[0], inputs)
+
+        value, gradient = jax.value_and_grad(contrast)(params)
+        means = jax.vmap(reconstruct)(q.activities[0])
+        metrics = {
+            "reconstruction_error": jnp.mean((batch.values - means) ** 2),
+            "contrast": value,
+            "residual": jnp.max(q.residual),
+            "unconverged": jnp.mean(q.residual > self.tolerance),
+            "sweeps": jnp.max(q.num_sweeps),
+        }
+        return gradient, chains, metrics
+
+
+def _check_ascent(tolerance: float, max_sweeps: int) -> None:
+    if tolerance < 0 or max_sweeps < 1:
+        raise ValueError(
+            f"`tolerance` is {tolerance} and `max_sweeps` {max_sweeps} but mean field "
+            "needs a tolerance of at least 0 and at least 1 sweep."
+        )

@@ -1,0 +1,261 @@
+"""The deep Boltzmann machine: layers of units, each joined to its neighbours."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Leaf, Params, State, Unit, check_shape
+from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
+from jboltz.units.composite import Copies
+
+Layers = tuple[State, ...]
+"""One entry a layer, bottom first."""
+
+
+@struct.dataclass
+class DBMParams:
+    """One record a layer, and the weights between neighbours, bottom first."""
+
+    units: tuple[Params, ...]  # of layers 0 … L
+    weights: tuple[Leaf, ...]  # weights[l] is (size of layer l, size of layer l + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DBM:
+    """E(x₀ … x_L) = Σ_l E_l(x_l) − Σ_l a_l(x_l)ᵀ W_l a_{l+1}(x_{l+1}), x₀ = the data.
+
+    As an `EnergyModel` its two blocks are the even layers, a tuple that plays v, and
+    the odd layers, a tuple that plays h: given one block the layers of the other are
+    independent, so `Gibbs` alternates between them and never updates neighbours at
+    once.
+
+    Reference:
+      Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
+    """
+
+    units: tuple[Unit, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.units) < 2:
+            raise ValueError(
+                f"`units` has {len(self.units)} layers but a DBM needs the visible one "
+                "and at least one hidden layer: `DBM((Bernoulli(9), Bernoulli(5)))`."
+            )
+
+    def init(self, key: Key[Array, ""]) -> DBMParams:
+        """Weights from N(0, 0.01²), W_l from `fold_in(key, l)`; units as they are."""
+        sizes = itertools.pairwise(unit.size for unit in self.units)
+        return DBMParams(
+            units=tuple(unit.init() for unit in self.units),
+            weights=tuple(
+                INIT_SCALE * jax.random.normal(random.fold_in(key, index), shape)
+                for index, shape in enumerate(sizes)
+            ),
+        )
+
+    def energy(self, params: DBMParams, v: Layers, h: Layers) -> Float[Array, ""]:
+        """E in nats, of the even layers `v` and the odd layers `h`."""
+        layers = interleave(v, h)
+        a = self._activities(params, layers)
+        own = self._energies(params, layers, every=1)
+        coupling = [
+            (below @ W) @ above
+            for below, W, above in zip(a, params.weights, a[1:], strict=False)
+        ]
+        return _total(own) - _total(coupling)
+
+    def free_energy(self, params: DBMParams, v: Layers) -> Float[Array, ""]:
+        """−log Σ over the odd layers of exp(−E), in nats: of all even layers `v`.
+
+        That of the data alone has no closed form; `learning.mean_field` bounds it.
+        """
+        inputs = self._inputs(params, v, first=1)
+        log_normalizers = [
+            unit.log_normalizer(p, i)
+            for unit, p, i in zip(
+                self.units[1::2], params.units[1::2], inputs, strict=True
+            )
+        ]
+        even = self._energies(params, v, every=2)
+        return _total(even) - _total(log_normalizers)
+
+    def sample_hidden(
+        self, params: DBMParams, v: Layers, key: Key[Array, ""]
+    ) -> Layers:
+        """The odd layers given the even ones; layer l draws from `fold_in(key, l)`."""
+        return self._sample(params, 1, self._inputs(params, v, first=1), key)
+
+    def sample_visible(
+        self, params: DBMParams, h: Layers, key: Key[Array, ""]
+    ) -> Layers:
+        """The even layers given the odd ones; layer l draws from `fold_in(key, l)`."""
+        return self._sample(params, 0, self._inputs(params, h, first=0), key)
+
+    def sample_start(self, params: DBMParams, key: Key[Array, ""]) -> Layers:
+        """The even layers, each drawn from its biases alone."""
+        zeros = [
+            jnp.zeros(unit.size, params.weights[0].dtype) for unit in self.units[::2]
+        ]
+        return self._sample(params, 0, zeros, key)
+
+    def start_at(self, params: DBMParams, v: State, key: Key[Array, ""]) -> Layers:
+        """The even layers with the data `v` at the bottom, the others sampled upwards.
+
+        Where a chain of the model can start near `v`.
+        """
+        means = self.mean_activities(params, v)
+        inputs = [
+            means[index - 1] @ params.weights[index - 1]
+            for index in range(2, len(self.units), 2)
+        ]
+        above = self._sample(params, 2, inputs, key)
+        return (v, *above)
+
+    def mean_activities(self, params: DBMParams, v: State) -> tuple[Array, ...]:
+        """Mean activities of all layers from one pass upwards.
+
+        What a layer lacks from above is made up for by counting what comes from below
+        twice, but at the top.
+        """
+        check_shape("v", v, self.units[0].shape, f"{self}.units[0]")
+        a = [self.units[0].activity(params.units[0], v)]
+        for index, W in enumerate(params.weights, start=1):
+            factor = 1 if index == len(params.weights) else 2
+            inputs = factor * (a[-1] @ W)
+            a.append(self.units[index].mean(params.units[index], inputs))
+        return tuple(a)
+
+    def mean_visible_state(self, params: DBMParams, h: Layers) -> State:
+        """E[x₀ | x₁]: the picture under the odd layers `h`."""
+        a = self.units[1].activity(params.units[1], h[0])
+        return self.units[0].mean_state(params.units[0], params.weights[0] @ a)
+
+    def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
+        """One record a layer, and the weights between neighbours."""
+        return params.units, params.weights
+
+    def from_parts(
+        self, units: tuple[Params, ...], weights: tuple[Array, ...]
+    ) -> DBMParams:
+        """The inverse of `parts`."""
+        return DBMParams(units=units, weights=weights)
+
+    def pretraining_layers(self) -> tuple[RBM, ...]:
+        """The RBMs whose greedy training `compose` makes into this DBM.
+
+        Composed, a hidden layer has inputs from both sides; trained alone it has them
+        from one. So the bottom RBM sees its data in two tied copies, the top one has
+        two tied copies of its hidden layer, and between them `compose` halves weights.
+        """
+        last = len(self.units) - 2
+        layers = []
+        for index, (lower, upper) in enumerate(itertools.pairwise(self.units)):
+            visible = Copies(lower, 2) if index == 0 < last else lower
+            hidden = Copies(upper, 2) if index == last > 0 else upper
+            layers.append(RBM(visible, hidden))
+        return tuple(layers)
+
+    def compose(self, stack: tuple[RBMParams, ...]) -> DBMParams:
+        """The parameters of this DBM from those of its `pretraining_layers`.
+
+        A layer in the middle has the mean of the biases (and other parameters) that it
+        has as the top of one RBM and as the bottom of the next.
+
+        Raises:
+          ValueError: the stack has another number of layers, or they do not chain.
+        """
+        self._check_stack(stack)
+        last = len(stack) - 1
+        between = [
+            jax.tree.map(lambda x, y: (x + y) / 2, lower.hidden, upper.visible)
+            for lower, upper in itertools.pairwise(stack)
+        ]
+        return DBMParams(
+            units=(stack[0].visible, *between, stack[-1].hidden),
+            weights=tuple(
+                layer.weights if index in (0, last) else layer.weights / 2
+                for index, layer in enumerate(stack)
+            ),
+        )
+
+    def _check_stack(self, stack: tuple[RBMParams, ...]) -> None:
+        shapes = [layer.weights.shape for layer in stack]
+        sizes = [unit.size for unit in self.units]
+        if shapes != list(itertools.pairwise(sizes)):
+            raise ValueError(
+                f"`stack` has weights of shapes {shapes} but layers of sizes {sizes} "
+                "need those of each pair of neighbours; train the RBMs of "
+                "`pretraining_layers`."
+            )
+
+    def _activities(self, params: DBMParams, layers: Layers) -> list[Array]:
+        if len(layers) != len(self.units):
+            raise ValueError(
+                f"{len(layers)} layers were given but this DBM has {len(self.units)}; "
+                "`v` is the tuple of the even layers and `h` that of the odd ones."
+            )
+        for index, (unit, x) in enumerate(zip(self.units, layers, strict=True)):
+            check_shape(f"layer {index}", x, unit.shape, f"{self}.units[{index}]")
+        return [
+            unit.activity(p, x)
+            for unit, p, x in zip(self.units, params.units, layers, strict=True)
+        ]
+
+    def _energies(
+        self, params: DBMParams, layers: Layers, *, every: int
+    ) -> list[Array]:
+        return [
+            unit.energy(p, x)
+            for unit, p, x in zip(
+                self.units[::every], params.units[::every], layers, strict=True
+            )
+        ]
+
+    def _inputs(self, params: DBMParams, block: Layers, *, first: int) -> list[Array]:
+        """Inputs of every second layer from `first` on, given the layers between."""
+        a = {}
+        for index, x in zip(range(1 - first, len(self.units), 2), block, strict=True):
+            unit = self.units[index]
+            check_shape(f"layer {index}", x, unit.shape, f"{self}.units[{index}]")
+            a[index] = unit.activity(params.units[index], x)
+        return [
+            inputs_of(params, a, index) for index in range(first, len(self.units), 2)
+        ]
+
+    def _sample(
+        self, params: DBMParams, first: int, inputs: list[Array], key: Key[Array, ""]
+    ) -> Layers:
+        """Every second layer from `first` on, given its inputs."""
+        indices = range(first, len(self.units), 2)
+        return tuple(
+            self.units[index].sample(params.units[index], i, random.fold_in(key, index))
+            for index, i in zip(indices, inputs, strict=True)
+        )
+
+
+def interleave(v: Layers, h: Layers) -> Layers:
+    """All layers, bottom first, from the even ones `v` and the odd ones `h`."""
+    pairs = itertools.zip_longest(v, h)
+    return tuple(itertools.chain.from_iterable(pairs))[: len(v) + len(h)]
+
+
+def inputs_of(
+    params: DBMParams, activities: Mapping[int, Array], index: int
+) -> Float[Array, " size"]:
+    """What reaches layer `index` from its neighbours, whose `activities` are given."""
+    inputs = []
+    if index > 0:
+        inputs.append(activities[index - 1] @ params.weights[index - 1])
+    if index < len(params.weights):
+        inputs.append(params.weights[index] @ activities[index + 1])
+    return sum(inputs[1:], start=inputs[0])
+
+
+def _total(terms: list[Array]) -> Float[Array, ""]:
+    return jnp.sum(jnp.stack(terms))

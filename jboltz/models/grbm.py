@@ -1,0 +1,102 @@
+"""Gaussian–Bernoulli RBMs of the literature, and in other units.
+
+Here v | h ~ N(μ + W h, σ²) and p(h = 1 | v) = σ(c + Wᵀ(v/σ²)), the form of Cho, Ilin &
+Raiko (2011) and of Liao et al. (2022). Every other form is a change of parameters.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jboltz.models.rbm import RBMParams
+from jboltz.units.bernoulli import BernoulliParams
+from jboltz.units.gaussian import GaussianParams
+
+Vector = Float[Array, " visible"]
+
+
+def from_precision(
+    precision: Vector,
+    mean: Vector,
+    hidden_bias: Float[Array, " hidden"],
+    weights: Float[Array, "visible hidden"],
+) -> RBMParams:
+    """E = ½ vᵀ(β ⊙ v) − (v ⊙ β)ᵀ(a + W h) − b·h, the notes' form; β = 1/σ², a = μ.
+
+    Goodfellow, Bengio & Courville (2016), Deep Learning, section 20.5.1, with a mean.
+    Its energies are less by ½ Σ β a²; p(v) is the same.
+
+    Raises:
+      ValueError: a precision is not positive.
+    """
+    if not bool(jnp.all(precision > 0)):
+        raise ValueError(
+            f"`precision` has the value {float(jnp.min(precision))} but every "
+            "precision must be above 0."
+        )
+    return RBMParams(
+        visible=GaussianParams(mean=mean, log_variance=-jnp.log(precision)),
+        hidden=BernoulliParams(bias=hidden_bias),
+        weights=weights,
+    )
+
+
+def to_precision(
+    params: RBMParams,
+) -> tuple[Vector, Vector, Float[Array, " hidden"], Float[Array, "visible hidden"]]:
+    """The arguments of `from_precision`."""
+    precision = jnp.exp(-params.visible.log_variance)
+    return precision, params.visible.mean, params.hidden.bias, params.weights
+
+
+def from_krizhevsky(
+    deviation: Vector,
+    mean: Vector,
+    hidden_bias: Float[Array, " hidden"],
+    weights: Float[Array, "visible hidden"],
+) -> RBMParams:
+    """E = ½ Σ (v − μ)²/σ² − (v/σ)ᵀ W h − b·h: W is measured in standard deviations.
+
+    Krizhevsky (2009), Learning multiple layers of features from tiny images; Hinton
+    (2012), A practical guide to training restricted Boltzmann machines.
+
+    Raises:
+      ValueError: a standard deviation is not positive.
+    """
+    if not bool(jnp.all(deviation > 0)):
+        raise ValueError(
+            f"`deviation` has the value {float(jnp.min(deviation))} but every standard "
+            "deviation must be above 0."
+        )
+    return RBMParams(
+        visible=GaussianParams(mean=mean, log_variance=2 * jnp.log(deviation)),
+        hidden=BernoulliParams(bias=hidden_bias),
+        weights=deviation[:, None] * weights,
+    )
+
+
+def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMParams:
+    """The RBM of x = location + scale ⊙ v, given that of v.
+
+    The standardiser becomes a part of the model: trained on standardised data, it then
+    takes and samples data as they are. The hidden states have the same conditionals;
+    log p(x) = log p(v) − Σ log scale.
+
+    Raises:
+      ValueError: a scale is not positive.
+    """
+    if not bool(jnp.all(scale > 0)):
+        raise ValueError(
+            f"`scale` has the value {float(jnp.min(scale))} but every scale must be "
+            "above 0."
+        )
+    visible = params.visible
+    # a(x)ᵀ W′ = (v + location/scale)/σ² W: what the location adds goes into the bias.
+    activity = location / scale * jnp.exp(-visible.log_variance)
+    return RBMParams(
+        visible=GaussianParams(
+            mean=location + scale * visible.mean,
+            log_variance=visible.log_variance + 2 * jnp.log(scale),
+        ),
+        hidden=BernoulliParams(bias=params.hidden.bias - activity @ params.weights),
+        weights=scale[:, None] * params.weights,
+    )
