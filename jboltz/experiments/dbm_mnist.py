@@ -1,0 +1,288 @@
+"""Deep Boltzmann machine on MNIST.    python -m jboltz.experiments.dbm_mnist
+
+Reference: Salakhutdinov & Hinton (2009), Deep Boltzmann machines. Layers are pretrained
+greedily, composed, and trained jointly with mean field and persistent chains; with
+`--pretrain-epochs 0` joint training starts from random weights, which centring makes
+possible (Montavon & Müller, 2012).
+"""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Key
+
+from jboltz import plotting, random
+from jboltz.data import Dataset, load_mnist
+from jboltz.experiments import _checks, _config, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.centred import Centred
+from jboltz.learning.contrastive import ContrastiveDivergence
+from jboltz.learning.mean_field import MeanFieldPCD, mean_field
+from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.dbm import DBM, DBMParams
+from jboltz.models.rbm import RBM
+from jboltz.samplers.chains import run as run_chain
+from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
+from jboltz.units.bernoulli import Bernoulli
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains a deep Boltzmann machine on MNIST: layer by layer, then jointly."""
+
+    PRESETS: ClassVar = {
+        "notes": {"layers": [784, 500, 200]},
+        "small": {"layers": [784, 100, 50], "pretrain_epochs": 1, "epochs": 2},
+    }
+
+    workdir: pathlib.Path = pathlib.Path("runs/dbm_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["notes", "small"] | None = None
+    """Values to begin with: `notes` has the layers of the PyTorch notes, `small` takes
+    a minute. Flags win."""
+    layers: tuple[int, ...] = (784, 500, 1000)
+    """Units a layer: the pixels first, the top last."""
+    pretrain_epochs: int = 10
+    """Epochs of CD a layer before joint training; 0 starts from random weights."""
+    pretrain_learning_rate: float = 0.05
+    """Step size of plain SGD in pretraining."""
+    epochs: int = 20
+    """Epochs of joint training."""
+    learning_rate: float = 0.02
+    """First step size of plain SGD in joint training; it falls linearly to 0."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    num_chains: int = 100
+    """Persistent chains."""
+    num_steps: int = 5
+    """Gibbs sweeps of each chain an update."""
+    max_sweeps: int = 30
+    """Most mean-field sweeps an update."""
+    tolerance: float = 1e-3
+    """Mean field ends where no mean moved by more."""
+    centred: bool = True
+    """Joint training in centred coordinates."""
+    sample_steps: int = 1000
+    """Longest chain, in Gibbs sweeps, of the pictures of samples."""
+    seed: int = 0
+    """Decides initial weights, order and every draw."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data.
+    """
+    _checks.at_least(
+        config,
+        {"pretrain_epochs": 0, "epochs": 1, "batch_size": 1, "num_chains": 1}
+        | {"num_steps": 1, "max_sweeps": 1, "tolerance": 0, "sample_steps": 1},
+    )
+    _checks.rates(config, "pretrain_learning_rate", "learning_rate")
+    _checks.seed(config)
+    _checks.layers(config, data)
+    _checks.values(config, data, domain="unit interval")
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[DBMParams, dict[str, Any]]:
+    """Pretrains, trains and evaluates; returns the parameters and the numbers."""
+    dbm = build(config)
+    key_pretrain, key_joint, _ = jax.random.split(jax.random.key(config.seed), 3)
+    train = jnp.asarray(data.train)
+    layers: list[dict[str, Any]] = []
+    start = pretrain(config, dbm, train, workdir, layers, key_pretrain)
+
+    estimator = MeanFieldPCD(
+        *(dbm, Gibbs(dbm), config.num_chains, config.num_steps),
+        tolerance=config.tolerance,
+        max_sweeps=config.max_sweeps,
+    )
+    if config.centred:
+        estimator = Centred(estimator)
+    updates = config.epochs * -(-len(train) // config.batch_size)
+    optimizer = optax.sgd(optax.linear_schedule(config.learning_rate, 0.0, updates))
+    state, records = _run.fit_with_checkpoints(
+        *(workdir, "joint", make_train_step(estimator, optimizer)),
+        *(lambda key: init_train_state(start, estimator, optimizer, key), train),
+        key_joint,
+        batch_size=config.batch_size,
+        num_epochs=config.epochs,
+        prepare=jax.tree_util.Partial(LayerInput((RBM(*dbm.units[:2]),)), ()),
+    )
+    test = unit_interval(jnp.asarray(data.test))
+    numbers = {
+        "layers": layers,
+        "joint": records,
+        "test": evaluate(config, state.params, test),
+    }
+    return state.params, numbers
+
+
+def pretrain(
+    config: Config,
+    dbm: DBM,
+    train: Array,
+    workdir: Workdir,
+    layers: list[dict[str, Any]],
+    key: Key[Array, ""],
+) -> DBMParams:
+    """Where joint training starts; an entry a layer is added to `layers`."""
+    if config.pretrain_epochs == 0:
+        params = dbm.init(key)
+        visible = dbm.units[0].fit(unit_interval(train))
+        return dbm.from_parts((visible, *params.units[1:]), params.weights)
+    rbms = dbm.pretraining_layers()
+
+    def fit_layer(index, prepare, key):
+        rbm = rbms[index]
+        estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
+        optimizer = optax.sgd(config.pretrain_learning_rate)
+
+        def init(key):
+            key_params, key_estimator = jax.random.split(key)
+            params = rbm.init(key_params)
+            return init_train_state(params, estimator, optimizer, key_estimator)
+
+        state, records = _run.fit_with_checkpoints(
+            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
+            *(init, train, key),
+            batch_size=config.batch_size,
+            num_epochs=config.pretrain_epochs,
+            prepare=prepare,
+        )
+        layers.append({"losses": [record["loss"] for record in records]})
+        return state.params
+
+    return dbm.compose(greedy(rbms, key, fit_layer=fit_layer))
+
+
+def build(config: Config) -> DBM:
+    return DBM(tuple(Bernoulli(size) for size in config.layers))
+
+
+def evaluate(config: Config, params: DBMParams, test: Array) -> dict[str, float]:
+    """Of mean field on gray test images: the error of the means of the pixels given
+    the posterior of the first layer, and the share that did not converge."""
+    dbm = build(config)
+
+    def one(v):
+        q = mean_field(
+            *(dbm, params, v), tolerance=config.tolerance, max_sweeps=config.max_sweeps
+        )
+        inputs = params.weights[0] @ q.activities[0]
+        means = dbm.units[0].mean_state(params.units[0], inputs)
+        return jnp.mean((v - means) ** 2), q.residual > config.tolerance
+
+    errors, unconverged = jax.lax.map(one, test, batch_size=1000)
+    return {
+        "reconstruction_error": float(jnp.mean(errors)),
+        "unconverged": float(jnp.mean(unconverged)),
+    }
+
+
+def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]:
+    """Pictures along chains that start at `digits`, at the end of others that start at
+    noise, and completions of the upper half of `digits`: one chain a digit."""
+    dbm = build(config)
+    key = jax.random.split(jax.random.key(config.seed), 3)[2]
+    # Keys of their own: on the same draws, chains from data and from noise would meet.
+    keys_up, keys_noise, key_data, key_noise, key_half = (
+        random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 5)
+    )
+    near = jax.vmap(dbm.start_at, in_axes=(None, 0, 0))(params, digits, keys_up)
+    noise = jax.vmap(dbm.sample_start, in_axes=(None, 0))(params, keys_noise)
+    upper = jnp.arange(digits.shape[1]) < digits.shape[1] // 2
+    free = jax.tree.map(lambda _: False, near)
+    longest, rows = config.sample_steps, {"test digit": digits}
+    for length in [*(10**i for i in range(9) if 10**i < longest), longest]:
+        name = f"{length} sweep{'s' * (length > 1)}"
+        rows[name] = _pictures(dbm, params, near, free, key_data, length)
+    rows["from noise"] = _pictures(dbm, params, noise, free, key_noise, longest)
+    half = (upper, *free[1:])
+    completed = _pictures(dbm, params, near, half, key_half, longest)
+    rows["upper half given"] = jnp.where(upper[None], digits, completed)
+    return rows
+
+
+@partial(jax.jit, static_argnames="dbm")
+def _pictures(dbm, params, starts, clamp, keys, length):
+    def one(start, key):
+        key_init, key_run = jax.random.split(key)
+        sampler = ClampedGibbs(dbm)
+        chain = sampler.init(params, start, key_init, clamp=clamp)
+        chain, _ = run_chain(sampler, params, chain, key_run, num_steps=length)
+        return dbm.mean_visible_state(params, chain.hidden)
+
+    return jax.vmap(one)(starts, keys)
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: DBMParams, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    shape = data.image_shape or (28, 28)
+    digits = unit_interval(jnp.asarray(data.test[:160:10]))
+    losses = {
+        f"layer {index}, pretraining": layer["losses"]
+        for index, layer in enumerate(numbers["layers"], start=1)
+    }
+    losses["joint"] = [record["loss"] for record in numbers["joint"]]
+    return {
+        "filters": plotting.filters(
+            params.weights[0], shape, title="First-layer filters, largest norm first"
+        ),
+        "samples": plotting.image_rows(
+            sample(config, params, digits),
+            shape,
+            title="Samples: Gibbs sweeps from digits, from noise, and of a lower half",
+        ),
+        "losses": plotting.curves(
+            losses,
+            title="Reconstruction error: sampled by CD, mean field jointly",
+            ylabel="mean squared error a unit",
+        ),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    last, test = results["joint"][-1], results["test"]
+    _run.say(
+        f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "
+        f"{last['unconverged']:.1%} of mean fields stopped above the tolerance"
+    )
+    _run.say(
+        f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("dbm_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
