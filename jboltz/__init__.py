@@ -23,6 +23,8 @@ from jboltz.learning.stream import fit_stream
 from jboltz.learning.train import fit
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import Gibbs, GibbsState
@@ -41,13 +43,19 @@ __all__ = [
     "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
+    "GershgorinPenalty",
     "Gibbs",
     "GibbsState",
     "HalfStepContrastiveDivergence",
     "LayerInput",
+    "NoPenalty",
+    "NormPenalty",
     "PersistentContrastiveDivergence",
     "RBMParams",
     "Sampler",
+    "SpikeAndSlab",
+    "SpikeAndSlabParams",
+    "SpikeSlab",
     "TrainState",
     "Unit",
     "fit",
