@@ -117,15 +117,14 @@ class SpikeAndSlab:
                     f"`{name}` holds {np.min(x)} but needs to be positive everywhere; "
                     "pass precisions, not their logarithms or covariances."
                 )
-        log = {name: None if x is None else jnp.log(x) for name, x in positive.items()}
         params = SpikeAndSlabParams(
             weights=jnp.asarray(weights),
             spike_bias=jnp.asarray(spike_bias),
             slab_mean=jnp.asarray(slab_mean),
-            log_slab_precision=log["slab_precision"],
+            log_slab_precision=jnp.log(jnp.asarray(slab_precision)),
             visible_bias=jnp.asarray(visible_bias),
-            log_visible_precision=log["visible_precision"],
-            log_penalty=log["penalty"],
+            log_visible_precision=jnp.log(jnp.asarray(visible_precision)),
+            log_penalty=None if penalty is None else jnp.log(jnp.asarray(penalty)),
         )
         expected = jax.eval_shape(self.init, jax.random.key(0))
         for field in dataclasses.fields(SpikeAndSlabParams):
