@@ -406,7 +406,7 @@ def test_the_edge_is_where_the_spectral_norm_is_one(getkey, x64):
 @each_penalty
 def test_a_precision_that_is_not_above_zero_is_refused(penalty, value, getkey):
     model = SpikeAndSlab(2, 2, penalty=penalty)
-    params = model.init(getkey())
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
     broken = dataclasses.replace(
         params, log_visible_precision=jnp.array([0.0, value], jnp.float32)
     )
@@ -594,22 +594,6 @@ def test_one_step_of_gibbs_follows_the_integrated_transitions(model, case, getke
 
 
 @dataclasses.dataclass(frozen=True)
-class SlabsSilentWhereOff:
-    """p(s | h = 0) is a point: what the text of the notes has, and their code not."""
-
-    model: SpikeAndSlab
-
-    def init(self, params, v, key):
-        return jboltz.Gibbs(self.model).init(params, v, key)
-
-    def step(self, params, state, key):
-        state, metrics = jboltz.Gibbs(self.model).step(params, state, key)
-        h = state.hidden
-        hidden = SpikeSlab(spikes=h.spikes, slabs=h.slabs * h.spikes)
-        return jboltz.GibbsState(visible=state.visible, hidden=hidden), metrics
-
-
-@dataclasses.dataclass(frozen=True)
 class FeedsOffSlabs:
     """x is fed s instead of s⊙h, as in the notes."""
 
@@ -628,7 +612,6 @@ class FeedsOffSlabs:
 
 
 WRONG = {
-    "off slabs without noise": SlabsSilentWhereOff(MODELS[0]),
     "off slabs reach the pixels": FeedsOffSlabs(MODELS[0]),
     "the other kappa": jboltz.Gibbs(SpikeAndSlab(2, 2, kappa=0.5)),
     "a penalty missing": jboltz.Gibbs(MODELS[2]),
@@ -645,7 +628,8 @@ def test_chains_start_with_every_spike_off(getkey):
     model = SpikeAndSlab(2, 2)
     params = in_float32(draw_params(model, getkey()))
     keys = jax.random.split(getkey(), NUM_CHAINS)
-    x = np.asarray(jax.vmap(model.sample_start, (None, 0))(params, keys))
+    x = np.asarray(jax.jit(jax.vmap(model.sample_start, (None, 0)))(params, keys))
+    params = jax.device_get(params)
     variance = np.exp(-params.log_visible_precision)
     z = (x.mean(0) - params.visible_bias * variance) / np.sqrt(variance / NUM_CHAINS)
     assert np.abs(z).max() < 5
@@ -686,10 +670,10 @@ def test_training_raises_the_likelihood(estimator_of, penalty, getkey):
         free_energy = batched(model.free_energy, params)(data)
         return -jnp.mean(free_energy) - jax.nn.logsumexp(-by_hidden)
 
-    params = model.init(getkey())
-    state = jboltz.init_train_state(params, estimator, optimizer, getkey())
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), scale=0.1)
+    init = partial(jboltz.init_train_state, params, estimator, optimizer)
     state, _ = jboltz.fit(
-        projected, state, data, getkey(), batch_size=50, num_epochs=40
+        projected, jax.jit(init)(getkey()), data, getkey(), batch_size=50, num_epochs=40
     )
     model.check_positive(state.params)
     # The best Gaussian of independent pixels, which the model contains.
@@ -714,11 +698,10 @@ def test_init_is_a_model_of_small_weights(getkey):
     assert log_penalty.shape == (64,)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES[:2], ids=name)
-def test_large_weights_stay_finite(penalty, getkey):
+def test_large_weights_stay_finite(getkey):
     """±1e3 in float32: energies, gradients and a hundred steps of Gibbs."""
-    model = SpikeAndSlab(4, 3, penalty=penalty)
-    params = model.init(getkey())
+    model = SpikeAndSlab(4, 3)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
     signs = np.where(np.asarray(params.weights) > 0, 1e3, -1e3).astype(np.float32)
     params = dataclasses.replace(params, weights=jnp.asarray(signs))
 
@@ -774,9 +757,9 @@ def test_jit_changes_nothing(getkey, x64):
 
     def some(params):
         return (
+            model.energy(params, v, h),
             model.free_energy(params, v),
             model.sample_hidden(params, v, key),
-            model.sample_visible(params, h, key),
         )
 
     jax.tree.map(close, jax.jit(some)(params), some(params))

@@ -12,7 +12,7 @@ from jboltz.models.notes import (
     NotesGaussianRBM,
     NotesSpikeAndSlab,
 )
-from tests.helpers import draw_like, errors_without_hook, rng_of
+from tests.helpers import draw_like, rng_of
 from tests.parity import reference, streams
 from tests.parity.reference import torch
 
@@ -207,25 +207,20 @@ def test_the_spike_and_slab_rbm_of_the_notes_has_no_joint(sigma, getkey, x64):
     assert not model.exact
 
 
-def test_bad_input_is_refused_by_name():
-    setup = (
-        "import jax, jax.numpy as jnp, jboltz as j\n"
-        "from jboltz.models.notes import *\n"
-        "g = NotesGaussianRBM(3, 2)\n"
-        "p = g.init(jax.random.key(0))\n"
-        "cd = NotesContrastiveDivergence(g)"
-    )
-    calls = {
-        "NotesSpikeAndSlab(784, 500)": "ValueError: `num_visible` is 784 and `num_hid",
-        "NotesContrastiveDivergence(g, 0)": "ValueError: `num_steps` is 0 but a chain",
-        "g.sample_hidden(p, jnp.zeros(2), jax.random.key(0))": (
-            "ValueError: `v` has shape (2,)"
-        ),
-        "g.sample_visible(p, jnp.zeros(3), jax.random.key(0))": (
-            "ValueError: `h` has shape (3,)"
-        ),
-        "cd.estimate(p, (), j.Batch(jnp.zeros((2, 3)), jnp.ones(2)), "
-        "jax.random.key(0))": "ValueError: `batch` has weights or a mask",
-    }
-    for call, error in errors_without_hook(setup, list(calls)).items():
-        assert error.startswith(calls[call]), (call, error)
+def test_sizes_that_the_notes_cannot_train_are_refused():
+    with pytest.raises(ValueError, match="`num_visible` is 784 and `num_hidden` 500"):
+        NotesSpikeAndSlab(784, 500)
+
+
+def test_bad_input_is_refused_by_name(getkey):
+    model = NotesGaussianRBM(3, 2)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
+    with pytest.raises(ValueError, match="`num_steps` is 0 but a chain needs"):
+        NotesContrastiveDivergence(model, 0)
+    with pytest.raises(ValueError, match=r"`v` has shape \(2,\)"):
+        model.sample_hidden(params, jnp.zeros(2), getkey())
+    with pytest.raises(ValueError, match=r"`h` has shape \(3,\)"):
+        model.sample_visible(params, jnp.zeros(3), getkey())
+    batch = jboltz.Batch(values=jnp.zeros((2, 3)), weights=jnp.ones(2))
+    with pytest.raises(ValueError, match="`batch` has weights or a mask"):
+        NotesContrastiveDivergence(model).estimate(params, (), batch, getkey())
