@@ -31,6 +31,8 @@ from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
@@ -61,6 +63,7 @@ __all__ = [
     "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
+    "GershgorinPenalty",
     "Gibbs",
     "GibbsLangevin",
     "GibbsState",
@@ -69,8 +72,10 @@ __all__ = [
     "JoinedParams",
     "LayerInput",
     "MeanFieldPCD",
+    "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
+    "NormPenalty",
     "OverRelaxed",
     "PersistentContrastiveDivergence",
     "RBMParams",
@@ -79,6 +84,9 @@ __all__ = [
     "Sampler",
     "Softmax",
     "SoftmaxParams",
+    "SpikeAndSlab",
+    "SpikeAndSlabParams",
+    "SpikeSlab",
     "Spin",
     "SpinParams",
     "TrainState",

@@ -1,5 +1,7 @@
 """optax transformations for parameters that have a range."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,27 +11,34 @@ import optax
 from jboltz.base import Params
 
 
-def project(low: float, high: float) -> optax.GradientTransformation:
-    """Ends every update inside [low, high], the last link of a chain.
+def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
+    """Ends every update where `onto` puts the parameters: the last link of a chain.
 
-    For a part of the parameters, wrap it in `optax.masked` or `optax.partition` with
-    `labels`.
+    For a part of the parameters, wrap it in `optax.masked`, or in `optax.partition`
+    with `labels`.
+
+    Args:
+      onto: parameters to the nearest ones allowed; `within`, for one.
+    """
+
+    def update(updates, state, params=None):
+        if params is None:
+            raise ValueError("`params` is None but a projection needs them.")
+        ended = onto(optax.apply_updates(params, updates))
+        return jax.tree.map(jnp.subtract, ended, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def within(low: float, high: float) -> Callable[[Params], Params]:
+    """The projection onto [low, high], of every leaf.
 
     Raises:
       ValueError: `low` is above `high`.
     """
     if not low <= high:
         raise ValueError(f"`low` is {low} and `high` {high} but low ≤ high is needed.")
-
-    def update(updates, state, params=None):
-        if params is None:
-            raise ValueError("`params` is None but a projection needs them.")
-        ended = jax.tree.map(
-            lambda p, u: jnp.clip(p + u, low, high) - p, params, updates
-        )
-        return ended, state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return partial(jax.tree.map, lambda x: jnp.clip(x, low, high))
 
 
 def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any:

@@ -101,6 +101,52 @@ class RBM:
         return (p.T @ x - h.T @ v_prob) / len(x), ((x - v_prob) ** 2).mean()
 
 
+class GRBM(RBM):
+    """h ~ σ(vWᵀ + c) with no σ², v = hW + b + σ·noise; the updates of the RBM."""
+
+    def __init__(self, weights, visible_bias, hidden_bias, sigma):
+        super().__init__(weights, visible_bias, hidden_bias)
+        self.sigma = sigma
+
+    def sample_v(self, h, noise):
+        mean = h @ self.W + self.b
+        return mean, mean + self.sigma * noise
+
+
+class SsRBM:
+    """z is what others call the slab; it reaches v where its spike s is off too."""
+
+    def __init__(self, weights, v_bias, s_bias, z_bias, sigma):
+        self.W, self.v_bias = weights.clone(), v_bias.clone()
+        self.s_bias, self.z_bias = s_bias.clone(), z_bias.clone()
+        self.sigma = sigma
+
+    def p(self, v):
+        return torch.sigmoid(v @ self.W.T + self.s_bias)
+
+    def sample_h(self, v, u, noise):
+        s = bernoulli(self.p(v), u)
+        return s, (v @ self.W.T + self.z_bias) * s + self.sigma * noise
+
+    def sample_v(self, z, noise):
+        return z @ self.W + self.v_bias + self.sigma * noise
+
+    def contrastive_divergence(self, x, lr, k, draws):
+        assert len(draws) == k
+        v_k = x
+        for u_s, noise_z, noise_v in draws:
+            _, z = self.sample_h(v_k, u_s, noise_z)
+            v_k = self.sample_v(z, noise_v)
+        p_x, p_k = self.p(x), self.p(v_k)
+        update = torch.matmul(p_x.t(), x) - torch.matmul(p_k.t(), v_k)
+        self.W += lr * update / x.shape[0]
+        self.v_bias += lr * torch.mean(x - v_k, dim=0)
+        self.s_bias += lr * torch.mean(p_x - p_k, dim=0)
+        # The mean is over hidden units: it is as long as v, not as z_bias.
+        self.z_bias += lr * torch.mean(update, dim=0)
+        return torch.mean((x - v_k) ** 2)
+
+
 def means_of_gray(below, gray, uniforms):
     """What the notes feed a layer: means of the gray data, then one draw."""
     (u,) = uniforms

@@ -1,7 +1,7 @@
-"""The uniforms that jboltz draws, made again from its keys with `jax.random` alone.
+"""What jboltz draws, made again from its keys with `jax.random` alone.
 
 The keys are those that the docstrings of jboltz name: layer, epoch, step and example
-or chain are folded in, one key a purpose is split off. Uniforms come back as numpy
+or chain are folded in, one key a purpose is split off. Draws come back as numpy
 arrays, in the order in which the notes' code uses them.
 """
 
@@ -17,6 +17,11 @@ def each(key, count):
 def uniforms(keys, size, dtype):
     """(len(keys), size) uniforms, one key a row."""
     return np.stack([jax.random.uniform(key, (size,), dtype) for key in keys])
+
+
+def normals(keys, size, dtype):
+    """(len(keys), size) normals, one key a row."""
+    return np.stack([jax.random.normal(key, (size,), dtype) for key in keys])
 
 
 def epoch(key, index, num_examples, batch_size):
@@ -42,25 +47,52 @@ def layer_input(key, num_rows, widths, features, dtype):
     return draws
 
 
-def chains_from_data(key, num_chains, sizes, num_steps, dtype):
+def chains_from_data(key, num_chains, sizes, num_steps, dtype, visible_draws=uniforms):
     """The (u_h, u_v) of CD-k; the hidden state that ends a chain is left out."""
     key_init, key_run = jax.random.split(key)
     u_hidden = [uniforms(each(key_init, num_chains), sizes[1], dtype)]
     u_visible = []
-    for u_v, u_h in chain_steps(key_run, num_chains, sizes, num_steps, dtype):
+    for u_v, u_h in chain_steps(
+        key_run, num_chains, sizes, num_steps, dtype, visible_draws
+    ):
         u_visible.append(u_v)
         u_hidden.append(u_h)
     return list(zip(u_hidden[:num_steps], u_visible, strict=True))
 
 
-def chain_steps(key, num_chains, sizes, num_steps, dtype):
+def chain_steps(key, num_chains, sizes, num_steps, dtype, visible_draws=uniforms):
     """The (u_v, u_h) of `run_chains` with `Gibbs`."""
     keys, steps = each(key, num_chains), []
     for step in range(num_steps):
         key_v, key_h = _split([jax.random.fold_in(key, step) for key in keys])
-        u_v = uniforms(key_v, sizes[0], dtype)
+        u_v = visible_draws(key_v, sizes[0], dtype)
         steps.append((u_v, uniforms(key_h, sizes[1], dtype)))
     return steps
+
+
+def chains_of_notes(key, num_chains, sizes, num_steps, dtype):
+    """The (u_h, noise_v) of `NotesContrastiveDivergence`."""
+    return [
+        (uniforms(key_h, sizes[1], dtype), normals(key_v, sizes[0], dtype))
+        for key_h, key_v in _keys_of_notes(key, num_chains, num_steps)
+    ]
+
+
+def slab_chains_of_notes(key, num_chains, size, num_steps, dtype):
+    """The (u_s, noise_z, noise_v) of `NotesContrastiveDivergence`."""
+    draws = []
+    for key_h, key_v in _keys_of_notes(key, num_chains, num_steps):
+        key_spikes, key_slabs = _split(key_h)
+        u_s = uniforms(key_spikes, size, dtype)
+        noise_z, noise_v = (normals(keys, size, dtype) for keys in (key_slabs, key_v))
+        draws.append((u_s, noise_z, noise_v))
+    return draws
+
+
+def _keys_of_notes(key, num_chains, num_steps):
+    keys = each(key, num_chains)
+    for step in range(num_steps):
+        yield _split([jax.random.fold_in(key, step) for key in keys])
 
 
 def persistent_start(key, num_chains, sizes, dtype):

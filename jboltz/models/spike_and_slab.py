@@ -1,0 +1,309 @@
+"""The μ-ssRBM: binary spikes that switch real slabs and the precision of the pixels."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, ArrayLike, Float, Key
+
+from jboltz import random
+from jboltz.base import Leaf, State, check_shape
+from jboltz.models.rbm import INIT_SCALE
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+@struct.dataclass
+class SpikeSlab:
+    """The hidden state: a spike and a slab of each hidden unit."""
+
+    spikes: Leaf  # (num_hidden,) h ∈ {0, 1}
+    slabs: Leaf  # (num_hidden,) s ∈ ℝ
+
+
+@struct.dataclass
+class SpikeAndSlabParams:
+    """The parameters of a spike-and-slab RBM; those that are positive by their logs."""
+
+    weights: Leaf  # (num_visible, num_hidden) W
+    spike_bias: Leaf  # (num_hidden,) b
+    slab_mean: Leaf  # (num_hidden,) μ, mean of a slab that is on when W = 0
+    log_slab_precision: Leaf  # (num_hidden,) log α
+    visible_bias: Leaf  # (num_visible,) a, so that E(x) holds −a·x
+    log_visible_precision: Leaf  # (num_visible,) log Λ
+    log_penalty: Leaf | None  # (num_hidden,) log φ̂; None where Φ = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SpikeAndSlab:
+    """E(x, h, s) = −xᵀW(s⊙h) + ½ xᵀ(Λ + Σ Φ_i h_i)x − a·x
+        + Σ_i [½ α_i s_i² − α_i μ_i s_i h_i − b_i h_i + κ α_i μ_i² h_i].
+
+    Given the spikes, x is a Gaussian with precision Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i),
+    which has to be positive for every h: `penalty` says how Φ keeps it so. Both
+    conditionals are diagonal, so that `Gibbs` runs without an inversion.
+
+    κ = ½ completes the square in s and is the model of the papers; κ = 1 is the energy
+    of Goodfellow et al. It is the same family: b at κ = 1 is b − ½αμ² at κ = ½.
+
+    Reference:
+      Courville, Bergstra & Bengio (2011), Unsupervised models of images by
+      spike-and-slab RBMs; Goodfellow, Bengio & Courville (2016), Deep Learning, 20.5.
+    """
+
+    num_visible: int
+    num_hidden: int
+    kappa: float = 1.0
+    penalty: GershgorinPenalty | NormPenalty | NoPenalty = dataclasses.field(
+        default_factory=GershgorinPenalty
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("num_visible", "num_hidden"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` is {value!r} but SpikeAndSlab needs a whole number of "
+                    "at least 1 unit."
+                )
+
+    def init(self, key: Key[Array, ""]) -> SpikeAndSlabParams:
+        """Weights from N(0, 0.01²), Λ = α = μ = 1, φ̂ = 1/num_visible, no biases."""
+        visible, hidden = jnp.zeros(self.num_visible), jnp.zeros(self.num_hidden)
+        # A typical x of variance 1 then costs a spike ½ nat, whatever the size.
+        log_penalty = jnp.full_like(hidden, -math.log(self.num_visible))
+        return SpikeAndSlabParams(
+            weights=INIT_SCALE * jax.random.normal(key, (visible.size, hidden.size)),
+            spike_bias=hidden,
+            # With μ = 0 too, E is even in W and W = 0 a saddle.
+            slab_mean=hidden + 1,
+            log_slab_precision=hidden,
+            visible_bias=visible,
+            log_visible_precision=visible,
+            log_penalty=log_penalty if self.penalty.has_parameter else None,
+        )
+
+    def from_precisions(
+        self,
+        weights: ArrayLike,
+        *,
+        spike_bias: ArrayLike,
+        slab_mean: ArrayLike,
+        slab_precision: ArrayLike,
+        visible_bias: ArrayLike,
+        visible_precision: ArrayLike,
+        penalty: ArrayLike | None = None,
+    ) -> SpikeAndSlabParams:
+        """The record with α, Λ and φ̂ given as they are, on the host.
+
+        Raises:
+          ValueError: one of the three is not positive, a shape is wrong, or the model
+            is outside its positive region.
+        """
+        positive = {
+            "slab_precision": slab_precision,
+            "visible_precision": visible_precision,
+            "penalty": penalty,
+        }
+        for name, x in positive.items():
+            if x is not None and not np.all(np.asarray(x) > 0):
+                raise ValueError(
+                    f"`{name}` holds {np.min(x)} but needs to be positive everywhere; "
+                    "pass precisions, not their logarithms or covariances."
+                )
+        params = SpikeAndSlabParams(
+            weights=jnp.asarray(weights),
+            spike_bias=jnp.asarray(spike_bias),
+            slab_mean=jnp.asarray(slab_mean),
+            log_slab_precision=jnp.log(jnp.asarray(slab_precision)),
+            visible_bias=jnp.asarray(visible_bias),
+            log_visible_precision=jnp.log(jnp.asarray(visible_precision)),
+            log_penalty=None if penalty is None else jnp.log(jnp.asarray(penalty)),
+        )
+        expected = jax.eval_shape(self.init, jax.random.key(0))
+        for field in dataclasses.fields(SpikeAndSlabParams):
+            got, like = getattr(params, field.name), getattr(expected, field.name)
+            if (got is None) != (like is None):
+                raise ValueError(
+                    f"`penalty` is {penalty} but {self.penalty} needs "
+                    f"{'None' if like is None else 'one value a hidden unit'}."
+                )
+            if like is not None:
+                check_shape(field.name.removeprefix("log_"), got, like.shape, self)
+        self.check_positive(params)
+        return params
+
+    def smallest_eigenvalue(self, params: SpikeAndSlabParams) -> Float[Array, ""]:
+        """min over h of the smallest eigenvalue of the precision of x given h: exact.
+
+        How far the model is from the edge, where Z = ∞; a metric worth a plot.
+        """
+        return self.penalty.smallest_eigenvalue(params)
+
+    def check_positive(self, params: SpikeAndSlabParams) -> None:
+        """Refuses a model without a joint density; to be called before sampling.
+
+        Raises:
+          ValueError: it names the eigenvalue.
+        """
+        value = float(self.smallest_eigenvalue(params))
+        if not value > 0:
+            raise ValueError(
+                "The precision of x given the spikes has the smallest eigenvalue "
+                f"{value:.3g} in `params`, but it needs to be positive or Z = ∞ and "
+                "chains run away; scale the weights down (`NoPenalty().project` "
+                "does), raise `log_visible_precision`, or take a penalty."
+            )
+
+    def energy(
+        self, params: SpikeAndSlabParams, v: State, h: SpikeSlab
+    ) -> Float[Array, ""]:
+        """E(x, h, s) in nats."""
+        self._check_hidden(h)
+        inputs = self.hidden_inputs(params, v)
+        alpha, mu = jnp.exp(params.log_slab_precision), params.slab_mean
+        on = params.spike_bias - self.kappa * alpha * mu**2
+        on = on - 0.5 * self.penalty.of_visible(params, v**2)
+        slab = 0.5 * alpha * h.slabs**2 - (inputs + alpha * mu) * h.slabs * h.spikes
+        return self._visible_energy(params, v) + jnp.sum(slab) - on @ h.spikes
+
+    def free_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
+        """F(x) = ½ xᵀΛx − a·x − Σ_i [softplus(b_i + I_i) + ½ log 2π/α_i], where
+        I_i + b_i is the log-odds of spike i."""
+        _, inputs = self._given_visible(params, v)
+        spikes = self._spikes.log_normalizer(self._spike_params(params), inputs)
+        return self._visible_energy(params, v) - spikes - self._slab_entropy(params)
+
+    def hidden_free_energy(
+        self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
+    ) -> Float[Array, ""]:
+        """F(h) = −Σ h_i (b_i + (½ − κ) α_i μ_i²) − ½ Σ log 2π/α_i
+            − ½ log det 2πC_h − ½ m_hᵀ C_h m_h,
+
+        with slabs and pixels integrated out; m_h and C_h as in `visible_given_spikes`.
+        The largest matrix that is factored has the size of the hidden layer. Large
+        weights under a penalty nearly cancel in C_h, and ask for float64.
+        """
+        linear, precision, root, log_det = self._given_spikes(params, spikes)
+        alpha, mu = jnp.exp(params.log_slab_precision), params.slab_mean
+        on = params.spike_bias + (0.5 - self.kappa) * alpha * mu**2
+        square = jnp.sum(linear**2 / precision) + jnp.sum((root @ linear) ** 2)
+        pixels = 0.5 * (self.num_visible * _LOG_2PI + log_det + square)
+        return -on @ spikes - self._slab_entropy(params) - pixels
+
+    def hidden_inputs(
+        self, params: SpikeAndSlabParams, v: State
+    ) -> Float[Array, " hidden"]:
+        """xᵀW."""
+        check_shape("v", v, (self.num_visible,), self)
+        return v @ params.weights
+
+    def sample_hidden(
+        self, params: SpikeAndSlabParams, v: State, key: Key[Array, ""]
+    ) -> SpikeSlab:
+        """A joint draw: h ~ p(h | x), then s_i ~ N((xᵀw_i/α_i + μ_i) h_i, 1/α_i)."""
+        key_spikes, key_slabs = random.split(key)
+        mean, inputs = self._given_visible(params, v)
+        spikes = self._spikes.sample(self._spike_params(params), inputs, key_spikes)
+        noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
+        slabs = mean * spikes + jnp.exp(-0.5 * params.log_slab_precision) * noise
+        return SpikeSlab(spikes=spikes, slabs=slabs)
+
+    def mean_hidden_state(self, params: SpikeAndSlabParams, v: State) -> SpikeSlab:
+        """E[h | x] and E[s | x] = E[s⊙h | x]: features of x."""
+        mean, inputs = self._given_visible(params, v)
+        spikes = self._spikes.mean(self._spike_params(params), inputs)
+        return SpikeSlab(spikes=spikes, slabs=mean * spikes)
+
+    def sample_visible(
+        self, params: SpikeAndSlabParams, h: SpikeSlab, key: Key[Array, ""]
+    ) -> Float[Array, " visible"]:
+        """A draw from N(C(W(s⊙h) + a), C), C⁻¹ = Λ + Σ Φ_i h_i diagonal."""
+        mean, precision = self._given_hidden(params, h)
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        return mean + jax.lax.rsqrt(precision) * noise
+
+    def mean_visible_state(
+        self, params: SpikeAndSlabParams, h: SpikeSlab
+    ) -> Float[Array, " visible"]:
+        """E[x | h, s] = C(W(s⊙h) + a)."""
+        return self._given_hidden(params, h)[0]
+
+    def visible_given_spikes(
+        self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
+    ) -> tuple[Float[Array, " visible"], Float[Array, "visible visible"]]:
+        """Mean C_h m_h and covariance C_h of x given h, the slabs integrated out:
+        C_h⁻¹ = Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i), m_h = a + Σ w_i μ_i h_i."""
+        linear, precision, root, _ = self._given_spikes(params, spikes)
+        covariance = jnp.diag(1 / precision) + root.T @ root
+        return covariance @ linear, covariance
+
+    def sample_start(
+        self, params: SpikeAndSlabParams, key: Key[Array, ""]
+    ) -> Float[Array, " visible"]:
+        """A draw of x with every spike off: N(a/Λ, 1/Λ)."""
+        off = jnp.zeros_like(params.spike_bias)
+        return self.sample_visible(params, SpikeSlab(spikes=off, slabs=off), key)
+
+    @property
+    def _spikes(self) -> Bernoulli:
+        return Bernoulli(self.num_hidden)
+
+    def _spike_params(self, params: SpikeAndSlabParams) -> BernoulliParams:
+        return BernoulliParams(bias=params.spike_bias)
+
+    def _given_visible(
+        self, params: SpikeAndSlabParams, v: State
+    ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
+        """The mean of a slab that is on, and the log-odds of a spike less its bias."""
+        inputs, mu = self.hidden_inputs(params, v), params.slab_mean
+        alpha = jnp.exp(params.log_slab_precision)
+        square = inputs**2 / alpha - self.penalty.of_visible(params, v**2)
+        odds = (0.5 - self.kappa) * alpha * mu**2 + mu * inputs + 0.5 * square
+        return inputs / alpha + mu, odds
+
+    def _given_hidden(
+        self, params: SpikeAndSlabParams, h: SpikeSlab
+    ) -> tuple[Float[Array, " visible"], Float[Array, " visible"]]:
+        """Mean and precision of x given spikes and slabs."""
+        self._check_hidden(h)
+        visible = jnp.exp(params.log_visible_precision)
+        precision = visible + self.penalty.of_spikes(params, h.spikes)
+        linear = params.weights @ (h.spikes * h.slabs) + params.visible_bias
+        return linear / precision, precision
+
+    def _given_spikes(self, params, spikes):
+        """m_h, P = Λ + Σ Φ_i h_i, R with C_h = P⁻¹ + RᵀR, and log det C_h.
+
+        C_h⁻¹ = P − UUᵀ with U = W diag(h/√α): Woodbury, with LLᵀ = I − UᵀP⁻¹U.
+        """
+        check_shape("spikes", spikes, (self.num_hidden,), self)
+        visible = jnp.exp(params.log_visible_precision)
+        precision = visible + self.penalty.of_spikes(params, spikes)
+        scale = spikes * jnp.exp(-0.5 * params.log_slab_precision)
+        factor = params.weights * scale[None]
+        scaled = factor / precision[:, None]
+        identity = jnp.eye(self.num_hidden, dtype=factor.dtype)
+        lower = jnp.linalg.cholesky(identity - factor.T @ scaled)
+        root = solve_triangular(lower, scaled.T, lower=True)
+        log_det = -jnp.sum(jnp.log(precision)) - 2 * jnp.sum(jnp.log(jnp.diag(lower)))
+        linear = params.visible_bias + params.weights @ (params.slab_mean * spikes)
+        return linear, precision, root, log_det
+
+    def _visible_energy(self, params, v):
+        precision = jnp.exp(params.log_visible_precision)
+        return jnp.sum(0.5 * precision * v**2 - params.visible_bias * v)
+
+    def _slab_entropy(self, params):
+        """½ Σ log 2π/α."""
+        return 0.5 * jnp.sum(_LOG_2PI - params.log_slab_precision)
+
+    def _check_hidden(self, h):
+        check_shape("h.spikes", h.spikes, (self.num_hidden,), self)
+        check_shape("h.slabs", h.slabs, (self.num_hidden,), self)

@@ -1,0 +1,115 @@
+"""The penalties Φ of the spike-and-slab RBM, each a way to keep its precision positive.
+
+A spike takes w_i w_iᵀ/α_i from the precision of the pixels, and adds its diagonal Φ_i.
+`params` is a `SpikeAndSlabParams`.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jboltz.base import Params
+
+EDGE = 0.999
+"""Largest ‖Λ^-½ W α^-½‖₂ that `NoPenalty.project` leaves; at 1 the model has no Z."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GershgorinPenalty:
+    """Φ_i = diag_j(φ̂_i + |W_ji| ‖w_i‖₁/α_i): diagonally dominant over w_i w_iᵀ/α_i.
+
+    The tightest of the penalties (the bound has trace ‖w_i‖₁²/α_i, the least of all
+    diagonal ones), for two more matrix products a step.
+    """
+
+    has_parameter = True
+
+    def of_visible(
+        self, params: Params, squares: Float[Array, " visible"]
+    ) -> Float[Array, " hidden"]:
+        """xᵀ Φ_i x of each hidden unit, from x²."""
+        flat = jnp.exp(params.log_penalty) * jnp.sum(squares)
+        return flat + (squares @ jnp.abs(params.weights)) * self._reach(params)
+
+    def of_spikes(
+        self, params: Params, spikes: Float[Array, " hidden"]
+    ) -> Float[Array, " visible"]:
+        """The diagonal of Σ_i Φ_i h_i."""
+        flat = jnp.exp(params.log_penalty) @ spikes
+        return flat + jnp.abs(params.weights) @ (self._reach(params) * spikes)
+
+    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
+        return _smallest_visible_precision(params)
+
+    def _reach(self, params: Params) -> Float[Array, " hidden"]:
+        norm = jnp.sum(jnp.abs(params.weights), axis=0)
+        return norm * jnp.exp(-params.log_slab_precision)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormPenalty:
+    """Φ_i = (φ̂_i + ‖w_i‖²/α_i) I: the same for every pixel, and free of products."""
+
+    has_parameter = True
+
+    def of_visible(
+        self, params: Params, squares: Float[Array, " visible"]
+    ) -> Float[Array, " hidden"]:
+        """xᵀ Φ_i x of each hidden unit, from x²."""
+        return self._flat(params) * jnp.sum(squares)
+
+    def of_spikes(
+        self, params: Params, spikes: Float[Array, " hidden"]
+    ) -> Float[Array, " visible"]:
+        """The diagonal of Σ_i Φ_i h_i."""
+        return jnp.full_like(params.visible_bias, self._flat(params) @ spikes)
+
+    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
+        return _smallest_visible_precision(params)
+
+    def _flat(self, params: Params) -> Float[Array, " hidden"]:
+        norm = jnp.sum(params.weights**2, axis=0)
+        return jnp.exp(params.log_penalty) + norm * jnp.exp(-params.log_slab_precision)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoPenalty:
+    """Φ = 0: there is a joint density iff ‖Λ^-½ W α^-½‖₂ < 1.
+
+    Nothing in the parameters keeps it so: call `project` after every update, in the
+    train step or as the last transformation of the optimizer.
+    """
+
+    has_parameter = False
+
+    def of_visible(
+        self, params: Params, squares: Float[Array, " visible"]
+    ) -> Float[Array, " hidden"]:
+        del squares
+        return jnp.zeros_like(params.spike_bias)
+
+    def of_spikes(
+        self, params: Params, spikes: Float[Array, " hidden"]
+    ) -> Float[Array, " visible"]:
+        del spikes
+        return jnp.zeros_like(params.visible_bias)
+
+    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
+        # Every spike takes a positive semidefinite part away, so all on is the worst.
+        scaled = params.weights * jnp.exp(-0.5 * params.log_slab_precision)[None]
+        precision = jnp.diag(jnp.exp(params.log_visible_precision))
+        return jnp.linalg.eigvalsh(precision - scaled @ scaled.T)[0]
+
+    def project(self, params: Params) -> Params:
+        """Scales W down to ‖Λ^-½ W α^-½‖₂ ≤ 0.999, where it is not there already."""
+        left = jnp.exp(-0.5 * params.log_visible_precision)[:, None]
+        right = jnp.exp(-0.5 * params.log_slab_precision)[None]
+        norm = jnp.linalg.norm(left * params.weights * right, ord=2)
+        weights = params.weights * jnp.minimum(1, EDGE / norm)
+        return dataclasses.replace(params, weights=weights)
+
+
+def _smallest_visible_precision(params):
+    # Each Φ_i ⪰ w_i w_iᵀ/α_i, so no spike takes from Λ: all off is the worst.
+    return jnp.min(jnp.exp(params.log_visible_precision))
