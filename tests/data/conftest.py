@@ -1,6 +1,7 @@
 """Small stand-ins for MNIST's files, and a server on this machine that sends them."""
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import http.server
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 import jboltz.data
-from jboltz.data.download import FILE_NAMES
+from jboltz.data.mnist import MNIST
+
+FILE_NAMES = MNIST.file_names
 
 PATIENCE = 10
 """Seconds that a silent server holds a client that has no limit of its own, so that
@@ -61,24 +64,29 @@ def small_files(small_arrays):
     return {name: gzipped_idx(array) for name, array in small_arrays.items()}
 
 
+def publish_files(monkeypatch, name, files, url):
+    """Makes TFDS believe that a data set is `files`, at the address given."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import checksums
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    infos = {
+        url + file_name: checksums.UrlInfo(
+            size=len(content),
+            checksum=hashlib.sha256(content).hexdigest(),
+            filename=file_name,
+        )
+        for file_name, content in files.items()
+    }
+    monkeypatch.setattr(tfds.builder_cls(name), "url_infos", infos)
+    for key, info in infos.items():
+        monkeypatch.setitem(checksums.get_all_url_infos(), key, info)
+
+
 @pytest.fixture
 def publish(monkeypatch, small_files):
     """Makes TFDS believe that the small files are MNIST, at the address given."""
-    from tensorflow_datasets.core.download import checksums
-    from tensorflow_datasets.image_classification.mnist import MNIST
-
-    monkeypatch.setenv("NO_PROXY", "*")
-
-    def at(url):
-        monkeypatch.setattr(MNIST, "URL", url)
-        for name, content in small_files.items():
-            info = checksums.UrlInfo(
-                size=len(content),
-                checksum=hashlib.sha256(content).hexdigest(),
-                filename=name,
-            )
-            monkeypatch.setitem(checksums.get_all_url_infos(), url + name, info)
-
+    at = functools.partial(publish_files, monkeypatch, "mnist", small_files)
     at("http://127.0.0.1:9/mnist/")  # port 9 discards: nothing listens there
     return at
 
@@ -166,7 +174,7 @@ class Server:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = False  # closing waits for them: no leaked sockets
-        self.url = f"http://127.0.0.1:{self.http.server_port}/mnist/"
+        self.url = f"http://127.0.0.1:{self.http.server_port}/files/"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
         self.thread.start()
 
