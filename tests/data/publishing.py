@@ -38,7 +38,7 @@ class Server:
         self.is_mute = False
         self.requests = []
         self.released = threading.Event()
-        self.has_request = threading.Event()
+        self.has_dripped = threading.Event()
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -54,7 +54,6 @@ class Server:
             def do_GET(self):
                 name = self.path.rsplit("/", 1)[-1]
                 server.requests.append(name)
-                server.has_request.set()
                 how = server.behave.get(name)
                 if how in ("missing", "busy"):
                     self.send_error(404 if how == "missing" else 503)
@@ -75,9 +74,15 @@ class Server:
                     self.drip()
 
             def drip(self):
+                num_drops = 0
                 with contextlib.suppress(OSError):  # the other side hangs up
                     while not server.released.wait(0.01):
                         self.wfile.write(bytes(10_000))
+                        num_drops += 1
+                        # Not before: an interrupt while Python still starts the
+                        # client's thread makes it wait for that thread for ever.
+                        if num_drops == 20:
+                            server.has_dripped.set()
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = False  # closing waits for them: no leaked sockets

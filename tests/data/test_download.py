@@ -278,7 +278,7 @@ def test_interrupt_ends_the_program_and_leaves_no_trace(server, data_dir, run_pr
     process = run_program(
         PROGRAM, *program_arguments(server), TFDS_DATA_DIR=os.fspath(data_dir)
     )
-    assert server.has_request.wait(60)
+    assert server.has_dripped.wait(60)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert err.rstrip().endswith("KeyboardInterrupt")
