@@ -1,16 +1,43 @@
-"""Arrays to train on: MNIST, your own, and batches of them; host side, NumPy only."""
+"""Arrays to train on, and batches of them; host side, NumPy only."""
 
 from jboltz.data.batches import batches
-from jboltz.data.checks import check_values
+from jboltz.data.checks import check_values, warn_unstandardized
+from jboltz.data.cifar10 import load_cifar10
 from jboltz.data.dataset import Dataset, fingerprint, from_arrays, split_validation
 from jboltz.data.mnist import load_mnist
+from jboltz.data.patches import (
+    Whitening,
+    extract_patches,
+    fit_whitening,
+    normalize_contrast,
+    unwhiten,
+    whiten,
+)
+from jboltz.data.standardize import (
+    Standardizer,
+    fit_standardizer,
+    standardize,
+    unstandardize,
+)
 
 __all__ = [
     "Dataset",
+    "Standardizer",
+    "Whitening",
     "batches",
     "check_values",
+    "extract_patches",
     "fingerprint",
+    "fit_standardizer",
+    "fit_whitening",
     "from_arrays",
+    "load_cifar10",
     "load_mnist",
+    "normalize_contrast",
     "split_validation",
+    "standardize",
+    "unstandardize",
+    "unwhiten",
+    "warn_unstandardized",
+    "whiten",
 ]

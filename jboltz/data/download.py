@@ -1,4 +1,4 @@
-"""MNIST's files through TFDS: its cache, its checksums, its download, our patience.
+"""Published files through TFDS: its cache, its checksums, its download, our patience.
 
 TFDS alone waits 205 s on a machine without network and for ever on a server that stops
 sending, and it trusts a cached file by its name (all observed with 4.9.10). So files
@@ -12,19 +12,12 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jboltz.data.idx import PublishedFile
-
-FILE_NAMES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
+from jboltz.data.published import PublishedDataset, PublishedFile
 
 # Seconds. A host that is there answers in well under one; a stalled transfer is one
 # that sends nothing at all, however slow the network.
@@ -35,29 +28,33 @@ STALL_SECONDS = 20.0
 _tfds_lock = threading.Lock()
 
 
-def published_files() -> tuple[PublishedFile, ...]:
-    """MNIST's four files with the addresses and checksums that TFDS registers.
+def published_files(dataset: PublishedDataset) -> list[PublishedFile]:
+    """The files of a data set, in its order, as TFDS registers them.
 
     Raises:
       ImportError: TFDS is not installed.
     """
     try:
-        from tensorflow_datasets.core.download import checksums
-        from tensorflow_datasets.image_classification.mnist import MNIST
+        import tensorflow_datasets as tfds
+
+        registered = tfds.builder_cls(dataset.name).url_infos or {}
     except ImportError as error:
         raise ImportError(
-            f"MNIST's files are fetched and verified by TFDS, which cannot be imported "
-            f"({error}); install it with: pip install 'jboltz[experiments]'"
+            f"{dataset.title}'s files are fetched and verified by TFDS, which cannot "
+            f"be imported ({error}); install it with: pip install "
+            "'jboltz[experiments]'"
         ) from error
-    registered = checksums.get_all_url_infos()
-    urls = [MNIST.URL + name for name in FILE_NAMES]
-    return tuple(
-        PublishedFile(url, int(registered[url].size), registered[url].checksum)
-        for url in urls
-    )
+    published = [
+        PublishedFile(url, int(info.size), info.checksum)
+        for url, info in registered.items()
+    ]
+    files = {file.name: file for file in published}
+    return [files[name] for name in dataset.file_names]
 
 
-def cache_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+def cache_folder(
+    dataset: PublishedDataset, data_dir: str | os.PathLike[str] | None
+) -> Path:
     """Where TFDS keeps downloads: below `data_dir`, else TFDS_DATA_DIR, else its own.
 
     Raises:
@@ -68,26 +65,31 @@ def cache_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     root = os.fspath(data_dir or constants.DATA_DIR)
     if "://" in root:
         raise ValueError(
-            f"`data_dir` is {root!r} but MNIST is cached in a local folder; pass a "
-            "local `data_dir` (or set TFDS_DATA_DIR to one)."
+            f"`data_dir` is {root!r} but {dataset.title} is cached in a local folder; "
+            "pass a local `data_dir` (or set TFDS_DATA_DIR to one)."
         )
     return Path(root).expanduser() / "downloads"
 
 
-def cached_path(folder: Path, published: PublishedFile) -> Path:
-    """The name under which TFDS caches a file of the data set "mnist"."""
+def cached_path(dataset: PublishedDataset, cache: Path, file: PublishedFile) -> Path:
+    """The name under which TFDS caches a file."""
     from tensorflow_datasets.core.download import resource
 
-    return folder / "mnist" / resource.get_dl_fname(published.url, published.sha256)
+    return cache / dataset.name / resource.get_dl_fname(file.url, file.sha256)
 
 
-def fetch(files: Iterable[PublishedFile], folder: Path, remark: str = "") -> None:
-    """Download `files` into TFDS's cache in `folder`, over what is there.
+def fetch(
+    dataset: PublishedDataset,
+    files: Sequence[PublishedFile],
+    cache: Path,
+    remark: str = "",
+) -> None:
+    """Download `files` into TFDS's cache, over what is there.
 
     Args:
       files: what is missing or damaged there.
-      folder: as `cache_folder` says.
-      remark: what the message adds about the state of the folder.
+      cache: as `cache_folder` says.
+      remark: what the message adds about the state of the cache.
 
     Raises:
       ConnectionError: no answer in time, an error status, or nothing sent for
@@ -97,15 +99,18 @@ def fetch(files: Iterable[PublishedFile], folder: Path, remark: str = "") -> Non
     """
     import tensorflow_datasets as tfds
 
-    urls = [published.url for published in files]
-    with _explained(urlsplit(urls[0]).netloc, folder, remark):
+    urls = [file.url for file in files]
+    folder = cache / dataset.name
+    with _explained(dataset, urlsplit(urls[0]).netloc, cache, remark):
         _probe(urls[0], PROBE_SECONDS)
-        (folder / "mnist").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
-            prefix="jboltz-", dir=folder, ignore_cleanup_errors=True
+            prefix="jboltz-", dir=cache, ignore_cleanup_errors=True
         ) as own:
             manager = tfds.download.DownloadManager(
-                download_dir=own, dataset_name="mnist", force_checksums_validation=True
+                download_dir=own,
+                dataset_name=dataset.name,
+                force_checksums_validation=True,
             )
             try:
                 # One by one: TFDS's other threads would write on after a failure.
@@ -114,37 +119,37 @@ def fetch(files: Iterable[PublishedFile], folder: Path, remark: str = "") -> Non
                         manager.download(url)
             finally:
                 # Also after a failure: what arrived whole need not be sent again.
-                for path in Path(own, "mnist").glob("*.gz*"):
+                for path in Path(own, dataset.name).glob("*.gz*"):
                     if path.is_file():
-                        path.replace(folder / "mnist" / path.name)
+                        path.replace(folder / path.name)
 
 
 @contextlib.contextmanager
-def _explained(host: str, folder: Path, remark: str) -> Iterator[None]:
+def _explained(
+    dataset: PublishedDataset, host: str, cache: Path, remark: str
+) -> Iterator[None]:
     """What `requests`, TFDS and the disk raise, as built-in errors with advice."""
     import requests
     from tensorflow_datasets.core.download import download_manager, util
 
-    do = (
-        "run again with a network, or pass `manual_dir`, a folder with the four .gz "
-        "files"
-    )
+    do = f"run again with a network, or pass `manual_dir`, {dataset.manual}"
     try:
         yield
     except download_manager.NonMatchingChecksumError as error:
         raise ValueError(
-            f"what {host} sent is not MNIST (wrong checksum), perhaps a log-in page; "
-            f"nothing of it was kept; {do}."
+            f"what {host} sent is not {dataset.title} (wrong checksum), perhaps a "
+            f"log-in page; nothing of it was kept; {do}."
         ) from error
     except (requests.RequestException, util.DownloadError, TimeoutError) as error:
         raise ConnectionError(
-            f"MNIST is not complete in {folder}{remark} and must come from {host}, "
-            f"which failed ({_innermost(error)}); {do}."
+            f"{dataset.title} is not complete in {cache}{remark} and must come from "
+            f"{host}, which failed ({_innermost(error)}); {do}."
         ) from error
     except OSError as error:
         raise OSError(
-            f"{folder} cannot be written ({error.strerror or error}), but MNIST goes "
-            "there; pass another `data_dir`, or set TFDS_DATA_DIR."
+            f"{cache} cannot be written ({error.strerror or error}), but "
+            f"{dataset.title} goes there; pass another `data_dir`, or set "
+            "TFDS_DATA_DIR."
         ) from error
 
 

@@ -1,25 +1,40 @@
 """MNIST from the best source at hand, with one line that says which."""
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from jboltz.data.dataset import Dataset
-from jboltz.data.download import (
-    FILE_NAMES,
-    cache_folder,
-    cached_path,
-    fetch,
-    published_files,
-)
 from jboltz.data.embedded import load_embedded
-from jboltz.data.idx import PublishedFile, read_idx
+from jboltz.data.idx import parse_idx
+from jboltz.data.published import PublishedDataset
+from jboltz.data.sources import (
+    SOURCES,
+    find_folder,
+    load_published,
+    manual_source,
+)
 
-SOURCES = ("auto", "tfds", "manual", "embedded")
 
-_WHERE = "They are at https://storage.googleapis.com/cvdf-datasets/mnist/ and mirrors."
+def _parse(name: str, content: bytes) -> tuple[np.ndarray]:
+    return (parse_idx(content, num_axes=3 if "images" in name else 1),)
+
+
+MNIST = PublishedDataset(
+    name="mnist",
+    title="MNIST",
+    file_names=(
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ),
+    parse=_parse,
+    manual="a folder with MNIST's four .gz files",
+    where="They are at https://storage.googleapis.com/cvdf-datasets/mnist/ and its "
+    "mirrors.",
+)
 
 
 def load_mnist(
@@ -55,93 +70,14 @@ def load_mnist(
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if "tfds" needs the network and does not get it.
     """
-    if source not in SOURCES:
-        raise ValueError(
-            f"`source` is {source!r} but MNIST comes from one of "
-            f"{', '.join(map(repr, SOURCES))}; pass one of these."
-        )
-    if source == "embedded" and manual_dir is None:
+    find = functools.partial(find_folder, MNIST)
+    sources = (*SOURCES, "embedded")
+    read_manual = manual_source(MNIST, source, manual_dir, find, sources)
+    if source == "embedded":
         return load_embedded("for all of MNIST take source 'auto'")
-    folder = _manual_folder(source, manual_dir)
     try:
-        files = published_files()
-        if source == "manual" and folder is not None:
-            return _from_folder(files, folder)
-        return _from_tfds(files, cache_folder(data_dir), folder)
+        return load_published(MNIST, source, read_manual, data_dir)
     except (ImportError, OSError, ValueError) as error:
-        if source != "auto" or folder is not None:
+        if source != "auto" or read_manual is not None:
             raise
         return load_embedded(str(error))
-
-
-def _manual_folder(
-    source: str, manual_dir: str | os.PathLike[str] | None
-) -> Path | None:
-    """`manual_dir` as a folder in which the four files exist, or None if not given."""
-    if manual_dir is None:
-        if source == "manual":
-            raise ValueError(
-                "`manual_dir` is None but source 'manual' reads a folder with MNIST's "
-                f"four .gz files; pass one. {_WHERE}"
-            )
-        return None
-    if source not in ("auto", "manual"):
-        raise ValueError(
-            f"`manual_dir` is {os.fspath(manual_dir)!r} but source {source!r} does not "
-            "read it; pass `source='manual'`, or no `manual_dir`."
-        )
-    folder = Path(manual_dir).expanduser()
-    if not os.path.isdir(folder):
-        raise ValueError(
-            f"`manual_dir` is {str(folder)!r} but there is no such folder that you may "
-            f"read; pass one with MNIST's four .gz files. {_WHERE}"
-        )
-    missing = [name for name in FILE_NAMES if not os.path.exists(folder / name)]
-    if missing:
-        raise ValueError(
-            f"`manual_dir` {str(folder)!r} lacks {', '.join(missing)} (or does not let "
-            f"you see them), but all four files are needed; put them there. {_WHERE}"
-        )
-    return folder
-
-
-def _from_folder(files: Sequence[PublishedFile], folder: Path) -> Dataset:
-    arrays = {file.name: read_idx(folder / file.name, file) for file in files}
-    return _dataset(arrays, "manual", f"from {folder}")
-
-
-def _from_tfds(
-    files: Sequence[PublishedFile], cache: Path, folder: Path | None
-) -> Dataset:
-    """From the cache; if that lacks anything, from `folder`, or else downloaded."""
-    arrays, damaged = {}, []
-    for file in files:
-        try:
-            arrays[file.name] = read_idx(cached_path(cache, file), file)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
-            damaged.append(file.name)
-    if len(arrays) == len(files):
-        return _dataset(arrays, "tfds", f"from the TFDS cache in {cache}")
-    if folder is not None:
-        return _from_folder(files, folder)
-    absent = [file for file in files if file.name not in arrays]
-    remark = f" (where {', '.join(damaged)} was damaged)" if damaged else ""
-    fetch(absent, cache, remark)
-    arrays |= {file.name: read_idx(cached_path(cache, file), file) for file in absent}
-    return _dataset(arrays, "tfds", f"downloaded by TFDS into {cache}{remark}")
-
-
-def _dataset(arrays: Mapping[str, np.ndarray], source: str, origin: str) -> Dataset:
-    train, train_labels, test, test_labels = (arrays[name] for name in FILE_NAMES)
-    return Dataset(
-        name="mnist",
-        train=train.reshape(len(train), -1),
-        train_labels=train_labels.astype(np.int32),
-        test=test.reshape(len(test), -1),
-        test_labels=test_labels.astype(np.int32),
-        image_shape=train.shape[1:],
-        source=source,
-        note=f"MNIST: {len(train)} training and {len(test)} test images, {origin}.",
-    )

@@ -1,24 +1,20 @@
 """Small stand-ins for MNIST's files, and a server on this machine that sends them."""
 
-import contextlib
+import functools
 import gzip
-import hashlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jboltz.data
-from jboltz.data.download import FILE_NAMES
+from jboltz.data.mnist import MNIST
+from tests.data.publishing import Server, publish_files
 
-PATIENCE = 10
-"""Seconds that a silent server holds a client that has no limit of its own, so that
-the test fails instead of hanging."""
+FILE_NAMES = MNIST.file_names
 
 BARE_PACKAGE = f"""
 import sys, types
@@ -64,21 +60,7 @@ def small_files(small_arrays):
 @pytest.fixture
 def publish(monkeypatch, small_files):
     """Makes TFDS believe that the small files are MNIST, at the address given."""
-    from tensorflow_datasets.core.download import checksums
-    from tensorflow_datasets.image_classification.mnist import MNIST
-
-    monkeypatch.setenv("NO_PROXY", "*")
-
-    def at(url):
-        monkeypatch.setattr(MNIST, "URL", url)
-        for name, content in small_files.items():
-            info = checksums.UrlInfo(
-                size=len(content),
-                checksum=hashlib.sha256(content).hexdigest(),
-                filename=name,
-            )
-            monkeypatch.setitem(checksums.get_all_url_infos(), url + name, info)
-
+    at = functools.partial(publish_files, monkeypatch, "mnist", small_files)
     at("http://127.0.0.1:9/mnist/")  # port 9 discards: nothing listens there
     return at
 
@@ -112,69 +94,6 @@ def run_program():
     for process in processes:
         process.kill()
         process.communicate()
-
-
-class Server:
-    """Sends `files` over HTTP on this machine; `behave` says how, file by file."""
-
-    def __init__(self, files):
-        self.files = dict(files)
-        self.behave = {}  # name -> "missing", "busy", "stall", "drip", "half"
-        self.is_mute = False
-        self.requests = []
-        self.released = threading.Event()
-        self.has_request = threading.Event()
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, format, *args):
-                pass
-
-            def do_HEAD(self):
-                if server.is_mute:
-                    server.released.wait(PATIENCE)
-                self.send_response(200)
-                self.end_headers()
-
-            def do_GET(self):
-                name = self.path.rsplit("/", 1)[-1]
-                server.requests.append(name)
-                server.has_request.set()
-                how = server.behave.get(name)
-                if how in ("missing", "busy"):
-                    self.send_error(404 if how == "missing" else 503)
-                    return
-                content = server.files[name]
-                num_bytes = 10**9 if how == "drip" else len(content)
-                self.send_response(200)
-                self.send_header("Content-Length", str(num_bytes))
-                self.end_headers()
-                if how is None:
-                    self.wfile.write(content)
-                    return
-                self.wfile.write(content[: len(content) // 2])
-                self.wfile.flush()
-                if how == "stall":
-                    server.released.wait(PATIENCE)
-                if how == "drip":
-                    self.drip()
-
-            def drip(self):
-                with contextlib.suppress(OSError):  # the other side hangs up
-                    while not server.released.wait(0.01):
-                        self.wfile.write(bytes(10_000))
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = False  # closing waits for them: no leaked sockets
-        self.url = f"http://127.0.0.1:{self.http.server_port}/mnist/"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self):
-        self.released.set()
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from jboltz.data import download, load_mnist
-from jboltz.data.download import FILE_NAMES
+from jboltz.data.mnist import MNIST
 
+FILE_NAMES = MNIST.file_names
 IMAGES, LABELS = FILE_NAMES[0], FILE_NAMES[3]
 
 
@@ -21,8 +22,8 @@ def cached_files(data_dir):
 
 
 def cached(data_dir, name):
-    files = {file.name: file for file in download.published_files()}
-    return download.cached_path(data_dir / "downloads", files[name])
+    files = {file.name: file for file in download.published_files(MNIST)}
+    return download.cached_path(MNIST, data_dir / "downloads", files[name])
 
 
 @pytest.fixture
@@ -237,14 +238,16 @@ def test_bucket_is_refused(publish):
 
 PROGRAM = """
 import signal
+import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
-from tensorflow_datasets.image_classification.mnist import MNIST
 from jboltz.data import load_mnist
-MNIST.URL = sys.argv[1]
+infos = {}
 for argument in sys.argv[2:]:
     name, size, checksum = argument.split(":")
     info = checksums.UrlInfo(size=int(size), checksum=checksum, filename=name)
-    checksums.get_all_url_infos()[MNIST.URL + name] = info
+    infos[sys.argv[1] + name] = info
+tfds.builder_cls("mnist").url_infos = infos
+checksums.get_all_url_infos().update(infos)
 # A test suite in the background is started with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print(load_mnist("tfds").note)
@@ -252,7 +255,7 @@ print(load_mnist("tfds").note)
 
 
 def program_arguments(server):
-    files = download.published_files()
+    files = download.published_files(MNIST)
     return [server.url, *(f"{file.name}:{file.size}:{file.sha256}" for file in files)]
 
 
@@ -275,7 +278,7 @@ def test_interrupt_ends_the_program_and_leaves_no_trace(server, data_dir, run_pr
     process = run_program(
         PROGRAM, *program_arguments(server), TFDS_DATA_DIR=os.fspath(data_dir)
     )
-    assert server.has_request.wait(60)
+    assert server.has_dripped.wait(60)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert err.rstrip().endswith("KeyboardInterrupt")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jboltz.data import fingerprint, load_mnist, split_validation
-from jboltz.data.download import FILE_NAMES
+from jboltz.data.mnist import MNIST
 
-IMAGES, LABELS = FILE_NAMES[0], FILE_NAMES[3]
+IMAGES, LABELS = MNIST.file_names[0], MNIST.file_names[3]
 
 
 def test_real_mnist_from_a_folder(real_mnist_dir):
@@ -92,7 +92,7 @@ def test_damaged_file_in_the_folder(manual_dir, tmp_path, source, damage, messag
 def test_folder_without_the_files(manual_dir, source):
     (manual_dir / IMAGES).unlink()
     (manual_dir / LABELS).unlink()
-    with pytest.raises(ValueError, match=f"lacks {IMAGES}, {LABELS} .*all four"):
+    with pytest.raises(ValueError, match=f"lacks {IMAGES}, {LABELS} .*four .gz files"):
         load_mnist(source, manual_dir=manual_dir)
 
 

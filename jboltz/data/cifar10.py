@@ -1,0 +1,202 @@
+"""CIFAR-10 from its official binary files, or from an .npz file of yours."""
+
+import dataclasses
+import functools
+import io
+import os
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jboltz.data.dataset import Dataset, from_arrays
+from jboltz.data.published import PublishedDataset
+from jboltz.data.sources import (
+    ReadManual,
+    find_folder,
+    load_published,
+    manual_source,
+)
+
+IMAGE_SHAPE = (32, 32, 3)
+
+_FOLDER = "cifar-10-batches-bin/"
+_TRAIN = tuple(f"{_FOLDER}data_batch_{i}.bin" for i in range(1, 6))
+_TEST = f"{_FOLDER}test_batch.bin"
+_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then 32 × 32 of red, of green, of blue
+_MAX_RECORDS = 10_000  # in one file
+_NPZ_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def parse_tarball(name: str, content: bytes) -> tuple[np.ndarray, ...]:
+    """Training images, training labels, test images, test labels; nothing is unpacked.
+
+    Raises:
+      ValueError: what is wrong with the file, as the end of a sentence.
+    """
+    try:
+        batches = _read_batches(content)
+    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+        raise ValueError(f"is not a sound .tar.gz file ({error})") from error
+    missing = [batch for batch in (*_TRAIN, _TEST) if batch not in batches]
+    if missing:
+        raise ValueError(
+            f"lacks {', '.join(missing)}, but the binary version of CIFAR-10 has them"
+        )
+    train = np.concatenate([batches[batch] for batch in _TRAIN])
+    return *_split_records(train), *_split_records(batches[_TEST])
+
+
+def _read_batches(content: bytes) -> dict[str, np.ndarray]:
+    """The records of each file of them, (num_records, bytes of a record)."""
+    batches = {}
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
+        for member in tar:
+            if member.name.startswith("cifar-10-batches-py"):
+                raise ValueError(
+                    "is the Python version of CIFAR-10, pickles that could run code, "
+                    "but only the binary version is read"
+                )
+            if member.name not in (*_TRAIN, _TEST):
+                continue
+            file = tar.extractfile(member) if member.isreg() else None
+            num_records, rest = divmod(member.size, _RECORD)
+            if file is None or rest or not 1 <= num_records <= _MAX_RECORDS:
+                raise ValueError(
+                    f"holds {member.name} with {member.size} bytes, but it must be a "
+                    f"file of 1 to {_MAX_RECORDS} records of {_RECORD} bytes"
+                )
+            records = np.frombuffer(file.read(), np.uint8).reshape(-1, _RECORD)
+            if records[:, 0].max() > 9:
+                raise ValueError(
+                    f"holds {member.name} with the label {records[:, 0].max()}, but "
+                    "labels are from 0 to 9"
+                )
+            batches[member.name] = records
+    return batches
+
+
+def _split_records(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images with colour last, and labels."""
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), records[:, 0]
+
+
+CIFAR10 = PublishedDataset(
+    name="cifar10",
+    title="CIFAR-10",
+    file_names=("cifar-10-binary.tar.gz",),
+    parse=parse_tarball,
+    manual="cifar-10-binary.tar.gz, an .npz file with `train_images`, or a folder with "
+    "one of the two",
+    where="The binary version, 170 MB, is at https://www.cs.toronto.edu/~kriz/"
+    "cifar.html; the Python version is not read, because pickles could run code.",
+)
+
+
+def load_cifar10(
+    source: str = "auto",
+    *,
+    manual_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """CIFAR-10 as uint8 (50000, 3072) and (10000, 3072): 32 × 32 pixels, colour last.
+
+    In the order of the original files. No images come with jboltz.
+
+    Sources:
+      - "tfds": TFDS's cache, or a download of 170 MB through TFDS.
+      - "manual": `manual_dir`, which is the official cifar-10-binary.tar.gz, an .npz
+        file, or a folder that holds one of these (the first, if both).
+      - "auto": TFDS's cache, `manual_dir` if given, a download.
+
+    The official file is verified against SHA-256. An .npz file is taken at its word:
+    `train_images`, uint8 (N, 32, 32, 3) or (N, 3072) with the colour of each pixel
+    last, and, where they are there, `train_labels`, `test_images`, `test_labels`.
+    Without test images the last tenth of the training images is held out.
+    `Dataset.note`, which programs print, says how many images there are.
+
+    Args:
+      source: one of the above.
+      manual_dir: for "manual" and "auto"; a file or a folder.
+      data_dir: where TFDS keeps its data; by default TFDS_DATA_DIR, else
+        ~/tensorflow_datasets.
+
+    Raises:
+      ValueError: an unknown source, arguments that contradict one another, a
+        `manual_dir` that does not hold CIFAR-10, a damaged file.
+      ImportError: TFDS, which verifies the official file, is not installed.
+      OSError: a file or folder that cannot be read or written; its subclass
+        ConnectionError if the network is needed and does not answer.
+    """
+    read_manual = manual_source(CIFAR10, source, manual_dir, _find)
+    return load_published(CIFAR10, source, read_manual, data_dir)
+
+
+def _find(path: Path) -> ReadManual:
+    """How to read the file at `path`, or the one in the folder `path`."""
+    tarball = CIFAR10.file_names[0]
+    if os.path.isfile(path):
+        if path.suffix == ".npz":
+            return functools.partial(_read_npz, path)
+        if path.name != tarball:
+            raise ValueError(
+                f"`manual_dir` is the file {str(path)!r} but must be {CIFAR10.manual}. "
+                f"{CIFAR10.where}"
+            )
+        return find_folder(CIFAR10, path.parent)
+    arrays = sorted(path.glob("*.npz"))
+    if len(arrays) == 1 and not os.path.exists(path / tarball):
+        return functools.partial(_read_npz, arrays[0])
+    return find_folder(CIFAR10, path)
+
+
+def _read_npz(path: Path) -> Dataset:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive, or is cut short")
+        with np.load(path, allow_pickle=False) as file:
+            held = {name: file[name] for name in _NPZ_NAMES if name in file}
+        _check_images(held)
+        data = from_arrays(
+            held["train_images"],
+            held.get("test_images"),
+            train_labels=held.get("train_labels"),
+            test_labels=held.get("test_labels"),
+            name=CIFAR10.name,
+            image_shape=IMAGE_SHAPE,
+        )
+        _check_labels(data.train_labels, data.test_labels)
+    except (EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} is not CIFAR-10 in an .npz file: {error} (or pass the official "
+            f"{CIFAR10.file_names[0]})."
+        ) from error
+    held_out = "" if "test_images" in held else " (the last of the training images)"
+    note = (
+        f"CIFAR-10: {len(data.train)} of 50000 training and {len(data.test)} of 10000 "
+        f"test images{held_out}, from {path}."
+    )
+    return dataclasses.replace(data, source="manual", note=note)
+
+
+def _check_images(held: dict[str, np.ndarray]) -> None:
+    if "train_images" not in held:
+        raise ValueError("it lacks the array `train_images`; name the images so")
+    for name in ("train_images", "test_images"):
+        array = held.get(name, held["train_images"])
+        if array.dtype != np.uint8 or array.shape[1:] not in (IMAGE_SHAPE, (3072,)):
+            raise ValueError(
+                f"`{name}` is {array.dtype} of shape {array.shape}, but must be uint8 "
+                "of shape (N, 32, 32, 3) or (N, 3072)"
+            )
+
+
+def _check_labels(*labels: np.ndarray | None) -> None:
+    largest = max(
+        (int(array.max()) for array in labels if array is not None), default=0
+    )
+    if largest > 9:
+        raise ValueError(f"it holds the label {largest}, but labels are from 0 to 9")

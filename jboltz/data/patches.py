@@ -1,0 +1,144 @@
+"""Patches of images, their contrast, and ZCA whitening."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from jboltz.data.checks import as_numbers, check_values, feature_moments
+from jboltz.data.standardize import as_real, as_rows
+
+
+def extract_patches(
+    images: np.ndarray, num_patches: int, *, size: int = 8, seed: int
+) -> np.ndarray:
+    """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1].
+
+    Image, row and column are uniform and independent, with replacement; a patch is
+    flattened like its image, the colours of a pixel side by side. The same seed gives
+    the same patches for ever: positions are raw Philox words, as in `batches`.
+
+    Args:
+      images: (N, H, W, C) uint8, for a `Dataset`
+        `data.train.reshape(-1, *data.image_shape)`.
+      num_patches: how many.
+      size: height and width of a patch.
+      seed: not negative.
+
+    Raises:
+      ValueError: another shape or type, or patches larger than the images.
+
+    Example:
+      >>> extract_patches(np.zeros((5, 32, 32, 3), np.uint8), 7, seed=0).shape
+      (7, 192)
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or images.size == 0:
+        raise ValueError(
+            f"`images` is {images.dtype} of shape {images.shape} but patches are cut "
+            "from uint8 of shape (N, H, W, C); reshape flat images to `(-1, "
+            "*image_shape)`, and give grey ones a last axis with `images[..., None]`."
+        )
+    _, height, width, _ = images.shape
+    if not 1 <= size <= min(height, width):
+        raise ValueError(
+            f"`size` is {size} but the images are {height} by {width}; pass a number "
+            f"from 1 to {min(height, width)}."
+        )
+    if num_patches < 1:
+        raise ValueError(
+            f"`num_patches` is {num_patches} but at least 1 is needed; pass a positive "
+            "number."
+        )
+    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    places = windows.shape[:3]
+    words = np.random.Philox(seed).random_raw(num_patches)
+    # The remainder is uniform to within places / 2⁶⁴. `math.prod` and not NumPy's: with
+    # its signed integer the words would become floats and lose their last bits.
+    chosen = (words % math.prod(places)).astype(np.int64)
+    indices = np.unravel_index(chosen, places)
+    patches = np.moveaxis(windows[indices], 1, -1).reshape(num_patches, -1)
+    return as_real(patches)
+
+
+def normalize_contrast(
+    patches: np.ndarray, *, epsilon: float = 10 / 255**2
+) -> np.ndarray:
+    """(x − mean) / √(variance + ε) of each patch, over all its pixels and colours.
+
+    Args:
+      patches: (num_patches, num_features), in [0, 1].
+      epsilon: what keeps flat patches from becoming noise; 10 for pixels from 0 to 255.
+
+    Reference:
+      Coates, Lee & Ng (2011), An Analysis of Single-Layer Networks in Unsupervised
+      Feature Learning; there, before whitening with ε = 0.1.
+    """
+    centred = patches - patches.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + epsilon)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whitening:
+    """z = (x − mean) · matrix and back; made by `fit_whitening`."""
+
+    mean: np.ndarray  # (num_features,) float32
+    matrix: np.ndarray  # (num_features, num_features) float32, symmetric
+    inverse: np.ndarray  # as matrix
+
+
+def fit_whitening(patches: np.ndarray, epsilon: float) -> Whitening:
+    """ZCA: W = V (D + ε)^{−1/2} Vᵀ, where the covariance of `patches` is V D Vᵀ.
+
+    The covariance of what it was fitted on becomes V D (D + ε)⁻¹ Vᵀ: variance 1 where
+    ε ≪ d, and directions with d ≪ ε, in images noise, fade instead of being blown up.
+    W is the symmetric choice, so that z looks like the image that it came from.
+
+    Args:
+      patches: (num_patches, num_features), training data only; uint8 is read as [0, 1].
+      epsilon: positive, a variance in the units of the patches.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: wrong shape, NaN or infinite, or `epsilon` not positive.
+    """
+    check_values(patches, domain="real", name="patches")
+    if not epsilon > 0:
+        raise ValueError(
+            f"`epsilon` is {epsilon} but directions without variance need a positive "
+            "one; pass a small fraction of the variance of a pixel."
+        )
+    array = as_numbers(patches, "patches")
+    mean, _ = feature_moments(array)
+    covariance = np.zeros((len(mean), len(mean)))
+    # In blocks, as a float64 copy of a million patches would fill the memory.
+    for start in range(0, len(array), 65536):
+        centred = as_real(array[start : start + 65536]) - mean
+        covariance += centred.T @ centred / len(array)
+    variances, directions = np.linalg.eigh(covariance)
+    # Rounding alone makes an eigenvalue of a covariance negative.
+    deviations = np.sqrt(np.maximum(variances, 0) + epsilon)
+    return Whitening(
+        mean=mean.astype(np.float32),
+        matrix=((directions / deviations) @ directions.T).astype(np.float32),
+        inverse=((directions * deviations) @ directions.T).astype(np.float32),
+    )
+
+
+def whiten(whitening: Whitening, x: Any) -> Any:
+    """(x − mean) · matrix, of a NumPy or JAX array (…, num_features).
+
+    uint8 is read as [0, 1].
+    """
+    (mean,) = as_rows(x, whitening.mean)
+    return (as_real(x) - mean) @ whitening.matrix
+
+
+def unwhiten(whitening: Whitening, z: Any) -> Any:
+    """z · inverse + mean, of a NumPy or JAX array (…, num_features)."""
+    (mean,) = as_rows(z, whitening.mean)
+    return z @ whitening.inverse + mean

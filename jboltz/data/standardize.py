@@ -1,0 +1,81 @@
+"""Features in units of their own location and scale, and back."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jboltz.data.checks import as_numbers, check_values, feature_moments
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Standardizer:
+    """z = (x − location) / scale, feature by feature; made by `fit_standardizer`."""
+
+    location: np.ndarray  # (num_features,) float32, in the units of the data
+    scale: np.ndarray  # (num_features,) float32, positive
+
+
+def fit_standardizer(values: Any, *, robust: bool = False) -> Standardizer:
+    """Mean and standard deviation of every feature, or median and interquartile range.
+
+    A feature without spread has scale 1: it is shifted to 0 and left alone. With
+    `robust` that is every feature of which half the values agree, such as the pixels
+    at MNIST's border. Fit on training data only.
+
+    Args:
+      values: (num_examples, num_features); uint8 is read as [0, 1].
+      robust: outliers then do not count, however large.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: wrong shape, nothing in it, NaN or infinite.
+
+    Example:
+      >>> data = np.array([[1.0, 7.0], [3.0, 7.0]])
+      >>> standardize(fit_standardizer(data), data).tolist()
+      [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    check_values(values, domain="real", name="values")
+    array = as_numbers(values, "values")
+    if robust:
+        low, location, high = np.percentile(array, [25, 50, 75], axis=0)
+        scale = high - low
+        if array.dtype == np.uint8:
+            location, scale = location / 255, scale / 255
+    else:
+        location, scale = feature_moments(array)
+    return Standardizer(
+        location=location.astype(np.float32),
+        scale=np.where(scale > 0, scale, 1).astype(np.float32),
+    )
+
+
+def standardize(standardizer: Standardizer, x: Any) -> Any:
+    """(x − location) / scale, of a NumPy or JAX array (…, num_features).
+
+    uint8 is read as [0, 1].
+    """
+    location, scale = as_rows(x, standardizer.location, standardizer.scale)
+    return (as_real(x) - location) / scale
+
+
+def unstandardize(standardizer: Standardizer, z: Any) -> Any:
+    """z · scale + location, of a NumPy or JAX array (…, num_features)."""
+    location, scale = as_rows(z, standardizer.location, standardizer.scale)
+    return z * scale + location
+
+
+def as_real(x: Any) -> Any:
+    """uint8 as float32 in [0, 1], what else there is as it is; NumPy or JAX."""
+    return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def as_rows(x: Any, *features: np.ndarray) -> list[np.ndarray]:
+    """`features` with as many axes as `x`: JAX may be told not to broadcast ranks."""
+    if x.shape[-1:] != features[0].shape:
+        raise ValueError(
+            f"the array has shape {x.shape} but {len(features[0])} features were "
+            "fitted; pass (…, num_features) with that many."
+        )
+    return [array.reshape((1,) * (x.ndim - 1) + array.shape) for array in features]

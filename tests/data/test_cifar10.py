@@ -1,0 +1,358 @@
+"""CIFAR-10 from the official tarball or an .npz file; anything else is refused."""
+
+import gzip
+import io
+import pathlib
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from jboltz.data import download, fingerprint, load_cifar10
+from jboltz.data.cifar10 import CIFAR10, parse_tarball
+from tests.data.publishing import Server, publish_files
+
+TARBALL = "cifar-10-binary.tar.gz"
+BATCHES = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+NUM_RECORDS = 2  # of the small stand-in, in each of its files
+
+
+def small_records():
+    """(files, records, bytes) in place of 6 × 10 000 records."""
+    rng = np.random.default_rng(0)
+    records = rng.integers(0, 256, (6, NUM_RECORDS, 3073)).astype(np.uint8)
+    records[..., 0] %= 10
+    return records
+
+
+def small_members():
+    return {
+        f"cifar-10-batches-bin/{name}": records.tobytes()
+        for name, records in zip(BATCHES, small_records(), strict=True)
+    } | {"cifar-10-batches-bin/readme.html": b"<html>"}
+
+
+def tarball(members):
+    """A .tar.gz of (name, bytes) or (name, TarInfo)."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                tar.addfile(content)
+                continue
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def small_tarball(monkeypatch):
+    """The stand-in, which TFDS takes for the published file, at a dead address."""
+    content = tarball(small_members())
+    publish_files(
+        monkeypatch, "cifar10", {TARBALL: content}, "http://127.0.0.1:9/files/"
+    )
+    return content
+
+
+@pytest.fixture
+def manual_file(small_tarball, tmp_path):
+    path = tmp_path / "manual" / TARBALL
+    path.parent.mkdir()
+    path.write_bytes(small_tarball)
+    return path
+
+
+def assert_is_small(data):
+    """Pixel by pixel, from what the format's description says."""
+    records = small_records()
+    assert data.train.shape == (5 * NUM_RECORDS, 3072)
+    assert data.test.shape == (NUM_RECORDS, 3072)
+    assert data.train.dtype == data.test.dtype == np.uint8
+    assert data.train_labels.dtype == data.test_labels.dtype == np.int32
+    assert data.image_shape == (32, 32, 3)
+    images = data.train.reshape(-1, 32, 32, 3)
+    places = [(0, 0, 0, 0, 0), (0, 0, 0, 1, 0), (0, 1, 5, 0, 2), (4, 1, 31, 30, 1)]
+    for file, record, row, column, colour in places:
+        place = 1 + 1024 * colour + 32 * row + column
+        pixel = images[file * NUM_RECORDS + record, row, column, colour]
+        assert pixel == records[file, record, place]
+    assert data.train_labels.tolist() == records[:5, :, 0].ravel().tolist()
+    assert data.test_labels.tolist() == records[5, :, 0].tolist()
+    assert data.test[0, -1] == records[5, 0, -1]
+
+
+@pytest.mark.parametrize("source", ["auto", "manual"])
+def test_official_tarball_or_its_folder(manual_file, tmp_path, source):
+    for manual_dir in (manual_file, manual_file.parent, str(manual_file)):
+        data = load_cifar10(source, manual_dir=manual_dir, data_dir=tmp_path / "tfds")
+        assert_is_small(data)
+        assert data.source == "manual"
+        assert data.note == (
+            f"CIFAR-10: 10 training and 2 test images, from {manual_file.parent}."
+        )
+    assert not (tmp_path / "tfds").exists()
+
+
+def test_download_fills_the_cache_of_tfds(small_tarball, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    server = Server({TARBALL: small_tarball})
+    publish_files(monkeypatch, "cifar10", server.files, server.url)
+    try:
+        first = load_cifar10(data_dir=tmp_path)
+        second = load_cifar10("tfds", data_dir=tmp_path)
+        tfds.disable_progress_bar()
+        manager = tfds.download.DownloadManager(
+            download_dir=tmp_path / "downloads",
+            dataset_name="cifar10",
+            force_checksums_validation=True,
+        )
+        manager.download(server.url + TARBALL)
+    finally:
+        server.close()
+    assert server.requests == [TARBALL]
+    assert_is_small(first)
+    assert first.source == second.source == "tfds"
+    assert "downloaded by TFDS into" in first.note
+    assert "from the TFDS cache in" in second.note
+    assert fingerprint(first) == fingerprint(second)
+
+
+def test_the_real_file_is_registered():
+    import tensorflow_datasets as tfds
+
+    (url,) = tfds.builder_cls("cifar10").url_infos
+    assert url.endswith(f"/{TARBALL}")
+
+
+@pytest.mark.parametrize("source", ["auto", "tfds"])
+def test_without_a_source_the_error_says_what_to_do(small_tarball, tmp_path, source):
+    with pytest.raises(ConnectionError, match="CIFAR-10 is not complete in") as caught:
+        load_cifar10(source, data_dir=tmp_path)
+    assert "run again with a network, or pass `manual_dir`" in str(caught.value)
+    assert TARBALL in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_member(name, content):
+    return tarball(small_members() | {f"cifar-10-batches-bin/{name}": content})
+
+
+def link(name):
+    info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info
+
+
+def without(name):
+    return {k: v for k, v in small_members().items() if not k.endswith(name)}
+
+
+RECORD = bytes(3073)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not a sound .tar.gz file"),
+        (b"<html>log in", "is not a sound .tar.gz file"),
+        (gzip.compress(b"no tar"), "is not a sound .tar.gz file"),
+        (tarball(small_members())[:9000], "is not a sound .tar.gz file"),
+        (tarball({}), "lacks cifar-10-batches-bin/data_batch_1.bin, "),
+        (tarball(without("test_batch.bin")), "lacks cifar-10-batches-bin/test_batch"),
+        (with_member("data_batch_3.bin", RECORD[:-1]), "3.bin with 3072 bytes"),
+        (with_member("data_batch_3.bin", b""), "3.bin with 0 bytes"),
+        (with_member("test_batch.bin", 10_001 * RECORD), "1 to 10000 records of 3073"),
+        (with_member("test_batch.bin", RECORD + b"\x0a" + RECORD[1:]), "label 10"),
+        (with_member("test_batch.bin", link("test_batch.bin")), "must be a file"),
+        (tarball({"cifar-10-batches-py/data_batch_1": b"\x80"}), "only the binary"),
+        (tarball(small_members() | {"more": b""}), "is not the published file: it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_damaged_tarball(manual_file, content, message):
+    manual_file.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_cifar10("manual", manual_dir=manual_file)
+    assert str(caught.value).startswith(f"{manual_file} ")
+    assert "delete it and fetch it again from http" in str(caught.value)
+
+
+def test_nothing_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    members = small_members() | {"../escaped": b"x", str(tmp_path / "absolute"): b"x"}
+    assert len(parse_tarball(TARBALL, tarball(members))) == 4
+    assert list(tmp_path.parent.rglob("escaped")) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["auto", "manual"])
+def test_path_that_does_not_hold_it(tmp_path, source):
+    python = tmp_path / "cifar-10-python.tar.gz"
+    python.write_bytes(b"")
+    for path, message in [
+        (tmp_path / "typo", "no such folder"),
+        (tmp_path, f"lacks {TARBALL}"),
+        (python, f"is the file .* but must be {TARBALL}"),
+    ]:
+        with pytest.raises(ValueError, match=message) as caught:
+            load_cifar10(source, manual_dir=path, data_dir=tmp_path)
+        assert "The binary version, 170 MB, is at https://www.cs.t" in str(caught.value)
+        assert "pickles could run code" in str(caught.value)
+
+
+def test_arguments_that_contradict_one_another(tmp_path):
+    with pytest.raises(ValueError, match="CIFAR-10 comes from one of 'auto', 'tfds', "):
+        load_cifar10("embedded")
+    with pytest.raises(ValueError, match=f"reads {TARBALL}, an .npz file"):
+        load_cifar10("manual")
+    with pytest.raises(ValueError, match="source 'tfds' does not read it"):
+        load_cifar10("tfds", manual_dir=tmp_path)
+
+
+# An .npz file.
+
+
+def small_arrays(num_train=20, num_test=3):
+    rng = np.random.default_rng(1)
+    count = num_train + num_test
+    images = rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+    labels = np.arange(count).astype(np.uint8) % 10
+    return {
+        "train_images": images[:num_train],
+        "train_labels": labels[:num_train],
+        "test_images": images[num_train:],
+        "test_labels": labels[num_train:],
+    }
+
+
+@pytest.mark.parametrize("source", ["auto", "manual"])
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_npz_or_its_folder(tmp_path, source, is_flat):
+    arrays = small_arrays()
+    path = tmp_path / "some.npz"
+    stored = dict(arrays)
+    if is_flat:
+        stored["train_images"] = arrays["train_images"].reshape(20, 3072)
+    np.savez_compressed(path, **stored)
+    for manual_dir in (path, tmp_path):
+        data = load_cifar10(source, manual_dir=manual_dir, data_dir=tmp_path / "tfds")
+        assert data.source == "manual"
+        assert data.name == "cifar10"
+        assert data.image_shape == (32, 32, 3)
+        assert data.note == (
+            f"CIFAR-10: 20 of 50000 training and 3 of 10000 test images, from {path}."
+        )
+        train = arrays["train_images"].reshape(20, 3072)
+        np.testing.assert_array_equal(data.train, train)
+        np.testing.assert_array_equal(data.test, arrays["test_images"].reshape(3, 3072))
+        assert data.train_labels.dtype == np.int32
+        assert data.train_labels.tolist() == arrays["train_labels"].tolist()
+        assert data.test_labels.tolist() == [0, 1, 2]
+
+
+def test_npz_of_training_images_alone_holds_out_a_tenth(tmp_path):
+    images = small_arrays()["train_images"]
+    np.savez(tmp_path / "some.npz", train_images=images)
+    data = load_cifar10("manual", manual_dir=tmp_path)
+    np.testing.assert_array_equal(data.train, images[:18].reshape(18, -1))
+    np.testing.assert_array_equal(data.test, images[18:].reshape(2, -1))
+    assert data.train_labels is data.test_labels is None
+    assert data.note.startswith(
+        "CIFAR-10: 18 of 50000 training and 2 of 10000 test images (the last of the "
+        "training images), from "
+    )
+
+
+def test_npz_needs_no_tfds(tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.split(".")[0] == "tensorflow_datasets":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    np.savez(tmp_path / "some.npz", **small_arrays())
+    for source in ("auto", "manual"):
+        assert len(load_cifar10(source, manual_dir=tmp_path).train) == 20
+    with pytest.raises(ImportError, match="CIFAR-10's files are fetched"):
+        load_cifar10()
+
+
+def test_order_of_sources(manual_file, tmp_path):
+    """The cache, then the tarball of a folder, then its .npz file."""
+    np.savez(manual_file.parent / "some.npz", **small_arrays())
+    arguments = {"manual_dir": manual_file.parent, "data_dir": tmp_path / "tfds"}
+    assert len(load_cifar10(**arguments).train) == 10
+    content = manual_file.read_bytes()
+    manual_file.unlink()
+    assert len(load_cifar10(**arguments).train) == 20
+    (file,) = download.published_files(CIFAR10)
+    cached = download.cached_path(CIFAR10, tmp_path / "tfds" / "downloads", file)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(content)
+    data = load_cifar10(**arguments)
+    assert (data.source, len(data.train)) == ("tfds", 10)
+
+
+def test_folder_with_several_npz_files_is_ambiguous(tmp_path):
+    for name in ("one.npz", "two.npz"):
+        np.savez(tmp_path / name, **small_arrays())
+    with pytest.raises(ValueError, match=f"lacks {TARBALL}"):
+        load_cifar10("manual", manual_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train_images": None}, "lacks the array `train_images`"),
+        ({"train_images": np.zeros((4, 32, 32, 3))}, "is float64 of shape"),
+        ({"test_images": np.zeros((4, 3, 32, 32), np.uint8)}, r"\(4, 3, 32, 32\)"),
+        ({"train_images": np.zeros((0, 3072), np.uint8)}, "is empty"),
+        ({"train_images": np.array(7, np.uint8)}, r"of shape \(\)"),
+        ({"train_labels": np.arange(20)}, "it holds the label 19"),
+        ({"train_labels": np.arange(3)}, "there are 20 examples"),
+        ({"test_labels": np.zeros(3)}, "labels are class numbers"),
+        ({"test_images": None}, "came without `test`"),
+        ({"train_images": np.array([{}])}, "Object arrays cannot be loaded"),
+        ({"train_labels": np.array(["cat"] * 20)}, "Boltzmann machines need numbers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_npz_of_something_else(tmp_path, changed, message):
+    path = tmp_path / "some.npz"
+    arrays = small_arrays() | changed
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(ValueError, match=message) as caught:
+        load_cifar10("manual", manual_dir=path)
+    assert str(caught.value).startswith(f"{path} is not CIFAR-10 in an .npz file: ")
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "pickle"])
+def test_damaged_npz(tmp_path, damage):
+    path = tmp_path / "some.npz"
+    np.savez_compressed(path, **small_arrays())
+    good = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": good[:-100],
+            "flipped": good[:5000] + bytes([good[5000] ^ 1]) + good[5001:],
+            "text": b"images",
+            "pickle": b"\x80\x04K\x01.",
+        }[damage]
+    )
+    with pytest.raises(ValueError, match="is not CIFAR-10 in an"):
+        load_cifar10("manual", manual_dir=path)
+
+
+def test_real_images():
+    folder = pathlib.Path(__file__).parents[3] / "shared" / "data" / "cifar10"
+    path = folder / "cifar10-10k.npz"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    data = load_cifar10("manual", manual_dir=path)
+    assert data.train.shape == (10_000, 3072)
+    assert data.test.shape == (1_000, 3072)
+    assert data.train_labels[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
+    assert data.train[0, :3].tolist() == [59, 62, 63]
