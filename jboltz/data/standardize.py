@@ -16,7 +16,9 @@ class Standardizer:
     scale: np.ndarray  # (num_features,) float32, positive
 
 
-def fit_standardizer(values: Any, *, robust: bool = False) -> Standardizer:
+def fit_standardizer(
+    values: Any, *, robust: bool = False, least_scale: float = 0.0
+) -> Standardizer:
     """Mean and standard deviation of every feature, or median and interquartile range.
 
     A feature without spread has scale 1: it is shifted to 0 and left alone. With
@@ -26,6 +28,9 @@ def fit_standardizer(values: Any, *, robust: bool = False) -> Standardizer:
     Args:
       values: (num_examples, num_features); uint8 is read as [0, 1].
       robust: outliers then do not count, however large.
+      least_scale: smaller scales are raised to it, in the units of the data, so that
+        a feature that hardly varies is not blown up; then also where there is no
+        spread.
 
     Raises:
       TypeError: not numbers.
@@ -47,7 +52,9 @@ def fit_standardizer(values: Any, *, robust: bool = False) -> Standardizer:
         location, scale = feature_moments(array)
     return Standardizer(
         location=location.astype(np.float32),
-        scale=np.where(scale > 0, scale, 1).astype(np.float32),
+        scale=np.where(
+            scale > 0, np.maximum(scale, least_scale), least_scale or 1.0
+        ).astype(np.float32),
     )
 
 

@@ -142,3 +142,11 @@ def exact_moments(mean, deviation):
     """±1 in equal numbers, scaled and shifted."""
     signs = np.where(np.arange(200)[:, None] % 2, 1.0, -1.0)
     return (signs * deviation + mean + 0.001).astype(np.float32)
+
+
+def test_small_scales_are_raised_to_the_least():
+    """One that never varies, one that hardly does, and one that does."""
+    data = np.array([[0.2, 0.49, 0.0], [0.2, 0.51, 1.0]])
+    fitted = fit_standardizer(data, least_scale=0.1)
+    np.testing.assert_allclose(fitted.scale, [0.1, 0.1, 0.5])
+    np.testing.assert_allclose(fitted.location, [0.2, 0.5, 0.5])
