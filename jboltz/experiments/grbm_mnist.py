@@ -1,0 +1,289 @@
+"""Gaussian–Bernoulli RBM on standardised MNIST.
+python -m jboltz.experiments.grbm_mnist
+
+Reference: Cho, Ilin & Raiko (2011), Improved learning of Gaussian-Bernoulli restricted
+Boltzmann machines; Liao, Kornblith, Ren, Fleet & Hinton (2022), Gaussian-Bernoulli RBMs
+without tears.
+"""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+from jboltz import plotting, random
+from jboltz.data import Dataset, Standardizer, fit_standardizer, load_mnist
+from jboltz.experiments import _checks, _config, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.contrastive import PersistentContrastiveDivergence
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.learning.transforms import labels, project, within
+from jboltz.models.grbm import in_data_units
+from jboltz.models.rbm import RBM, RBMParams
+from jboltz.samplers.chains import run as run_chain
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.gaussian import Gaussian
+
+SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains a Gaussian–Bernoulli RBM on MNIST's gray values, standardised."""
+
+    PRESETS: ClassVar = {"small": {"num_hidden": 100, "epochs": 5}}
+
+    workdir: pathlib.Path = pathlib.Path("runs/grbm_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["small"] | None = None
+    """Values to begin with: `small` takes a minute. Flags win."""
+    num_hidden: int = 500
+    """Hidden units."""
+    epochs: int = 100
+    """Epochs; every example once an epoch."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    learning_rate: float = 0.01
+    """First step size of plain SGD; it falls linearly to 0."""
+    variance: Literal["learned", "fixed"] = "learned"
+    """Whether each pixel's variance is learned, or stays 1 in standardised units."""
+    variance_learning_rate: float = 0.001
+    """First step size of the log-variances; it falls linearly to 0."""
+    log_variance_range: tuple[float, float] = (-3.0, 1.0)
+    """Floor and ceiling of the log-variances, in standardised units: updates end
+    there."""
+    least_scale: float = 0.1
+    """Smallest scale of a pixel, in gray levels from 0 to 1: pixels that are hardly
+    ever on are not blown up to a variance of 1."""
+    sampler: Literal["gibbs", "over-relaxed", "langevin"] = "gibbs"
+    """Kernel of the persistent chains."""
+    num_chains: int = 100
+    """Persistent chains."""
+    num_steps: int = 1
+    """Kernel steps of each chain an update."""
+    sample_steps: int = 1000
+    """Longest chain of the pictures of samples."""
+    seed: int = 0
+    """Decides initial weights, order and every draw."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data.
+    """
+    _checks.at_least(
+        config,
+        {"num_hidden": 1, "epochs": 1, "batch_size": 1, "least_scale": 0}
+        | {"num_chains": 1, "num_steps": 1, "sample_steps": 1},
+    )
+    _checks.rates(config, "learning_rate", "variance_learning_rate")
+    _checks.seed(config)
+    _checks.values(config, data, domain="unit interval")
+    within(*config.log_variance_range)
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[RBMParams, dict[str, Any]]:
+    """Trains and evaluates; the parameters are those of the data as they are."""
+    rbm, standardizer = build(config, data)
+    sampler = SAMPLERS[config.sampler](rbm)
+    estimator = PersistentContrastiveDivergence(
+        rbm, sampler, config.num_chains, config.num_steps
+    )
+    optimizer = make_optimizer(config, len(data.train))
+
+    def init(key):
+        key_params, key_estimator = jax.random.split(key)
+        return init_train_state(
+            rbm.init(key_params), estimator, optimizer, key_estimator
+        )
+
+    key_train, _ = jax.random.split(jax.random.key(config.seed))
+    state, records = _run.fit_with_checkpoints(
+        *(workdir, "grbm", make_train_step(estimator, optimizer), init),
+        *(jnp.asarray(data.train), key_train),
+        batch_size=config.batch_size,
+        num_epochs=config.epochs,
+        prepare=jax.tree_util.Partial(
+            _standardized, standardizer.location, standardizer.scale
+        ),
+        loss="contrast",
+    )
+    location, scale = map(jnp.asarray, (standardizer.location, standardizer.scale))
+    params = in_data_units(state.params, location, scale)
+    deviation = np.exp(0.5 * np.asarray(state.params.visible.log_variance))
+    numbers = {
+        "epochs": records,
+        "standard_deviation": {
+            "smallest": float(deviation.min()),
+            "median": float(np.median(deviation)),
+            "largest": float(deviation.max()),
+        },
+        "test": evaluate(config, data, params),
+    }
+    return params, numbers
+
+
+def build(config: Config, data: Dataset) -> tuple[RBM, Standardizer]:
+    """The model, and the standardiser of the training images."""
+    rbm = RBM(Gaussian(data.train.shape[1]), Bernoulli(config.num_hidden))
+    return rbm, fit_standardizer(data.train, least_scale=config.least_scale)
+
+
+def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
+    """SGD, with a rate and a range of their own for the log-variances."""
+    updates = config.epochs * -(-num_examples // config.batch_size)
+
+    def sgd(rate):
+        return optax.sgd(optax.linear_schedule(rate, 0.0, updates))
+
+    variance = {
+        "fixed": optax.set_to_zero(),
+        "learned": optax.chain(
+            sgd(config.variance_learning_rate),
+            project(within(*config.log_variance_range)),
+        ),
+    }
+    return optax.partition(
+        {"log_variance": variance[config.variance], "rest": sgd(config.learning_rate)},
+        partial(labels, names=("log_variance",)),
+    )
+
+
+def _standardized(
+    location: Array, scale: Array, rows: Array, key: Key[Array, ""]
+) -> Array:
+    del key
+    return (unit_interval(rows) - location[None]) / scale[None]
+
+
+def evaluate(config: Config, data: Dataset, params: RBMParams) -> dict[str, float]:
+    """Of mean reconstructions of gray test images, in gray levels squared; and the mean
+    free energy of test images less that of as many training images, in nats."""
+    rbm, _ = build(config, data)
+    test = unit_interval(jnp.asarray(data.test))
+    seen = unit_interval(jnp.asarray(data.train[: len(test)]))
+
+    def one(v):
+        return jnp.mean((v - _reconstruct(rbm, params, v)) ** 2), rbm.free_energy(
+            params, v
+        )
+
+    errors, unseen_energies = jax.lax.map(one, test, batch_size=1000)
+    _, seen_energies = jax.lax.map(one, seen, batch_size=1000)
+    return {
+        "reconstruction_error": float(jnp.mean(errors)),
+        "free_energy_gap": float(jnp.mean(unseen_energies) - jnp.mean(seen_energies)),
+    }
+
+
+def _reconstruct(rbm, params, v):
+    return rbm.mean_visible_state(params, rbm.mean_hidden_state(params, v))
+
+
+def sample(
+    config: Config, data: Dataset, params: RBMParams, digits: Array
+) -> dict[str, Array]:
+    """Means of the pixels along chains that start at `digits` and at noise."""
+    rbm, _ = build(config, data)
+    _, key = jax.random.split(jax.random.key(config.seed))
+    keys_noise, keys, keys_from_noise = (
+        random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 3)
+    )
+    noise = jax.vmap(rbm.sample_start, in_axes=(None, 0))(params, keys_noise)
+    longest, rows = config.sample_steps, {"test digit": digits}
+    rows["reconstruction"] = jax.vmap(partial(_reconstruct, rbm, params))(digits)
+    for length in [*(10**i for i in range(9) if 10**i < longest), longest]:
+        name = f"{length} sweep{'s' * (length > 1)}"
+        rows[name] = _pictures(rbm, params, digits, keys, length)
+    rows["from noise"] = _pictures(rbm, params, noise, keys_from_noise, longest)
+    return rows
+
+
+@partial(jax.jit, static_argnames="rbm")
+def _pictures(rbm, params, starts, keys, length):
+    def one(start, key):
+        key_init, key_run = jax.random.split(key)
+        sampler = Gibbs(rbm)
+        chain = sampler.init(params, start, key_init)
+        chain, _ = run_chain(sampler, params, chain, key_run, num_steps=length)
+        return rbm.mean_visible_state(params, chain.hidden)
+
+    return jax.vmap(one)(starts, keys)
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    shape = data.image_shape or (28, 28)
+    digits = unit_interval(jnp.asarray(data.test[:160:10]))
+    deviation = jnp.exp(0.5 * params.visible.log_variance)
+    return {
+        "filters": plotting.filters(
+            params.weights, shape, title="Filters in gray levels, largest norm first"
+        ),
+        "samples": plotting.image_rows(
+            sample(config, data, params, digits),
+            shape,
+            title="Means of the pixels along Gibbs chains from digits, and from noise",
+        ),
+        "deviation": plotting.image_rows(
+            {"mean": params.visible.mean[None], "σ": deviation[None]},
+            shape,
+            title="The visible units, in gray levels",
+        ),
+        "contrast": plotting.curves(
+            {"contrast": [record["loss"] for record in numbers["epochs"]]},
+            title="Free energy of the data less that of the chains",
+            ylabel="nats",
+        ),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    test, deviation = results["test"], results["standard_deviation"]
+    _run.say(
+        f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}; "
+        f"free-energy gap {test['free_energy_gap']:.1f} nats"
+    )
+    _run.say(
+        f"standard deviations, standardised: {deviation['smallest']:.2f} to "
+        f"{deviation['largest']:.2f}, median {deviation['median']:.2f}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("grbm_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
