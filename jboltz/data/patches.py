@@ -87,12 +87,17 @@ class Whitening:
     """z = (x − mean) · matrix and back; made by `fit_whitening`."""
 
     mean: np.ndarray  # (num_features,) float32
-    matrix: np.ndarray  # (num_features, num_features) float32, symmetric
-    inverse: np.ndarray  # as matrix
+    matrix: np.ndarray  # (num_features, num_components) float32
+    inverse: np.ndarray  # (num_components, num_features) float32
 
 
-def fit_whitening(patches: np.ndarray, epsilon: float) -> Whitening:
+def fit_whitening(
+    patches: np.ndarray, epsilon: float, *, num_components: int | None = None
+) -> Whitening:
     """ZCA: W = V (D + ε)^{−1/2} Vᵀ, where the covariance of `patches` is V D Vᵀ.
+
+    Or, with `num_components` k, PCA: W = V_k (D_k + ε)^{−1/2}, the coordinates along the
+    k directions of largest variance; what lies in the others is lost.
 
     The covariance of what it was fitted on becomes V D (D + ε)⁻¹ Vᵀ: variance 1 where
     ε ≪ d, and directions with d ≪ ε, in images noise, fade instead of being blown up.
@@ -101,6 +106,7 @@ def fit_whitening(patches: np.ndarray, epsilon: float) -> Whitening:
     Args:
       patches: (num_patches, num_features), training data only; uint8 is read as [0, 1].
       epsilon: positive, a variance in the units of the patches.
+      num_components: None for ZCA, which keeps all.
 
     Raises:
       TypeError: not numbers.
@@ -122,10 +128,23 @@ def fit_whitening(patches: np.ndarray, epsilon: float) -> Whitening:
     variances, directions = np.linalg.eigh(covariance)
     # Rounding alone makes an eigenvalue of a covariance negative.
     deviations = np.sqrt(np.maximum(variances, 0) + epsilon)
+    if num_components is None:
+        back = directions.T
+    else:
+        if not 1 <= num_components <= len(mean):
+            raise ValueError(
+                f"`num_components` is {num_components} but patches of {len(mean)} "
+                f"numbers have 1 to {len(mean)} directions."
+            )
+        # eigh sorts from small to large.
+        chosen = slice(len(mean) - num_components, None)
+        directions = directions[:, chosen][:, ::-1]
+        deviations = deviations[chosen][::-1]
+        back = np.eye(num_components)
     return Whitening(
         mean=mean.astype(np.float32),
-        matrix=((directions / deviations) @ directions.T).astype(np.float32),
-        inverse=((directions * deviations) @ directions.T).astype(np.float32),
+        matrix=((directions / deviations) @ back).astype(np.float32),
+        inverse=(back.T @ (directions * deviations).T).astype(np.float32),
     )
 
 
@@ -140,5 +159,6 @@ def whiten(whitening: Whitening, x: Any) -> Any:
 
 def unwhiten(whitening: Whitening, z: Any) -> Any:
     """z · inverse + mean, of a NumPy or JAX array (…, num_features)."""
-    (mean,) = as_rows(z, whitening.mean)
-    return z @ whitening.inverse + mean
+    x = z @ whitening.inverse
+    (mean,) = as_rows(x, whitening.mean)
+    return x + mean

@@ -26,6 +26,17 @@ class Mnist:
     """Folder with MNIST's four .gz files."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Cifar10:
+    """Where CIFAR-10 comes from."""
+
+    source: Literal["auto", "tfds", "manual"] = "auto"
+    """`auto` takes what TFDS has cached, the manual file, or a download by TFDS."""
+    manual_dir: pathlib.Path | None = None
+    """The official binary tarball, an .npz file with `train_images` and so on, or a
+    folder with one of them."""
+
+
 def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> ConfigT:
     """The configuration that a command line asks for.
 

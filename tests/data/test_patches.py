@@ -168,3 +168,18 @@ def test_patches_that_cannot_be_whitened():
     whitening = fit_whitening(correlated(9, 8), 1e-3)
     with pytest.raises(ValueError, match="but 10 features were fitted"):
         whiten(whitening, np.zeros((4, 1)))
+
+
+def test_leading_components_are_white_and_come_back_as_a_projection():
+    rng = np.random.default_rng(5)
+    patches = rng.normal(size=(5_000, 6)) @ rng.normal(size=(6, 6))
+    whitening = fit_whitening(patches, 1e-9, num_components=3)
+    z = whiten(whitening, patches)
+    assert z.shape == (5_000, 3)
+    np.testing.assert_allclose(np.cov(z.T, ddof=0), np.eye(3), atol=1e-5)
+    variances = np.linalg.eigvalsh(np.cov(patches.T, ddof=0))
+    lost = np.mean((unwhiten(whitening, z) - patches) ** 2) * 6
+    np.testing.assert_allclose(lost, variances[:3].sum(), rtol=1e-4)
+    for number in (0, 7):
+        with pytest.raises(ValueError, match="num_components"):
+            fit_whitening(patches, 1e-9, num_components=number)
