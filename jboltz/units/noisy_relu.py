@@ -116,10 +116,11 @@ class NoisyReLU:
 @jax.custom_jvp
 def _integral_of_softplus(x: Array) -> Array:
     """−Li₂(−eˣ) = ∫ log(1 + eˢ) ds up to x, by −Li₂(−e⁻ˣ) where eˣ would overflow."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # all that spence takes
-    small = -jax.scipy.special.spence(1 + jnp.exp(-jnp.abs(wide)))
-    large = 0.5 * wide**2 + math.pi**2 / 6 - small
-    return jnp.where(wide > 0, large, small).astype(x.dtype)
+    # `spence` takes no smaller type than float32.
+    wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+    z = 1 + jnp.exp(-jnp.abs(x)).astype(wide)
+    small = -jax.scipy.special.spence(z).astype(x.dtype)
+    return jnp.where(x > 0, 0.5 * x**2 + math.pi**2 / 6 - small, small)
 
 
 @_integral_of_softplus.defjvp

@@ -59,10 +59,12 @@ class ReLU:
         count, mean = values.shape[0], jnp.mean(values, axis=0)
         variance = (count * jnp.var(values, axis=0) + 1) / (count + 1)
 
+        unit = jnp.zeros_like(mean)  # log γ = 0
+
         def halve(_, bracket):
             low, high = bracket
             t = 0.5 * (low + high)
-            is_low = _variance(t) * mean**2 > variance * _mean(t) ** 2
+            is_low = _variance(t, unit) * mean**2 > variance * _mean(t, unit) ** 2
             return jnp.where(is_low, t, low), jnp.where(is_low, high, t)
 
         bracket = jnp.full_like(mean, _MOST_EXPONENTIAL), mean / jnp.sqrt(variance)
@@ -87,14 +89,13 @@ class ReLU:
     def log_normalizer(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        t = self._location(params, inputs)
-        return jnp.sum(_log_integral(t) - 0.5 * params.log_precision)
+        c = self._field(params, inputs)
+        return jnp.sum(_log_integral(c, params.log_precision))
 
     def mean(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        t = self._location(params, inputs)
-        return _mean(t) * jnp.exp(-0.5 * params.log_precision)
+        return _mean(self._field(params, inputs), params.log_precision)
 
     def mean_state(
         self, params: ReLUParams, inputs: Float[Array, " size"]
@@ -105,15 +106,17 @@ class ReLU:
         self, params: ReLUParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, " size"]:
         """The quantile of one uniform a unit, moved to the middle of its last bit."""
-        t = self._location(params, inputs)
-        dtype = jnp.promote_types(t.dtype, jnp.float32)  # all that ndtri takes
+        scale = jnp.exp(0.5 * params.log_precision)
+        t = self._field(params, inputs) / scale
+        # `ndtri` takes no smaller type than float32.
+        dtype = jnp.float64 if t.dtype == jnp.float64 else jnp.float32
         u = random.uniform(key, t.shape, dtype) + 0.5 * jnp.finfo(dtype).eps
-        y = _quantile(u, t.astype(dtype)).astype(t.dtype)
-        return y * jnp.exp(-0.5 * params.log_precision)
+        return _quantile(u, t.astype(dtype)).astype(t.dtype) / scale
 
     def shift(self, params: ReLUParams, inputs: Float[Array, " size"]) -> ReLUParams:
-        check_shape("inputs", inputs, self.shape, self)
-        return ReLUParams(bias=params.bias + inputs, log_precision=params.log_precision)
+        return ReLUParams(
+            bias=self._field(params, inputs), log_precision=params.log_precision
+        )
 
     def interpolate(
         self, params: ReLUParams, base: ReLUParams, beta: Float[Array, ""]
@@ -126,38 +129,48 @@ class ReLU:
             log_precision=jnp.log((1 - beta) * base_precision + beta * precision),
         )
 
-    def _location(
+    def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        """t = c/√γ; x√γ is N(t, 1) given that it is not negative."""
         check_shape("inputs", inputs, self.shape, self)
-        return (params.bias + inputs) * jnp.exp(-0.5 * params.log_precision)
+        return params.bias + inputs
 
 
-# N(t, 1) on y ≥ 0. Below t = −2, where t²/2 + log Φ(t) cancels, by continued fractions.
+# Below t = c/√γ = −2, where c²/2γ + log Φ(t) cancels, all is by continued fractions.
 _TAIL = -2.0
 
 
-def _log_integral(t: Array) -> Array:
-    """log ∫ exp(ty − ½y²) dy = ½t² + log Φ(t) + ½ log 2π over y ≥ 0."""
+def _log_integral(c: Array, log_precision: Array) -> Array:
+    """log ∫ exp(cx − ½γx²) dx over x ≥ 0."""
+    scale = jnp.exp(0.5 * log_precision)
+    t = c / scale
     is_tail = t < _TAIL
-    x, near = jnp.where(is_tail, -t, -_TAIL), jnp.where(is_tail, 0.0, t)
+    near = jnp.where(is_tail, 0.0, t)
     twice_cdf = jax.lax.erfc(-near * math.sqrt(0.5))
     direct = 0.5 * near**2 + jnp.log(twice_cdf) + 0.5 * math.log(math.pi / 2)
-    return jnp.where(is_tail, -jnp.log(x + _ratio(0, x)), direct)
+    # Written so that no term of a derivative in the log-precision cancels either.
+    x, far = jnp.where(is_tail, -t, -_TAIL), jnp.where(is_tail, c, _TAIL)
+    tail = -jnp.log(scale * _ratio(0, x) - far)
+    return jnp.where(is_tail, tail, direct - 0.5 * log_precision)
 
 
-def _mean(t: Array) -> Array:
-    return jax.jvp(_log_integral, (t,), (jnp.ones_like(t),))[1]
+def _mean(c: Array, log_precision: Array) -> Array:
+    def gamma(c):
+        return _log_integral(c, log_precision)
+
+    return jax.jvp(gamma, (c,), (jnp.ones_like(c),))[1]
 
 
-def _variance(t: Array) -> Array:
-    return jax.jvp(_mean, (t,), (jnp.ones_like(t),))[1]
+def _variance(c: Array, log_precision: Array) -> Array:
+    def mean(c):
+        return _mean(c, log_precision)
+
+    return jax.jvp(mean, (c,), (jnp.ones_like(c),))[1]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _ratio(n: int, x: Array) -> Array:
-    """E[yⁿ⁺¹]/E[yⁿ] at t = −x ≤ −2: (n+1)/(x + (n+2)/(x + (n+3)/(x + …))).
+    """E[xⁿ⁺¹]/E[xⁿ] for γ = 1, c = −x ≤ −2: (n+1)/(x + (n+2)/(x + (n+3)/(x + …))).
 
     24 terms, closed by the solution for a slowly varying remainder, are right to
     3e-11 at x = 2 and n = 0, and better elsewhere.
@@ -172,14 +185,14 @@ def _ratio(n: int, x: Array) -> Array:
 
 @_ratio.defjvp
 def _ratio_jvp(n, primals, tangents):
-    # From dE[yⁿ]/dx of the unnormalized moments, −E[yⁿ⁺¹]: no derivative cancels.
+    # Unnormalized, the n-th moment has the slope of minus the next: nothing cancels.
     (x,), (dx,) = primals, tangents
     r = _ratio(n, x)
     return r, r * (r - _ratio(n + 1, x)) * dx
 
 
 def _quantile(u: Array, t: Array) -> Array:
-    """y ≥ 0 below which a share u ∈ (0, 1) lies."""
+    """y ≥ 0 below which a share u ∈ (0, 1) of N(t, 1) on y ≥ 0 lies."""
     is_tail = t < _TAIL
     near = jnp.where(is_tail, 0.0, t)
     below, above = ndtr(-near) + u * ndtr(near), (1 - u) * ndtr(near)
