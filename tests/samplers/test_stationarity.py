@@ -354,7 +354,8 @@ def assert_steps_as_integrated(sampler, params, key):
     v, log_v = states_of(model.visible)
     h = states_of(model.hidden)[0]
     start = GibbsState(visible=nearest(v, 0.2), hidden=nearest(h, 0.7))
-    log_p = log_v - energies(model, params, v, start.hidden[None])[:, 0]
+    h = jax.tree.map(lambda x: x[None], start.hidden)
+    log_p = log_v - energies(model, params, v, h)[:, 0]
     p, (a_v, mean, square) = normalize(log_p), map(np.asarray, terms(model, params, v))
     first = p @ products(a_v), p @ outer(a_v, mean), p @ mean
     second = p @ products(a_v) ** 2, p @ outer(a_v**2, square), p @ square
