@@ -28,9 +28,9 @@ class NoisyReLU:
 
       E(x) = −b·x,  a(x) = x,  Γ(I) = −Σ_i Li₂(−exp(c_i)),  Γ′(I) = log(1 + exp(c)).
 
-    So free energies and gradients are those of that family, and means differ from the
-    means of the draws by up to 0.08: good for contrastive divergence, not for
-    likelihoods. `ReLU` is exact.
+    Free energies, gradients and `mean` = Γ′ are those of that family; `mean_state` is
+    the mean of the draws, lower by up to 0.42, at c near 0. Good for contrastive
+    divergence, not for likelihoods: `ReLU` is exact.
 
     Reference:
       Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann
@@ -84,7 +84,11 @@ class NoisyReLU:
     def mean_state(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        return self.mean(params, inputs)
+        """E max(0, c + sε) = c Φ(c/s) + s φ(c/s), with s = √σ(c)."""
+        c = self._field(params, inputs)
+        s = jnp.sqrt(jax.nn.sigmoid(c))
+        density = jnp.exp(-0.5 * (c / s) ** 2) / math.sqrt(2 * math.pi)
+        return 0.5 * c * jax.lax.erfc(-math.sqrt(0.5) * c / s) + s * density
 
     def sample(
         self,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from jboltz.units._truncated_normal import log_integral, quantile
 from jboltz.units.noisy_relu import NoisyReLU, NoisyReLUParams
-from jboltz.units.relu import ReLU, ReLUParams, _log_integral, _quantile
+from jboltz.units.relu import ReLU, ReLUParams
 
 LOCATIONS = [-1e3, -30.0, -5.0, -2.001, -1.999, -1.0, 0.0, 1.0, 5.0, 30.0, 1e3]
 
@@ -46,7 +47,7 @@ def test_log_normalizer_and_its_derivatives_hold_on_both_sides(is_wide, request)
         request.getfixturevalue("x64")
 
     def gamma(t):
-        return _log_integral(t, jnp.zeros_like(t))
+        return log_integral(t, jnp.zeros_like(t))
 
     t = jnp.asarray(LOCATIONS)
     functions = (gamma, jax.grad(gamma), jax.grad(jax.grad(gamma)))
@@ -57,7 +58,7 @@ def test_log_normalizer_and_its_derivatives_hold_on_both_sides(is_wide, request)
 
 def test_the_mean_square_far_below_zero_does_not_cancel():
     """∂Γ/∂ log γ = −½ γ E[x²] → −γ/c², which is 1e-6 beside terms of ½."""
-    slope = jax.jit(jax.grad(lambda z: _log_integral(jnp.float32(-1e3), z)))
+    slope = jax.jit(jax.grad(lambda z: log_integral(jnp.float32(-1e3), z)))
     np.testing.assert_allclose(slope(jnp.float32(0.0)), -1e-6 * (1 - 5e-6), rtol=2e-6)
 
 
@@ -67,7 +68,7 @@ def test_a_quantile_is_that_of_scipy(is_wide, request):
         request.getfixturevalue("x64")
     u = np.array([1e-3, 0.1, 0.5, 0.9, 0.999])
     for t in (-1e3, -30.0, -2.001, -1.999, 0.0, 3.0, 30.0):
-        got = jax.jit(_quantile)(jnp.asarray(u), jnp.full(u.shape, t))
+        got = jax.jit(quantile)(jnp.asarray(u), jnp.full(u.shape, t))
         # P(> y) of the truncated normal, from its logarithms.
         y = np.asarray(got, np.float64)
         log_share = -0.5 * (y - 2 * t) * y + np.log(
@@ -114,11 +115,14 @@ def test_a_noisy_relu_is_that_of_its_docstring(getkey, x64):
     np.testing.assert_allclose(unit.log_normalizer(params, inputs), expected, rtol=1e-9)
 
 
-def test_means_of_a_noisy_relu_are_nearly_those_of_its_draws(x64):
-    """E max(0, c + sε) = cΦ(c/s) + sφ(c/s); the docstring's bound."""
-    c = np.linspace(-8, 12, 2_001)
-    s = np.sqrt(special.expit(c))
-    mean = c * stats.norm.cdf(c / s) + s * stats.norm.pdf(c / s)
+def test_mean_states_of_a_noisy_relu_are_those_of_its_draws(x64):
+    """By a sum over the noise; and the docstring's distance from Γ′ = softplus."""
+    c, noise = np.linspace(-8, 12, 201), np.linspace(-9, 9, 5_001)
+    draws = np.maximum(0, c[:, None] + np.sqrt(special.expit(c))[:, None] * noise)
+    expected = draws @ stats.norm.pdf(noise) * (noise[1] - noise[0])
     unit = NoisyReLU(c.size)
-    got = unit.mean(unit.init(), jnp.asarray(c))
-    assert 0.0105 < np.abs(got - mean).max() < 0.0107
+    got = unit.mean_state(unit.init(), jnp.asarray(c))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    excess = unit.mean(unit.init(), jnp.asarray(c)) - got
+    assert 0.41 < excess.max() < 0.42
+    assert excess.min() > 0

@@ -63,6 +63,6 @@ def test_spins_are_binary_units_in_other_coordinates(getkey, x64):
     expected = np.sum(np.log(2 * np.cosh(c)))
     np.testing.assert_allclose(unit.log_normalizer(params, inputs), expected, rtol=1e-9)
     u = np.asarray(jax.random.uniform(key, (200,)))
-    expected = np.where(u < special.expit(2 * c), 1.0, -1.0)
+    expected = jnp.asarray(np.where(u < special.expit(2 * c), 1.0, -1.0))
     np.testing.assert_array_equal(unit.sample(params, inputs, key), expected)
     np.testing.assert_allclose(unit.energy(params, expected), -bias @ expected)
