@@ -380,8 +380,13 @@ def can_draw_exactly(pair):
 
 
 # What two real layers other than Gaussian have as a joint, no formula draws exactly:
-# their conditionals and single steps are tested alone.
-@pytest.mark.parametrize("pair", [*filter(can_draw_exactly, REAL_PAIRS)], ids=pair_name)
+# their conditionals and single steps are tested alone. So is the other order of a
+# discrete and a real layer but for the first of them, for the time that this takes.
+STARTS = [pair for pair in REAL_PAIRS if can_draw_exactly(pair)]
+STARTS = [pair for pair in STARTS if not is_enumerable(pair[0]) or pair == STARTS[1]]
+
+
+@pytest.mark.parametrize("pair", STARTS, ids=pair_name)
 def test_gibbs_leaves_the_moments_of_real_layers_as_they_are(pair, getkey):
     model, params = draw_case(pair, getkey)
     assert_moments_stay(Gibbs(model), params, getkey())
