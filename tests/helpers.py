@@ -118,6 +118,13 @@ def _states(shape, domain):
     return grid.reshape(-1, *shape), total
 
 
+def zeros_of(shape):
+    """A state of zeros, of a unit's `shape`."""
+    if any(isinstance(part, tuple) for part in shape):
+        return tuple(map(zeros_of, shape))
+    return jnp.zeros(shape)
+
+
 def rows_of(states):
     """The states, whatever their shape, as rows of numbers."""
     leaves = jax.tree.leaves(states)

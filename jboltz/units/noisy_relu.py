@@ -28,9 +28,9 @@ class NoisyReLU:
 
       E(x) = −b·x,  a(x) = x,  Γ(I) = −Σ_i Li₂(−exp(c_i)),  Γ′(I) = log(1 + exp(c)).
 
-    So free energies and gradients are those of that family, and means differ from the
-    means of the draws by up to 0.08: good for contrastive divergence, not for
-    likelihoods. `ReLU` is exact.
+    Free energies, gradients and `mean` = Γ′ are those of that family; `mean_state` is
+    the mean of the draws, lower by up to 0.42, at c near 0. Good for contrastive
+    divergence, not for likelihoods: `ReLU` is exact.
 
     Reference:
       Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann
@@ -84,7 +84,11 @@ class NoisyReLU:
     def mean_state(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        return self.mean(params, inputs)
+        """E max(0, c + sε) = c Φ(c/s) + s φ(c/s), with s = √σ(c)."""
+        c = self._field(params, inputs)
+        s = jnp.sqrt(jax.nn.sigmoid(c))
+        density = jnp.exp(-0.5 * (c / s) ** 2) / math.sqrt(2 * math.pi)
+        return 0.5 * c * jax.lax.erfc(-math.sqrt(0.5) * c / s) + s * density
 
     def sample(
         self,
@@ -116,10 +120,11 @@ class NoisyReLU:
 @jax.custom_jvp
 def _integral_of_softplus(x: Array) -> Array:
     """−Li₂(−eˣ) = ∫ log(1 + eˢ) ds up to x, by −Li₂(−e⁻ˣ) where eˣ would overflow."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # all that spence takes
-    small = -jax.scipy.special.spence(1 + jnp.exp(-jnp.abs(wide)))
-    large = 0.5 * wide**2 + math.pi**2 / 6 - small
-    return jnp.where(wide > 0, large, small).astype(x.dtype)
+    # `spence` takes no smaller type than float32.
+    wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+    z = 1 + jnp.exp(-jnp.abs(x)).astype(wide)
+    small = -jax.scipy.special.spence(z).astype(x.dtype)
+    return jnp.where(x > 0, 0.5 * x**2 + math.pi**2 / 6 - small, small)
 
 
 @_integral_of_softplus.defjvp

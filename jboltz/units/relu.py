@@ -1,17 +1,15 @@
 """Non-negative real units with a bias and a log-precision each."""
 
 import dataclasses
-import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
 # data with heavier tails have no likeliest precision.
@@ -59,10 +57,15 @@ class ReLU:
         count, mean = values.shape[0], jnp.mean(values, axis=0)
         variance = (count * jnp.var(values, axis=0) + 1) / (count + 1)
 
+        unit = jnp.zeros_like(mean)  # log γ = 0
+
         def halve(_, bracket):
             low, high = bracket
             t = 0.5 * (low + high)
-            is_low = _variance(t) * mean**2 > variance * _mean(t) ** 2
+            is_low = (
+                truncated_normal.variance(t, unit) * mean**2
+                > variance * truncated_normal.mean(t, unit) ** 2
+            )
             return jnp.where(is_low, t, low), jnp.where(is_low, high, t)
 
         bracket = jnp.full_like(mean, _MOST_EXPONENTIAL), mean / jnp.sqrt(variance)
@@ -87,14 +90,13 @@ class ReLU:
     def log_normalizer(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        t = self._location(params, inputs)
-        return jnp.sum(_log_integral(t) - 0.5 * params.log_precision)
+        c = self._field(params, inputs)
+        return jnp.sum(truncated_normal.log_integral(c, params.log_precision))
 
     def mean(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        t = self._location(params, inputs)
-        return _mean(t) * jnp.exp(-0.5 * params.log_precision)
+        return truncated_normal.mean(self._field(params, inputs), params.log_precision)
 
     def mean_state(
         self, params: ReLUParams, inputs: Float[Array, " size"]
@@ -105,15 +107,17 @@ class ReLU:
         self, params: ReLUParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, " size"]:
         """The quantile of one uniform a unit, moved to the middle of its last bit."""
-        t = self._location(params, inputs)
-        dtype = jnp.promote_types(t.dtype, jnp.float32)  # all that ndtri takes
+        scale = jnp.exp(0.5 * params.log_precision)
+        t = self._field(params, inputs) / scale
+        # `ndtri` takes no smaller type than float32.
+        dtype = jnp.float64 if t.dtype == jnp.float64 else jnp.float32
         u = random.uniform(key, t.shape, dtype) + 0.5 * jnp.finfo(dtype).eps
-        y = _quantile(u, t.astype(dtype)).astype(t.dtype)
-        return y * jnp.exp(-0.5 * params.log_precision)
+        return truncated_normal.quantile(u, t.astype(dtype)).astype(t.dtype) / scale
 
     def shift(self, params: ReLUParams, inputs: Float[Array, " size"]) -> ReLUParams:
-        check_shape("inputs", inputs, self.shape, self)
-        return ReLUParams(bias=params.bias + inputs, log_precision=params.log_precision)
+        return ReLUParams(
+            bias=self._field(params, inputs), log_precision=params.log_precision
+        )
 
     def interpolate(
         self, params: ReLUParams, base: ReLUParams, beta: Float[Array, ""]
@@ -126,73 +130,8 @@ class ReLU:
             log_precision=jnp.log((1 - beta) * base_precision + beta * precision),
         )
 
-    def _location(
+    def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        """t = c/√γ; x√γ is N(t, 1) given that it is not negative."""
         check_shape("inputs", inputs, self.shape, self)
-        return (params.bias + inputs) * jnp.exp(-0.5 * params.log_precision)
-
-
-# N(t, 1) on y ≥ 0. Below t = −2, where t²/2 + log Φ(t) cancels, by continued fractions.
-_TAIL = -2.0
-
-
-def _log_integral(t: Array) -> Array:
-    """log ∫ exp(ty − ½y²) dy = ½t² + log Φ(t) + ½ log 2π over y ≥ 0."""
-    is_tail = t < _TAIL
-    x, near = jnp.where(is_tail, -t, -_TAIL), jnp.where(is_tail, 0.0, t)
-    twice_cdf = jax.lax.erfc(-near * math.sqrt(0.5))
-    direct = 0.5 * near**2 + jnp.log(twice_cdf) + 0.5 * math.log(math.pi / 2)
-    return jnp.where(is_tail, -jnp.log(x + _ratio(0, x)), direct)
-
-
-def _mean(t: Array) -> Array:
-    return jax.jvp(_log_integral, (t,), (jnp.ones_like(t),))[1]
-
-
-def _variance(t: Array) -> Array:
-    return jax.jvp(_mean, (t,), (jnp.ones_like(t),))[1]
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _ratio(n: int, x: Array) -> Array:
-    """E[yⁿ⁺¹]/E[yⁿ] at t = −x ≤ −2: (n+1)/(x + (n+2)/(x + (n+3)/(x + …))).
-
-    24 terms, closed by the solution for a slowly varying remainder, are right to
-    3e-11 at x = 2 and n = 0, and better elsewhere.
-    """
-    last = n + 25
-    rest = 4 * last + 2 * (1 + x / jnp.sqrt(x**2 + 4 * last))
-    r = 0.5 * (jnp.sqrt(x**2 + rest) - x)
-    for k in range(last, n, -1):
-        r = k / (x + r)
-    return r
-
-
-@_ratio.defjvp
-def _ratio_jvp(n, primals, tangents):
-    # From dE[yⁿ]/dx of the unnormalized moments, −E[yⁿ⁺¹]: no derivative cancels.
-    (x,), (dx,) = primals, tangents
-    r = _ratio(n, x)
-    return r, r * (r - _ratio(n + 1, x)) * dx
-
-
-def _quantile(u: Array, t: Array) -> Array:
-    """y ≥ 0 below which a share u ∈ (0, 1) lies."""
-    is_tail = t < _TAIL
-    near = jnp.where(is_tail, 0.0, t)
-    below, above = ndtr(-near) + u * ndtr(near), (1 - u) * ndtr(near)
-    z = ndtri(jnp.minimum(below, above))
-    # The difference of t and z rounds, near zero to either side of it.
-    direct = jnp.maximum(near + jnp.where(below < above, z, -z), 0.0)
-
-    # In the tail P(> y) = exp(−½y² − xy) (x + r(x))/(x + y + r(x + y)): Newton's steps
-    # on its logarithm, from the quantile of (x + y) exp(−½y² − xy).
-    x, wanted = jnp.where(is_tail, -t, -_TAIL), -jnp.log1p(-u)
-    r, y = _ratio(0, x), 2 * wanted / (x + jnp.sqrt(x**2 + 2 * wanted))
-    for _ in range(3):  # to 1e-6, 1e-12 and rounding
-        r_end = _ratio(0, x + y)
-        excess = (0.5 * y + x) * y + jnp.log1p((y + r_end - r) / (x + r)) - wanted
-        y = y - excess / (x + y + r_end)
-    return jnp.where(is_tail, y, direct)
+        return params.bias + inputs

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from jboltz.base import EnergyModel, Sampler
 from jboltz.models.rbm import RBM
@@ -19,7 +20,14 @@ from jboltz.samplers.chains import init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs, GibbsState
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.gaussian import Gaussian
-from tests.helpers import assert_no_drift, draw_like, rng_of, states_of
+from tests.helpers import (
+    assert_no_drift,
+    draw_like,
+    rng_of,
+    rows_of,
+    states_of,
+    zeros_of,
+)
 from tests.units.cases import ENUMERABLE_PAIRS, PAIRS, is_enumerable, pair_name
 
 
@@ -102,23 +110,20 @@ def energies(model, params, v, h):
 def joint_states(model, params):
     """All (v, h) as flat rows, and p of each, (len(v), len(h))."""
     v, h = (states_of(unit)[0] for unit in (model.visible, model.hidden))
-    flat_v, flat_h = (np.asarray(x).reshape(len(x), -1) for x in (v, h))
-    rows = [np.repeat(flat_v, len(h), axis=0), np.tile(flat_h, (len(v), 1))]
+    flat_v, flat_h = np.asarray(rows_of(v)), np.asarray(rows_of(h))
+    rows = [np.repeat(flat_v, len(flat_h), axis=0), np.tile(flat_h, (len(flat_v), 1))]
     p = np.exp(-np.asarray(energies(model, params, v, h), np.float64))
     return np.concatenate(rows, axis=1), p / p.sum()
 
 
 def flatten(chains):
-    layers = (chains.visible, chains.hidden)
-    return jnp.concatenate([x.reshape(len(x), -1) for x in layers], axis=1)
+    return rows_of((chains.visible, chains.hidden))
 
 
 def unflatten(model, rows):
-    width = int(np.prod(model.visible.shape))
-    return GibbsState(
-        visible=rows[:, :width].reshape(-1, *model.visible.shape),
-        hidden=rows[:, width:].reshape(-1, *model.hidden.shape),
-    )
+    zeros = zeros_of(model.visible.shape), zeros_of(model.hidden.shape)
+    visible, hidden = jax.vmap(ravel_pytree(zeros)[1])(rows)
+    return GibbsState(visible=visible, hidden=hidden)
 
 
 def draw_countable_case(pair, getkey):
@@ -155,11 +160,12 @@ def assert_steps_as_enumerated(sampler, params, key):
     hidden_given, visible_given = p / p.sum(1, keepdims=True), p / p.sum(0)
     key_init, key_run = jax.random.split(key)
     v = states_of(sampler.model.visible)[0]
-    starts = jnp.repeat(v, enough_chains(p) // len(v), axis=0)
+    repeats = enough_chains(p) // len(p)
+    starts = jax.tree.map(lambda x: jnp.repeat(x, repeats, axis=0), v)
     chains = jax.jit(init_chains, static_argnums=0)(sampler, params, starts, key_init)
     ends = np.asarray(flatten(advance(sampler, params, chains, key_run, 1)))
     ends = (ends[:, None] == states).all(axis=-1)  # one-hot over (v′, h′)
-    counts = ends.reshape(len(v), -1, *p.shape).sum(axis=1)
+    counts = ends.reshape(len(p), -1, *p.shape).sum(axis=1)
     assert_multinomial(counts.sum(axis=2), hidden_given @ visible_given.T)
     assert_multinomial(counts.sum(axis=0), hidden_given)
 
@@ -224,16 +230,15 @@ def draw_exactly(model, params, key):
     rng = rng_of(key)
     if is_enumerable(model.hidden):
         h, p = marginal(model, params, "hidden")
-        h = h[rng.choice(len(p), NUM_CHAINS, p=p)]
+        h = take(h, rng.choice(len(p), NUM_CHAINS, p=p))
         return GibbsState(
             visible=draw_given(model, "sample_visible", params, h, key), hidden=h
         )
     if is_enumerable(model.visible):
         v, p = marginal(model, params, "visible")
-        v = v[rng.choice(len(p), NUM_CHAINS, p=p)]
+        v = take(v, rng.choice(len(p), NUM_CHAINS, p=p))
     else:
-        assert isinstance(model.visible, Gaussian)
-        assert isinstance(model.hidden, Gaussian)
+        assert can_draw_exactly((model.visible, model.hidden))
         origin = jnp.zeros(model.visible.shape)
         slope = jax.jit(jax.grad(model.free_energy, argnums=1))(params, origin)
         precision = jax.jit(jax.hessian(model.free_energy, argnums=1))(params, origin)
@@ -247,7 +252,7 @@ def draw_exactly(model, params, key):
 
 @partial(jax.jit, static_argnums=(0, 1))
 def draw_given(model, name, params, states, key):
-    keys = jax.random.split(key, len(states))
+    keys = jax.random.split(key, len(rows_of(states)))
     return jax.vmap(getattr(model, name), (None, 0, 0))(params, states, keys)
 
 
@@ -313,6 +318,13 @@ def exact_moments(model, params):
     return first, second - first**2
 
 
+def worst_z(got, mean, variance):
+    """Largest |z| of the means of `got`, which may not stray where there is no spread:
+    the square of a spin is 1."""
+    error = np.sqrt(np.maximum(variance, 0) / NUM_CHAINS)
+    return np.abs((got.mean(0, np.float64) - mean) / (error + 1e-6)).max()
+
+
 def assert_moments_stay(sampler, params, key):
     model = sampler.model
     mean, variance = exact_moments(model, params)
@@ -323,15 +335,17 @@ def assert_moments_stay(sampler, params, key):
         chains = advance(sampler, params, chains, key_run, num_steps)
         a_v, a_h = map(np.asarray, activities(model, params, chains))
         got = np.concatenate([products(a_v), outer(a_v, a_h), products(a_h)], axis=1)
-        z = (got.mean(0, np.float64) - mean) / np.sqrt(variance / NUM_CHAINS)
-        worst = np.abs(z).max()
+        worst = worst_z(got, mean, variance)
         assert worst < 5, f"drift after {num_steps} steps: max |z| = {worst:.1f}"
 
 
 def nearest(states, x):
     """The state (a node, where states are real) whose components are nearest to x."""
-    distance = np.abs(np.asarray(states) - x).reshape(len(states), -1).sum(axis=1)
-    return states[distance.argmin()]
+    return take(states, np.abs(np.asarray(rows_of(states)) - x).sum(axis=1).argmin())
+
+
+def take(states, index):
+    return jax.tree.map(lambda x: x[index], states)
 
 
 def assert_steps_as_integrated(sampler, params, key):
@@ -340,7 +354,8 @@ def assert_steps_as_integrated(sampler, params, key):
     v, log_v = states_of(model.visible)
     h = states_of(model.hidden)[0]
     start = GibbsState(visible=nearest(v, 0.2), hidden=nearest(h, 0.7))
-    log_p = log_v - energies(model, params, v, start.hidden[None])[:, 0]
+    h = jax.tree.map(lambda x: x[None], start.hidden)
+    log_p = log_v - energies(model, params, v, h)[:, 0]
     p, (a_v, mean, square) = normalize(log_p), map(np.asarray, terms(model, params, v))
     first = p @ products(a_v), p @ outer(a_v, mean), p @ mean
     second = p @ products(a_v) ** 2, p @ outer(a_v**2, square), p @ square
@@ -350,8 +365,7 @@ def assert_steps_as_integrated(sampler, params, key):
     ends = advance(sampler, params, chains, key, 1)
     a_v, a_h = map(np.asarray, activities(model, params, ends))
     got = np.concatenate([products(a_v), outer(a_v, a_h), a_h], axis=1)
-    z = (got.mean(0, np.float64) - first) / np.sqrt((second - first**2) / NUM_CHAINS)
-    worst = np.abs(z).max()
+    worst = worst_z(got, first, second - first**2)
     assert worst < 5, f"wrong transition: max |z| = {worst:.1f}"
 
 
@@ -359,7 +373,20 @@ REAL_PAIRS = [pair for pair in PAIRS if pair not in ENUMERABLE_PAIRS]
 MIXED = (Gaussian(2), Bernoulli(2))
 
 
-@pytest.mark.parametrize("pair", REAL_PAIRS, ids=pair_name)
+def can_draw_exactly(pair):
+    return any(map(is_enumerable, pair)) or all(
+        isinstance(unit, Gaussian) for unit in pair
+    )
+
+
+# What two real layers other than Gaussian have as a joint, no formula draws exactly:
+# their conditionals and single steps are tested alone. So is the other order of a
+# discrete and a real layer but for the first of them, for the time that this takes.
+STARTS = [pair for pair in REAL_PAIRS if can_draw_exactly(pair)]
+STARTS = [pair for pair in STARTS if not is_enumerable(pair[0]) or pair == STARTS[1]]
+
+
+@pytest.mark.parametrize("pair", STARTS, ids=pair_name)
 def test_gibbs_leaves_the_moments_of_real_layers_as_they_are(pair, getkey):
     model, params = draw_case(pair, getkey)
     assert_moments_stay(Gibbs(model), params, getkey())

@@ -24,7 +24,7 @@ UNITS = [
     Spin(2),
     Copies(Bernoulli(1), 2),
     Copies(Gaussian(1), 2),
-    Joined(Bernoulli(1), Softmax(1, 3)),
+    Joined(Gaussian(1), Softmax(1, 2)),
     NoisyReLU(2),
 ]
 
@@ -37,13 +37,15 @@ def is_enumerable(unit):
 
 
 def pairs(units):
-    """Each unit with itself, and on either side of a unit of the other kind: some
-    partner of each kind on each side, at a third of the price of all pairs."""
+    """Each unit on either side of a unit of the other kind, and the first of each kind
+    with itself: what all pairs would tell at a fraction of their time, as no unit
+    knows its partner."""
     discrete = [unit for unit in units if is_enumerable(unit)]
     real = [unit for unit in units if not is_enumerable(unit)]
-    short, long = sorted((discrete, real), key=len)
-    mixed = list(zip(itertools.cycle(short), long, strict=False)) if short else []
-    return [(unit, unit) for unit in units] + mixed + [(h, v) for v, h in mixed]
+    few, many = sorted((discrete, real), key=len)
+    mixed = list(zip(itertools.cycle(few), many, strict=False))
+    alike = [(unit, unit) for unit in (discrete[0], real[0])]
+    return alike + mixed + [(v, h) for h, v in mixed]
 
 
 PAIRS = pairs(EXACT_UNITS)
