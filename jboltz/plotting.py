@@ -32,6 +32,28 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     return figure
 
 
+def colour_tiles(
+    panels: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
+) -> Figure:
+    """Named panels of colour filters, (count, num_features) each, side by side.
+
+    Gray is zero; each tile has a scale of its own, so that a weak filter shows its
+    form. At most 100 tiles a panel, the first.
+    """
+    figure = Figure(figsize=(4.6 * len(panels), 5.1), dpi=_DPI)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, filters) in zip(axes, panels.items(), strict=True):
+        tiles = np.asarray(filters, np.float64)[:100]
+        largest = np.abs(tiles).max(axis=1, keepdims=True)
+        tiles = 0.5 + 0.5 * tiles / np.where(largest > 0, largest, 1)
+        axis.imshow(_tile(tiles.reshape(-1, *image_shape), 10), interpolation="nearest")
+        axis.set_title(name)
+        axis.set_axis_off()
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
 def image_rows(
     rows: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:
@@ -80,11 +102,13 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
 
 
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Images (n, height, width) side by side, with a gap of one blank pixel."""
-    count, height, width = tiles.shape
+    """Images (n, height, width), or with a last axis of colours, side by side, with a
+    gap of one blank pixel."""
+    count, height, width, *colours = tiles.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    shape = (rows * (height + 1) - 1, columns * (width + 1) - 1, *colours)
+    grid = np.full(shape, 1.0 if colours else np.nan)
     for index, tile in enumerate(tiles):
         top, left = (height + 1) * (index // columns), (width + 1) * (index % columns)
         grid[top : top + height, left : left + width] = tile

@@ -96,8 +96,8 @@ def fit_whitening(
 ) -> Whitening:
     """ZCA: W = V (D + ε)^{−1/2} Vᵀ, where the covariance of `patches` is V D Vᵀ.
 
-    Or, with `num_components` k, PCA: W = V_k (D_k + ε)^{−1/2}, the coordinates along the
-    k directions of largest variance; what lies in the others is lost.
+    Or, with `num_components` k, PCA: W = V_k (D_k + ε)^{−1/2}, the coordinates along
+    the k directions of largest variance; what lies in the others is lost.
 
     The covariance of what it was fitted on becomes V D (D + ε)⁻¹ Vᵀ: variance 1 where
     ε ≪ d, and directions with d ≪ ε, in images noise, fade instead of being blown up.

@@ -22,7 +22,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.step import History, Prepare, TrainState, TrainStep
+from jboltz.learning.step import History, Prepare, TrainState, TrainStep, as_given
 from jboltz.learning.train import fit
 
 PACKAGES = ("jboltz", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -146,7 +146,7 @@ def fit_with_checkpoints(
     *,
     batch_size: int,
     num_epochs: int,
-    prepare: Prepare,
+    prepare: Prepare = as_given,
     loss: str = "reconstruction_error",
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """`fit`, with a checkpoint after every epoch, going on from the newest sound one.

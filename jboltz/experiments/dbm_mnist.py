@@ -48,11 +48,11 @@ class Config:
     a minute. Flags win."""
     layers: tuple[int, ...] = (784, 500, 1000)
     """Units a layer: the pixels first, the top last."""
-    pretrain_epochs: int = 10
+    pretrain_epochs: int = 5
     """Epochs of CD a layer before joint training; 0 starts from random weights."""
     pretrain_learning_rate: float = 0.05
     """Step size of plain SGD in pretraining."""
-    epochs: int = 20
+    epochs: int = 10
     """Epochs of joint training."""
     learning_rate: float = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
@@ -141,9 +141,10 @@ def pretrain(
     key: Key[Array, ""],
 ) -> DBMParams:
     """Where joint training starts; an entry a layer is added to `layers`."""
+    # With biases of zero all-grey noise is a deep mode of its own.
+    visible = dbm.units[0].fit(unit_interval(train))
     if config.pretrain_epochs == 0:
         params = dbm.init(key)
-        visible = dbm.units[0].fit(unit_interval(train))
         return dbm.from_parts((visible, *params.units[1:]), params.weights)
     rbms = dbm.pretraining_layers()
 
@@ -155,6 +156,8 @@ def pretrain(
         def init(key):
             key_params, key_estimator = jax.random.split(key)
             params = rbm.init(key_params)
+            if index == 0:
+                params = rbm.from_parts((visible, params.hidden), (params.weights,))
             return init_train_state(params, estimator, optimizer, key_estimator)
 
         state, records = _run.fit_with_checkpoints(
