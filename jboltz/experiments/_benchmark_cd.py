@@ -109,7 +109,8 @@ def by_jboltz(
 
 def by_products(model: RBM, batch_size: int, num_steps: int) -> Work:
     """The products alone. The short last batch of an epoch counts as a full one."""
-    weights, v = orthonormal(model, batch_size)
+    shape = (model.visible.size, model.hidden.size)
+    weights, v = orthonormal(shape, batch_size)
     run = jax.jit(partial(products, num_steps=num_steps))
     return lambda: jax.block_until_ready(run(weights, v))
 
@@ -137,16 +138,15 @@ def products(
     return jax.lax.scan(step, start, length=num_steps)[0]
 
 
-def orthonormal(model: RBM, num_rows: int) -> tuple[Array, Array]:
+def orthonormal(shape: tuple[int, int], num_rows: int) -> tuple[Array, Array]:
     """Orthonormal weights and rows of visible states, for products without end.
 
     v W Wᵀ then neither grows nor vanishes however often it is taken, and no
     arithmetic is needed to keep it in range.
     """
     rng = np.random.default_rng(0)
-    shape = (model.visible.size, model.hidden.size)
     left, _, right = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
-    v = rng.standard_normal((num_rows, model.visible.size))
+    v = rng.standard_normal((num_rows, shape[0]))
     return jnp.asarray(left @ right, jnp.float32), jnp.asarray(v, jnp.float32)
 
 

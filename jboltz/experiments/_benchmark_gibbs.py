@@ -86,7 +86,8 @@ def by_jboltz(
 
 
 def by_products(model: RBM, num_chains: int, num_sweeps: int) -> Work:
-    weights, v = cd.orthonormal(model, num_chains)
+    shape = (model.visible.size, model.hidden.size)
+    weights, v = cd.orthonormal(shape, num_chains)
     run = jax.jit(partial(products, num_sweeps=num_sweeps))
     return lambda: jax.block_until_ready(run(weights, v))
 

@@ -8,7 +8,7 @@ import numpy as np
 from jboltz.data import Dataset, check_values
 
 
-def at_least(config: Any, least: Mapping[str, float]) -> None:
+def at_least(config: Any, least: Mapping[str, int]) -> None:
     """Each named field has at least this value.
 
     Raises:

@@ -78,6 +78,7 @@ def main(
         data = load(config)
         say(data.note)
         check(config, data)
+        about_machine = environment()
         about_data = {
             "name": data.name,
             "num_train": len(data.train),
@@ -103,7 +104,7 @@ def main(
                     "config": _config.as_json(config),
                     "data": {**about_data, "source": data.source},
                     **numbers,
-                    **environment(),
+                    **about_machine,
                     "compile_seconds": round(clock.seconds, 2),
                     "wall_seconds": round(time.perf_counter() - started, 2),
                     "peak_memory_mb": peak_memory_mb(),

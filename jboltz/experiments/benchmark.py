@@ -18,6 +18,7 @@ from rich.table import Table
 from jboltz import plotting
 from jboltz.data import Dataset, check_values, load_mnist
 from jboltz.experiments import _benchmark_cd as cd
+from jboltz.experiments import _benchmark_dbm as dbm
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_timing as timing
@@ -30,13 +31,15 @@ TARGETS = {
     "CD-1 epoch: share of the matrix-product rate": ("cd_epoch", "products", 1 / 1.3),
     "CD-1 epoch: speed over PyTorch, DataLoader": ("cd_epoch", "torch_loader", 2.3),
     "Gibbs: share of the matrix-product rate": ("gibbs", "products", 0.65),
+    "DBM step: share of the matrix-product rate": ("dbm_step", "products", 0.5),
 }
 """Task, contestant, and the least that its time over jboltz's may be."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Times CD-1 training and Gibbs sampling beside PyTorch and scikit-learn."""
+    """Times CD-1 training and Gibbs sampling beside PyTorch and scikit-learn, and the
+    joint training of a deep Boltzmann machine beside its matrix products."""
 
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figure and the results."""
@@ -98,7 +101,9 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
             _run.say(f"{package} is not installed: it is left out.")
     rows = data.train[: config.num_examples]
     model = RBM(Bernoulli(rows.shape[1]), Bernoulli(config.num_hidden))
-    key_params, key_cd, key_gibbs = jax.random.split(jax.random.key(config.seed), 3)
+    key_params, key_cd, key_gibbs, key_dbm = jax.random.split(
+        jax.random.key(config.seed), 4
+    )
     imports = timing.import_seconds(config.repetitions)
     shared = {"rounds": config.repetitions, "seed": config.seed}
     params, training = cd.measure(
@@ -112,7 +117,9 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
         num_sweeps=config.num_sweeps,
         **shared,
     )
-    tasks, targets = {"cd_epoch": training, "gibbs": sampling}, {}
+    joint = dbm.measure(rows, key_dbm, **shared)
+    tasks = {"cd_epoch": training, "gibbs": sampling, "dbm_step": joint}
+    targets = {}
     for name, (task, contestant, least) in TARGETS.items():
         record = tasks[task]["contestants"].get(contestant)
         if record is not None:
@@ -154,6 +161,7 @@ def draw_figures(
     for task, label in (
         ("cd_epoch", f"CD-1 epoch of {numbers['cd_epoch']['num_examples']} images"),
         ("gibbs", f"{config.num_sweeps} Gibbs sweeps of {config.num_chains} chains"),
+        ("dbm_step", f"{dbm.UPDATES} joint updates of a DBM, 784–500–1000"),
     ):
         records = numbers[task]["contestants"].values()
         panels[label] = {
@@ -181,6 +189,12 @@ def report(results: dict[str, Any]) -> None:
             "Mflips/s": ("unit_flips_per_second", 1e6),
             "Gconn/s": ("connections_per_second", 1e9),
         },
+    )
+    _show_table(
+        f"DBM 784–500–1000: {dbm.UPDATES} joint updates, {dbm.BATCH_SIZE} examples and "
+        f"{dbm.NUM_CHAINS} chains",
+        results["dbm_step"],
+        {"ms/step": ("milliseconds_a_step", 1.0)},
     )
     _run.say(
         f"784–{config['num_hidden']} units; ratio: time over jboltz's, its median and "

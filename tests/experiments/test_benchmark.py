@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 import jboltz
 from jboltz.experiments import _benchmark_cd as cd
+from jboltz.experiments import _benchmark_dbm as dbm
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import benchmark
@@ -23,7 +25,8 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(timing, "PAUSE", 0.0)
 
 
-def test_smoke(tmp_path, capsys):
+def test_smoke(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dbm, "UPDATES", 2)
     benchmark.main(["--workdir", str(tmp_path), *SMALL])
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
@@ -36,7 +39,10 @@ def test_smoke(tmp_path, capsys):
         peers |= {"sklearn"}
     assert training["contestants"].keys() == peers
     assert sampling["contestants"].keys() == peers - {"torch_loader", "torch_notes"}
-    for task in (training, sampling):
+    joint = results["dbm_step"]
+    assert joint["contestants"].keys() == {"jboltz", "products"}
+    assert (joint["layers"], joint["updates"]) == ([784, 500, 1000], 2)
+    for task in (training, sampling, joint):
         ours = task["contestants"]["jboltz"]["seconds"]["values"]
         for record in task["contestants"].values():
             seconds, ratio = record["seconds"], record["time_over_jboltz"]
@@ -75,8 +81,7 @@ def test_smoke(tmp_path, capsys):
 )
 def test_no_product_is_left_out(run, num_rows, num_products):
     """Nor by the compiler, whose count is that of one pass of the loop."""
-    model = jboltz.RBM(jboltz.Bernoulli(96), jboltz.Bernoulli(64))
-    arguments = cd.orthonormal(model, num_rows)
+    arguments = cd.orthonormal((96, 64), num_rows)
     assert str(jax.make_jaxpr(run)(*arguments)).count("dot_general") == num_products
     compiled = jax.jit(run).lower(*arguments).compile()
     assert "while(" in compiled.as_text()
@@ -84,9 +89,20 @@ def test_no_product_is_left_out(run, num_rows, num_products):
     assert flops == pytest.approx(num_products * 2 * num_rows * 96 * 64, rel=0.01)
 
 
+def test_no_product_of_a_joint_update_is_left_out():
+    """Two up, 2 a mean-field sweep, 4 a Gibbs step, 4 outer ones; each loop once."""
+    (W0, v), (W1, h) = cd.orthonormal((96, 64), 32), cd.orthonormal((64, 80), 32)
+    run = partial(dbm.products, updates=3)
+    assert str(jax.make_jaxpr(run)(W0, W1, v, h)).count("dot_general") == 12
+    compiled = jax.jit(run).lower(W0, W1, v, h).compile()
+    flops = compiled.cost_analysis()["flops"]
+    expected = 2 * 32 * 64 * (5 * 96 + 7 * 80)
+    assert flops == pytest.approx(expected, rel=0.02)
+    assert all(np.isfinite(x).all() for x in run(W0, W1, v, h))
+
+
 def test_products_are_those_of_cd_and_stay_in_range():
-    model = jboltz.RBM(jboltz.Bernoulli(12), jboltz.Bernoulli(5))
-    weights, v = (np.asarray(x) for x in cd.orthonormal(model, 8))
+    weights, v = (np.asarray(x) for x in cd.orthonormal((12, 5), 8))
     once = cd.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1)
     h, v_k = v @ weights, v @ weights @ weights.T
     for found, expected in zip(

@@ -1,0 +1,176 @@
+"""Each program runs, resumes bit for bit, saves its model, and refuses rubbish."""
+
+import functools
+import importlib
+import json
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from jboltz import data
+from jboltz.checkpoint import Checkpoints
+from jboltz.experiments import _patches
+
+# Module, flags of a run of seconds, and where its data are loaded.
+MNIST = "--epochs 2 --batch-size 40 --sample-steps 3 --num-chains 5".split()
+PATCHES = "--epochs 2 --batch-size 40 --num-patches 130 --patch-size 4".split()
+PROGRAMS = {
+    "dbm_mnist": [*MNIST, *"--layers 64 8 6 --pretrain-epochs 1".split()],
+    "grbm_mnist": [*MNIST, *"--num-hidden 8".split()],
+    "grbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
+    "ssrbm_cifar10": [*PATCHES, *"--num-hidden 4".split()],
+}
+each_program = pytest.mark.parametrize("name", PROGRAMS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_data():
+    """170 smooth images in place of the real ones, gray or coloured."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(-1, 1, 8)
+    centre = rng.uniform(-0.6, 0.6, (190, 2, 1))
+    bumps = np.exp(-((ramp - centre) ** 2) / 0.25)
+    gray = 255 * bumps[:, 0, :, None] * bumps[:, 1, None, :]
+    colour = gray[..., None] * rng.uniform(0, 1, (190, 1, 1, 3))
+    sets = [np.round(x).astype(np.uint8) for x in (gray, colour)]
+    mnist, cifar = (data.from_arrays(x[:170], x[170:], name="bumps") for x in sets)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PROGRAMS:
+            module = importlib.import_module(f"jboltz.experiments.{name}")
+            # One object an optimizer and schedule: runs share what they compile.
+            patch.setattr(module.optax, "sgd", functools.cache(module.optax.sgd))
+            if hasattr(module, "load_mnist"):
+                patch.setattr(module, "load_mnist", lambda *_, **__: mnist)
+        patch.setattr(_patches, "load_cifar10", lambda *_, **__: cifar)
+        yield
+
+
+def start(name, workdir, *flags):
+    """The exit status of one run."""
+    module = importlib.import_module(f"jboltz.experiments.{name}")
+    try:
+        module.main(["--workdir", str(workdir), *PROGRAMS[name], *map(str, flags)])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def outcome(workdir):
+    """All of a run that must not depend on where it was interrupted."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    metrics = [json.loads(line) for line in lines]
+    for record in metrics:
+        del record["seconds"]
+    results = json.loads((workdir / "results.json").read_text())
+    numbers = {
+        name: results.get(name)
+        for name in ("train", "validation", "test", "standard_deviation")
+    }
+    figures = {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+    return metrics, numbers, figures
+
+
+class Crash(BaseException):
+    """As sudden as a kill: nothing in the program catches it."""
+
+
+@each_program
+def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
+    assert start(name, tmp_path / "whole") == 0
+    whole = outcome(tmp_path / "whole")
+    for figure in (tmp_path / "whole" / "figures").iterdir():
+        assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
+    with Checkpoints(tmp_path / "whole" / "model") as model:
+        assert model._manager.all_steps() == [0]
+
+    # After an epoch of the last stage.
+    save, count = Checkpoints.save, 0
+    last = {"dbm_mnist": 3}.get(name, 1)
+
+    def crash(*args, **kwargs):
+        nonlocal count
+        save(*args, **kwargs)
+        count += 1
+        if count == last:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash)
+        with pytest.raises(Crash):
+            start(name, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    capsys.readouterr()
+    assert start(name, tmp_path / "stopped") == 0
+    assert "goes on after epoch 1 of 2" in capsys.readouterr().out
+    assert outcome(tmp_path / "stopped") == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "words"),
+    [
+        ("dbm_mnist", "--layers 64", ["layers", "hidden"]),
+        ("dbm_mnist", "--layers 63 8", ["63", "64 pixels"]),
+        ("dbm_mnist", "--tolerance -1", ["tolerance", "-1"]),
+        ("dbm_mnist", "--num-chains 0", ["num_chains", "0"]),
+        ("grbm_mnist", "--learning-rate nan", ["learning_rate", "nan"]),
+        ("grbm_mnist", "--log-variance-range 1 -1", ["low", "high"]),
+        ("grbm_mnist", "--num-hidden 0", ["num_hidden", "0"]),
+        ("grbm_mnist", "--batch-size 171", ["171", "170"]),
+        ("grbm_cifar10", "--patch-size 9", ["patch_size", "9", "8"]),
+        ("grbm_cifar10", "--num-components 49", ["num_components", "49", "48"]),
+        ("ssrbm_cifar10", "--num-patches 5", ["num_patches", "5"]),
+        ("ssrbm_cifar10", "--epsilon 0", ["epsilon", "0"]),
+        ("ssrbm_cifar10", "--kappa -1", ["kappa", "-1"]),
+    ],
+)
+def test_rubbish_is_refused_before_anything_is_written(
+    name, flags, words, tmp_path, capsys
+):
+    assert start(name, tmp_path / "new", *flags.split()) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "new").exists()
+
+
+@each_program
+def test_presets_come_before_flags(name):
+    from jboltz.experiments import _config
+
+    module = importlib.import_module(f"jboltz.experiments.{name}")
+    for preset, fields in module.Config.PRESETS.items():
+        arguments = ["--preset", preset, "--epochs", "7"]
+        config = _config.parse(module.Config, name, arguments)
+        assert config.epochs == 7
+        for field, value in fields.items():
+            if field != "epochs":
+                got = getattr(config, field)
+                assert (list(got) if isinstance(got, tuple) else got) == value
+
+
+def test_an_unknown_preset_is_refused(tmp_path, capsys):
+    assert start("grbm_mnist", tmp_path / "new", "--preset", "huge") == 2
+    assert "small" in capsys.readouterr().err
+
+
+def test_a_fixed_variance_stays_where_it_is(tmp_path):
+    assert start("grbm_mnist", tmp_path, "--variance", "fixed") == 0
+    found = json.loads((tmp_path / "results.json").read_text())["standard_deviation"]
+    assert found == {"smallest": 1.0, "median": 1.0, "largest": 1.0}
+
+
+def test_weights_without_penalty_stay_in_the_positive_region(tmp_path):
+    """However fast they learn: 2 epochs at a rate that would leave it at once."""
+    flags = "--penalty none --num-components 6 --learning-rate 0.3".split()
+    assert start("ssrbm_cifar10", tmp_path, *flags) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["smallest_eigenvalue"] > 0
+
+
+def test_enumerated_likelihoods_stand_beside_those_of_a_gaussian(tmp_path):
+    assert start("grbm_cifar10", tmp_path) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    for part in ("train", "validation", "test"):
+        assert np.isfinite(list(results[part].values())).all()
+    # Nothing learnt in two epochs of a few patches: near a Gaussian, not far above.
+    assert abs(results["train"]["log_likelihood"] - results["train"]["gaussian"]) < 20
