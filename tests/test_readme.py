@@ -34,3 +34,31 @@ def test_recorded_losses_are_those_in_the_readme():
         assert row in README, row
     for error in results["test"]["reconstruction_errors"]:
         assert f"{error:.4f}" in README
+
+
+def results(name):
+    return json.loads((ROOT / "experiments" / name).read_text())
+
+
+def test_recorded_likelihoods_are_those_in_the_readme():
+    for seed in range(3):
+        runs = [
+            results(f"grbm_cifar10/results-likelihood-fixed-{seed}.json"),
+            results(f"grbm_cifar10/results-likelihood-learned-{seed}.json"),
+            results(f"ssrbm_cifar10/results-likelihood-{seed}.json"),
+        ]
+        assert {run["config"]["seed"] for run in runs} == {seed}
+        # The same patches for all three.
+        (gaussian,) = {run["test"]["gaussian"] for run in runs}
+        numbers = [gaussian, *(run["test"]["log_likelihood"] for run in runs)]
+        row = " | ".join(f"{x:.2f}".replace("-", "−") for x in numbers)
+        assert f"| {seed} | {row} |" in README
+
+
+def test_recorded_errors_are_those_in_the_readme():
+    for name in (
+        "dbm_mnist/results.json",
+        "grbm_mnist/results.json",
+        "grbm_mnist/results-fixed.json",
+    ):
+        assert f"{results(name)['test']['reconstruction_error']:.4f}" in README
