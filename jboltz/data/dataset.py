@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.data.checks import as_numbers, check_values
+from jboltz.data.checks import as_numbers, check_values, warn_unstandardized
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,6 +79,10 @@ def from_arrays(
       ValueError: wrong shapes, values outside the domain, or arguments that contradict
         one another.
 
+    Warns:
+      UserWarning: the domain is "real" and the features are far from mean 0 and
+        standard deviation 1.
+
     Example:
       >>> images = np.zeros((50, 28, 28), np.uint8)
       >>> data = from_arrays(images)
@@ -113,6 +117,8 @@ def from_arrays(
             )
         test_labels = _labels(test_labels, len(test), "test_labels")
         origin = ""
+    if domain == "real":
+        warn_unstandardized(train, "train")
     if image_shape is None:
         image_shape = shape
     elif math.prod(image_shape) != train.shape[1]:

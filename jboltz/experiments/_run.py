@@ -249,6 +249,12 @@ def _progress(
         yield show_chunk, show_epoch
 
 
+def sweep_counts(longest: int) -> dict[str, int]:
+    """1, 10, 100, … and `longest` sweeps, each with its name: rows of pictures."""
+    counts = [*(10**i for i in range(9) if 10**i < longest), longest]
+    return {f"{count} sweep{'s' * (count > 1)}": count for count in counts}
+
+
 def environment() -> dict[str, Any]:
     """Device, versions and commit, for `results.json`."""
     devices = jax.devices()

@@ -211,8 +211,7 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
     upper = jnp.arange(digits.shape[1]) < digits.shape[1] // 2
     free = jax.tree.map(lambda _: False, near)
     longest, rows = config.sample_steps, {"test digit": digits}
-    for length in [*(10**i for i in range(9) if 10**i < longest), longest]:
-        name = f"{length} sweep{'s' * (length > 1)}"
+    for name, length in _run.sweep_counts(longest).items():
         rows[name] = _pictures(dbm, params, near, free, key_data, length)
     rows["from noise"] = _pictures(dbm, params, noise, free, key_noise, longest)
     half = (upper, *free[1:])

@@ -142,10 +142,8 @@ def sample(
     # Step t of a chain draws the same in each row: a row goes on where the one above
     # it stopped.
     longest = config.sample_steps
-    lengths = [10**i for i in range(9) if 10**i < longest]
     rows = {"training digit": digits}
-    for length in [*lengths, longest]:
-        name = f"{length} sweep{'s' * (length > 1)}"
+    for name, length in _run.sweep_counts(longest).items():
         rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
     rows["from noise"] = _generate(
         dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)

@@ -210,8 +210,7 @@ def sample(
     noise = jax.vmap(rbm.sample_start, in_axes=(None, 0))(params, keys_noise)
     longest, rows = config.sample_steps, {"test digit": digits}
     rows["reconstruction"] = jax.vmap(partial(_reconstruct, rbm, params))(digits)
-    for length in [*(10**i for i in range(9) if 10**i < longest), longest]:
-        name = f"{length} sweep{'s' * (length > 1)}"
+    for name, length in _run.sweep_counts(longest).items():
         rows[name] = _pictures(rbm, params, digits, keys, length)
     rows["from noise"] = _pictures(rbm, params, noise, keys_from_noise, longest)
     return rows

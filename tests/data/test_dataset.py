@@ -150,3 +150,9 @@ def test_validation_is_the_end_of_the_training_set():
 def test_validation_that_does_not_fit_raises(num_validation):
     with pytest.raises(ValueError, match=f"`num_validation` is {num_validation} but"):
         split_validation(from_arrays(IMAGES, IMAGES), num_validation)
+
+
+def test_raw_real_values_get_a_warning_with_the_numbers():
+    values = 50 + 10 * np.linspace(-3, 3, 20).reshape(10, 2)
+    with pytest.warns(UserWarning, match=r"`train` has features with means from 4\d"):
+        from_arrays(values, domain="real")
