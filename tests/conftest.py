@@ -4,8 +4,12 @@ import os
 
 # Eight simulated devices, before jax starts: the sharding tests need them, and every
 # other test runs on the first.
+#
+# Most of the suite's time is LLVM's on programs that run once, so it is told to take
+# less care; XLA's own passes, and with them fusion, are as users have them.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    + os.environ.get("XLA_FLAGS", "")
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -46,3 +50,10 @@ def x64():
 
     with enable_x64():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Modules share few programs, and thousands of them fill the memory."""
+    yield
+    jax.clear_caches()
