@@ -8,7 +8,6 @@ machines.
 
 import dataclasses
 import pathlib
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -21,7 +20,7 @@ from jboltz.experiments import _checks, _config, _patches, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.transforms import labels, project, within
+from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -116,9 +115,8 @@ def run(
             project(within(*config.log_variance_range)),
         ),
     }
-    optimizer = optax.partition(
-        {"log_variance": variance[config.variance], "rest": adam(config.learning_rate)},
-        partial(labels, names=("log_variance",)),
+    optimizer = by_field(
+        adam(config.learning_rate), log_variance=variance[config.variance]
     )
 
     def init(key):

@@ -24,7 +24,7 @@ from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.transforms import labels, project, within
+from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.chains import run as run_chain
@@ -161,10 +161,7 @@ def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransform
             project(within(*config.log_variance_range)),
         ),
     }
-    return optax.partition(
-        {"log_variance": variance[config.variance], "rest": sgd(config.learning_rate)},
-        partial(labels, names=("log_variance",)),
-    )
+    return by_field(sgd(config.learning_rate), log_variance=variance[config.variance])
 
 
 def _standardized(

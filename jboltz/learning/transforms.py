@@ -41,6 +41,17 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
     return partial(jax.tree.map, lambda x: jnp.clip(x, low, high))
 
 
+def by_field(
+    rest: optax.GradientTransformation, **fields: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """A transformation of its own for the fields of these names, `rest` for the others.
+
+    `by_field(fast, log_variance=slow)` gives log-variances a rate of their own.
+    """
+    label = partial(labels, names=tuple(fields))
+    return optax.partition({**fields, "rest": rest}, label)
+
+
 def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any:
     """For each leaf the name of its field if it is one of `names`, else `rest`.
 

@@ -1,7 +1,5 @@
 """Projections end updates inside their range, on the leaves they are given."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,7 @@ import optax
 import pytest
 
 import jboltz
-from jboltz.learning.transforms import labels, project, within
+from jboltz.learning.transforms import by_field, labels, project, within
 
 MODEL = jboltz.RBM(jboltz.Gaussian(3), jboltz.Bernoulli(2))
 
@@ -27,10 +25,7 @@ def test_a_projection_ends_on_the_bound_and_not_beyond(getkey):
 def test_a_variance_has_its_own_rate_and_range(getkey):
     params = MODEL.init(getkey())
     slow = optax.chain(optax.sgd(0.1), project(within(-0.05, 0.05)))
-    optimizer = optax.partition(
-        {"log_variance": slow, "rest": optax.sgd(1.0)},
-        partial(labels, names=("log_variance",)),
-    )
+    optimizer = by_field(optax.sgd(1.0), log_variance=slow)
     ones = jax.tree.map(jnp.ones_like, params)
     updates, _ = jax.jit(optimizer.update)(ones, optimizer.init(params), params)
     np.testing.assert_allclose(updates.visible.log_variance, -0.05, rtol=1e-6)
