@@ -6,6 +6,7 @@ spike-and-slab RBMs.
 """
 
 import dataclasses
+import math
 import pathlib
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ from jboltz.experiments import _checks, _config, _patches, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.transforms import project
+from jboltz.learning.transforms import by_field, project
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.samplers.gibbs import Gibbs
@@ -37,8 +38,9 @@ class Config:
 
     PRESETS: ClassVar = {
         "small": {"num_hidden": 50, "num_patches": 10_000, "epochs": 5},
-        "likelihood": {"num_hidden": 16, "num_components": 60, "contrast": "raw"}
-        | {"epsilon": 1e-6, "weight_scale": 0.1},
+        "likelihood": {"num_hidden": 16, "num_components": 60, "epochs": 15}
+        | {"penalty": "gershgorin", "relative_precision": 1.0, "spike_bias": 0.0}
+        | {"learning_rate": 0.003},
     }
 
     workdir: pathlib.Path = pathlib.Path("runs/ssrbm_cifar10")
@@ -46,32 +48,36 @@ class Config:
     preset: Literal["small", "likelihood"] | None = None
     """Values to begin with: `small` takes a minute, `likelihood` has few enough hidden
     units for log Z by enumeration. Flags win."""
-    num_hidden: int = 200
+    num_hidden: int = 128
     """Hidden units, each a spike and a slab; up to 16, likelihoods are computed."""
-    penalty: Literal["gershgorin", "norm", "none"] = "gershgorin"
+    penalty: Literal["gershgorin", "norm", "none"] = "none"
     """How spikes keep the precision of the pixels positive; `none` projects the weights
-    after every update."""
+    after every update, and lets spikes add variance along their filters."""
     kappa: float = 1.0
     """κ of the energy: 1 is the book's, 0.5 the papers'."""
     patch_size: int = 8
     """Height and width of a patch, in pixels."""
     num_patches: int = 100_000
     """Training patches; a tenth as many for validation, and for the test."""
-    contrast: Literal["unit", "raw"] = "unit"
+    contrast: Literal["unit", "raw"] = "raw"
     """`unit` gives every patch mean 0 and the same contrast before whitening."""
-    num_components: int | None = None
-    """Principal directions that are kept, each with variance 1; by default all, turned
-    back into pixels (ZCA), where filters are local."""
-    epsilon: float = 0.01
+    num_components: int | None = 100
+    """Principal directions that are kept, each with variance 1."""
+    epsilon: float = 1e-6
     """Added to the variance of every direction before it is made 1."""
-    epochs: int = 15
+    epochs: int = 30
     """Epochs; every patch once an epoch."""
     batch_size: int = 200
     """Patches an update; the last batch of an epoch may be shorter."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.01
     """First step size of Adam; it falls linearly to 0."""
-    weight_scale: float = 0.05
+    weight_scale: float = 0.1
     """Standard deviation of the initial weights."""
+    relative_precision: float = 2.5
+    """Initial precision of a pixel with all spikes off, in units of that of the data:
+    what spikes can take away is what they have to explain."""
+    spike_bias: float = -2.0
+    """Initial log-odds of a spike where the patch does not meet its filter."""
     num_chains: int = 500
     """Persistent chains."""
     num_steps: int = 1
@@ -92,7 +98,7 @@ def check(config: Config, data: Dataset) -> None:
       ValueError: a field that makes no sense, or does not fit the data.
     """
     _patches.check(config, data)
-    _checks.rates(config, "weight_scale", "kappa")
+    _checks.rates(config, "weight_scale", "kappa", "relative_precision")
 
 
 def run(
@@ -109,7 +115,9 @@ def run(
         model, Gibbs(model), config.num_chains, config.num_steps
     )
     updates = config.epochs * -(-len(train) // config.batch_size)
-    optimizer = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
+    adam = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
+    # W → cW, α → c²α, μ → μ/c is the same p(x): α only fixes the unit of a slab.
+    optimizer = by_field(adam, log_slab_precision=optax.set_to_zero())
     if isinstance(model.penalty, NoPenalty):
         optimizer = optax.chain(optimizer, project(model.penalty.project))
 
@@ -120,7 +128,9 @@ def run(
             params,
             weights=config.weight_scale
             * jax.random.normal(key_weights, params.weights.shape),
-            log_visible_precision=-jnp.log(jnp.var(train, axis=0)),
+            spike_bias=jnp.full_like(params.spike_bias, config.spike_bias),
+            log_visible_precision=math.log(config.relative_precision)
+            - jnp.log(jnp.var(train, axis=0)),
         )
         if isinstance(model.penalty, NoPenalty):
             params = model.penalty.project(params)

@@ -6,6 +6,7 @@ A spike takes w_i w_iᵀ/α_i from the precision of the pixels, and adds its dia
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -102,12 +103,19 @@ class NoPenalty:
         return jnp.linalg.eigvalsh(precision - scaled @ scaled.T)[0]
 
     def project(self, params: Params) -> Params:
-        """Scales W down to ‖Λ^-½ W α^-½‖₂ ≤ 0.999, where it is not there already."""
+        """The nearest W with ‖Λ^-½ W α^-½‖₂ ≤ 0.999: larger singular values cut.
+
+        Nearest in the Frobenius norm of Λ^-½ W α^-½. Scaling W down instead would let
+        the one direction that has grown too far shrink every filter.
+        """
         left = jnp.exp(-0.5 * params.log_visible_precision)[:, None]
         right = jnp.exp(-0.5 * params.log_slab_precision)[None]
-        norm = jnp.linalg.norm(left * params.weights * right, ord=2)
-        weights = params.weights * jnp.minimum(1, EDGE / norm)
-        return dataclasses.replace(params, weights=weights)
+        scaled = left * params.weights * right
+        U, values, V = jnp.linalg.svd(scaled, full_matrices=False)
+        excess = (U * jax.nn.relu(values - EDGE)[None]) @ V
+        return dataclasses.replace(
+            params, weights=params.weights - excess / left / right
+        )
 
 
 def _smallest_visible_precision(params):

@@ -19,7 +19,7 @@ PROGRAMS = {
     "dbm_mnist": [*MNIST, *"--layers 64 8 6 --pretrain-epochs 1".split()],
     "grbm_mnist": [*MNIST, *"--num-hidden 8".split()],
     "grbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
-    "ssrbm_cifar10": [*PATCHES, *"--num-hidden 4".split()],
+    "ssrbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
 }
 each_program = pytest.mark.parametrize("name", PROGRAMS)
 

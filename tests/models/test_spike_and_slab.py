@@ -394,12 +394,31 @@ def test_the_edge_is_where_the_spectral_norm_is_one(getkey, x64):
     model.check_positive(scaled_to(1 - 1e-9))
     with pytest.raises(ValueError, match="smallest eigenvalue -"):
         model.check_positive(scaled_to(1 + 1e-9))
-    # A projection leaves alone what is inside, and brings the rest to 0.999.
-    project = NoPenalty().project
-    close(project(scaled_to(0.9)).weights, scaled_to(0.9).weights)
-    close(project(scaled_to(7.0)).weights, scaled_to(0.999).weights)
-    zero = dataclasses.replace(params, weights=0 * params.weights)
-    assert not project(zero).weights.any()
+
+
+def test_the_projection_goes_to_the_nearest_weights_inside(getkey, x64):
+    model = SpikeAndSlab(4, 3, penalty=NoPenalty())
+    params = draw_params(model, getkey())
+    project = jax.jit(model.penalty.project)
+    left = np.exp(-0.5 * params.log_visible_precision)[:, None]
+    right = np.exp(-0.5 * params.log_slab_precision)[None]
+
+    def with_scaled(weights):
+        return dataclasses.replace(params, weights=weights / left / right)
+
+    outside = 3 * np.asarray(jax.random.normal(getkey(), (4, 3)))
+    inside = with_scaled(outside / 3 / np.linalg.norm(outside, ord=2))
+    close(project(inside).weights, inside.weights)
+    assert not project(with_scaled(0 * outside)).weights.any()
+    nearest = np.asarray(left * project(with_scaled(outside)).weights * right)
+    close(np.linalg.norm(nearest, ord=2), 0.999)
+    # The nearest point of a convex set: every other lies beyond the plane through it.
+    others = np.asarray(jax.random.normal(getkey(), (100, 4, 3)))
+    others = np.asarray(jax.random.normal(getkey(), (100, 4, 3)))
+    norms = np.linalg.norm(others, ord=2, axis=(1, 2))[:, None, None]
+    others = 0.999 * others / norms
+    beyond = np.sum((outside - nearest) * (others - nearest), axis=(1, 2))
+    assert np.all(beyond < 0)
 
 
 @pytest.mark.parametrize("value", [-1e4, np.nan], ids=["vanishing", "nan"])
