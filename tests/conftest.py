@@ -1,6 +1,8 @@
 """Settings and fixtures of the whole suite."""
 
+import atexit
 import os
+import tempfile
 
 # Eight simulated devices, before jax starts: the sharding tests need them, and every
 # other test runs on the first.
@@ -25,6 +27,14 @@ install_import_hook("jboltz", "beartype.beartype")
 # Possible because every function takes one configuration: an accidental broadcast
 # between ranks is a bug.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The suite compiles many a program more than once, in closures that are built anew. A
+# folder of its own, since a worker that reads what another writes would fail.
+_compiled = tempfile.TemporaryDirectory(prefix="jboltz-compiled-")
+atexit.register(_compiled.cleanup)
+jax.config.update("jax_compilation_cache_dir", _compiled.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What every program shares: its frame, its progress, and training that resumes."""
 
+import errno
 import importlib.metadata
 import os
 import pathlib
@@ -124,6 +125,8 @@ def main(
         if not (isinstance(error, OSError) or _raised_by_jboltz(error)):
             raise
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            say("What was saved is kept: make room, and the same command goes on.")
         sys.exit(2)
     finally:
         signal.signal(signal.SIGTERM, previous)

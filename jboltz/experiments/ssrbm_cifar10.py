@@ -61,7 +61,7 @@ class Config:
     """Training patches; a tenth as many for validation, and for the test."""
     contrast: Literal["unit", "raw"] = "raw"
     """`unit` gives every patch mean 0 and the same contrast before whitening."""
-    num_components: int | None = 100
+    num_components: int = 100
     """Principal directions that are kept, each with variance 1."""
     epsilon: float = 1e-6
     """Added to the variance of every direction before it is made 1."""

@@ -288,7 +288,9 @@ def test_a_full_disk_ends_in_one_message(digits, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(Workdir, "write_figures", full)
         assert start(tmp_path) == 2
-    assert "No space left" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "No space left" in err
+    assert "make room" in out
     assert start(tmp_path) == 0
 
 
