@@ -175,7 +175,7 @@ def verdict(
             f"{steps / num_steps:.3g} updates of k = {num_steps}"
         )
     if worst_r > MOST_R_HAT:
-        reasons.append(f"R-hat of {r_name} is {worst_r:.3f}, above {MOST_R_HAT}")
+        reasons.append(f"R-hat of {r_name} is {worst_r:.4g}, above {MOST_R_HAT}")
     shift = _shift(contrast, checked)
     if abs(shift) > 1:
         reasons.append(
@@ -193,7 +193,7 @@ def verdict(
             f"less than {LEAST_ESS} independent draws; record more."
         )
     return (
-        f"No sign of chains out of equilibrium: R-hat is at most {worst_r:.3f}, the "
+        f"No sign of chains out of equilibrium: R-hat is at most {worst_r:.4g}, the "
         f"longest autocorrelation time, of {tau_name}, {steps:.3g} steps with "
         f"k = {num_steps}, and the {num_chains} chains are worth {ess:.3g} draws."
     )
@@ -297,7 +297,7 @@ def _plain_r_hat(trace):
     length = trace.shape[1]
     within = np.mean(np.var(trace, axis=1, ddof=1))
     between = np.var(np.mean(trace, axis=1), ddof=1)
-    if within == 0:
+    if (np.ptp(trace, axis=1) == 0).all():
         return float("inf")
     return float(np.sqrt(between / within + (length - 1) / length))
 
