@@ -25,13 +25,15 @@ def log_bernoulli(bias, inputs, x):
 
 def log_z_top(params):
     top = DBN.layers[1]
-    return log_partition(partial(top.hidden_free_energy, params[1]), 2)
+    return jax.jit(lambda p: log_partition(partial(top.hidden_free_energy, p), 2))(
+        params[1]
+    )
 
 
 def joint_and_posterior(params, v):
     """log p(v, h¹) and log q(h¹ | v) of all h¹, by the equations, (states of h¹,)."""
     lower, h = params[0], np.asarray(binary_states(3))
-    free = jax.vmap(DBN.layers[1].free_energy, in_axes=(None, 0))(params[1], h)
+    free = jax.jit(jax.vmap(DBN.layers[1].free_energy, in_axes=(None, 0)))(params[1], h)
     down = h @ lower.weights.T
     log_p = log_bernoulli(lower.visible.bias, down, v) - free - log_z_top(params)
     log_q = log_bernoulli(lower.hidden.bias, v @ lower.weights, h)
@@ -118,7 +120,8 @@ def test_the_gap_of_a_dbm_is_the_divergence_of_mean_field(getkey, x64):
     log_z = jax.nn.logsumexp(-energies)
     log_p = jax.nn.logsumexp(-energies, axis=(1, 2)) - log_z
     got = jboltz.dbm_bound(DBM, params, v[6:7], log_z, tolerance=0.0, max_sweeps=200)
-    q = jboltz.mean_field(DBM, params, v[6], tolerance=0.0, max_sweeps=200)
+    infer = partial(jboltz.mean_field, DBM, tolerance=0.0, max_sweeps=200)
+    q = jax.jit(infer)(params, v[6])
     log_q = log_bernoulli(params.units[1].bias, q.inputs[0], h)[:, None]
     log_q = log_q + log_bernoulli(params.units[2].bias, q.inputs[1], top)[None]
     posterior = -energies[6] - log_z - log_p[6]

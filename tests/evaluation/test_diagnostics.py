@@ -267,7 +267,7 @@ def test_the_gap_is_a_difference_of_means(getkey):
         np.round(rng.uniform(size=(n, 6))).astype(np.float32) for n in (9, 14)
     )
     got = jboltz.free_energy_gap(MODEL, params, validation, train, batch_size=4)
-    free = jax.vmap(MODEL.free_energy, in_axes=(None, 0))
+    free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))
     v, t = (np.asarray(free(params, x), np.float64) for x in (validation, train))
     np.testing.assert_allclose(got.gap, v.mean() - t.mean(), rtol=2e-5)
     error = np.sqrt(v.var(ddof=1) / 9 + t.var(ddof=1) / 14)

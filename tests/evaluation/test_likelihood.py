@@ -31,7 +31,7 @@ def test_probabilities_of_all_states_sum_to_one(getkey, x64):
     log_p = [
         jboltz.log_likelihood(MODEL, params, v[None], log_z).mean for v in states[:4]
     ]
-    free = jax.vmap(MODEL.free_energy, in_axes=(None, 0))(params, states)
+    free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))(params, states)
     expected = jax.nn.log_softmax(-free)
     np.testing.assert_allclose(log_p, expected[:4], rtol=1e-9)
     got = jboltz.log_likelihood(MODEL, params, states, log_z, batch_size=7)
@@ -72,7 +72,7 @@ def test_a_weighted_standard_error_is_that_of_the_mean(getkey):
     params = draw_model(MODEL, getkey)
     rng = rng_of(getkey())
     states, means, errors = binary_states(5), [], []
-    free = jax.vmap(MODEL.free_energy, in_axes=(None, 0))(params, states)
+    free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))(params, states)
     weights = rng.uniform(0.5, 1.5, size=200)
     from jboltz.evaluation.likelihood import weighted_mean_and_error
 
@@ -90,7 +90,9 @@ def test_real_data_have_a_density(getkey):
     params = model.init(getkey())
     data = rng_of(getkey()).normal(size=(6, 3)).astype(np.float32)
     got = jboltz.log_likelihood(model, params, data, 0.0)
-    free = jax.vmap(model.free_energy, in_axes=(None, 0))(params, jnp.asarray(data))
+    free = jax.jit(jax.vmap(model.free_energy, in_axes=(None, 0)))(
+        params, jnp.asarray(data)
+    )
     np.testing.assert_allclose(got.mean, -free.mean(), rtol=2e-5)
     assert got.binarisation == "real"
 
@@ -191,5 +193,5 @@ def test_batches_need_not_divide_the_examples(count, getkey):
     params = draw_model(MODEL, getkey)
     data = binary_states(5)[:count]
     got = jboltz.log_likelihood(MODEL, params, data, 0.0, batch_size=2)
-    free = jax.vmap(MODEL.free_energy, in_axes=(None, 0))(params, data)
+    free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))(params, data)
     np.testing.assert_allclose(got.mean, -np.mean(free), rtol=2e-5)

@@ -28,7 +28,7 @@ def test_discrete_conditionals_are_those_of_the_joint(pair, getkey, x64):
     model = jboltz.RBM(*pair)
     params = draw_model(model, getkey)
     states, _ = states_of(model.visible)
-    free = jax.vmap(model.free_energy, in_axes=(None, 0))(params, states)
+    free = jax.jit(jax.vmap(model.free_energy, in_axes=(None, 0)))(params, states)
     p, v = np.exp(-np.asarray(free)), np.asarray(states)
     expected = np.zeros(len(v))
     for site in range(v.shape[1]):
@@ -60,9 +60,9 @@ def test_real_conditionals_are_ratios_of_mixtures_of_normals(
     params = params.replace(weights=scale * params.weights)
     h, _ = states_of(hidden)
     log_h = -np.asarray(
-        jax.vmap(model.hidden_free_energy, in_axes=(None, 0))(params, h)
+        jax.jit(jax.vmap(model.hidden_free_energy, in_axes=(None, 0)))(params, h)
     )
-    means = jax.vmap(model.mean_visible_state, in_axes=(None, 0))(params, h)
+    means = jax.jit(jax.vmap(model.mean_visible_state, in_axes=(None, 0)))(params, h)
     variance = np.exp(params.visible.log_variance)
     v = np.asarray(means)[::3] + rng_of(getkey()).normal(size=means[::3].shape)
     terms = log_normal(v[:, None], np.asarray(means), variance)
