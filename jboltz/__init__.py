@@ -7,10 +7,28 @@ Start with `jboltz.base`, the words and the four contracts.
 from jboltz.base import (
     Batch,
     EnergyModel,
+    EnumerableUnit,
     Estimator,
     FreeEnergyModel,
     Sampler,
     Unit,
+)
+from jboltz.evaluation.bounds import dbm_bound, dbn_bounds
+from jboltz.evaluation.diagnostics import (
+    FreeEnergyGap,
+    autocorrelation_time,
+    bulk_ess,
+    free_energy_gap,
+    r_hat,
+    tail_ess,
+    training_traces,
+    verdict,
+)
+from jboltz.evaluation.examples import Examples, binarise_once, threshold
+from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
+from jboltz.evaluation.pseudo_likelihood import (
+    pseudo_log_likelihood,
+    stochastic_pseudo_log_likelihood,
 )
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import (
@@ -26,6 +44,7 @@ from jboltz.learning.mean_field import (
 from jboltz.learning.pretrain import LayerInput, greedy
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
+from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
@@ -37,6 +56,7 @@ from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+from jboltz.samplers.observed import Observed
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
@@ -59,7 +79,10 @@ __all__ = [
     "Copies",
     "DBMParams",
     "EnergyModel",
+    "EnumerableUnit",
     "Estimator",
+    "Examples",
+    "FreeEnergyGap",
     "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
@@ -72,10 +95,12 @@ __all__ = [
     "JoinedParams",
     "LayerInput",
     "MeanFieldPCD",
+    "MeanLogLikelihood",
     "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
     "NormPenalty",
+    "Observed",
     "OverRelaxed",
     "PersistentContrastiveDivergence",
     "RBMParams",
@@ -89,18 +114,33 @@ __all__ = [
     "SpikeSlab",
     "Spin",
     "SpinParams",
+    "Traced",
     "TrainState",
     "Unit",
+    "autocorrelation_time",
+    "binarise_once",
+    "bulk_ess",
+    "dbm_bound",
+    "dbn_bounds",
     "fit",
     "fit_stream",
+    "free_energy_gap",
     "generate",
     "greedy",
     "init_chains",
     "init_train_state",
+    "log_likelihood",
     "make_train_step",
     "mean_field",
+    "pseudo_log_likelihood",
+    "r_hat",
     "run",
     "run_chains",
+    "stochastic_pseudo_log_likelihood",
+    "tail_ess",
+    "threshold",
+    "training_traces",
     "variational_free_energy",
+    "verdict",
     "zero_sum_gauge",
 ]

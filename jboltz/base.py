@@ -118,6 +118,28 @@ class Unit(Protocol):
 
 
 @runtime_checkable
+class EnumerableUnit(Unit, Protocol):
+    """A `Unit` whose sites, the first axis of a state, can be summed over singly."""
+
+    def alternatives(
+        self,
+        params: Params,
+        lowest: Float[Array, " size"],
+        highest: Float[Array, " size"],
+    ) -> tuple[State, Float[Array, "levels sites"]]:
+        """States that take every site through its values, and their log weights.
+
+        Σ over levels of exp(log weight) f(value) is the sum of f over what a site may
+        be; of a real site it is the integral ∫ dx f(x), for any f(x) that is a mixture
+        of p(x | I) with inputs between `lowest` and `highest`.
+
+        Returns:
+          (levels, *shape), and (levels, sites).
+        """
+        ...
+
+
+@runtime_checkable
 class EnergyModel(Protocol):
     """p(v, h) ∝ exp(−E(v, h)) whose two conditionals can be sampled exactly."""
 

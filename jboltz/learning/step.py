@@ -19,7 +19,7 @@ from jboltz import random
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
 
 History: TypeAlias = dict[str, np.ndarray]
-"""What a run of steps reports: one float32 value a step for each metric."""
+"""What a run of steps reports: one entry a step for each metric."""
 
 TrainStep: TypeAlias = Callable[
     ["TrainState", Batch, Key[Array, ""]], tuple["TrainState", Metrics]

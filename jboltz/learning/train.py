@@ -132,7 +132,10 @@ def _run_epoch(
             return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
 
         state, metrics = jax.lax.cond(last > num_full, short_step, no_step, state)
-        history = {name: jnp.append(x, metrics[name]) for name, x in history.items()}
+        history = {
+            name: jnp.concatenate([x, metrics[name][None]])
+            for name, x in history.items()
+        }
     return state, history, is_finite(state.params)
 
 

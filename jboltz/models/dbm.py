@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, State, Unit, check_shape
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.units.composite import Copies
 
@@ -135,6 +135,11 @@ class DBM:
         """E[x₀ | x₁]: the picture under the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
         return self.units[0].mean_state(params.units[0], params.weights[0] @ a)
+
+    @property
+    def domain(self) -> Domain:
+        """What the data may be, as of a `Unit`."""
+        return self.units[0].domain
 
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         """One record a layer, and the weights between neighbours."""

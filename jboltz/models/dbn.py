@@ -6,7 +6,7 @@ import itertools
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import State, Unit
+from jboltz.base import Domain, State, Unit
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
@@ -99,3 +99,8 @@ class DBN:
             layer, key_layer = self.layers[index], random.fold_in(key, index)
             h = layer.sample_visible(params[index], h, key_layer)
         return self.layers[0].mean_visible_state(params[0], h)
+
+    @property
+    def domain(self) -> Domain:
+        """What the data may be, as of a `Unit`."""
+        return self.layers[0].domain

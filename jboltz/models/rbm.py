@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Leaf, Params, State, Unit, check_shape
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -114,6 +114,11 @@ class RBM:
         """a_v(v) and E[a_h | v]: the mean activities of both layers at `v`."""
         hidden = self.hidden.mean(params.hidden, self.hidden_inputs(params, v))
         return self.visible.activity(params.visible, v), hidden
+
+    @property
+    def domain(self) -> Domain:
+        """What the data may be, as of a `Unit`."""
+        return self.visible.domain
 
     @property
     def units(self) -> tuple[Unit, Unit]:

@@ -11,7 +11,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, State, check_shape
+from jboltz.base import Domain, Leaf, State, check_shape
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
@@ -250,6 +250,11 @@ class SpikeAndSlab:
         """A draw of x with every spike off: N(a/Λ, 1/Λ)."""
         off = jnp.zeros_like(params.spike_bias)
         return self.sample_visible(params, SpikeSlab(spikes=off, slabs=off), key)
+
+    @property
+    def domain(self) -> Domain:
+        """What the data may be, as of a `Unit`."""
+        return "real"
 
     @property
     def _spikes(self) -> Bernoulli:

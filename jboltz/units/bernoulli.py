@@ -93,6 +93,16 @@ class Bernoulli:
     ) -> BernoulliParams:
         return BernoulliParams(bias=(1 - beta) * base.bias + beta * params.bias)
 
+    def alternatives(
+        self,
+        params: BernoulliParams,
+        lowest: Float[Array, " size"],
+        highest: Float[Array, " size"],
+    ) -> tuple[Float[Array, "2 size"], Float[Array, "2 size"]]:
+        del params, lowest, highest
+        values = jnp.array((0.0, 1.0))
+        return jnp.tile(values[:, None], (1, self.size)), jnp.zeros((2, self.size))
+
     def _field(
         self, params: BernoulliParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:

@@ -1,6 +1,7 @@
 """Real units with a mean and a log-variance each."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,12 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz.base import Leaf, check_shape, check_size
+
+# In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
+# another 1e-15 of their mass beyond the margin.
+_SPACING = 0.75
+_MARGIN = 8.0
+_MOST_NODES = 4096
 
 
 @struct.dataclass
@@ -112,3 +119,33 @@ class Gaussian:
             mean=(base_weight * base.mean + weight * params.mean) / precision,
             log_variance=-jnp.log(precision),
         )
+
+    def alternatives(
+        self,
+        params: GaussianParams,
+        lowest: Float[Array, " size"],
+        highest: Float[Array, " size"],
+    ) -> tuple[Float[Array, "levels size"], Float[Array, "levels size"]]:
+        """Nodes of the trapezoid rule; their number depends on values, so no `jit`.
+
+        A mixture of normals of one variance is band-limited: at this spacing the rule
+        is exact to 1e-15, however many components there are.
+
+        Raises:
+          ValueError: inputs so far apart that it would take more than 4096 nodes.
+        """
+        deviation = jnp.exp(0.5 * params.log_variance)
+        start = params.mean + lowest - _MARGIN * deviation
+        length = highest - lowest + 2 * _MARGIN * deviation
+        intervals = float(jnp.max(length / deviation)) / _SPACING
+        if not intervals < _MOST_NODES:
+            raise ValueError(
+                f"Inputs of a real unit differ by {intervals * _SPACING:.3g} of its "
+                f"standard deviations, but an integral over it needs less than "
+                f"{_MOST_NODES * _SPACING:.3g}; use hidden units of bounded activity "
+                "(Bernoulli, Spin, Softmax), or look for parameters that have diverged."
+            )
+        step = length / math.ceil(intervals)
+        index = jnp.arange(math.ceil(intervals) + 1, dtype=step.dtype)
+        log_weights = jnp.broadcast_to(jnp.log(step)[None], (len(index), self.size))
+        return start[None] + index[:, None] * step[None], log_weights

@@ -105,6 +105,20 @@ class Softmax:
     ) -> SoftmaxParams:
         return SoftmaxParams(bias=(1 - beta) * base.bias + beta * params.bias)
 
+    def alternatives(
+        self,
+        params: SoftmaxParams,
+        lowest: Float[Array, " size"],
+        highest: Float[Array, " size"],
+    ) -> tuple[
+        Float[Array, "num_categories sites num_categories"],
+        Float[Array, "num_categories sites"],
+    ]:
+        del params, lowest, highest
+        one_hot = jnp.eye(self.num_categories)
+        states = jnp.tile(one_hot[:, None], (1, self.sites, 1))
+        return states, jnp.zeros((self.num_categories, self.sites))
+
     def _field(
         self, params: SoftmaxParams, inputs: Float[Array, " size"]
     ) -> Float[Array, "sites num_categories"]:

@@ -1,0 +1,133 @@
+"""Bounds of log p(v) where hidden layers do not integrate out: DBN and DBM."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Params, State, Unit
+from jboltz.evaluation.examples import Data, as_examples
+from jboltz.evaluation.likelihood import (
+    LogPartition,
+    MeanLogLikelihood,
+    mean_over,
+    per_example,
+    summary,
+)
+from jboltz.learning.mean_field import mean_field, variational_free_energy
+from jboltz.models.dbm import DBM, DBMParams
+from jboltz.models.dbn import DBN, DBNParams
+
+
+def dbn_bounds(
+    dbn: DBN,
+    params: DBNParams,
+    data: Data,
+    log_partition: LogPartition,
+    key: Key[Array, ""],
+    *,
+    num_samples: int = 10,
+    batch_size: int = 100,
+) -> tuple[MeanLogLikelihood, MeanLogLikelihood]:
+    """Two lower bounds of the mean log p(v), from K samples of q(h | v) an example.
+
+    With w = p(v, h¹ … hᴸ⁻¹) / q(h¹ … hᴸ⁻¹ | v), q the way up, layer by layer:
+
+      ELBO = E log w  ≤  L_K = E log (1/K) Σ_k w_k  ≤  log p(v),
+
+    and L_K rises with K to log p(v). Both are unbiased. The gap of the first is
+    KL(q ‖ p(h | v)). A log Z by annealed importance sampling is low on average, so
+    that neither is a sure bound then.
+
+    Args:
+      log_partition: of the top RBM, `dbn.layers[-1]`.
+      key: sample k of example n draws from fold_in(fold_in(key, n), k).
+      num_samples: K.
+      batch_size: examples at a time; the samples of one go one after the other.
+
+    Returns:
+      (ELBO, L_K).
+
+    Reference:
+      Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets;
+      Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
+    """
+    if num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    examples = as_examples(data, dbn.domain)
+
+    def both(example):
+        v, key = example
+        keys = random.fold_in_range(key, num_samples)
+        log_w = jax.lax.map(partial(_log_weight, dbn, params, v), keys)
+        tightened = jax.nn.logsumexp(log_w) - np.log(num_samples)
+        return jnp.stack([jnp.mean(log_w), tightened])
+
+    count = jax.tree.leaves(examples.values)[0].shape[0]
+    rows = (examples.values, random.fold_in_range(key, count))
+    values = per_example(both, rows, batch_size=batch_size)
+    names = ("lower bound (ELBO)", f"lower bound (K = {num_samples})")
+    elbo, tightened = (
+        summary(name, column, examples, log_partition)
+        for name, column in zip(names, values.T, strict=True)
+    )
+    return elbo, tightened
+
+
+def dbm_bound(
+    dbm: DBM,
+    params: DBMParams,
+    data: Data,
+    log_partition: LogPartition,
+    *,
+    tolerance: float = 1e-4,
+    max_sweeps: int = 50,
+    batch_size: int = 100,
+) -> MeanLogLikelihood:
+    """A lower bound of the mean log p(v): E_q[−E(v, h)] + H(q) − log Z, by mean field.
+
+    It is a bound wherever mean field stops, and best at convergence. The gap is
+    KL(q ‖ p(h | v)).
+
+    Args:
+      log_partition: of all layers.
+      tolerance, max_sweeps: of `mean_field`.
+    """
+
+    def bound(v):
+        q = mean_field(dbm, params, v, tolerance=tolerance, max_sweeps=max_sweeps)
+        return -variational_free_energy(dbm, params, v, q)
+
+    examples = as_examples(data, dbm.domain)
+    return mean_over(
+        "lower bound (ELBO)", bound, examples, log_partition, batch_size=batch_size
+    )
+
+
+def _log_weight(
+    dbn: DBN, params: DBNParams, v: State, key: Key[Array, ""]
+) -> Float[Array, ""]:
+    """log p(v, h¹ … hᴸ⁻¹) + log Z − log q(h¹ … hᴸ⁻¹ | v), with hˡ from fold_in(key, l).
+
+    Layer l, from 0, has hˡ below it.
+    """
+    total, below = jnp.zeros(()), v
+    for index, (layer, p) in enumerate(zip(dbn.layers[:-1], params, strict=False)):
+        up = layer.hidden_inputs(p, below)
+        above = layer.hidden.sample(p.hidden, up, random.fold_in(key, index))
+        down = layer.visible_inputs(p, above)
+        total += _log_probability(layer.visible, p.visible, down, below)
+        total -= _log_probability(layer.hidden, p.hidden, up, above)
+        below = above
+    return total - dbn.layers[-1].free_energy(params[-1], below)
+
+
+def _log_probability(
+    unit: Unit, params: Params, inputs: Float[Array, " size"], x: State
+) -> Float[Array, ""]:
+    """log p(x | I)."""
+    exponent = inputs @ unit.activity(params, x) - unit.energy(params, x)
+    return exponent - unit.log_normalizer(params, inputs)

@@ -1,0 +1,131 @@
+"""The pseudo-likelihood of an RBM: every site given all the others, without log Z.
+
+PL(v) = Σ_i log p(v_i | rest), p(v_i | rest) = exp(−F(v)) / Σ_x exp(−F(v with x at i)),
+the sum over what site i may be, an integral if it is real. Which values those are is
+the visible unit's to say: `alternatives`.
+
+Reference:
+  Besag (1975), Statistical analysis of non-lattice data.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Key
+
+from jboltz import random
+from jboltz.base import EnumerableUnit, State
+from jboltz.evaluation.examples import Data, as_examples
+from jboltz.evaluation.likelihood import (
+    MeanLogLikelihood,
+    mean_over,
+    per_example,
+    summary,
+)
+from jboltz.models.rbm import RBM, RBMParams
+
+_FAR = 1e12
+"""Inputs that saturate every unit of bounded activity."""
+
+
+def pseudo_log_likelihood(
+    model: RBM, params: RBMParams, data: Data, *, batch_size: int = 100
+) -> MeanLogLikelihood:
+    """The mean of Σ_i log p(v_i | rest), over all sites of every example.
+
+    A site takes one row of the weights and one activation of the hidden layer for each
+    of its values, so an example costs as much as that many free energies. Real sites
+    are integrated with as many nodes as the weights push them apart: dozens to
+    hundreds.
+
+    Raises:
+      TypeError: visible units that do not say what one site may be.
+      ValueError: gray data for binary units; real visible units under hidden units of
+        unbounded activity.
+    """
+    table = _alternatives(model, params)
+    sites = jnp.arange(model.visible.shape[0])
+
+    def all_sites(v):
+        given_rest = _site_log_probability(model, params, table, v)
+        return jnp.sum(jax.lax.map(given_rest, sites))
+
+    examples = as_examples(data, model.domain)
+    return mean_over(
+        "pseudo-log-likelihood", all_sites, examples, 0.0, batch_size=batch_size
+    )
+
+
+def stochastic_pseudo_log_likelihood(
+    model: RBM,
+    params: RBMParams,
+    data: Data,
+    key: Key[Array, ""],
+    *,
+    batch_size: int = 1000,
+) -> MeanLogLikelihood:
+    """An unbiased estimate from one site an example, times their number.
+
+    Example n draws its site from `fold_in(key, n)`. The standard error has the choice
+    of sites in it. Raises as `pseudo_log_likelihood` does.
+    """
+    table = _alternatives(model, params)
+    num_sites = model.visible.shape[0]
+
+    def one_site(example):
+        v, key = example
+        # A uniform in [0, 1) times the number can round up to the number.
+        site = jnp.floor(num_sites * random.uniform(key, ())).astype(jnp.int32)
+        site = jnp.minimum(site, num_sites - 1)
+        return num_sites * _site_log_probability(model, params, table, v)(site)
+
+    examples = as_examples(data, model.domain)
+    keys = random.fold_in_range(key, len(examples.values))
+    values = per_example(one_site, (examples.values, keys), batch_size=batch_size)
+    return summary("stochastic pseudo-log-likelihood", values, examples, 0.0)
+
+
+def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
+    """site ↦ log p(v at site | v elsewhere)."""
+    unit, (states, log_weights) = model.visible, table
+    activity = unit.activity(params.visible, v)
+    inputs = model.hidden_inputs(params, v)
+    blocks = params.weights.reshape(unit.shape[0], -1, model.hidden.size)
+
+    def negative_free_energy(v, inputs):
+        energy = unit.energy(params.visible, v)
+        return model.hidden.log_normalizer(params.hidden, inputs) - energy
+
+    def given_rest(site: Integer[Array, ""]) -> Float[Array, ""]:
+        def with_value(state):
+            other = v.at[site].set(state[site])
+            # Only the block of this site differs: its rows of the weights suffice.
+            change = unit.activity(params.visible, other) - activity
+            change = change.reshape(unit.shape[0], -1)[site] @ blocks[site]
+            return negative_free_energy(other, inputs + change)
+
+        terms = jax.vmap(with_value)(states) + log_weights[:, site]
+        return negative_free_energy(v, inputs) - jax.nn.logsumexp(terms)
+
+    return given_rest
+
+
+def _alternatives(model: RBM, params: RBMParams):
+    """The visible unit's, between the farthest inputs that the hidden layer can send.
+
+    d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
+    """
+    unit, hidden = model.visible, model.hidden
+    if not isinstance(unit, EnumerableUnit):
+        raise TypeError(
+            f"{unit} does not say what one of its sites may be, but a pseudo-"
+            "likelihood sums over that; Bernoulli, Spin, Softmax and Gaussian do "
+            "(`EnumerableUnit`)."
+        )
+
+    def farthest(sign):
+        def along(row):
+            return row @ hidden.mean(params.hidden, sign * _FAR * row)
+
+        return jax.vmap(along)(params.weights)
+
+    return unit.alternatives(params.visible, farthest(-1), farthest(1))
