@@ -37,6 +37,12 @@ from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+from jboltz.samplers.tempering import (
+    TemperingState,
+    TrajectoryTempering,
+    choose_checkpoints,
+    stack_params,
+)
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
@@ -89,8 +95,11 @@ __all__ = [
     "SpikeSlab",
     "Spin",
     "SpinParams",
+    "TemperingState",
     "TrainState",
+    "TrajectoryTempering",
     "Unit",
+    "choose_checkpoints",
     "fit",
     "fit_stream",
     "generate",
@@ -101,6 +110,7 @@ __all__ = [
     "mean_field",
     "run",
     "run_chains",
+    "stack_params",
     "variational_free_energy",
     "zero_sum_gauge",
 ]

@@ -1,0 +1,256 @@
+"""Tempering leaves the joint of all replicas as it is, swaps as its formula says, and
+reaches modes that Gibbs does not leave."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jboltz
+from jboltz.base import Sampler
+from jboltz.samplers.tempering import (
+    TrajectoryTempering,
+    choose_checkpoints,
+    stack_params,
+)
+from tests.helpers import binary_states, draw_like, errors_without_hook, rng_of
+from tests.samplers.test_stationarity import assert_multinomial
+
+MODEL = jboltz.RBM(jboltz.Bernoulli(2), jboltz.Bernoulli(1))
+V, H = binary_states(2), binary_states(1)
+NUM_REPLICAS = 3  # the fewest with swaps of both kinds
+# All states of three replicas, as indices into V and H: (64, 3) and (8, 3).
+ALL_V = np.array(list(itertools.product(range(len(V)), repeat=NUM_REPLICAS)))
+ALL_H = np.array(list(itertools.product(range(len(H)), repeat=NUM_REPLICAS)))
+
+
+def trajectory_case(getkey):
+    """Sampler, its params, and E(v, h) of each replica at all states."""
+    shapes = jax.eval_shape(MODEL.init, getkey())
+    checkpoints = [draw_like(shapes, getkey(), s) for s in (0.3, 0.8, 1.3)]
+    of_states = jax.vmap(jax.vmap(MODEL.energy, (None, None, 0)), (None, 0, None))
+    energies = [np.asarray(of_states(p, V, H), np.float64) for p in checkpoints]
+    return TrajectoryTempering(MODEL), stack_params(checkpoints), energies
+
+
+CASES = {"trajectory": trajectory_case}
+each_case = pytest.mark.parametrize("case", CASES)
+
+
+@partial(jax.jit, static_argnames=("sampler", "num_steps"))
+def advance(sampler, params, chains, key, num_steps=1):
+    return jboltz.run_chains(sampler, params, chains, key, num_steps=num_steps)
+
+
+@partial(jax.jit, static_argnums=0)
+def chains_at(sampler, params, v, key):
+    return jboltz.init_chains(sampler, params, v, key)
+
+
+def with_replicas(chains, v, h):
+    """The chains moved to v and h, (chains, replicas, …)."""
+    return chains.replace(
+        visible=v[:, -1],
+        hidden=h[:, -1],
+        replicas=jboltz.GibbsState(visible=v[:, :-1], hidden=h[:, :-1]),
+    )
+
+
+def replicas_of(chains):
+    """v and h of all replicas, as indices into V and H, (chains, replicas)."""
+    parts = (
+        (chains.replicas.visible, chains.visible, V),
+        (chains.replicas.hidden, chains.hidden, H),
+    )
+    for others, target, states in parts:
+        x = np.concatenate([others, np.asarray(target)[:, None]], axis=1)
+        yield (x[:, :, None] == np.asarray(states)).all(-1).argmax(-1)
+
+
+def product(factors, states):
+    """Π_r factors[r][states[:, r]]."""
+    return np.prod([f[states[:, r]] for r, f in enumerate(factors)], axis=0)
+
+
+def swap_matrix(free_energies, first):
+    """Transitions among ALL_V of the swaps of (first, first + 1), …, in NumPy."""
+    index = {tuple(x): i for i, x in enumerate(ALL_V)}
+    matrix = np.eye(len(ALL_V))
+    for a in range(first, NUM_REPLICAS - 1, 2):
+        b, swap = a + 1, np.zeros_like(matrix)
+        F_a, F_b = free_energies[a], free_energies[b]
+        for i, x in enumerate(ALL_V):
+            y = x.copy()
+            y[a], y[b] = x[b], x[a]
+            ratio = np.exp(F_a[x[a]] + F_b[x[b]] - F_a[x[b]] - F_b[x[a]])
+            swap[i, index[tuple(y)]] += min(1, ratio)
+            swap[i, i] += 1 - min(1, ratio)
+        matrix = matrix @ swap
+    return matrix
+
+
+def marginals(energies):
+    """Of each replica: p(v), p(v | h) as (h, v), p(h | v) as (v, h), and F(v)."""
+    joint = [np.exp(-e) / np.exp(-e).sum() for e in energies]
+    visible = [p.sum(1) for p in joint]
+    return (
+        visible,
+        [(p / p.sum(0)).T for p in joint],
+        [p / p.sum(1, keepdims=True) for p in joint],
+        [-np.logaddexp.reduce(-e, axis=1) for e in energies],
+    )
+
+
+@each_case
+def test_one_step_follows_the_enumerated_transitions(case, getkey):
+    """From every h of all replicas: v given h, both rounds of swaps, h given v."""
+    sampler, params, energies = CASES[case](getkey)
+    assert isinstance(sampler, Sampler)
+    p_v, v_given, h_given, free_energies = marginals(energies)
+    gibbs = np.stack(
+        [product([f[x[r]] for r, f in enumerate(v_given)], ALL_V) for x in ALL_H]
+    )
+    even, odd = (swap_matrix(free_energies, first) for first in (0, 1))
+    # The reference leaves the product of all replicas' p(v) as it is.
+    stationary = product(p_v, ALL_V)
+    np.testing.assert_allclose(stationary @ even @ odd, stationary, rtol=1e-6)
+
+    repeats = 10_000
+    start = np.repeat(ALL_H, repeats, axis=0)
+    chains = chains_at(sampler, params, jnp.tile(V[0], (len(start), 1)), getkey())
+    v = jnp.zeros((*start.shape, 2))
+    chains = with_replicas(chains, v, H[start])
+    chains, metrics = advance(sampler, params, chains, getkey())
+    v, h = replicas_of(chains)
+
+    flat = np.ravel_multi_index(v.T, [len(V)] * NUM_REPLICAS).reshape(-1, repeats)
+    counts = np.stack([np.bincount(row, minlength=len(ALL_V)) for row in flat])
+    after = gibbs @ even @ odd
+    assert_multinomial(counts, after)
+    for r in range(NUM_REPLICAS):
+        pairs = np.bincount(v[:, r] * len(H) + h[:, r], minlength=len(V) * len(H))
+        p = np.bincount(ALL_V[:, r], weights=after.mean(0))[:, None] * h_given[r]
+        assert_multinomial(pairs[None], p.reshape(1, -1))
+
+    # The metric is the probability of a swap, here from the first start.
+    acceptance = np.asarray(metrics["acceptance"])[:repeats, 0]
+    for pair, before in enumerate((gibbs[0], gibbs[0] @ even)):
+        a, b = ALL_V[:, pair], ALL_V[:, pair + 1]
+        F_a, F_b = free_energies[pair], free_energies[pair + 1]
+        rate = np.exp(np.minimum(F_a[a] + F_b[b] - F_a[b] - F_b[a], 0))
+        mean = before @ rate
+        error = np.sqrt((before @ rate**2 - mean**2) / repeats)
+        assert abs(acceptance[:, pair].mean() - mean) < 5 * error + 1e-6
+
+
+@each_case
+def test_replicas_drawn_from_their_models_stay_so(case, getkey):
+    sampler, params, energies = CASES[case](getkey)
+    p_v, _, h_given, _ = marginals(energies)
+    rng, num_chains = rng_of(getkey()), 40_000
+    v = np.stack([rng.choice(len(V), num_chains, p=p) for p in p_v], axis=1)
+    # Two hidden states: 1 with probability p(1 | v).
+    odds = np.stack([f[v[:, r], 1] for r, f in enumerate(h_given)], axis=1)
+    h = (rng.uniform(size=v.shape) < odds).astype(int)
+    chains = chains_at(sampler, params, V[v[:, -1]], getkey())
+    chains = with_replicas(chains, V[v], H[h])
+    expected = product(p_v, ALL_V)[None]
+    for num_steps in (1, 4):
+        chains, _ = advance(sampler, params, chains, getkey(), num_steps)
+        flat = np.ravel_multi_index(next(replicas_of(chains)).T, [len(V)] * 3)
+        assert_multinomial(np.bincount(flat, minlength=len(ALL_V))[None], expected)
+
+
+# Two modes: all visible units off and the hidden unit off, or all on. From either one
+# the other has a probability of e^-20 a sweep.
+
+TWO_MODES = jboltz.RBM(jboltz.Bernoulli(8), jboltz.Bernoulli(1))
+NUM_CHAINS = 500
+
+
+def two_modes(share=0.3):
+    """Params with p(h = 1) = `share`."""
+    bias = -5.0
+    # Σ [softplus(b + w) − softplus(b)] with w = −2b is the sum of −b.
+    odds = np.log(share / (1 - share)) + 8 * bias
+    return jboltz.RBMParams(
+        visible=jboltz.BernoulliParams(bias=jnp.full(8, bias)),
+        hidden=jboltz.BernoulliParams(bias=jnp.full(1, odds, jnp.float32)),
+        weights=jnp.full((8, 1), -2 * bias),
+    )
+
+
+def share_on(chains):
+    return np.mean(np.asarray(chains.hidden))
+
+
+def scaled(params, factors):
+    return stack_params([jax.tree.map(lambda x, t=t: t * x, params) for t in factors])
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_both_modes_get_their_weight(start, getkey):
+    """Chains are independent, so that their count in a mode is binomial."""
+    sampler, params = TrajectoryTempering(TWO_MODES), two_modes()
+    ladder = scaled(params, np.linspace(0, 1, 8))
+    v = jnp.full((NUM_CHAINS, 8), start)
+    chains = chains_at(sampler, ladder, v, getkey())
+    chains, metrics = advance(sampler, ladder, chains, getkey(), 200)
+    assert_share(chains, 0.3)
+    assert np.asarray(metrics["round_trips"]).sum(1).mean() > 3
+
+
+def assert_share(chains, share):
+    error = np.sqrt(share * (1 - share) / NUM_CHAINS)
+    assert abs(share_on(chains) - share) < 5 * error
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_gibbs_stays_in_its_mode(start, getkey):
+    sampler, params = jboltz.Gibbs(TWO_MODES), two_modes()
+    chains = chains_at(sampler, params, jnp.full((NUM_CHAINS, 8), start), getkey())
+    chains, _ = advance(sampler, params, chains, getkey(), 200)
+    assert share_on(chains) == start
+
+
+def test_checkpoints_are_as_far_apart_as_they_may(getkey):
+    """Between scales of one machine the chosen ones swap a quarter of the time, and
+    one fewer would not do."""
+    sampler, params = TrajectoryTempering(TWO_MODES), two_modes()
+    every = scaled(params, np.linspace(0, 1, 17))
+    chains = chains_at(sampler, every, jnp.zeros((NUM_CHAINS, 8)), getkey())
+    chains, _ = advance(sampler, every, chains, getkey(), 100)
+    indices = choose_checkpoints(TWO_MODES, every, chains)
+    assert indices[0] == 0
+    assert indices[-1] == 16
+    assert 3 <= len(indices) < 9
+    ladder = jax.tree.map(lambda x: x[indices], every)
+    chains = chains_at(sampler, ladder, jnp.zeros((NUM_CHAINS, 8)), getkey())
+    _, metrics = advance(sampler, ladder, chains, getkey(), 100)
+    rates = np.asarray(metrics["acceptance"])[:, 50:].mean((0, 1))
+    assert rates.min() > 0.2
+    # The first gap is what is left over.
+    assert rates[1:].max() < 0.5
+
+
+def test_a_wrong_ladder_of_checkpoints_is_refused():
+    setup = (
+        "import jax, jax.numpy as jnp, jboltz as j\n"
+        "m, wide = (j.RBM(j.Bernoulli(n), j.Bernoulli(2)) for n in (3, 4))\n"
+        "s, key = j.TrajectoryTempering(m), jax.random.key(0)\n"
+        "one, other = m.init(key), wide.init(key)\n"
+        "single = jax.tree.map(lambda x: x[None], one)\n"
+        "uneven = j.stack_params([one, one]).replace(weights=jnp.zeros((3, 3, 2)))\n"
+    )
+    messages = {
+        "j.stack_params([one])": "`checkpoints` holds 1 of them but tempering needs",
+        "j.stack_params([one, other])": "`checkpoints[1]` has leaves",
+        "s.init(single, jnp.zeros(3), key)": "`params` has leaves of shapes",
+        "s.init(one, jnp.zeros(3), key)": "`params` has leaves of shapes",
+        "s.init(uneven, jnp.zeros(3), key)": "`params` has leaves of shapes",
+    }
+    for call, error in errors_without_hook(setup, messages).items():
+        assert error.startswith(f"ValueError: {messages[call]}"), (call, error)
