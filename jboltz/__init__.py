@@ -36,12 +36,18 @@ from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalt
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
-from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-from jboltz.samplers.tempering import (
-    TemperingState,
-    TrajectoryTempering,
+from jboltz.samplers.ladders import (
+    adapt_ladder,
     choose_checkpoints,
     stack_params,
+    with_ladder,
+)
+from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+from jboltz.samplers.tempering import (
+    Ladder,
+    ParallelTempering,
+    TemperingState,
+    TrajectoryTempering,
 )
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
@@ -76,6 +82,7 @@ __all__ = [
     "HalfStepContrastiveDivergence",
     "Joined",
     "JoinedParams",
+    "Ladder",
     "LayerInput",
     "MeanFieldPCD",
     "NoPenalty",
@@ -83,6 +90,7 @@ __all__ = [
     "NoisyReLUParams",
     "NormPenalty",
     "OverRelaxed",
+    "ParallelTempering",
     "PersistentContrastiveDivergence",
     "RBMParams",
     "ReLU",
@@ -99,6 +107,7 @@ __all__ = [
     "TrainState",
     "TrajectoryTempering",
     "Unit",
+    "adapt_ladder",
     "choose_checkpoints",
     "fit",
     "fit_stream",
@@ -112,5 +121,6 @@ __all__ = [
     "run_chains",
     "stack_params",
     "variational_free_energy",
+    "with_ladder",
     "zero_sum_gauge",
 ]

@@ -11,16 +11,17 @@ own model: at a rung β that is not β F, as the hidden units are tempered too.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State
+from jboltz.models.annealed import AnnealedParams
 from jboltz.samplers.gibbs import GibbsState
 
 
@@ -32,6 +33,70 @@ class TemperingState:
     hidden: State  # of the target
     replicas: GibbsState  # the others, (num_replicas − 1, …), the target's next last
     is_renewed: Leaf  # (num_replicas,): was at the first model since it left the target
+    ladder: State = ()  # a `Ladder`; () where `params` is the whole ladder
+
+
+@struct.dataclass
+class Ladder:
+    """What is annealed, and how far at each replica."""
+
+    base: Params  # of an annealed model
+    beta: Leaf  # (num_replicas,), increasing from 0, the base, to 1, the target
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelTempering:
+    """Replicas at rungs of one model; `params` is of the target, which stays invariant.
+
+    So it drives any estimator: the ladder is in the chain's state, and follows the
+    parameters. It starts above the base with which `model` initialises, at evenly
+    spaced rungs; `with_ladder` sets another, `adapt_ladder` finds one.
+
+    Metrics: `acceptance` (num_replicas − 1,), the probability of each pair's swap, and
+    `round_trips`, 1 where what arrives at the target comes from the base.
+
+    Args:
+      model: annealed, as `Annealed(rbm)`: it has `AnnealedParams`.
+
+    Reference:
+      Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
+      tempering: a scalable highly parallel MCMC scheme.
+    """
+
+    model: FreeEnergyModel
+    num_replicas: int = 10
+
+    def __post_init__(self) -> None:
+        if self.num_replicas < 2:
+            raise ValueError(
+                f"`num_replicas` is {self.num_replicas} but tempering needs at least "
+                "2: the base and the target; for one alone use `Gibbs`."
+            )
+
+    def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
+        """A chain all of whose replicas start at `v`."""
+        base = self.model.init(key).base  # Bases start without randomness.
+        ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
+        dtype = jax.tree.leaves(params)[0].dtype
+        ladder = jax.tree.map(lambda x: x.astype(dtype), ladder)
+        rungs, axes = _rungs(params, ladder)
+        return _start(self.model, rungs, axes, self.num_replicas, v, key, ladder)
+
+    def step(
+        self, params: Params, state: TemperingState, key: Key[Array, ""]
+    ) -> tuple[TemperingState, Metrics]:
+        rungs, axes = _rungs(params, state.ladder)
+        return _step(self.model, rungs, axes, state, key)
+
+
+def _rungs(params, ladder):
+    """The params of all replicas, and their axes: mapped over β alone, they share the
+    weights, and one product serves all rungs."""
+    shared: Any = None
+    return (
+        AnnealedParams(params=params, base=ladder.base, beta=ladder.beta),
+        AnnealedParams(params=shared, base=(shared,) * len(ladder.base), beta=0),  # pyright: ignore
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,88 +124,23 @@ class TrajectoryTempering:
         return _step(self.model, params, 0, state, key)
 
 
-def stack_params(checkpoints: Sequence[Params]) -> Params:
-    """Records of one model stacked along a new leading axis, as a ladder.
-
-    Raises:
-      ValueError: there are fewer than two, or they are not of one shape.
-    """
-    if len(checkpoints) < 2:
-        raise ValueError(
-            f"`checkpoints` holds {len(checkpoints)} of them but tempering needs at "
-            "least 2 replicas; save more along the training run."
-        )
-    first, *others = [_shapes(params) for params in checkpoints]
-    for index, other in enumerate(others, start=1):
-        if other != first:
-            raise ValueError(
-                f"`checkpoints[{index}]` has leaves {other} but `checkpoints[0]` has "
-                f"{first}; a ladder is made of checkpoints of one model."
-            )
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
-
-
-def choose_checkpoints(
-    model: FreeEnergyModel,
-    params: Params,
-    chains: TemperingState,
-    *,
-    acceptance: float = 0.25,
-) -> np.ndarray:
-    """The fewest checkpoints, first and last among them, whose neighbours still swap.
-
-    From the last one down, the next is the earliest that accepts swaps with it at least
-    as often as `acceptance`; where not even the neighbour does, the neighbour.
-
-    Args:
-      params: all checkpoints, stacked.
-      chains: of a pilot run of `TrajectoryTempering` through all of them.
-
-    Returns:
-      Indices, ascending; `jax.tree.map(lambda x: x[indices], params)` is their ladder.
-    """
-    visible = _join(chains.replicas.visible, chains.visible, axis=1)
-    rates = np.asarray(_acceptances(model, params, visible))
-    indices = [len(rates) - 1]
-    while indices[0] > 0:
-        swaps = np.flatnonzero(rates[indices[0], : indices[0]] >= acceptance)
-        indices.insert(0, int(swaps[0]) if swaps.size else indices[0] - 1)
-    return np.asarray(indices)
-
-
-def _acceptances(
-    model: FreeEnergyModel, params: Params, visible: State
-) -> Float[Array, "replicas replicas"]:
-    """Mean acceptance of a swap between any two replicas, over chains (axis 0)."""
-    of_states = jax.vmap(model.free_energy, in_axes=(None, 0))
-    of_models = jax.vmap(of_states, in_axes=(0, None))
-
-    def of_chain(visible):
-        energies = of_models(params, visible)  # F_a(x_b)
-        own = jnp.diag(energies)
-        log_ratio = own[:, None] + own[None, :] - energies - energies.T
-        return jnp.exp(jnp.minimum(log_ratio, 0))
-
-    return jnp.mean(jax.vmap(of_chain)(visible), axis=0)
-
-
-def _start(model, ladder, axes, num_replicas, v, key):
-    """`axes`: the `in_axes` of the ladder, that is, which of its leaves are shared."""
+def _start(model, rungs, axes, num_replicas, v, key, ladder=()):
+    """`rungs`: the params of all replicas; `axes`: their `in_axes` for `vmap`."""
     visible = jax.tree.map(lambda x: jnp.stack([x] * num_replicas), v)
     keys = random.fold_in_range(key, num_replicas)
-    hidden = jax.vmap(model.sample_hidden, (axes, 0, 0))(ladder, visible, keys)
-    return _record(visible, hidden, jnp.arange(num_replicas) == 0)
+    hidden = jax.vmap(model.sample_hidden, (axes, 0, 0))(rungs, visible, keys)
+    return _record(visible, hidden, jnp.arange(num_replicas) == 0, ladder)
 
 
-def _step(model, ladder, axes, state, key):
+def _step(model, rungs, axes, state, key):
     key_v, key_h, *keys_swap = random.split(key, 4)
-    hidden = _join(state.replicas.hidden, state.hidden)
+    hidden = join_replicas(state.replicas.hidden, state.hidden)
     num_replicas = state.is_renewed.shape[0]
     draw_v = jax.vmap(model.sample_visible, (axes, 0, 0))
-    v = draw_v(ladder, hidden, random.fold_in_range(key_v, num_replicas))
+    v = draw_v(rungs, hidden, random.fold_in_range(key_v, num_replicas))
 
     def energies(v):
-        return jax.vmap(model.free_energy, (axes, 0))(ladder, v)
+        return jax.vmap(model.free_energy, (axes, 0))(rungs, v)
 
     # The free energy travels with the state that it is of.
     carry, rates = (v, state.is_renewed, energies(v)), []
@@ -149,14 +149,14 @@ def _step(model, ladder, axes, state, key):
         rates.append(rate)
     v, is_renewed, _ = carry
     draw_h = jax.vmap(model.sample_hidden, (axes, 0, 0))
-    h = draw_h(ladder, v, random.fold_in_range(key_h, num_replicas))
+    h = draw_h(rungs, v, random.fold_in_range(key_h, num_replicas))
     is_even = np.arange(num_replicas - 1) % 2 == 0
     metrics = {
         "acceptance": jnp.where(is_even, *(rate[:-1] for rate in rates)),
         "round_trips": is_renewed[-1].astype(rates[0].dtype),
     }
     is_renewed = is_renewed.at[0].set(True).at[-1].set(False)
-    return _record(v, h, is_renewed), metrics
+    return _record(v, h, is_renewed, state.ladder), metrics
 
 
 def _swap(energies, carry, first, key):
@@ -182,7 +182,7 @@ def _swap(energies, carry, first, key):
     return (v, is_renewed, own), jnp.exp(jnp.minimum(log_ratio, 0))
 
 
-def _record(visible, hidden, is_renewed):
+def _record(visible, hidden, is_renewed, ladder):
     every = GibbsState(visible=visible, hidden=hidden)
     target = jax.tree.map(lambda x: x[-1], every)
     return TemperingState(
@@ -190,10 +190,11 @@ def _record(visible, hidden, is_renewed):
         hidden=target.hidden,
         replicas=jax.tree.map(lambda x: x[:-1], every),
         is_renewed=is_renewed,
+        ladder=ladder,
     )
 
 
-def _join(others: State, target: State, axis: int = 0) -> State:
+def join_replicas(others: State, target: State, axis: int = 0) -> State:
     """All replicas, the target last."""
     return jax.tree.map(
         lambda x, y: jnp.concatenate([x, jnp.expand_dims(y, axis)], axis),
@@ -203,7 +204,7 @@ def _join(others: State, target: State, axis: int = 0) -> State:
 
 
 def _count_replicas(params):
-    shapes = {name: shape for name, (shape, _) in _shapes(params).items()}
+    shapes = {name: shape for name, (shape, _) in shapes_of(params).items()}
     counts = {shape[:1] for shape in shapes.values()}
     if len(counts) != 1 or () in counts or min(counts) < (2,):
         raise ValueError(
@@ -214,7 +215,7 @@ def _count_replicas(params):
     return counts.pop()[0]
 
 
-def _shapes(params):
+def shapes_of(params):
     return {
         jax.tree_util.keystr(path): (tuple(leaf.shape), str(leaf.dtype))
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)

@@ -7,17 +7,28 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jboltz
 from jboltz.base import Sampler
-from jboltz.samplers.tempering import (
-    TrajectoryTempering,
+from jboltz.models.annealed import Annealed
+from jboltz.samplers.ladders import (
+    _equalize,
+    adapt_ladder,
     choose_checkpoints,
     stack_params,
+    with_ladder,
 )
-from tests.helpers import binary_states, draw_like, errors_without_hook, rng_of
-from tests.samplers.test_stationarity import assert_multinomial
+from jboltz.samplers.tempering import ParallelTempering, TrajectoryTempering
+from tests.helpers import (
+    binary_states,
+    draw_like,
+    errors_without_hook,
+    rng_of,
+    standard_errors,
+)
+from tests.samplers.test_stationarity import assert_multinomial, normalize
 
 MODEL = jboltz.RBM(jboltz.Bernoulli(2), jboltz.Bernoulli(1))
 V, H = binary_states(2), binary_states(1)
@@ -27,16 +38,41 @@ ALL_V = np.array(list(itertools.product(range(len(V)), repeat=NUM_REPLICAS)))
 ALL_H = np.array(list(itertools.product(range(len(H)), repeat=NUM_REPLICAS)))
 
 
+# Of a case: the sampler, its params, E(v, h) of each replica at all states, and what
+# gives chains their ladder.
+
+
 def trajectory_case(getkey):
-    """Sampler, its params, and E(v, h) of each replica at all states."""
     shapes = jax.eval_shape(MODEL.init, getkey())
     checkpoints = [draw_like(shapes, getkey(), s) for s in (0.3, 0.8, 1.3)]
     of_states = jax.vmap(jax.vmap(MODEL.energy, (None, None, 0)), (None, 0, None))
     energies = [np.asarray(of_states(p, V, H), np.float64) for p in checkpoints]
-    return TrajectoryTempering(MODEL), stack_params(checkpoints), energies
+    return TrajectoryTempering(MODEL), stack_params(checkpoints), energies, as_it_is
 
 
-CASES = {"trajectory": trajectory_case}
+def parallel_case(getkey):
+    """Between a base that is not uniform and the model, by the energies themselves."""
+    sampler = ParallelTempering(Annealed(MODEL), NUM_REPLICAS)
+    params = draw_like(jax.eval_shape(MODEL.init, getkey()), getkey(), 1.3)
+    b, c = np.array([0.8, -0.4]), np.array([0.6])
+    beta = np.array([0, 0.35, 1])
+    of_states = jax.vmap(jax.vmap(MODEL.energy, (None, None, 0)), (None, 0, None))
+    own = np.asarray(of_states(params, V, H), np.float64)
+    base = -(np.asarray(V) @ b)[:, None] - (np.asarray(H) @ c)[None]
+    units = [jboltz.BernoulliParams(bias=jnp.asarray(x, jnp.float32)) for x in (b, c)]
+    return (
+        sampler,
+        params,
+        [(1 - t) * base + t * own for t in beta],
+        partial(with_ladder, base=tuple(units), beta=beta),
+    )
+
+
+def as_it_is(chains):
+    return chains
+
+
+CASES = {"trajectory": trajectory_case, "parallel": parallel_case}
 each_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -107,7 +143,7 @@ def marginals(energies):
 @each_case
 def test_one_step_follows_the_enumerated_transitions(case, getkey):
     """From every h of all replicas: v given h, both rounds of swaps, h given v."""
-    sampler, params, energies = CASES[case](getkey)
+    sampler, params, energies, on_ladder = CASES[case](getkey)
     assert isinstance(sampler, Sampler)
     p_v, v_given, h_given, free_energies = marginals(energies)
     gibbs = np.stack(
@@ -122,7 +158,7 @@ def test_one_step_follows_the_enumerated_transitions(case, getkey):
     start = np.repeat(ALL_H, repeats, axis=0)
     chains = chains_at(sampler, params, jnp.tile(V[0], (len(start), 1)), getkey())
     v = jnp.zeros((*start.shape, 2))
-    chains = with_replicas(chains, v, H[start])
+    chains = on_ladder(with_replicas(chains, v, H[start]))
     chains, metrics = advance(sampler, params, chains, getkey())
     v, h = replicas_of(chains)
 
@@ -148,7 +184,7 @@ def test_one_step_follows_the_enumerated_transitions(case, getkey):
 
 @each_case
 def test_replicas_drawn_from_their_models_stay_so(case, getkey):
-    sampler, params, energies = CASES[case](getkey)
+    sampler, params, energies, on_ladder = CASES[case](getkey)
     p_v, _, h_given, _ = marginals(energies)
     rng, num_chains = rng_of(getkey()), 40_000
     v = np.stack([rng.choice(len(V), num_chains, p=p) for p in p_v], axis=1)
@@ -156,7 +192,7 @@ def test_replicas_drawn_from_their_models_stay_so(case, getkey):
     odds = np.stack([f[v[:, r], 1] for r, f in enumerate(h_given)], axis=1)
     h = (rng.uniform(size=v.shape) < odds).astype(int)
     chains = chains_at(sampler, params, V[v[:, -1]], getkey())
-    chains = with_replicas(chains, V[v], H[h])
+    chains = on_ladder(with_replicas(chains, V[v], H[h]))
     expected = product(p_v, ALL_V)[None]
     for num_steps in (1, 4):
         chains, _ = advance(sampler, params, chains, getkey(), num_steps)
@@ -191,14 +227,17 @@ def scaled(params, factors):
     return stack_params([jax.tree.map(lambda x, t=t: t * x, params) for t in factors])
 
 
-@pytest.mark.parametrize("start", [0.0, 1.0])
-def test_both_modes_get_their_weight(start, getkey):
+@pytest.mark.parametrize("name", ["trajectory", "parallel"])
+def test_both_modes_get_their_weight(name, getkey):
     """Chains are independent, so that their count in a mode is binomial."""
-    sampler, params = TrajectoryTempering(TWO_MODES), two_modes()
-    ladder = scaled(params, np.linspace(0, 1, 8))
-    v = jnp.full((NUM_CHAINS, 8), start)
-    chains = chains_at(sampler, ladder, v, getkey())
-    chains, metrics = advance(sampler, ladder, chains, getkey(), 200)
+    if name == "trajectory":
+        sampler = TrajectoryTempering(TWO_MODES)
+        params = scaled(two_modes(), np.linspace(0, 1, 8))
+    else:
+        sampler, params = ParallelTempering(Annealed(TWO_MODES), 8), two_modes()
+    v = jnp.zeros((NUM_CHAINS, 8))
+    chains = chains_at(sampler, params, v, getkey())
+    chains, metrics = advance(sampler, params, chains, getkey(), 200)
     assert_share(chains, 0.3)
     assert np.asarray(metrics["round_trips"]).sum(1).mean() > 3
 
@@ -214,6 +253,86 @@ def test_gibbs_stays_in_its_mode(start, getkey):
     chains = chains_at(sampler, params, jnp.full((NUM_CHAINS, 8), start), getkey())
     chains, _ = advance(sampler, params, chains, getkey(), 200)
     assert share_on(chains) == start
+
+
+def test_parallel_tempering_drives_pcd_between_modes(getkey):
+    """The gradient of PCD is that of the likelihood; with Gibbs it is of one mode."""
+    params, data = two_modes(), jnp.asarray([[0.0] * 8, [1.0] * 8])
+    states = binary_states(8)
+
+    def negative_log_likelihood(params):
+        free_energy = jax.vmap(TWO_MODES.free_energy, (None, 0))
+        log_partition = jax.nn.logsumexp(-free_energy(params, states))
+        return free_energy(params, data).mean() + log_partition
+
+    exact = np.asarray(jax.grad(negative_log_likelihood)(params).weights)
+
+    @partial(jax.jit, static_argnums=0)
+    @partial(jax.vmap, in_axes=(None, 0))
+    def gradient(sampler, key):
+        estimator = jboltz.PersistentContrastiveDivergence(
+            TWO_MODES, sampler, num_chains=10, num_steps=150
+        )
+        key_init, key = jax.random.split(key)
+        state = estimator.init(params, key_init)
+        batch = jboltz.Batch(values=data)
+        return estimator.estimate(params, state, batch, key)[0].weights
+
+    keys = jax.random.split(getkey(), 50)
+    tempered = np.asarray(gradient(ParallelTempering(Annealed(TWO_MODES), 8), keys))
+    assert standard_errors(tempered, exact).max() < 5
+    plain = np.asarray(gradient(jboltz.Gibbs(TWO_MODES), keys))
+    # All its chains start and stay in one mode, so that it has no spread of its own.
+    error = tempered.std(0) / np.sqrt(len(keys))
+    assert (np.abs(plain.mean(0) - exact) / error).min() > 10
+
+
+def test_training_with_parallel_tempering_learns_both_modes(getkey):
+    """Through `fit`, with the chains and their ladder in its state."""
+    rbm = jboltz.RBM(jboltz.Bernoulli(4), jboltz.Bernoulli(2))
+    sampler = ParallelTempering(Annealed(rbm), 4)
+    estimator = jboltz.PersistentContrastiveDivergence(rbm, sampler, num_chains=50)
+    params, data = rbm.init(getkey()), jnp.repeat(jnp.eye(2), 2, axis=1)
+    state = jboltz.init_train_state(params, estimator, optax.sgd(0.3), getkey())
+    step = jboltz.make_train_step(estimator, optax.sgd(0.3))
+    state, _ = jboltz.fit(step, state, data, getkey(), batch_size=2, num_epochs=200)
+    free_energies = jax.vmap(rbm.free_energy, (None, 0))(state.params, binary_states(4))
+    p = normalize(-np.asarray(free_energies))
+    # 1100 and 0011; at the start they have 1/16 each.
+    assert min(p[0b1100], p[0b0011]) > 0.3
+    beta = state.estimator_state.ladder.beta
+    np.testing.assert_allclose(beta[7], np.arange(4) / 3, rtol=1e-6)
+
+
+def test_adapted_rungs_swap_equally_often(getkey):
+    params, sampler = two_modes(), ParallelTempering(Annealed(TWO_MODES), 6)
+    chains = chains_at(sampler, params, jnp.zeros((200, 8)), getkey())
+    chains = with_ladder(chains, beta=[0.0, 0.02, 0.04, 0.06, 0.08, 1.0])
+
+    def spread(chains):
+        _, metrics = advance(sampler, params, chains, getkey(), 50)
+        return np.ptp(np.asarray(metrics["acceptance"]).mean((0, 1)))
+
+    assert spread(chains) > 0.5
+    adapted = adapt_ladder(sampler, params, chains, getkey(), num_steps=50)
+    assert spread(adapted) < 0.1
+    beta = np.asarray(adapted.ladder.beta)
+    assert (beta == beta[0]).all()
+    assert beta[0, 0] == 0
+    assert beta[0, -1] == 1
+    # Sampling leaves the ladder alone.
+    later, _ = advance(sampler, params, adapted, getkey(), 50)
+    np.testing.assert_array_equal(later.ladder.beta, beta)
+
+
+def test_rungs_are_placed_at_equal_parts_of_the_rejections(x64):
+    """Of Λ = (0, 0.6, 0.8) at β = (0, ½, 1): Λ = 0.4 is at 1/3."""
+    beta = jnp.asarray([0.0, 0.5, 1.0])
+    moved = _equalize(beta, jnp.asarray([0.4, 0.8]))
+    np.testing.assert_allclose(moved, [0, 1 / 3, 1], rtol=1e-12)
+    for rate in (0.3, 1.0):
+        still = _equalize(beta, jnp.full(2, rate))
+        np.testing.assert_allclose(still, beta, rtol=1e-12)
 
 
 def test_checkpoints_are_as_far_apart_as_they_may(getkey):
@@ -254,3 +373,23 @@ def test_a_wrong_ladder_of_checkpoints_is_refused():
     }
     for call, error in errors_without_hook(setup, messages).items():
         assert error.startswith(f"ValueError: {messages[call]}"), (call, error)
+
+
+def test_a_wrong_ladder_of_rungs_is_refused():
+    setup = (
+        "import jax, jax.numpy as jnp, jboltz as j\n"
+        "from jboltz.models.annealed import Annealed\n"
+        "m, wide = (Annealed(j.RBM(j.Bernoulli(n), j.Bernoulli(2))) for n in (3, 4))\n"
+        "s, key = j.ParallelTempering(m, 3), jax.random.key(0)\n"
+        "chain = s.init(m.init(key).params, jnp.zeros(3), key)\n"
+    )
+    calls = {
+        f"j.with_ladder(chain, beta={beta})": "`beta` is ["
+        for beta in ([0, 1], [0.1, 0.5, 1], [0, 0.5, 0.9], [0, 0, 1], [0, 2, 1])
+    }
+    calls["j.with_ladder(chain, base=wide.init(key).base)"] = "`base` has leaves"
+    for count in (1, 0):
+        call = f"j.ParallelTempering(m, num_replicas={count})"
+        calls[call] = f"`num_replicas` is {count} but tempering needs at least"
+    for call, error in errors_without_hook(setup, calls).items():
+        assert error.startswith(f"ValueError: {calls[call]}"), (call, error)
