@@ -55,8 +55,20 @@ from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalt
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
+from jboltz.samplers.ladders import (
+    adapt_ladder,
+    choose_checkpoints,
+    stack_params,
+    with_ladder,
+)
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from jboltz.samplers.observed import Observed
+from jboltz.samplers.tempering import (
+    Ladder,
+    ParallelTempering,
+    TemperingState,
+    TrajectoryTempering,
+)
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
@@ -93,6 +105,7 @@ __all__ = [
     "HalfStepContrastiveDivergence",
     "Joined",
     "JoinedParams",
+    "Ladder",
     "LayerInput",
     "MeanFieldPCD",
     "MeanLogLikelihood",
@@ -102,6 +115,7 @@ __all__ = [
     "NormPenalty",
     "Observed",
     "OverRelaxed",
+    "ParallelTempering",
     "PersistentContrastiveDivergence",
     "RBMParams",
     "ReLU",
@@ -114,12 +128,16 @@ __all__ = [
     "SpikeSlab",
     "Spin",
     "SpinParams",
+    "TemperingState",
     "Traced",
     "TrainState",
+    "TrajectoryTempering",
     "Unit",
+    "adapt_ladder",
     "autocorrelation_time",
     "binarise_once",
     "bulk_ess",
+    "choose_checkpoints",
     "dbm_bound",
     "dbn_bounds",
     "fit",
@@ -136,11 +154,13 @@ __all__ = [
     "r_hat",
     "run",
     "run_chains",
+    "stack_params",
     "stochastic_pseudo_log_likelihood",
     "tail_ess",
     "threshold",
     "training_traces",
     "variational_free_energy",
     "verdict",
+    "with_ladder",
     "zero_sum_gauge",
 ]

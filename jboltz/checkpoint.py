@@ -6,13 +6,14 @@ their CRC-32 before Orbax sees them; a damaged step is passed over and named.
 """
 
 import contextlib
+import dataclasses
 import errno
 import json
 import logging
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +34,26 @@ class Checkpoint(NamedTuple):
     notes: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class _LogSpaced:
+    """Keeps the first step, and each at least `growth` times the one kept before.
+
+    What it keeps among some steps it keeps among more of them that come later.
+    """
+
+    growth: float
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: Any
+    ) -> Sequence[bool]:
+        del context
+        kept, last = [], None
+        for checkpoint in checkpoints:
+            kept.append(last is None or checkpoint.step >= self.growth * last)
+            last = checkpoint.step if kept[-1] else last
+        return kept
+
+
 class Checkpoints:
     """The checkpoints of one training run, one folder a step.
 
@@ -43,14 +64,32 @@ class Checkpoints:
     Args:
       folder: made if it is not there.
       keep: how many of the newest steps stay on disk.
+      growth: besides, the first step stays for good, and so does each that is at least
+        `growth` times the one that last did: the archive of a training run at steps
+        that are even on a logarithmic scale. None keeps no archive.
     """
 
-    def __init__(self, folder: str | pathlib.Path, *, keep: int = 3) -> None:
+    def __init__(
+        self,
+        folder: str | pathlib.Path,
+        *,
+        keep: int = 3,
+        growth: float | None = None,
+    ) -> None:
+        if growth is not None and not growth >= 1:
+            raise ValueError(
+                f"`growth` is {growth} but the steps of an archive grow by a factor of "
+                "at least 1; 1 keeps every step, 2 the doublings."
+            )
         self.folder = pathlib.Path(folder).resolve()
+        newest = checkpoint_managers.LatestN(keep)
+        archive = [] if growth is None else [_LogSpaced(growth)]
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.LatestN(keep),
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                    [newest, *archive]
+                ),
                 enable_async_checkpointing=False,
             ),
         )
@@ -104,12 +143,39 @@ class Checkpoints:
           ValueError: a sound checkpoint holds other leaves, shapes or dtypes.
         """
         damaged = []
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            found = self._load(step, template)
+        for found in self._load_all(template, reverse=True):
             if isinstance(found, Checkpoint):
                 return found, damaged
-            damaged.append(f"{self.folder / str(step)} is damaged: {found}")
+            damaged.append(found)
         return None, damaged
+
+    def restore_all(self, template: State) -> tuple[list[Checkpoint], list[str]]:
+        """Every sound checkpoint, oldest first, and a line for each damaged one.
+
+        The trajectory of a training run, of which `stack_params` makes a ladder for
+        `TrajectoryTempering`.
+
+        Args:
+          template: as for `restore`.
+
+        Raises:
+          ValueError: a sound checkpoint holds other leaves, shapes or dtypes.
+        """
+        found = list(self._load_all(template))
+        return (
+            [x for x in found if isinstance(x, Checkpoint)],
+            [x for x in found if isinstance(x, str)],
+        )
+
+    def _load_all(
+        self, template: State, *, reverse: bool = False
+    ) -> Iterator[Checkpoint | str]:
+        for step in sorted(self._manager.all_steps(), reverse=reverse):
+            found = self._load(step, template)
+            if isinstance(found, Checkpoint):
+                yield found
+            else:
+                yield f"{self.folder / str(step)} is damaged: {found}"
 
     def _load(self, step: int, template: State) -> Checkpoint | str:
         """The checkpoint, or what is wrong with it."""

@@ -208,7 +208,7 @@ def fit_with_checkpoints(
                     first_epoch=len(records),
                     # A chunk is what a signal waits for, and what moves the bar.
                     chunks_per_epoch=min(10, steps),
-                    on_chunk=lambda _, history: show_chunk(history[loss]),
+                    on_chunk=lambda _, __, history: show_chunk(history[loss]),
                     on_epoch=on_epoch,
                 )
             except FloatingPointError as error:

@@ -40,7 +40,7 @@ def fit(
     prepare: Prepare = as_given,
     first_epoch: int = 0,
     chunks_per_epoch: int = 1,
-    on_chunk: Callable[[int, History], None] | None = None,
+    on_chunk: Callable[[int, TrainState, History], None] | None = None,
     on_epoch: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, list[History]]:
     """Trains on data that stay on the device, each example once an epoch.
@@ -56,8 +56,9 @@ def fit(
       prepare: `(rows, key) -> values`, inside the compiled step.
       num_epochs: the epoch to stop before; `first_epoch` of them are done already.
       chunks_per_epoch: programs an epoch is cut into; changes no result.
-      on_chunk: called as `(epoch, history so far)` after each chunk.
-      on_epoch: called as `(epoch, state, history)`; the state is a copy, to be kept.
+      on_chunk: called as `(epoch, state, history so far)` after each chunk; the state
+        is a copy, to be kept.
+      on_epoch: as `on_chunk`, after each epoch.
 
     Returns:
       The state, and one history an epoch.
@@ -98,7 +99,7 @@ def fit(
             new = {name: np.asarray(x)[first:last] for name, x in chunk.items()}
             history = join([history, new])
             if on_chunk is not None:
-                on_chunk(epoch, history)
+                on_chunk(epoch, copy(state), history)
         histories.append(history)
         if on_epoch is not None:
             on_epoch(epoch, copy(state), history)

@@ -157,3 +157,68 @@ def test_a_full_disk_is_an_os_error_and_keeps_earlier_steps(saved, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             checkpoints.save(4, state, {})
         assert checkpoints.restore(template())[0].step == 3
+
+
+def test_an_archive_grows_by_its_factor(tmp_path):
+    """Besides the newest: 1, then each step at least twice the one before it."""
+    params = {"weights": jnp.zeros(2)}
+    with Checkpoints(tmp_path, keep=2, growth=2.0) as checkpoints:
+        for step in (1, 2, 3, 5, 6, 9):
+            checkpoints.save(step, params, {})
+    # Another process goes on where this one ended.
+    with Checkpoints(tmp_path, keep=2, growth=2.0) as checkpoints:
+        for step in (10, 11, 12):
+            checkpoints.save(step, params, {})
+    steps = sorted(int(f.name) for f in tmp_path.iterdir())
+    assert steps == [1, 2, 5, 10, 11, 12]
+
+
+def test_a_trajectory_comes_back_in_order(tmp_path):
+    params = train_state().params
+    expected = [jax.tree.map(lambda x, s=s: x + s, params) for s in (0, 1, 2, 3)]
+    with Checkpoints(tmp_path, keep=1, growth=1.0) as checkpoints:
+        for step, x in enumerate(expected):
+            checkpoints.save(step, x, {"step": step})
+        (tmp_path / "2" / "checksums.json").unlink()
+        found, damaged = checkpoints.restore_all(template().params)
+    assert [x.notes["step"] for x in found] == [x.step for x in found] == [0, 1, 3]
+    assert len(damaged) == 1
+    assert str(tmp_path / "2") in damaged[0]
+    ladder = jboltz.stack_params([x.state for x in found])
+    assert ladder.weights.shape == (3, 4, 3)
+    for i, step in enumerate((0, 1, 3)):
+        restored = jax.tree.map(lambda x, i=i: x[i], ladder)
+        jax.tree.map(np.testing.assert_array_equal, restored, expected[step])
+
+
+def test_training_leaves_a_trajectory(tmp_path):
+    """`fit` hands out the state at the end of every chunk, and so of early steps."""
+    rbm = jboltz.RBM(jboltz.Bernoulli(4), jboltz.Bernoulli(3))
+    estimator, optimizer = (
+        jboltz.ContrastiveDivergence(rbm, jboltz.Gibbs(rbm)),
+        optax.sgd(0.1),
+    )
+    key, data = jax.random.key(0), np.eye(4, dtype=np.float32)
+    state = jboltz.init_train_state(rbm.init(key), estimator, optimizer, key)
+    with Checkpoints(tmp_path, keep=1, growth=2.0) as archive:
+        archive.save(0, state.params, {})
+        jboltz.fit(
+            jboltz.make_train_step(estimator, optimizer),
+            *(state, data, key),
+            batch_size=1,
+            num_epochs=2,
+            chunks_per_epoch=4,
+            on_chunk=lambda _, state, __: archive.save(
+                int(state.step), state.params, {}
+            ),
+        )
+        found, _ = archive.restore_all(jax.eval_shape(rbm.init, key))
+    assert [x.step for x in found] == [0, 1, 2, 4, 8]
+    jax.tree.map(np.testing.assert_array_equal, found[0].state, state.params)
+    assert np.any(found[1].state.weights != found[2].state.weights)
+
+
+@pytest.mark.parametrize("growth", [0.9, 0.0, float("nan")])
+def test_an_archive_that_shrinks_is_refused(tmp_path, growth):
+    with pytest.raises(ValueError, match=f"`growth` is {growth} but"):
+        Checkpoints(tmp_path, growth=growth)

@@ -62,15 +62,19 @@ def test_chunks_change_no_bit(chunks_per_epoch, getkey):
         key,
         num_epochs=2,
         chunks_per_epoch=chunks_per_epoch,
-        on_chunk=lambda epoch, history: calls.append((epoch, history["contrast"])),
+        on_chunk=lambda *arguments: calls.append(arguments),
     )
     bit_for_bit(cut, whole)
-    assert [epoch for epoch, _ in calls] == [0] * chunks_per_epoch + [
-        1
-    ] * chunks_per_epoch
-    for index, (epoch, so_far) in enumerate(calls):
-        done = STEPS_PER_EPOCH * (index % chunks_per_epoch + 1) // chunks_per_epoch
-        np.testing.assert_array_equal(so_far, whole[1][epoch]["contrast"][:done])
+    assert len(calls) == 2 * chunks_per_epoch
+    for index, (epoch, so_far, history) in enumerate(calls):
+        expected_epoch, chunk = divmod(index, chunks_per_epoch)
+        done = STEPS_PER_EPOCH * (chunk + 1) // chunks_per_epoch
+        assert epoch == expected_epoch
+        # Donation has not deleted what was handed out.
+        assert so_far.step == STEPS_PER_EPOCH * epoch + done
+        expected = whole[1][epoch]["contrast"][:done]
+        np.testing.assert_array_equal(history["contrast"], expected)
+    bit_for_bit(calls[-1][1], whole[0])
 
 
 def test_going_on_at_a_later_epoch_is_an_uninterrupted_run(getkey):

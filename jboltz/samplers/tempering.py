@@ -1,0 +1,222 @@
+"""Tempering: replicas of a chain at easier models carry it between the target's modes.
+
+A step is a Gibbs sweep of every replica, then swaps of neighbours, first of the pairs
+(0, 1), (2, 3), … and then of (1, 2), (3, 4), …, so that what moves up the ladder moves
+on. The visible states x of replicas a and b change places with probability min(1, r),
+
+    log r = F_a(x_a) + F_b(x_b) − F_a(x_b) − F_b(x_a),
+
+the hidden states integrated out and drawn afresh. F_a is the free energy of replica a's
+own model: at a rung β that is not β F, as the hidden units are tempered too.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Key
+
+from jboltz import random
+from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State
+from jboltz.models.annealed import AnnealedParams
+from jboltz.samplers.gibbs import GibbsState
+
+
+@struct.dataclass
+class TemperingState:
+    """One chain of the target, and its replicas at the other models of the ladder."""
+
+    visible: State  # of the target
+    hidden: State  # of the target
+    replicas: GibbsState  # the others, (num_replicas − 1, …), the target's next last
+    is_renewed: Leaf  # (num_replicas,): was at the first model since it left the target
+    ladder: State = ()  # a `Ladder`; () where `params` is the whole ladder
+
+
+@struct.dataclass
+class Ladder:
+    """What is annealed, and how far at each replica."""
+
+    base: Params  # of an annealed model
+    beta: Leaf  # (num_replicas,), increasing from 0, the base, to 1, the target
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelTempering:
+    """Replicas at rungs of one model; `params` is of the target, which stays invariant.
+
+    So it drives any estimator: the ladder is in the chain's state, and follows the
+    parameters. It starts above the base with which `model` initialises, at evenly
+    spaced rungs; `with_ladder` sets another, `adapt_ladder` finds one.
+
+    Metrics: `acceptance` (num_replicas − 1,), the probability of each pair's swap, and
+    `round_trips`, 1 where what arrives at the target comes from the base.
+
+    Args:
+      model: annealed, as `Annealed(rbm)`: it has `AnnealedParams`.
+
+    Reference:
+      Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
+      tempering: a scalable highly parallel MCMC scheme.
+    """
+
+    model: FreeEnergyModel
+    num_replicas: int = 10
+
+    def __post_init__(self) -> None:
+        if self.num_replicas < 2:
+            raise ValueError(
+                f"`num_replicas` is {self.num_replicas} but tempering needs at least "
+                "2: the base and the target; for one alone use `Gibbs`."
+            )
+
+    def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
+        """A chain all of whose replicas start at `v`."""
+        base = self.model.init(key).base  # Bases start without randomness.
+        ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
+        dtype = jax.tree.leaves(params)[0].dtype
+        ladder = jax.tree.map(lambda x: x.astype(dtype), ladder)
+        rungs, axes = _rungs(params, ladder)
+        return _start(self.model, rungs, axes, self.num_replicas, v, key, ladder)
+
+    def step(
+        self, params: Params, state: TemperingState, key: Key[Array, ""]
+    ) -> tuple[TemperingState, Metrics]:
+        rungs, axes = _rungs(params, state.ladder)
+        return _step(self.model, rungs, axes, state, key)
+
+
+def _rungs(params, ladder):
+    """The params of all replicas, and their axes: mapped over β alone, they share the
+    weights, and one product serves all rungs."""
+    shared: Any = None
+    return (
+        AnnealedParams(params=params, base=ladder.base, beta=ladder.beta),
+        AnnealedParams(params=shared, base=(shared,) * len(ladder.base), beta=0),  # pyright: ignore
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrajectoryTempering:
+    """Replicas at checkpoints of one training run; the target is the last of them.
+
+    `params` is the ladder: the checkpoints stacked along a new leading axis, early ones
+    first, as from `stack_params`. Leaves p(v, h) of the last invariant. Metrics are
+    those of `ParallelTempering`.
+
+    Reference:
+      Béreux, Decelle, Furtlehner, Rosset & Seoane (2025), Fast training and sampling of
+      restricted Boltzmann machines.
+    """
+
+    model: FreeEnergyModel
+
+    def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
+        """A chain all of whose replicas start at `v`."""
+        return _start(self.model, params, 0, _count_replicas(params), v, key)
+
+    def step(
+        self, params: Params, state: TemperingState, key: Key[Array, ""]
+    ) -> tuple[TemperingState, Metrics]:
+        return _step(self.model, params, 0, state, key)
+
+
+def _start(model, rungs, axes, num_replicas, v, key, ladder=()):
+    """`rungs`: the params of all replicas; `axes`: their `in_axes` for `vmap`."""
+    visible = jax.tree.map(lambda x: jnp.stack([x] * num_replicas), v)
+    keys = random.fold_in_range(key, num_replicas)
+    hidden = jax.vmap(model.sample_hidden, (axes, 0, 0))(rungs, visible, keys)
+    return _record(visible, hidden, jnp.arange(num_replicas) == 0, ladder)
+
+
+def _step(model, rungs, axes, state, key):
+    key_v, key_h, *keys_swap = random.split(key, 4)
+    hidden = join_replicas(state.replicas.hidden, state.hidden)
+    num_replicas = state.is_renewed.shape[0]
+    draw_v = jax.vmap(model.sample_visible, (axes, 0, 0))
+    v = draw_v(rungs, hidden, random.fold_in_range(key_v, num_replicas))
+
+    def energies(v):
+        return jax.vmap(model.free_energy, (axes, 0))(rungs, v)
+
+    # The free energy travels with the state that it is of.
+    carry, rates = (v, state.is_renewed, energies(v)), []
+    for first, key_swap in enumerate(keys_swap):
+        carry, rate = _swap(energies, carry, first, key_swap)
+        rates.append(rate)
+    v, is_renewed, _ = carry
+    draw_h = jax.vmap(model.sample_hidden, (axes, 0, 0))
+    h = draw_h(rungs, v, random.fold_in_range(key_h, num_replicas))
+    is_even = np.arange(num_replicas - 1) % 2 == 0
+    metrics = {
+        "acceptance": jnp.where(is_even, *(rate[:-1] for rate in rates)),
+        "round_trips": is_renewed[-1].astype(rates[0].dtype),
+    }
+    is_renewed = is_renewed.at[0].set(True).at[-1].set(False)
+    return _record(v, h, is_renewed, state.ladder), metrics
+
+
+def _swap(energies, carry, first, key):
+    """Swaps within the pairs (first, first + 1), (first + 2, first + 3), …"""
+    v, is_renewed, own = carry
+    index = np.arange(len(own))
+    partner = index + np.where((index - first) % 2 == 0, 1, -1)
+    # Who has nobody to swap with swaps with itself.
+    partner = np.where((partner < 0) | (partner >= len(own)), index, partner)
+    other = energies(jax.tree.map(lambda x: x[partner], v))
+    gain = own - other
+    log_ratio = gain + gain[partner]
+    # One uniform a pair: that of the lower of the two.
+    u = random.uniform(key, own.shape, own.dtype)[np.minimum(index, partner)]
+    is_accepted = jnp.log(u) < log_ratio
+
+    def exchange(x):
+        mask = is_accepted.reshape(-1, *[1] * (x.ndim - 1))
+        return jnp.where(mask, x[partner], x)
+
+    v, is_renewed = jax.tree.map(exchange, (v, is_renewed))
+    own = jnp.where(is_accepted, other, own)
+    return (v, is_renewed, own), jnp.exp(jnp.minimum(log_ratio, 0))
+
+
+def _record(visible, hidden, is_renewed, ladder):
+    every = GibbsState(visible=visible, hidden=hidden)
+    target = jax.tree.map(lambda x: x[-1], every)
+    return TemperingState(
+        visible=target.visible,
+        hidden=target.hidden,
+        replicas=jax.tree.map(lambda x: x[:-1], every),
+        is_renewed=is_renewed,
+        ladder=ladder,
+    )
+
+
+def join_replicas(others: State, target: State, axis: int = 0) -> State:
+    """All replicas, the target last."""
+    return jax.tree.map(
+        lambda x, y: jnp.concatenate([x, jnp.expand_dims(y, axis)], axis),
+        others,
+        target,
+    )
+
+
+def _count_replicas(params):
+    shapes = {name: shape for name, (shape, _) in shapes_of(params).items()}
+    counts = {shape[:1] for shape in shapes.values()}
+    if len(counts) != 1 or () in counts or min(counts) < (2,):
+        raise ValueError(
+            f"`params` has leaves of shapes {shapes} but trajectory tempering needs "
+            "those of at least 2 checkpoints stacked along the first axis; see "
+            "`stack_params`."
+        )
+    return counts.pop()[0]
+
+
+def shapes_of(params):
+    return {
+        jax.tree_util.keystr(path): (tuple(leaf.shape), str(leaf.dtype))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
