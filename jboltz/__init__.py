@@ -26,6 +26,7 @@ from jboltz.learning.mean_field import (
 from jboltz.learning.pretrain import LayerInput, greedy
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
+from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.train import fit
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
@@ -33,10 +34,20 @@ from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
-from jboltz.samplers.ancestral import generate
+from jboltz.samplers.ancestral import AncestralGibbs, generate
+from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run, run_chains
+from jboltz.samplers.draw import (
+    Moments,
+    moments,
+    observe_picture,
+    observe_visible,
+    sample,
+)
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+from jboltz.samplers.recognition import ClampedRecognition
+from jboltz.samplers.start import Chains
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
@@ -49,11 +60,14 @@ __all__ = [
     "DBM",
     "DBN",
     "RBM",
+    "AncestralGibbs",
     "Batch",
     "Bernoulli",
     "BernoulliParams",
     "Centred",
+    "Chains",
     "ClampedGibbs",
+    "ClampedRecognition",
     "ClampedState",
     "ContrastiveDivergence",
     "Copies",
@@ -72,6 +86,7 @@ __all__ = [
     "JoinedParams",
     "LayerInput",
     "MeanFieldPCD",
+    "Moments",
     "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
@@ -91,6 +106,8 @@ __all__ = [
     "SpinParams",
     "TrainState",
     "Unit",
+    "contrast",
+    "contrastive_loss",
     "fit",
     "fit_stream",
     "generate",
@@ -99,8 +116,13 @@ __all__ = [
     "init_train_state",
     "make_train_step",
     "mean_field",
+    "moments",
+    "observe_picture",
+    "observe_visible",
     "run",
     "run_chains",
+    "sample",
+    "to_blackjax",
     "variational_free_energy",
     "zero_sum_gauge",
 ]
