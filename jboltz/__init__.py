@@ -44,6 +44,7 @@ from jboltz.learning.mean_field import (
 from jboltz.learning.pretrain import LayerInput, greedy
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
+from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
 from jboltz.models.dbm import DBM, DBMParams
@@ -52,8 +53,16 @@ from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
-from jboltz.samplers.ancestral import generate
+from jboltz.samplers.ancestral import AncestralGibbs, generate
+from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run, run_chains
+from jboltz.samplers.draw import (
+    Moments,
+    moments,
+    observe_picture,
+    observe_visible,
+    sample,
+)
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, GibbsState
 from jboltz.samplers.ladders import (
     adapt_ladder,
@@ -63,6 +72,8 @@ from jboltz.samplers.ladders import (
 )
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from jboltz.samplers.observed import Observed
+from jboltz.samplers.recognition import ClampedRecognition
+from jboltz.samplers.start import Chains
 from jboltz.samplers.tempering import (
     Ladder,
     ParallelTempering,
@@ -81,11 +92,14 @@ __all__ = [
     "DBM",
     "DBN",
     "RBM",
+    "AncestralGibbs",
     "Batch",
     "Bernoulli",
     "BernoulliParams",
     "Centred",
+    "Chains",
     "ClampedGibbs",
+    "ClampedRecognition",
     "ClampedState",
     "ContrastiveDivergence",
     "Copies",
@@ -109,6 +123,7 @@ __all__ = [
     "LayerInput",
     "MeanFieldPCD",
     "MeanLogLikelihood",
+    "Moments",
     "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
@@ -138,6 +153,8 @@ __all__ = [
     "binarise_once",
     "bulk_ess",
     "choose_checkpoints",
+    "contrast",
+    "contrastive_loss",
     "dbm_bound",
     "dbn_bounds",
     "fit",
@@ -150,14 +167,19 @@ __all__ = [
     "log_likelihood",
     "make_train_step",
     "mean_field",
+    "moments",
+    "observe_picture",
+    "observe_visible",
     "pseudo_log_likelihood",
     "r_hat",
     "run",
     "run_chains",
+    "sample",
     "stack_params",
     "stochastic_pseudo_log_likelihood",
     "tail_ess",
     "threshold",
+    "to_blackjax",
     "training_traces",
     "variational_free_energy",
     "verdict",

@@ -12,11 +12,15 @@ Reference:
 
 import math
 from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key, UInt32
+
+Count: TypeAlias = Any
+"""An int; under `jax.export`, a symbolic dimension too."""
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -30,7 +34,7 @@ def fold_in(key: Key[Array, ""], data: int | Integer[Array, ""]) -> Key[Array, "
     return jax.random.wrap_key_data(jnp.stack(folded), impl="threefry2x32")
 
 
-def fold_in_range(key: Key[Array, ""], count: int) -> Key[Array, " count"]:
+def fold_in_range(key: Key[Array, ""], count: Count) -> Key[Array, " count"]:
     """The keys `fold_in(key, 0)`, …, `fold_in(key, count − 1)`."""
     return jax.vmap(fold_in, in_axes=(None, 0))(key, jnp.arange(count))
 

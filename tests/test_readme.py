@@ -4,6 +4,9 @@ import json
 import pathlib
 import re
 
+import jax
+import numpy as np
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -15,6 +18,11 @@ def test_python_examples_run(capsys):
     for example in examples:
         exec(example, namespace)
     assert namespace["history"][1]["reconstruction_error"].size == 16
+    held = namespace["completed"][0, :, :392]
+    np.testing.assert_array_equal(held, namespace["data"][:8, :392])
+    for leaf in jax.tree.leaves(namespace["gradient"]):
+        assert np.isfinite(leaf).all()
+        assert np.any(leaf)
 
 
 def test_the_embedding_example_is_short():

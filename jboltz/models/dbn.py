@@ -82,11 +82,27 @@ class DBN:
 
         Layer i draws from `fold_in(key, i)`.
         """
+        return (v, *self.sample_layers_up(params, v, key))[-1]
+
+    def sample_layers_up(
+        self, params: DBNParams, v: State, key: Key[Array, ""]
+    ) -> tuple[State, ...]:
+        """The same pass, with its samples of all layers: (h¹, h², …)."""
+        x, samples = v, []
         for index, (layer, layer_params) in enumerate(
             zip(self.layers, params, strict=False)
         ):
-            v = layer.sample_hidden(layer_params, v, random.fold_in(key, index))
-        return v
+            x = layer.sample_hidden(layer_params, x, random.fold_in(key, index))
+            samples.append(x)
+        return tuple(samples)
+
+    def sample_start(self, params: DBNParams, key: Key[Array, ""]) -> State:
+        """A draw of the visible units with no input from the hidden ones."""
+        return self.layers[0].sample_start(params[0], key)
+
+    def mean_visible_state(self, params: DBNParams, h: tuple[State, ...]) -> State:
+        """E[v | h¹]: the picture under the hidden layers `h` = (h¹, …, hᴸ)."""
+        return self.layers[0].mean_visible_state(params[0], h[0])
 
     def sample_down(self, params: DBNParams, h: State, key: Key[Array, ""]) -> State:
         """The directed pass p(hˡ⁻¹ | hˡ) from a sample `h` of the top layer.

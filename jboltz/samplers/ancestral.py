@@ -1,12 +1,14 @@
 """Samples of a DBN: Gibbs in its top RBM, then one directed pass."""
 
+import dataclasses
+
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import State
+from jboltz.base import Metrics, State
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.samplers.chains import run
-from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.chains import check_num_steps, run
+from jboltz.samplers.gibbs import Gibbs, GibbsState
 
 
 def generate(
@@ -34,3 +36,45 @@ def generate(
     chain = sampler.init(params[-1], start, key_init)
     chain, _ = run(sampler, params[-1], chain, key_run, num_steps=num_steps)
     return dbn.sample_down(params, chain.hidden, key_down)
+
+
+@dataclasses.dataclass(frozen=True)
+class AncestralGibbs:
+    """Gibbs in the top RBM, then every layer below given the one above it.
+
+    As a kernel it leaves the DBN's p(v, h¹ … hᴸ) invariant: the top RBM's chain leaves
+    p(hᴸ⁻¹, hᴸ), and the rest is drawn anew from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
+    `hidden` is the tuple (h¹, …, hᴸ). `num_steps` Gibbs steps are taken in the top RBM
+    for one pass down, which is cheaper than thinning.
+    """
+
+    model: DBN
+    num_steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+
+    def init(self, params: DBNParams, v: State, key: Key[Array, ""]) -> GibbsState:
+        """A chain at `v`, with the layers above it from a sampled pass upwards."""
+        hidden = self.model.sample_layers_up(params, v, key)
+        return GibbsState(visible=v, hidden=hidden)
+
+    def step(
+        self, params: DBNParams, state: GibbsState, key: Key[Array, ""]
+    ) -> tuple[GibbsState, Metrics]:
+        key_top, key_down = random.split(key)
+        *_, below, top = (state.visible, *state.hidden)
+        sampler = Gibbs(self.model.layers[-1])
+        chain, _ = run(
+            sampler,
+            params[-1],
+            GibbsState(visible=below, hidden=top),
+            key_top,
+            num_steps=self.num_steps,
+        )
+        layers = [chain.visible, chain.hidden]
+        for index in reversed(range(len(params) - 1)):
+            layer, key_layer = self.model.layers[index], random.fold_in(key_down, index)
+            x = layer.sample_visible(params[index], layers[0], key_layer)
+            layers = [x, *layers]
+        return GibbsState(visible=layers[0], hidden=tuple(layers[1:])), {}

@@ -18,6 +18,7 @@ def run(
     key: Key[Array, ""],
     *,
     num_steps: int | Integer[Array, ""],
+    first_step: int | Integer[Array, ""] = 0,
 ) -> tuple[State, Metrics]:
     """Advances one chain by `num_steps` kernel steps.
 
@@ -27,6 +28,7 @@ def run(
     Args:
       num_steps: an int compiles a scan of that length; an integer array compiles once
         for every value (a schedule of k), and draws the same chain.
+      first_step: where t begins: a chain that took n steps goes on at n, bit for bit.
 
     Returns:
       The last state, and the metrics: stacked over steps for an int, of the last step
@@ -38,8 +40,8 @@ def run(
     """
     check_num_steps(num_steps, at_least=0)
     if isinstance(num_steps, jax.Array):
-        return _loop(sampler, params, state, key, num_steps)
-    return _scan(sampler, params, state, key, num_steps=int(num_steps))
+        return _loop(sampler, params, state, key, num_steps, first_step)
+    return _scan(sampler, params, state, key, first_step, num_steps=int(num_steps))
 
 
 def run_chains(
@@ -49,6 +51,7 @@ def run_chains(
     key: Key[Array, ""],
     *,
     num_steps: int | Integer[Array, ""],
+    first_step: int | Integer[Array, ""] = 0,
 ) -> tuple[State, Metrics]:
     """Advances independent chains, one per leading index of `states`.
 
@@ -56,7 +59,7 @@ def run_chains(
     were.
     """
     num_chains = jax.tree.leaves(states)[0].shape[0]
-    advance = partial(run, sampler, params, num_steps=num_steps)
+    advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
     return jax.vmap(advance)(states, random.fold_in_range(key, num_chains))
 
 
@@ -86,16 +89,16 @@ def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
 
 
 @partial(jax.jit, static_argnames=("sampler", "num_steps"))
-def _scan(sampler, params, state, key, *, num_steps):
-    return jax.lax.scan(
-        partial(sampler.step, params), state, random.fold_in_range(key, num_steps)
-    )
+def _scan(sampler, params, state, key, first_step, *, num_steps):
+    steps = first_step + jnp.arange(num_steps)
+    keys = jax.vmap(random.fold_in, in_axes=(None, 0))(key, steps)
+    return jax.lax.scan(partial(sampler.step, params), state, keys)
 
 
 @partial(jax.jit, static_argnames="sampler")
-def _loop(sampler, params, state, key, num_steps):
+def _loop(sampler, params, state, key, num_steps, first_step):
     def body(index, carry):
-        return sampler.step(params, carry[0], random.fold_in(key, index))
+        return sampler.step(params, carry[0], random.fold_in(key, first_step + index))
 
     shapes = jax.eval_shape(sampler.step, params, state, key)[1]
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -1,0 +1,255 @@
+"""Samples of a model, and moments of them that no trajectory is stored for."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Integer, Key
+
+from jboltz import random
+from jboltz.base import Leaf, Metrics, Params, Sampler, State
+from jboltz.samplers.chains import check_num_steps, run_chains
+from jboltz.samplers.start import Chains, sampler_for, start_chains
+
+Observe: TypeAlias = Callable[[Any, Params, State], Any]
+"""(model, params, state of one chain) -> what is kept of it, a tree of arrays. To be
+compiled once it has to be the same function at every call, so no lambda in a loop."""
+
+
+@struct.dataclass
+class Moments:
+    """Of an observation x, over chains and samples alike."""
+
+    mean: Leaf  # as x
+    variance: Leaf  # as x: E[x²] − E[x]²
+    covariance: Leaf | None = None  # (size, size), of x flattened; None: not asked for
+
+
+def observe_visible(model: Any, params: Params, state: State) -> State:
+    """The visible state of a chain; of a DBM, the tuple of its even layers."""
+    del model, params
+    return state.visible
+
+
+def observe_picture(model: Any, params: Params, state: State) -> State:
+    """E[v | h], smoother than v, with the held units as they are; of a DBM, E[x₀ | h].
+
+    Its mean over chains is that of v.
+    """
+    picture = model.mean_visible_state(params, state.hidden)
+    if not hasattr(state, "clamp"):
+        return picture
+    held, v = state.clamp, state.visible
+    if jax.tree.structure(v) != jax.tree.structure(picture):
+        held, v = held[0], v[0]
+    return jax.tree.map(jnp.where, held, v, picture)
+
+
+def sample(
+    model: Any,
+    params: Params,
+    key: Key[Array, ""],
+    *,
+    warm_up: int | Integer[Array, ""],
+    num_samples: int = 1,
+    thinning: int | Integer[Array, ""] = 1,
+    num_chains: int | None = None,
+    sampler: Sampler | None = None,
+    start: State | Chains | None = None,
+    clamp: State | None = None,
+    observe: Observe = observe_visible,
+) -> tuple[Chains, Any, Metrics]:
+    """Draws from any model of jboltz: the states of chains, `thinning` steps apart.
+
+    Sample s of a chain is its state after warm_up + (s + 1)·thinning steps of the
+    chain that `run_chains` draws, so both only choose what is kept of it. Given the
+    chains that it returned, the same key and no warm-up, sampling goes on bit for bit.
+
+    Args:
+      model: an `EnergyModel`, or a `DBN`.
+      warm_up: steps before the first sample; 0 for chains that are at equilibrium.
+      num_chains: by default, as many as `start` has rows, else 1.
+      sampler: by default, the model's Gibbs kernel: `Gibbs`, or `AncestralGibbs` of a
+        DBN; where units are held, `ClampedGibbs`, or `ClampedRecognition` of a DBN.
+      start: visible states, one a chain or one for all; the `Chains` of an earlier
+        call; by default noise, `model.sample_start`. For a DBM, data alone will do:
+        the even layers above start at a pass upwards.
+      clamp: True where the visible state is held as `start` has it; one for all chains
+        or one a chain, in the shape of a visible state (for a DBM, of its data), but
+        of length 1 along the categories of a one-hot site, which is held whole or not
+        at all. What `start` has elsewhere is not read, and may be NaN: the free units
+        start at noise.
+      observe: what is kept; `observe_picture` for means.
+
+    Returns:
+      The chains; what was observed, (num_samples, num_chains, …) each; and the
+      sampler's metrics of the last step before each sample, in the same axes.
+
+    Raises:
+      ValueError: `start` or `clamp` has a wrong shape.
+    """
+    _check_counts(num_samples, warm_up, thinning)
+    sampler = sampler_for(model, sampler, start, clamp)
+    return _sample(
+        model, sampler, params, start, clamp, key, warm_up, thinning,
+        observe=observe, num_samples=num_samples, num_chains=num_chains,
+    )  # fmt: skip
+
+
+def moments(
+    model: Any,
+    params: Params,
+    key: Key[Array, ""],
+    *,
+    warm_up: int | Integer[Array, ""],
+    num_samples: int | Integer[Array, ""],
+    thinning: int | Integer[Array, ""] = 1,
+    num_chains: int | None = None,
+    sampler: Sampler | None = None,
+    start: State | Chains | None = None,
+    clamp: State | None = None,
+    observe: Observe = observe_visible,
+    with_covariance: bool = False,
+) -> tuple[Chains, Moments, Metrics]:
+    """Mean and variance of what `sample` would return, in memory for one sample.
+
+    Each sample is merged when it is drawn, in a form that does not cancel. Of arrays,
+    one compiled program serves every number of samples.
+
+    Args:
+      with_covariance: whether `covariance` is accumulated too, which for visible units
+        is ⟨v vᵀ⟩ − ⟨v⟩⟨v⟩ᵀ. The other arguments are those of `sample`.
+
+    Returns:
+      The chains, the moments, and the means of the sampler's metrics.
+
+    Reference:
+      Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance:
+      analysis and recommendations.
+    """
+    _check_counts(num_samples, warm_up, thinning)
+    sampler = sampler_for(model, sampler, start, clamp)
+    return _moments(
+        model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
+        observe=observe, num_chains=num_chains, with_covariance=with_covariance,
+    )  # fmt: skip
+
+
+def _check_counts(num_samples, warm_up, thinning):
+    check_num_steps(num_samples, at_least=1)
+    check_num_steps(warm_up, at_least=0)
+    check_num_steps(thinning, at_least=1)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("model", "sampler", "observe", "num_samples", "num_chains"),
+)
+def _sample(
+    model, sampler, params, start, clamp, key, warm_up, thinning,
+    *, observe, num_samples, num_chains,
+):  # fmt: skip
+    key_start, key_run = random.split(key)
+    chains = start_chains(model, sampler, params, key_start, num_chains, start, clamp)
+    draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
+    chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
+    return chains, observed, metrics
+
+
+@partial(
+    jax.jit,
+    static_argnames=("model", "sampler", "observe", "num_chains", "with_covariance"),
+)
+def _moments(
+    model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
+    *, observe, num_chains, with_covariance,
+):  # fmt: skip
+    key_start, key_run = random.split(key)
+    chains = start_chains(model, sampler, params, key_start, num_chains, start, clamp)
+    draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
+
+    def body(index, carry):
+        chains, so_far, means = carry
+        chains, (observed, metrics) = draw(chains, index)
+        so_far = _merge(so_far, observed, index)
+        means = jax.tree.map(
+            lambda mean, x: mean + (jnp.mean(x, axis=0) - mean) / (index + 1),
+            means,
+            metrics,
+        )
+        return chains, so_far, means
+
+    observed, metrics = jax.tree.map(
+        lambda x: jnp.zeros(x.shape[1:], _float_of(x)),
+        jax.eval_shape(draw, chains, 0)[1],
+    )
+    size = sum(x.size for x in jax.tree.leaves(observed))
+    square = jnp.zeros((size, size), _float_of(*jax.tree.leaves(observed)))
+    nothing = Moments(
+        mean=observed,
+        variance=observed,
+        covariance=square if with_covariance else None,
+    )
+    return jax.lax.fori_loop(0, num_samples, body, (chains, nothing, metrics))
+
+
+def _draw(model, sampler, observe, params, key, warm_up, thinning):
+    """The body of a scan: to the sample of that index, and what is seen there."""
+
+    def draw(chains, index):
+        # In one loop with the first sample: the kernel is compiled once.
+        num_steps = thinning + jnp.where(index == 0, warm_up, 0)
+        states, metrics = run_chains(
+            sampler,
+            params,
+            chains.states,
+            key,
+            num_steps=num_steps,
+            first_step=chains.num_steps,
+        )
+        total = chains.num_steps + num_steps.astype(chains.num_steps.dtype)
+        observed = jax.vmap(partial(observe, model, params))(states)
+        return Chains(states=states, num_steps=total), (observed, metrics)
+
+    return draw
+
+
+def _merge(so_far: Moments, x: Any, index: Integer[Array, ""]) -> Moments:
+    """The moments of `index` samples with those of one more, x: (num_chains, …)."""
+    x = jax.tree.map(lambda x, mean: x.astype(mean.dtype), x, so_far.mean)
+    mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), x)
+    step = jax.tree.map(jnp.subtract, mean, so_far.mean)
+
+    def average(old, spread, square):
+        """Of the spread of the chains now, and what the means are apart."""
+        between = square * (index / (index + 1)).astype(square.dtype)
+        return old + (spread + between - old) / (index + 1)
+
+    covariance = so_far.covariance
+    if covariance is not None:
+        centred = _rows(jax.tree.map(lambda x, mean: x - mean[None], x, mean))
+        (apart,) = _rows(jax.tree.map(lambda step: step[None], step))
+        spread = jnp.matmul(centred.T, centred, precision="highest") / len(centred)
+        covariance = average(covariance, spread, jnp.outer(apart, apart))
+    return Moments(
+        mean=jax.tree.map(lambda m, s: m + s / (index + 1), so_far.mean, step),
+        variance=jax.tree.map(
+            lambda old, x, s: average(old, jnp.var(x, axis=0), s**2),
+            so_far.variance,
+            x,
+            step,
+        ),
+        covariance=covariance,
+    )
+
+
+def _rows(tree: Any) -> Float[Array, "chains size"]:
+    leaves = jax.tree.leaves(tree)
+    return jnp.concatenate([x.reshape(len(x), -1) for x in leaves], axis=1)
+
+
+def _float_of(*arrays):
+    return jnp.result_type(jnp.float32, *arrays)

@@ -1,0 +1,105 @@
+"""A DBN with a part of its visible state held: in-painting, imputation."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Metrics, State, is_exact
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState
+
+
+@dataclasses.dataclass(frozen=True)
+class ClampedRecognition:
+    """Leaves p(v, h¹ … hᴸ | held part of v) of a DBN invariant.
+
+    No conditional of a hidden layer is factorial here, so those of the way up serve as
+    proposals. One step: the free part of v ~ p(v | h¹); then (h¹ … hᴸ⁻¹) is chosen
+    among where it was and `num_proposals` sampled passes upwards, with weights
+
+        log p(v, h¹ … hᴸ⁻¹)/q(h¹ … hᴸ⁻¹ | v) = Σ_l [F_l(hˡ) − F_{l+1}(hˡ)] + const,
+
+    F_l(hˡ) the free energy of hˡ as the hidden layer of RBM l, F_{l+1}(hˡ) as the
+    visible layer of the next; then hᴸ ~ p(hᴸ | hᴸ⁻¹). This is importance resampling
+    that keeps the old state among the candidates, exact for any number of proposals;
+    the metric `acceptance` is 1 where a new one was chosen. Where greedy training left
+    the way up far from the posterior it is near 0, and chains stand still.
+
+    Reference:
+      Andrieu, Lee & Vihola (2018), Uniform ergodicity of the iterated conditional SMC
+      and geometric ergodicity of particle Gibbs samplers.
+    """
+
+    model: DBN
+    num_proposals: int = 8
+
+    def __post_init__(self) -> None:
+        if self.num_proposals < 1:
+            raise ValueError(
+                f"`num_proposals` is {self.num_proposals} but a step needs at least 1."
+            )
+        units = [self.model.layers[0].visible, *(x.hidden for x in self.model.layers)]
+        for unit in units:
+            if not is_exact(unit):
+                raise TypeError(
+                    f"`model` has the layer {unit}, whose draws have no density to "
+                    "weigh them by; held pixels need layers of exact units."
+                )
+
+    def init(
+        self, params: DBNParams, v: State, key: Key[Array, ""], *, clamp: State = False
+    ) -> ClampedState:
+        """A chain at `v`, with the layers above it from a sampled pass upwards.
+
+        Args:
+          clamp: True where `v` is held: one value for all of it, or a tree like it.
+        """
+        # Of the lowest RBM, for its reading of `clamp`.
+        state = ClampedGibbs(self.model.layers[0]).init(params[0], v, key, clamp=clamp)
+        hidden = self.model.sample_layers_up(params, v, key)
+        return ClampedState(visible=v, hidden=hidden, clamp=state.clamp)
+
+    def step(
+        self, params: DBNParams, state: ClampedState, key: Key[Array, ""]
+    ) -> tuple[ClampedState, Metrics]:
+        key_v, key_up, key_choice, key_top = random.split(key, 4)
+        lowest, top = self.model.layers[0], self.model.layers[-1]
+        drawn = lowest.sample_visible(params[0], state.hidden[0], key_v)
+        v = jax.tree.map(jnp.where, state.clamp, state.visible, drawn)
+
+        keys = random.fold_in_range(key_up, self.num_proposals)
+        up = jax.vmap(self.model.sample_layers_up, in_axes=(None, None, 0))
+        candidates = jax.tree.map(
+            lambda old, new: jnp.concatenate([old[None], new]),
+            state.hidden[:-1],
+            up(params[:-1], v, keys),
+        )
+        log_weights = jax.vmap(
+            lambda hidden: self._log_weight(params, hidden),
+            axis_size=self.num_proposals + 1,
+        )(candidates)
+        chosen = jax.random.categorical(key_choice, log_weights)
+        hidden = jax.tree.map(lambda x: x[chosen], candidates)
+
+        last = (v, *hidden)[-1]
+        hidden = (*hidden, top.sample_hidden(params[-1], last, key_top))
+        acceptance = (chosen > 0).astype(log_weights.dtype)
+        state = ClampedState(visible=v, hidden=hidden, clamp=state.clamp)
+        return state, {"acceptance": acceptance}
+
+    def _log_weight(
+        self, params: DBNParams, hidden: tuple[State, ...]
+    ) -> Float[Array, ""]:
+        """log p(v, h¹ … hᴸ⁻¹)/q(h¹ … hᴸ⁻¹ | v) but for what `v` alone decides.
+
+        The coupling of two layers stands in p and in q, and cancels.
+        """
+        log_weight = jnp.zeros((), params[0].weights.dtype)
+        for index, h in enumerate(hidden):
+            below, above = self.model.layers[index], self.model.layers[index + 1]
+            log_weight += below.hidden_free_energy(params[index], h)
+            log_weight -= above.free_energy(params[index + 1], h)
+        return log_weight

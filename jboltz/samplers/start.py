@@ -1,0 +1,196 @@
+"""Where chains start: at noise, at data with a part held, where others ended."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Key
+
+from jboltz import random
+from jboltz.base import Leaf, Params, Sampler, State
+from jboltz.models.dbm import DBM
+from jboltz.models.dbn import DBN
+from jboltz.models.rbm import RBM
+from jboltz.samplers.ancestral import AncestralGibbs
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
+from jboltz.samplers.recognition import ClampedRecognition
+
+
+@struct.dataclass
+class Chains:
+    """Chains and how far they came, so that sampling can go on.
+
+    Persistent chains of a training run are `Chains(states=state.estimator_state)`.
+    """
+
+    states: State  # of the sampler, one a leading index
+    num_steps: Leaf | int = 0  # () how many steps were taken
+
+
+def sampler_for(
+    model: Any,
+    sampler: Sampler | None,
+    start: State | Chains | None,
+    clamp: State | None,
+) -> Sampler:
+    """`sampler`, or by default the Gibbs kernel of the model.
+
+    Raises:
+      ValueError: units are to be held, but by no kernel that can, or at no values.
+    """
+    if clamp is not None:
+        if start is None:
+            raise ValueError(
+                "`clamp` marks units to be held but `start` is None; pass the visible "
+                "states that hold their values."
+            )
+        if isinstance(start, Chains):
+            raise ValueError(
+                "`clamp` was given with chains as `start`, but chains hold the units "
+                "that they were started with; pass visible states to hold others."
+            )
+        if sampler and "clamp" not in inspect.signature(sampler.init).parameters:
+            raise ValueError(
+                f"`sampler` is {sampler} but units are held only by one whose `init` "
+                "takes `clamp`; use `ClampedGibbs`, or leave `sampler` out."
+            )
+    if sampler is not None:
+        return sampler
+    saved = start.states if isinstance(start, Chains) else None
+    is_clamped = clamp is not None or isinstance(saved, ClampedState)
+    if isinstance(model, DBN):
+        return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
+    return ClampedGibbs(model) if is_clamped else Gibbs(model)
+
+
+def start_chains(
+    model: Any,
+    sampler: Any,
+    params: Params,
+    key: Key[Array, ""],
+    num_chains: int | None,
+    start: State | Chains | None,
+    clamp: State | None,
+) -> Chains:
+    """One chain a row of `start`, or `num_chains` of them.
+
+    Chain i draws its start from keys folded with i. `start` and `clamp` are those of
+    `sample`.
+
+    Raises:
+      ValueError: `start` or `clamp` has a wrong shape, or not `num_chains` rows.
+    """
+    if isinstance(start, Chains):
+        rows = jax.tree.leaves(start.states)[0].shape[0]
+        if num_chains not in (None, rows):
+            raise ValueError(
+                f"`num_chains` is {num_chains} but `start` is {rows} chains; leave "
+                "`num_chains` out."
+            )
+        return Chains(
+            states=start.states, num_steps=jnp.asarray(start.num_steps, jnp.int32)
+        )
+    key_noise, key_up, key_init = random.split(key, 3)
+    expected = jax.eval_shape(model.sample_start, params, key)
+    count = _count(num_chains, start, expected)
+    keys = random.fold_in_range(key_noise, count)
+    visible = jax.vmap(model.sample_start, in_axes=(None, 0))(params, keys)
+    held = {}
+    if start is not None:
+        # Of a DBM's layers that play v, data is the lowest.
+        is_data = isinstance(model, DBM) and not _is_like(start, expected)
+        like, noise = (expected[0], visible[0]) if is_data else (expected, visible)
+        visible = _spread("start", start, like, count)
+        visible = jax.tree.map(lambda x, like: x.astype(like.dtype), visible, like)
+        if clamp is not None:
+            held["clamp"] = _held(model, clamp, expected, count)
+            part = held["clamp"][0] if is_data else held["clamp"]
+            visible = jax.tree.map(jnp.where, part, visible, noise)
+        if is_data:
+            keys = random.fold_in_range(key_up, count)
+            visible = jax.vmap(model.start_at, (None, 0, 0))(params, visible, keys)
+    keys = random.fold_in_range(key_init, count)
+    states = jax.vmap(partial(sampler.init, params))(visible, keys, **held)
+    return Chains(states=states, num_steps=jnp.zeros((), jnp.int32))
+
+
+def _count(num_chains: Any, start: State | None, expected: Any) -> Any:
+    """How many chains were asked for, by number or by the rows of `start`."""
+    if num_chains is None:
+        row, like = jax.tree.leaves(start)[:1], jax.tree.leaves(expected)[0]
+        is_many = bool(row) and len(jnp.shape(row[0])) > len(like.shape)
+        return row[0].shape[0] if is_many else 1
+    if isinstance(num_chains, int) and num_chains < 1:
+        raise ValueError(f"`num_chains` is {num_chains} but needs to be at least 1.")
+    return num_chains
+
+
+def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
+    """`x`, one for all chains or one a chain, as one a chain."""
+    if not _is_like(x, shapes):
+        raise ValueError(
+            f"`{name}` is {jax.tree.structure(x)} but the visible state is "
+            f"{jax.tree.structure(shapes)}; pass arrays in the same places."
+        )
+
+    def spread(x, like):
+        if jnp.shape(x) == like.shape:
+            return jnp.broadcast_to(jnp.asarray(x)[None], (num_chains, *like.shape))
+        if jnp.shape(x) == (num_chains, *like.shape):
+            return jnp.asarray(x)
+        raise ValueError(
+            f"`{name}` has shape {jnp.shape(x)} but it needs {like.shape}, for all "
+            f"chains, or {(num_chains, *like.shape)}, for each of {num_chains}; pass "
+            "one of the two"
+            + (" (a one-hot site is held whole)." if name == "clamp" else ".")
+        )
+
+    return jax.tree.map(spread, x, shapes)
+
+
+def _held(model: Any, clamp: State, expected: Any, num_chains: Any) -> Any:
+    """The mask of every chain, in the shape of its whole visible state."""
+    leaves, structure = jax.tree.flatten(expected)
+    domains = _domains(model) or ["real"] * len(leaves)
+    shapes = jax.tree.unflatten(
+        structure,
+        [
+            jax.ShapeDtypeStruct(
+                (*like.shape[:-1], 1) if domain == "one-hot" else like.shape, bool
+            )
+            for like, domain in zip(leaves, domains, strict=True)
+        ],
+    )
+    if isinstance(model, DBM) and not _is_like(clamp, shapes):
+        free = jax.tree.map(lambda like: jnp.zeros(like.shape, bool), shapes[1:])
+        clamp = (clamp, *free)
+    for mask in jax.tree.leaves(clamp):
+        if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
+            raise ValueError(
+                f"`clamp` has dtype {jnp.result_type(mask)} but needs bool, True "
+                "where a unit is held; pass `mask.astype(bool)`."
+            )
+    masks = _spread("clamp", clamp, shapes, num_chains)
+    return jax.tree.map(
+        lambda mask, like: jnp.broadcast_to(mask, (num_chains, *like.shape)),
+        masks,
+        expected,
+    )
+
+
+def _domains(model: Any) -> list[str]:
+    """Those of the visible units, one an array of the visible state; [] if unknown."""
+    if isinstance(model, DBM):
+        units = model.units[::2]
+    elif isinstance(model, DBN):
+        units = (model.layers[0].visible,)
+    else:
+        units = (model.visible,) if isinstance(model, RBM) else ()
+    return jax.tree.leaves([unit.domain for unit in units])
+
+
+def _is_like(x: Any, shapes: Any) -> bool:
+    return jax.tree.structure(x) == jax.tree.structure(shapes)

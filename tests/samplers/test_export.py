@@ -1,0 +1,39 @@
+"""A sampler leaves as an artefact that runs for any number of chains."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+import jboltz
+from tests.helpers import draw_like
+
+
+def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
+    """Parameters travel as a list of arrays: what reads them needs no jboltz."""
+    model = jboltz.RBM(jboltz.Bernoulli(6), jboltz.Bernoulli(4))
+    shapes = jax.eval_shape(model.init, getkey())
+    params = draw_like(shapes, getkey(), scale=1.0)
+    leaves, structure = jax.tree.flatten(params)
+
+    def draw(leaves, v, key):
+        params = jax.tree.unflatten(structure, leaves)
+        chains, pictures, _ = jboltz.sample(
+            model, params, key, warm_up=3, num_samples=2, thinning=2, start=v,
+            observe=jboltz.observe_picture,
+        )  # fmt: skip
+        return chains.states.visible, pictures
+
+    (num_chains,) = export.symbolic_shape("num_chains")
+    start = jax.ShapeDtypeStruct((num_chains, 6), jnp.float32)
+    key = getkey()
+    blob = export.export(jax.jit(draw))(leaves, start, key).serialize()
+    assert isinstance(blob, bytearray)
+    reloaded = export.deserialize(blob)
+    again = jax.jit(reloaded.call)
+    for count in (2, 5):
+        v = jnp.tile(jnp.asarray([1.0, 0, 1, 1, 0, 0]), (count, 1))
+        got, expected = again(leaves, v, key), jax.jit(draw)(leaves, v, key)
+        np.testing.assert_array_equal(got[0], expected[0])
+        np.testing.assert_allclose(got[1], expected[1], rtol=1e-6)
+        assert got[1].shape == (2, count, 6)
