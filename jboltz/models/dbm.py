@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +64,10 @@ class DBM:
         """E in nats, of the even layers `v` and the odd layers `h`."""
         layers = interleave(v, h)
         a = self._activities(params, layers)
-        own = self._energies(params, layers, every=1)
+        own = [
+            unit.energy(p, x)
+            for unit, p, x in zip(self.units, params.units, layers, strict=True)
+        ]
         coupling = [
             (below @ W) @ above
             for below, W, above in zip(a, params.weights, a[1:], strict=False)
@@ -75,27 +79,31 @@ class DBM:
 
         That of the data alone has no closed form; `learning.mean_field` bounds it.
         """
-        inputs = self._inputs(params, v, first=1)
-        log_normalizers = [
-            unit.log_normalizer(p, i)
-            for unit, p, i in zip(
-                self.units[1::2], params.units[1::2], inputs, strict=True
-            )
-        ]
-        even = self._energies(params, v, every=2)
-        return _total(even) - _total(log_normalizers)
+        return self._free_energy(params, v, summed=1)
+
+    def hidden_free_energy(self, params: DBMParams, h: Layers) -> Float[Array, ""]:
+        """−log Σ over the even layers of exp(−E), in nats: of all odd layers `h`."""
+        return self._free_energy(params, h, summed=0)
+
+    def hidden_inputs(self, params: DBMParams, v: Layers) -> tuple[Array, ...]:
+        """What reaches each odd layer from the even ones, biases excluded."""
+        return self._inputs(params, v, first=1)
+
+    def visible_inputs(self, params: DBMParams, h: Layers) -> tuple[Array, ...]:
+        """What reaches each even layer from the odd ones, biases excluded."""
+        return self._inputs(params, h, first=0)
 
     def sample_hidden(
         self, params: DBMParams, v: Layers, key: Key[Array, ""]
     ) -> Layers:
         """The odd layers given the even ones; layer l draws from `fold_in(key, l)`."""
-        return self._sample(params, 1, self._inputs(params, v, first=1), key)
+        return self._sample(params, 1, self.hidden_inputs(params, v), key)
 
     def sample_visible(
         self, params: DBMParams, h: Layers, key: Key[Array, ""]
     ) -> Layers:
         """The even layers given the odd ones; layer l draws from `fold_in(key, l)`."""
-        return self._sample(params, 0, self._inputs(params, h, first=0), key)
+        return self._sample(params, 0, self.visible_inputs(params, h), key)
 
     def sample_start(self, params: DBMParams, key: Key[Array, ""]) -> Layers:
         """The even layers, each drawn from its biases alone."""
@@ -139,6 +147,10 @@ class DBM:
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         """One record a layer, and the weights between neighbours."""
         return params.units, params.weights
+
+    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
+        """One entry a layer, bottom first, in the shape of v and of h."""
+        return layers[::2], layers[1::2]
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]
@@ -207,29 +219,45 @@ class DBM:
             for unit, p, x in zip(self.units, params.units, layers, strict=True)
         ]
 
-    def _energies(
-        self, params: DBMParams, layers: Layers, *, every: int
-    ) -> list[Array]:
-        return [
+    def _free_energy(
+        self, params: DBMParams, block: Layers, *, summed: int
+    ) -> Float[Array, ""]:
+        """Of one block, every second layer from `summed` on summed out."""
+        inputs = self._inputs(params, block, first=summed)
+        kept, out = slice(1 - summed, None, 2), slice(summed, None, 2)
+        energies = [
             unit.energy(p, x)
             for unit, p, x in zip(
-                self.units[::every], params.units[::every], layers, strict=True
+                self.units[kept], params.units[kept], block, strict=True
             )
         ]
+        log_normalizers = [
+            unit.log_normalizer(p, i)
+            for unit, p, i in zip(
+                self.units[out], params.units[out], inputs, strict=True
+            )
+        ]
+        return _total(energies) - _total(log_normalizers)
 
-    def _inputs(self, params: DBMParams, block: Layers, *, first: int) -> list[Array]:
+    def _inputs(
+        self, params: DBMParams, block: Layers, *, first: int
+    ) -> tuple[Array, ...]:
         """Inputs of every second layer from `first` on, given the layers between."""
         a = {}
         for index, x in zip(range(1 - first, len(self.units), 2), block, strict=True):
             unit = self.units[index]
             check_shape(f"layer {index}", x, unit.shape, f"{self}.units[{index}]")
             a[index] = unit.activity(params.units[index], x)
-        return [
+        return tuple(
             inputs_of(params, a, index) for index in range(first, len(self.units), 2)
-        ]
+        )
 
     def _sample(
-        self, params: DBMParams, first: int, inputs: list[Array], key: Key[Array, ""]
+        self,
+        params: DBMParams,
+        first: int,
+        inputs: Sequence[Array],
+        key: Key[Array, ""],
     ) -> Layers:
         """Every second layer from `first` on, given its inputs."""
         indices = range(first, len(self.units), 2)

@@ -1,6 +1,7 @@
 """The restricted Boltzmann machine over any two units."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -123,6 +124,11 @@ class RBM:
     def parts(self, params: RBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         """One record a layer, and the weights between neighbours."""
         return (params.visible, params.hidden), (params.weights,)
+
+    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
+        """One entry a layer, bottom first, in the shape of v and of h."""
+        visible, hidden = layers
+        return visible, hidden
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]

@@ -165,20 +165,20 @@ class SpikeAndSlab:
         self, params: SpikeAndSlabParams, v: State, h: SpikeSlab
     ) -> Float[Array, ""]:
         """E(x, h, s) in nats."""
-        self._check_hidden(h)
+        self.check_hidden(h)
         inputs = self.hidden_inputs(params, v)
         alpha, mu = jnp.exp(params.log_slab_precision), params.slab_mean
         on = params.spike_bias - self.kappa * alpha * mu**2
         on = on - 0.5 * self.penalty.of_visible(params, v**2)
         slab = 0.5 * alpha * h.slabs**2 - (inputs + alpha * mu) * h.slabs * h.spikes
-        return self._visible_energy(params, v) + jnp.sum(slab) - on @ h.spikes
+        return self.visible_energy(params, v) + jnp.sum(slab) - on @ h.spikes
 
     def free_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
         """F(x) = ½ xᵀΛx − a·x − Σ_i [softplus(b_i + I_i) + ½ log 2π/α_i], where
         I_i + b_i is the log-odds of spike i."""
-        _, inputs = self._given_visible(params, v)
+        _, inputs = self.given_visible(params, v)
         spikes = self._spikes.log_normalizer(self._spike_params(params), inputs)
-        return self._visible_energy(params, v) - spikes - self._slab_entropy(params)
+        return self.visible_energy(params, v) - spikes - self._slab_entropy(params)
 
     def hidden_free_energy(
         self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
@@ -209,7 +209,7 @@ class SpikeAndSlab:
     ) -> SpikeSlab:
         """A joint draw: h ~ p(h | x), then s_i ~ N((xᵀw_i/α_i + μ_i) h_i, 1/α_i)."""
         key_spikes, key_slabs = random.split(key)
-        mean, inputs = self._given_visible(params, v)
+        mean, inputs = self.given_visible(params, v)
         spikes = self._spikes.sample(self._spike_params(params), inputs, key_spikes)
         noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
         slabs = mean * spikes + jnp.exp(-0.5 * params.log_slab_precision) * noise
@@ -217,7 +217,7 @@ class SpikeAndSlab:
 
     def mean_hidden_state(self, params: SpikeAndSlabParams, v: State) -> SpikeSlab:
         """E[h | x] and E[s | x] = E[s⊙h | x]: features of x."""
-        mean, inputs = self._given_visible(params, v)
+        mean, inputs = self.given_visible(params, v)
         spikes = self._spikes.mean(self._spike_params(params), inputs)
         return SpikeSlab(spikes=spikes, slabs=mean * spikes)
 
@@ -225,15 +225,16 @@ class SpikeAndSlab:
         self, params: SpikeAndSlabParams, h: SpikeSlab, key: Key[Array, ""]
     ) -> Float[Array, " visible"]:
         """A draw from N(C(W(s⊙h) + a), C), C⁻¹ = Λ + Σ Φ_i h_i diagonal."""
-        mean, precision = self._given_hidden(params, h)
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
-        return mean + jax.lax.rsqrt(precision) * noise
+        linear, precision = self.given_hidden(params, h)
+        noise = jax.random.normal(key, linear.shape, linear.dtype)
+        return linear / precision + jax.lax.rsqrt(precision) * noise
 
     def mean_visible_state(
         self, params: SpikeAndSlabParams, h: SpikeSlab
     ) -> Float[Array, " visible"]:
         """E[x | h, s] = C(W(s⊙h) + a)."""
-        return self._given_hidden(params, h)[0]
+        linear, precision = self.given_hidden(params, h)
+        return linear / precision
 
     def visible_given_spikes(
         self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
@@ -258,7 +259,7 @@ class SpikeAndSlab:
     def _spike_params(self, params: SpikeAndSlabParams) -> BernoulliParams:
         return BernoulliParams(bias=params.spike_bias)
 
-    def _given_visible(
+    def given_visible(
         self, params: SpikeAndSlabParams, v: State
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
         """The mean of a slab that is on, and the log-odds of a spike less its bias."""
@@ -268,15 +269,15 @@ class SpikeAndSlab:
         odds = (0.5 - self.kappa) * alpha * mu**2 + mu * inputs + 0.5 * square
         return inputs / alpha + mu, odds
 
-    def _given_hidden(
+    def given_hidden(
         self, params: SpikeAndSlabParams, h: SpikeSlab
     ) -> tuple[Float[Array, " visible"], Float[Array, " visible"]]:
-        """Mean and precision of x given spikes and slabs."""
-        self._check_hidden(h)
+        """C⁻¹ E[x | h, s] = W(s⊙h) + a, and C⁻¹, the precision of x."""
+        self.check_hidden(h)
         visible = jnp.exp(params.log_visible_precision)
         precision = visible + self.penalty.of_spikes(params, h.spikes)
         linear = params.weights @ (h.spikes * h.slabs) + params.visible_bias
-        return linear / precision, precision
+        return linear, precision
 
     def _given_spikes(self, params, spikes):
         """m_h, P = Λ + Σ Φ_i h_i, R with C_h = P⁻¹ + RᵀR, and log det C_h.
@@ -296,7 +297,8 @@ class SpikeAndSlab:
         linear = params.visible_bias + params.weights @ (params.slab_mean * spikes)
         return linear, precision, root, log_det
 
-    def _visible_energy(self, params, v):
+    def visible_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
+        """½ xᵀΛx − a·x."""
         precision = jnp.exp(params.log_visible_precision)
         return jnp.sum(0.5 * precision * v**2 - params.visible_bias * v)
 
@@ -304,6 +306,7 @@ class SpikeAndSlab:
         """½ Σ log 2π/α."""
         return 0.5 * jnp.sum(_LOG_2PI - params.log_slab_precision)
 
-    def _check_hidden(self, h):
+    def check_hidden(self, h: SpikeSlab) -> None:
+        """Refuses what is not one hidden state."""
         check_shape("h.spikes", h.spikes, (self.num_hidden,), self)
         check_shape("h.slabs", h.slabs, (self.num_hidden,), self)

@@ -1,0 +1,198 @@
+"""A model at a rung between an independent base and itself."""
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Leaf, Params, Shape, State, Unit, is_exact
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A model made of units in two blocks, joined by weights between the blocks."""
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The layers, bottom first."""
+        ...
+
+    def init(self, key: Key[Array, ""]) -> Params: ...
+
+    def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]: ...
+
+    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
+        """One entry a layer, bottom first, in the shape of v and of h."""
+        ...
+
+    def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]: ...
+
+    def hidden_inputs(self, params: Params, v: State) -> Any:
+        """What reaches each layer of h."""
+        ...
+
+    def visible_inputs(self, params: Params, h: State) -> Any:
+        """What reaches each layer of v."""
+        ...
+
+
+@struct.dataclass
+class AnnealedParams:
+    """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
+
+    params: Params  # of the model
+    base: tuple[Params, ...]  # one record a layer, bottom first
+    beta: Leaf  # () 0 = the base, 1 = the model
+
+
+@dataclasses.dataclass(frozen=True)
+class Annealed:
+    """E_β = (1 − β) E_base + β E, where the layers of the base are independent.
+
+    An `EnergyModel` with the states and the two blocks of `model`, so that every
+    sampler runs on a rung as it stands. The weights are never scaled: given its inputs
+    I, a layer of the rung has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
+    """
+
+    model: Layered
+
+    def __post_init__(self) -> None:
+        inexact = [unit for unit in self.model.units if not is_exact(unit)]
+        if inexact:
+            raise ValueError(
+                f"`model` has the layer {inexact[0]}, whose draws are not those of its "
+                "energy, but a rung needs exact units; take another, as `ReLU` for "
+                "`NoisyReLU`."
+            )
+
+    def init(self, key: Key[Array, ""]) -> AnnealedParams:
+        """The model as it starts, at β = 1, above units as they start."""
+        return AnnealedParams(
+            params=self.model.init(key),
+            base=tuple(unit.init() for unit in self.model.units),
+            beta=jnp.ones(()),
+        )
+
+    def fit_base(self, values: State) -> tuple[Params, ...]:
+        """A base whose bottom layer is fitted to `values`, (examples, *shape).
+
+        The other layers are as they start; binary ones are uniform.
+        """
+        bottom, *others = self.model.units
+        return (bottom.fit(values), *(unit.init() for unit in others))
+
+    def base_log_partition(self, params: AnnealedParams) -> Float[Array, ""]:
+        """log Z of the rung β = 0, in nats."""
+        return _total(_no_input_normalizer, self.model.units, params.base)
+
+    def energy(self, params: AnnealedParams, v: State, h: State) -> Float[Array, ""]:
+        """(1 − β) E_base(v, h) + β E(v, h), in nats."""
+        own = self.model.energy(params.params, v, h)
+        visible, hidden = self.model.blocks(self.model.units)
+        visible_base, hidden_base = self.model.blocks(params.base)
+        base = _total(_energy, visible, visible_base, v)
+        base = base + _total(_energy, hidden, hidden_base, h)
+        return (1 - params.beta) * base + params.beta * own
+
+    def free_energy(self, params: AnnealedParams, v: State) -> Float[Array, ""]:
+        """−log ∫ dh exp(−E_β(v, h)), in nats."""
+        inputs = self.model.hidden_inputs(params.params, v)
+        (visible, own, base), hidden = self._blocks(params)
+        energy = params.beta * _total(_energy, visible, own, v)
+        energy = energy + (1 - params.beta) * _total(_energy, visible, base, v)
+
+        def log_normalizer(unit, own, base, inputs):
+            return _log_normalizer(unit, own, base, inputs, params.beta)
+
+        return energy - _total(log_normalizer, *hidden, inputs)
+
+    def sample_hidden(
+        self, params: AnnealedParams, v: State, key: Key[Array, ""]
+    ) -> State:
+        """A draw from p_β(h | v); layer i of h draws from `fold_in(key, i)`."""
+        inputs = self.model.hidden_inputs(params.params, v)
+        _, (hidden, own, base) = self._blocks(params)
+        return _sample(hidden, own, base, inputs, params.beta, key)
+
+    def sample_visible(
+        self, params: AnnealedParams, h: State, key: Key[Array, ""]
+    ) -> State:
+        """A draw from p_β(v | h); layer i of v draws from `fold_in(key, i)`."""
+        inputs = self.model.visible_inputs(params.params, h)
+        (visible, own, base), _ = self._blocks(params)
+        return _sample(visible, own, base, inputs, params.beta, key)
+
+    def sample_start(self, params: AnnealedParams, key: Key[Array, ""]) -> State:
+        """An exact draw of v from the base, whatever β."""
+        (visible, own, base), _ = self._blocks(params)
+        zeros = jax.tree.map(_no_inputs, visible, base)
+        return _sample(visible, own, base, zeros, jnp.zeros_like(params.beta), key)
+
+    def _blocks(self, params: AnnealedParams) -> Any:
+        """Units, records and records of the base: of the layers of v, and of h."""
+        own, _ = self.model.parts(params.params)
+        layers = (self.model.units, own, params.base)
+        return tuple(zip(*map(self.model.blocks, layers), strict=True))
+
+
+# Blocks are trees whose leaves are units: one unit, or a tuple of them.
+
+
+def _total(function, units, *trees):
+    """Σ over the units of a block."""
+    terms = jax.tree.leaves(jax.tree.map(function, units, *trees))
+    return jnp.sum(jnp.stack(terms))
+
+
+def _sample(units, own, base, inputs, beta, key):
+    leaves, structure = jax.tree.flatten(units)
+    keys = [random.fold_in(key, index) for index in range(len(leaves))]
+
+    def sample(unit, own, base, inputs, key):
+        return unit.sample(
+            _rung(unit, own, base, inputs, beta), jnp.zeros_like(inputs), key
+        )
+
+    return jax.tree.map(sample, units, own, base, inputs, structure.unflatten(keys))
+
+
+def _rung(unit, own, base, inputs, beta):
+    """The unit with energy (1 − β) E_base(x) + β (E(x) − I·a(x)), up to a constant.
+
+    The activity is that of the model at every rung, also where the record decides it:
+    a Gaussian's a(x) = x/σ² has the model's σ, and the rung its own in the energy.
+    """
+    return unit.interpolate(unit.shift(own, inputs), base, beta)
+
+
+def _log_normalizer(unit, own, base, inputs, beta):
+    """log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))), in nats."""
+    rung = _rung(unit, own, base, inputs, beta)
+    # The constant that `interpolate` leaves open is read off at x = 0, where a(x) = 0.
+    # Not every unit has that state, but the energies are polynomials.
+    zero = _zeros(unit.shape, inputs.dtype)
+    exact = (1 - beta) * unit.energy(base, zero) + beta * unit.energy(own, zero)
+    constant = exact - unit.energy(rung, zero)
+    return unit.log_normalizer(rung, jnp.zeros_like(inputs)) - constant
+
+
+def _energy(unit, params, x):
+    return unit.energy(params, x)
+
+
+def _no_input_normalizer(unit, params):
+    return unit.log_normalizer(params, _no_inputs(unit, params))
+
+
+def _no_inputs(unit, params):
+    return jnp.zeros(unit.size, jax.tree.leaves(params)[0].dtype)
+
+
+def _zeros(shape: Shape, dtype: Any) -> State:
+    if any(isinstance(part, tuple) for part in shape):
+        return tuple(_zeros(part, dtype) for part in shape)
+    return jnp.zeros(shape, dtype)

@@ -1,0 +1,70 @@
+"""A model with its two blocks exchanged."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Params, State, Unit
+
+
+@dataclasses.dataclass(frozen=True)
+class Swapped:
+    """The same model with h in the place of v, and v in that of h.
+
+    `Annealed(Swapped(dbm))` is a chain of the odd layers, with the data and the other
+    even layers summed out: of a DBM with two hidden layers, a chain of the first.
+    """
+
+    model: Any  # an RBM or a DBM
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        return self.model.units
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        return self.model.init(key)
+
+    def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
+        return self.model.parts(params)
+
+    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
+        """One entry a layer, bottom first, in the shape of v and of h."""
+        return self.model.blocks(layers)[::-1]
+
+    def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]:
+        return self.model.energy(params, h, v)
+
+    def free_energy(self, params: Params, v: State) -> Float[Array, ""]:
+        return self.model.hidden_free_energy(params, v)
+
+    def hidden_free_energy(self, params: Params, h: State) -> Float[Array, ""]:
+        return self.model.free_energy(params, h)
+
+    def hidden_inputs(self, params: Params, v: State) -> Any:
+        return self.model.visible_inputs(params, v)
+
+    def visible_inputs(self, params: Params, h: State) -> Any:
+        return self.model.hidden_inputs(params, h)
+
+    def sample_hidden(self, params: Params, v: State, key: Key[Array, ""]) -> State:
+        return self.model.sample_visible(params, v, key)
+
+    def sample_visible(self, params: Params, h: State, key: Key[Array, ""]) -> State:
+        return self.model.sample_hidden(params, h, key)
+
+    def sample_start(self, params: Params, key: Key[Array, ""]) -> State:
+        """The layers of this model's v, each drawn from its biases alone."""
+        units, _ = self.blocks(self.units)
+        records, _ = self.blocks(self.parts(params)[0])
+        leaves, structure = jax.tree.flatten(units)
+        keys = [random.fold_in(key, index) for index in range(len(leaves))]
+
+        def sample(unit, record, key):
+            zeros = jnp.zeros(unit.size, jax.tree.leaves(record)[0].dtype)
+            return unit.sample(record, zeros, key)
+
+        return jax.tree.map(sample, units, records, structure.unflatten(keys))
