@@ -45,7 +45,7 @@ class AnnealedParams:
     """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
 
     params: Params  # of the model
-    base: tuple[Params, ...]  # one record a layer, bottom first
+    base: Params  # one record a layer, a tuple, bottom first
     beta: Leaf  # () 0 = the base, 1 = the model
 
 
