@@ -1,51 +1,140 @@
-"""The partition function."""
+"""The exact partition function, by enumeration."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
-from jboltz.base import State
+from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.units.bernoulli import Bernoulli
 
 MOST_UNITS = 25
 """Beyond 2²⁵ states enumeration takes minutes to hours."""
 
+_CHOICES = {"unit interval": (0, 1), "spin": (-1, 1)}
+
 
 def log_partition(
     hidden_free_energy: Callable[[State], Float[Array, ""]],
-    num_hidden: int,
+    hidden: int | Unit | tuple[Unit, ...],
     *,
     chunk_size: int = 2**12,
 ) -> Float[Array, ""]:
-    """log Z = log Σ_h exp(−F(h)), in nats, over all 2ⁿ states of n binary units.
+    """log Z = log Σ_h exp(−F(h)), in nats, over all states of a discrete layer.
 
-    Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`;
-    with few visible ones, `partial(rbm.free_energy, params)`. States go through in
-    chunks, with a running logsumexp.
+    Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`
+    and `rbm.hidden`; with few visible ones, `partial(rbm.free_energy, params)` and
+    `rbm.visible`. States go through in chunks, with a running logsumexp.
 
     Args:
-      hidden_free_energy: of one state of {0, 1}ⁿ, the other layer summed out.
-      chunk_size: states at a time, a power of two.
+      hidden_free_energy: of one state, the other layer summed out.
+      hidden: the layer that is enumerated: a number n of units in {0, 1}, a unit, or
+        the tuple of units of a DBM's block.
+      chunk_size: states at a time.
 
     Raises:
-      ValueError: more than 25 units, or none.
+      ValueError: the layer has more than 2²⁵ states, or is real.
     """
-    if not 1 <= num_hidden <= MOST_UNITS:
+    if isinstance(hidden, int):
+        hidden = Bernoulli(hidden)
+    total = num_states(hidden)
+    if total > 2**MOST_UNITS:
+        size = " + ".join(str(unit.size) for unit in jax.tree.leaves(hidden))
         raise ValueError(
-            f"`num_hidden` is {num_hidden} but enumeration takes 1 to {MOST_UNITS} "
-            "binary units; more need an estimate, as of annealed importance sampling."
+            f"`hidden` has {size} units and {total:.3g} states, but enumeration takes "
+            f"at most {MOST_UNITS} binary units or as many states; enumerate the other "
+            "block, or estimate with `annealed_importance_sampling`."
         )
-    chunk_size = min(chunk_size, 2**num_hidden)
-    bits = jnp.arange(num_hidden)
-    dtype = jax.eval_shape(hidden_free_energy, jnp.zeros(num_hidden)).dtype
+    count = int(total)
+    zero = jax.tree.map(lambda unit: _state(unit.shape, unit.domain, 0)[0], hidden)
+    dtype = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero)).dtype
+
+    def log_weight(number):
+        state = state_of(hidden, number)
+        return -hidden_free_energy(jax.tree.map(lambda x: x.astype(dtype), state))
 
     def of_chunk(total, first):
         numbers = first + jnp.arange(chunk_size)
-        states = (numbers[:, None] >> bits[None]) & 1
-        free_energies = jax.vmap(hidden_free_energy)(states.astype(dtype))
-        return jnp.logaddexp(total, jax.nn.logsumexp(-free_energies)), None
+        log_weights = jax.vmap(log_weight)(jnp.minimum(numbers, count - 1))
+        log_weights = jnp.where(numbers < count, log_weights, -jnp.inf)
+        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights)), None
 
-    firsts = chunk_size * jnp.arange(2**num_hidden // chunk_size)
+    chunk_size = min(chunk_size, count)
+    firsts = chunk_size * jnp.arange(-(-count // chunk_size))
     start = jnp.full((), -jnp.inf, dtype)
     return jax.lax.scan(of_chunk, start, firsts)[0]
+
+
+def model_log_partition(
+    model: Any, params: Params, *, chunk_size: int = 2**12
+) -> Float[Array, ""]:
+    """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
+
+    Raises:
+      ValueError: both blocks have more than 2²⁵ states, or are real.
+    """
+    visible, hidden = model.blocks(model.units)
+    if num_states(hidden) <= num_states(visible):
+        free_energy, block = model.hidden_free_energy, hidden
+    else:
+        free_energy, block = model.free_energy, visible
+
+    def of_state(x):
+        return free_energy(params, x)
+
+    return log_partition(of_state, block, chunk_size=chunk_size)
+
+
+def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
+    """How many states a layer has, or a tuple of layers together; ∞ if one is real."""
+    count: int | float = 1
+    for unit in jax.tree.leaves(units):
+        count *= _count(unit.shape, unit.domain)
+    return count
+
+
+def state_of(units: Unit | tuple[Unit, ...], number: Integer[Array, ""]) -> State:
+    """State `number` of the discrete layer or layers, from 0, in integers."""
+    leaves, structure = jax.tree.flatten(units)
+    states = []
+    for unit in leaves:
+        state, number = _state(unit.shape, unit.domain, number)
+        states.append(state)
+    return structure.unflatten(states)
+
+
+def _count(shape: Shape, domain: Domain) -> int | float:
+    if isinstance(domain, tuple):
+        pairs = zip(shape, domain, strict=True)
+        return math.prod(_count(*pair) for pair in pairs)
+    if domain == "one-hot":
+        return shape[-1] ** math.prod(shape[:-1])
+    return 2 ** math.prod(shape) if domain in _CHOICES else math.inf
+
+
+def _state(shape: Shape, domain: Domain, number: Any) -> tuple[State, Any]:
+    """The digits of `number` as a state, and what is left of the number."""
+    if isinstance(domain, tuple):
+        parts = []
+        for pair in zip(shape, domain, strict=True):
+            part, number = _state(*pair, number)
+            parts.append(part)
+        return tuple(parts), number
+    is_one_hot = domain == "one-hot"
+    sites, base = (shape[:-1], shape[-1]) if is_one_hot else (shape, 2)
+    length = math.prod(sites)
+    powers = jnp.asarray([base**i for i in range(length)])
+    digits = (number // powers % base).reshape(sites)
+    if is_one_hot:
+        state = jax.nn.one_hot(digits, base, dtype=digits.dtype)
+    else:
+        low, high = _CHOICES[domain]
+        state = low + (high - low) * digits
+    return state, number // base**length
+
+
+def _as_float(x):
+    return x.astype(float)

@@ -45,7 +45,7 @@ class AnnealedParams:
     """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
 
     params: Params  # of the model
-    base: tuple[Params, ...]  # one record a layer, bottom first
+    base: Params  # one record a layer, a tuple, bottom first
     beta: Leaf  # () 0 = the base, 1 = the model
 
 
@@ -109,6 +109,25 @@ class Annealed:
             return _log_normalizer(unit, own, base, inputs, params.beta)
 
         return energy - _total(log_normalizer, *hidden, inputs)
+
+    def log_weight(
+        self, here: AnnealedParams, there: AnnealedParams, v: State
+    ) -> Float[Array, ""]:
+        """F_β(v) − F_β′(v), in nats, of two rungs of one model: as a difference.
+
+        Each of the two is large beside it, and in float32 rounded as such.
+        """
+        own_inputs = self.model.hidden_inputs(here.params, v)
+        (visible, own, base), hidden = self._blocks(here)
+        step = there.beta - here.beta
+
+        def change(unit, own, base, inputs):
+            return _log_normalizer_change(
+                unit, own, base, inputs, (here.beta, there.beta)
+            )
+
+        energy = _total(_energy, visible, own, v) - _total(_energy, visible, base, v)
+        return _total(change, *hidden, own_inputs) - step * energy
 
     def sample_hidden(
         self, params: AnnealedParams, v: State, key: Key[Array, ""]
@@ -178,6 +197,17 @@ def _log_normalizer(unit, own, base, inputs, beta):
     exact = (1 - beta) * unit.energy(base, zero) + beta * unit.energy(own, zero)
     constant = exact - unit.energy(rung, zero)
     return unit.log_normalizer(rung, jnp.zeros_like(inputs)) - constant
+
+
+def _log_normalizer_change(unit, own, base, inputs, betas):
+    """What `_log_normalizer` gains between two rungs.
+
+    A unit may know it by itself, as a difference without the rounding of the two.
+    """
+    if hasattr(unit, "log_normalizer_change"):
+        return unit.log_normalizer_change(own, base, inputs, betas)
+    here, there = (_log_normalizer(unit, own, base, inputs, beta) for beta in betas)
+    return there - here
 
 
 def _energy(unit, params, x):

@@ -76,6 +76,18 @@ class AnnealedSpikeAndSlab:
         slabs = 0.5 * jnp.sum(_LOG_2PI - own.log_slab_precision)
         return self._visible_energy(params, v) - spikes - slabs
 
+    def log_weight(
+        self, here: AnnealedParams, there: AnnealedParams, v: State
+    ) -> Float[Array, ""]:
+        """F_β(x) − F_β′(x), in nats, of two rungs of one model: as a difference."""
+        own, (base,), betas = here.params, here.base, (here.beta, there.beta)
+        _, log_odds = self.model.given_visible(own, v)
+        bias = BernoulliParams(bias=own.spike_bias)
+        zero = BernoulliParams(bias=jnp.zeros_like(own.spike_bias))
+        gain = self._spikes.log_normalizer_change(bias, zero, log_odds, betas)
+        energy = self.model.visible_energy(own, v) - self._visible.energy(base, v)
+        return gain - (there.beta - here.beta) * energy
+
     def sample_hidden(
         self, params: AnnealedParams, v: State, key: Key[Array, ""]
     ) -> SpikeSlab:

@@ -125,6 +125,34 @@ class DBM:
         above = self._sample(params, 2, inputs, key)
         return (v, *above)
 
+    @property
+    def hidden_model(self) -> "DBM":
+        """The layers above the data, as a DBM of their own."""
+        if len(self.units) < 3:
+            raise ValueError(
+                f"This DBM has {len(self.units)} layers, but the layers above the data "
+                "are a model of their own from 3 on; with 2 `free_energy` is exact."
+            )
+        return DBM(self.units[1:])
+
+    def given_data(
+        self, params: DBMParams, v: State
+    ) -> tuple[DBMParams, Float[Array, ""]]:
+        """The layers above `v`: parameters of `hidden_model`, and what they leave out.
+
+        E(v, x₁ … x_L) is the energy of `hidden_model` plus the second, in nats.
+        """
+        check_shape("v", v, self.units[0].shape, f"{self}.units[0]")
+        below, bottom, *others = params.units
+        a = self.units[0].activity(below, v)
+        unit, inputs = self.units[1], a @ params.weights[0]
+        shifted = unit.shift(bottom, inputs)
+        # `shift` leaves a constant open: both Γ are of the same integral.
+        constant = unit.log_normalizer(shifted, jnp.zeros_like(inputs))
+        constant = constant - unit.log_normalizer(bottom, inputs)
+        given = DBMParams(units=(shifted, *others), weights=params.weights[1:])
+        return given, self.units[0].energy(below, v) + constant
+
     def mean_activities(self, params: DBMParams, v: State) -> tuple[Array, ...]:
         """Mean activities of all layers from one pass upwards.
 

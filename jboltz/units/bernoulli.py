@@ -103,6 +103,32 @@ class Bernoulli:
         values = jnp.array((0.0, 1.0))
         return jnp.tile(values[:, None], (1, self.size)), jnp.zeros((2, self.size))
 
+    def log_normalizer_change(
+        self,
+        params: BernoulliParams,
+        base: BernoulliParams,
+        inputs: Float[Array, " size"],
+        betas: tuple[Float[Array, ""], Float[Array, ""]],
+    ) -> Float[Array, ""]:
+        """What Γ gains between two rungs, of the fields (1 − β) b_base + β (b + I).
+
+        Σ log(1 + exp(x′)) − log(1 + exp(x)) as a difference: the error is a rounding of
+        what Γ gains and not of Γ, and a third of the time of the two goes.
+        """
+        (here, there), field = betas, self._field(params, inputs)
+        x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
+        gain = (there - here) * (field - base.bias)  # y − x, before they are rounded
+        has_one_sign = (x > 0) == (y > 0)
+        positive = jnp.maximum(y, 0) - jnp.maximum(x, 0)
+        positive = jnp.where(has_one_sign, jnp.where(x > 0, gain, 0), positive)
+        # The rest of log(1 + eˣ) is log(1 + e⁻ᵃ), a = |x|, and between a and a + r
+        # it falls by −log(1 − σ(−a)(1 − e⁻ʳ)): nothing here overflows or cancels.
+        a, b = jnp.abs(x), jnp.abs(y)
+        r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
+        tail = 0.5 * (1 - jnp.tanh(0.5 * jnp.minimum(a, b)))
+        fall = jnp.log1p(tail * jnp.expm1(-r))
+        return jnp.sum(positive + jnp.where(b > a, fall, -fall))
+
     def _field(
         self, params: BernoulliParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
