@@ -12,12 +12,14 @@ from jboltz.base import (
     Sampler,
     Unit,
 )
-from jboltz.learning.centred import Centred
+from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     HalfStepContrastiveDivergence,
     PersistentContrastiveDivergence,
 )
+from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
+from jboltz.learning.imputed import Imputed
 from jboltz.learning.mean_field import (
     MeanFieldPCD,
     mean_field,
@@ -58,8 +60,11 @@ __all__ = [
     "ContrastiveDivergence",
     "Copies",
     "DBMParams",
+    "DataMeans",
     "EnergyModel",
     "Estimator",
+    "FastPersistentContrastiveDivergence",
+    "FastState",
     "FreeEnergyModel",
     "Gaussian",
     "GaussianParams",
@@ -68,10 +73,12 @@ __all__ = [
     "GibbsLangevin",
     "GibbsState",
     "HalfStepContrastiveDivergence",
+    "Imputed",
     "Joined",
     "JoinedParams",
     "LayerInput",
     "MeanFieldPCD",
+    "Midpoints",
     "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
@@ -91,6 +98,7 @@ __all__ = [
     "SpinParams",
     "TrainState",
     "Unit",
+    "enhanced",
     "fit",
     "fit_stream",
     "generate",
