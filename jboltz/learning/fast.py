@@ -7,14 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Integer, Key
 
-from jboltz.base import (
-    Batch,
-    FreeEnergyModel,
-    Metrics,
-    Params,
-    Sampler,
-    State,
-)
+from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
 from jboltz.learning.contrastive import (
     check_num_chains,
     contrast_with_chains,
