@@ -30,12 +30,14 @@ from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
     stochastic_pseudo_log_likelihood,
 )
-from jboltz.learning.centred import Centred
+from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     HalfStepContrastiveDivergence,
     PersistentContrastiveDivergence,
 )
+from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
+from jboltz.learning.imputed import Imputed
 from jboltz.learning.mean_field import (
     MeanFieldPCD,
     mean_field,
@@ -104,10 +106,13 @@ __all__ = [
     "ContrastiveDivergence",
     "Copies",
     "DBMParams",
+    "DataMeans",
     "EnergyModel",
     "EnumerableUnit",
     "Estimator",
     "Examples",
+    "FastPersistentContrastiveDivergence",
+    "FastState",
     "FreeEnergyGap",
     "FreeEnergyModel",
     "Gaussian",
@@ -117,12 +122,14 @@ __all__ = [
     "GibbsLangevin",
     "GibbsState",
     "HalfStepContrastiveDivergence",
+    "Imputed",
     "Joined",
     "JoinedParams",
     "Ladder",
     "LayerInput",
     "MeanFieldPCD",
     "MeanLogLikelihood",
+    "Midpoints",
     "Moments",
     "NoPenalty",
     "NoisyReLU",
@@ -157,6 +164,7 @@ __all__ = [
     "contrastive_loss",
     "dbm_bound",
     "dbn_bounds",
+    "enhanced",
     "fit",
     "fit_stream",
     "free_energy_gap",

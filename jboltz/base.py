@@ -36,7 +36,7 @@ class Batch:
     """What an estimator sees of the data."""
 
     values: Leaf  # (batch, *unit.shape)
-    weights: Leaf | None = None  # (batch,), or None: each example once
+    weights: Leaf | None = None  # (batch,) how often each counts; None: once
     mask: Leaf | None = None  # as values, True where observed; None: everything
 
 

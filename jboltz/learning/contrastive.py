@@ -63,7 +63,7 @@ class ContrastiveDivergence:
             # A chain counts as much as the example that it started from.
             return weighted_mean(data - negative, batch.weights)
 
-        error = mean_squared_error(batch.values, chains.visible)
+        error = mean_squared_error(batch.values, chains.visible, batch.weights)
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -104,7 +104,8 @@ class HalfStepContrastiveDivergence:
             )
 
         means = jax.vmap(self.model.mean_visible_state, in_axes=(None, 0))
-        error = mean_squared_error(batch.values, means(params, chains.hidden))
+        visible = means(params, chains.hidden)
+        error = mean_squared_error(batch.values, visible, batch.weights)
         return jax.grad(contrast)(params), state, {"reconstruction_error": error}
 
 
@@ -143,14 +144,22 @@ class PersistentContrastiveDivergence:
             self.sampler, params, state, key, num_steps=self.num_steps
         )
 
-        def contrast(params):
-            free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
-            data = free_energy(params, batch.values)
-            negative = free_energy(params, chains.visible)
-            return weighted_mean(data, batch.weights) - jnp.mean(negative)
-
-        value, gradient = jax.value_and_grad(contrast)(params)
+        value, gradient = contrast_with_chains(self.model, params, batch, chains)
         return gradient, chains, {"contrast": value}
+
+
+def contrast_with_chains(
+    model: FreeEnergyModel, params: Params, batch: Batch, chains: State
+) -> tuple[Float[Array, ""], Params]:
+    """⟨F⟩_data − ⟨F⟩_chains and its gradient, the chains held fixed."""
+
+    def contrast(params):
+        free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
+        data = free_energy(params, batch.values)
+        negative = free_energy(params, chains.visible)
+        return weighted_mean(data, batch.weights) - jnp.mean(negative)
+
+    return jax.value_and_grad(contrast)(params)
 
 
 def start_chains(
@@ -196,15 +205,24 @@ def _chains_from_data(
 
 
 def weighted_mean(
-    x: Float[Array, " batch"], weights: Float[Array, " batch"] | None
+    x: Float[Array, "batch ..."], weights: Float[Array, " batch"] | None
 ) -> Float[Array, ""]:
-    """Σ w x / Σ w, or the plain mean."""
-    return jnp.mean(x) if weights is None else jnp.sum(weights * x) / jnp.sum(weights)
+    """Σ w x / Σ w, or the plain mean; of an example with several numbers, their mean.
+
+    0 where no example counts, as may be in a batch of data that have weights of 0.
+    """
+    if weights is None:
+        return jnp.mean(x)
+    total = jnp.sum(weights)
+    each = jnp.mean(x, axis=tuple(range(1, x.ndim)))
+    return jnp.sum(weights * each) / jnp.where(total > 0, total, 1)
 
 
-def mean_squared_error(x: State, y: State) -> Float[Array, ""]:
+def mean_squared_error(
+    x: State, y: State, weights: Float[Array, " batch"] | None
+) -> Float[Array, ""]:
     """Of a state; where that is several arrays, the mean of their errors."""
-    errors = jax.tree.map(lambda x, y: jnp.mean((x - y) ** 2), x, y)
+    errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
     return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
 
 
@@ -213,5 +231,5 @@ def refuse_mask(batch: Batch) -> None:
     if batch.mask is not None:
         raise ValueError(
             "`batch.mask` marks missing entries but this estimator needs complete "
-            "examples; fill the gaps or drop those rows."
+            "examples; put `Imputed` around it, or drop those rows."
         )

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz.base import Batch, Leaf, Metrics, Sampler, State
 from jboltz.learning.contrastive import (
     check_num_chains,
+    mean_squared_error,
     refuse_mask,
     start_chains,
     weighted_mean,
@@ -173,10 +174,14 @@ class MeanFieldPCD:
         value, gradient = jax.value_and_grad(contrast)(params)
         means = jax.vmap(reconstruct)(q.activities[0])
         metrics = {
-            "reconstruction_error": jnp.mean((batch.values - means) ** 2),
+            "reconstruction_error": mean_squared_error(
+                batch.values, means, batch.weights
+            ),
             "contrast": value,
             "residual": jnp.max(q.residual),
-            "unconverged": jnp.mean(q.residual > self.tolerance),
+            "unconverged": weighted_mean(
+                jnp.where(q.residual > self.tolerance, 1.0, 0.0), batch.weights
+            ),
             "sweeps": jnp.max(q.num_sweeps),
         }
         return gradient, chains, metrics

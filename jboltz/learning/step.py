@@ -67,6 +67,11 @@ class _EstimatorStep:
         gradient, estimator_state, metrics = self.estimator.estimate(
             state.params, state.estimator_state, batch, key
         )
+        if batch.weights is not None:
+            # An estimate is a mean over its own batch; among the batches of an epoch
+            # it has to count as much as the examples that it was made of.
+            share = jnp.mean(batch.weights)
+            gradient = jax.tree.map(lambda g: share * g, gradient)
         updates, opt_state = self.optimizer.update(
             gradient, state.opt_state, state.params
         )
@@ -82,7 +87,11 @@ class _EstimatorStep:
 def make_train_step(
     estimator: Estimator, optimizer: optax.GradientTransformation
 ) -> TrainStep:
-    """Builds `train_step(state, batch, key) -> (state, metrics)`: pure, not jitted."""
+    """Builds `train_step(state, batch, key) -> (state, metrics)`: pure, not jitted.
+
+    With weights, the update is that of Σ w ℓ / `batch size`: weights of mean 1 leave
+    the learning rate what it is.
+    """
     return _EstimatorStep(estimator, optimizer)
 
 
@@ -176,7 +185,46 @@ def join(histories: Sequence[History]) -> History:
 
 
 def as_batch(data: Any) -> Batch:
-    return data if isinstance(data, Batch) else Batch(values=data)
+    """`data` as a batch, its weights and mask checked.
+
+    Raises:
+      ValueError: they belong to another number of rows, a weight is negative or not
+        finite, or no row has any.
+    """
+    if not isinstance(data, Batch):
+        return Batch(values=data)
+    num_rows = np.shape(jax.tree.leaves(data.values)[0])[:1]
+    for name, x in (("weights", data.weights), ("mask", data.mask)):
+        for leaf in jax.tree.leaves(x):
+            if np.shape(leaf)[:1] != num_rows:
+                raise ValueError(
+                    f"`{name}` has shape {np.shape(leaf)} but the data have "
+                    f"{num_rows[0]} rows; give one entry for each row."
+                )
+    if data.weights is not None:
+        _check_weights(np.asarray(data.weights))
+    return data
+
+
+def _check_weights(weights: np.ndarray) -> None:
+    if weights.ndim != 1:
+        raise ValueError(
+            f"`weights` has shape {weights.shape} but an example has one weight; pass "
+            f"an array of shape {weights.shape[:1]}."
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"`weights` holds {weights[row]} in row {row} but a weight says how often "
+            "an example counts, so it needs to be finite and at least 0; drop the row "
+            "or give it 0."
+        )
+    if not weights.any():
+        raise ValueError(
+            f"`weights` holds {len(weights)} times 0 but training needs a row that "
+            "counts; give one a positive weight, or pass no weights."
+        )
 
 
 def as_pytree(prepare: Prepare) -> jax.tree_util.Partial:

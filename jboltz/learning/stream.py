@@ -47,6 +47,8 @@ def fit_stream(
     each shape. Step t draws from `fold_in(key, t)`.
 
     Args:
+      batches: rows each, or a `Batch` of them with weights or a mask. Weights of mean 1
+        over the stream leave the learning rate what it is.
       chunk_size: batches a program; changes no result.
       first_step: steps done already, with batches that `batches` no longer holds.
       on_chunk: called as `(steps done, state, history of the chunk)`; the state is a
@@ -57,7 +59,8 @@ def fit_stream(
 
     Raises:
       FloatingPointError: as for `fit`; it names the step of the stream.
-      ValueError: the stream holds no batch, or `chunk_size` is below 1.
+      ValueError: the stream holds no batch, `chunk_size` is below 1, or a weight is
+        negative, or all of a batch are 0.
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size} but needs to be at least 1.")

@@ -52,7 +52,8 @@ def fit(
 
     Args:
       train_step: as from `make_train_step`.
-      data: rows, or a `Batch` of them with weights, of any dtype that `prepare` takes.
+      data: rows, of any dtype that `prepare` takes; or a `Batch` of them with weights,
+        of which only the ratios count, or with a mask.
       prepare: `(rows, key) -> values`, inside the compiled step.
       num_epochs: the epoch to stop before; `first_epoch` of them are done already.
       chunks_per_epoch: programs an epoch is cut into; changes no result.
@@ -66,11 +67,15 @@ def fit(
     Raises:
       FloatingPointError: an update made a parameter not finite; it names the epoch,
         the step and the leaf.
-      ValueError: there are no data, or fewer than `batch_size`, or a count is off.
+      ValueError: there are no data, or fewer than `batch_size`, or a count is off, or
+        a weight is negative, or all are 0.
     """
     rows = jax.tree.map(jnp.asarray, as_batch(data))
     num_examples = rows.values.shape[0] if rows.values.ndim else 0
     _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch)
+    if rows.weights is not None:
+        weights = rows.weights / jnp.mean(rows.weights)
+        rows = Batch(values=rows.values, weights=weights, mask=rows.mask)
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
     prepare = as_pytree(prepare)

@@ -1,5 +1,9 @@
 """The centred gradient is the plain one in other coordinates."""
 
+import dataclasses
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +13,9 @@ import pytest
 import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.base import Estimator
-from jboltz.learning.centred import Centred, centre
+from jboltz.learning.centred import Centred, centre, enhanced
 from jboltz.models.dbm import DBM
-from tests.helpers import draw_like, errors_without_hook
+from tests.helpers import draw_like, errors_without_hook, rng_of
 
 MODELS = {
     "RBM": jboltz.RBM(Bernoulli(4), Bernoulli(3)),
@@ -103,6 +107,126 @@ def test_offsets_follow_the_data(name, getkey):
         gradient,
         centre(model, plain, after.offsets),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A sampler that stays: what chains do is no part of what is tested."""
+
+    model: Any
+
+    def init(self, params, v, key):
+        return jboltz.Gibbs(self.model).init(params, v, key)
+
+    def step(self, params, state, key):
+        del params, key
+        return state, {}
+
+
+def held_case(getkey, num_chains=7):
+    """An RBM, an estimator of explicit chains, their state and a weighted batch."""
+    model = MODELS["RBM"]
+    pcd = jboltz.PersistentContrastiveDivergence(model, Held(model), num_chains)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 1.0)
+    rng = rng_of(getkey())
+    chains = pcd.init(params, getkey())
+    values = jnp.asarray(rng.integers(0, 2, (5, 4)), float)
+    batch = Batch(values=values, weights=jnp.asarray(rng.uniform(size=5)))
+    return pcd, params, chains, batch
+
+
+def test_the_enhanced_gradient_is_the_difference_of_covariances(getkey, x64):
+    """Cho, Raiko & Ilin (2011), eqs. 9–11: ΔW = Cov_d(v, h) − Cov_m(v, h), and
+    Δb = ⟨v⟩_d − ⟨v⟩_m − ΔW ½(⟨h⟩_d + ⟨h⟩_m), likewise Δc; rows may have weights."""
+    pcd, params, chains, batch = held_case(getkey)
+    estimator = enhanced(pcd)
+    state = estimator.init(params, getkey()).replace(inner=chains)
+    gradient, after, _ = jax.jit(estimator.estimate)(params, state, batch, getkey())
+
+    def moments(v, weights):
+        inputs = np.asarray(v @ params.weights) + np.asarray(params.hidden.bias)
+        h = 1 / (1 + np.exp(-inputs))
+        mean_v = np.average(v, axis=0, weights=weights)
+        mean_h = np.average(h, axis=0, weights=weights)
+        products = np.asarray(v)[:, :, None] * h[:, None, :]
+        second = np.average(products, axis=0, weights=weights)
+        return mean_v, mean_h, second - np.outer(mean_v, mean_h)
+
+    v_d, h_d, cov_d = moments(batch.values, batch.weights)
+    v_m, h_m, cov_m = moments(chains.visible, None)
+    W = cov_d - cov_m
+    close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
+    close(-gradient.weights, W)
+    close(-gradient.visible.bias, v_d - v_m - W @ (h_d + h_m) / 2)
+    close(-gradient.hidden.bias, h_d - h_m - (v_d + v_m) / 2 @ W)
+    close(after.offsets[0], (v_d + v_m) / 2)
+    close(after.offsets[1], (h_d + h_m) / 2)
+
+
+def test_enhanced_learns_flipped_bits_as_well_as_the_bits(getkey, x64):
+    """One visible and one hidden unit turned over, in model, data and chains: what the
+    update does to the flipped model is what it does to the model, flipped. The plain
+    gradient fails."""
+    pcd, params, chains, batch = held_case(getkey)
+    v_sign, h_sign = jnp.array([1.0, -1, 1, 1]), jnp.array([1.0, 1, -1])
+    v_flip, h_flip = (1 - v_sign) / 2, (1 - h_sign) / 2
+
+    def flip(p):
+        """E(v, h) of the flipped model is E at the flipped v and h, up to a constant:
+        v → s v + f in each bit."""
+        W = p.weights
+        visible = v_sign * (p.visible.bias + W @ h_flip)
+        hidden = h_sign * (p.hidden.bias + v_flip @ W)
+        return jboltz.RBMParams(
+            visible=jboltz.BernoulliParams(visible),
+            hidden=jboltz.BernoulliParams(hidden),
+            weights=v_sign[:, None] * W * h_sign[None],
+        )
+
+    estimates = {e: jax.jit(e.estimate) for e in (pcd, enhanced(pcd))}
+
+    def turn(v):
+        return v_sign[None] * v + v_flip[None]
+
+    def learn(estimator, params, chains, batch):
+        state = chains
+        if estimator is not pcd:
+            state = estimator.init(params, jax.random.key(0)).replace(inner=chains)
+        gradient, _, _ = estimates[estimator](params, state, batch, jax.random.key(1))
+        return jax.tree.map(lambda x, g: x - 0.5 * g, params, gradient)
+
+    def distance(estimator):
+        turned = chains.replace(visible=turn(chains.visible))
+        flipped = Batch(values=turn(batch.values), weights=batch.weights)
+        there = learn(estimator, flip(params), turned, flipped)
+        here = flip(learn(estimator, params, chains, batch))
+        gaps = jax.tree.map(lambda x, y: np.max(np.abs(x - y)), there, here)
+        return max(jax.tree.leaves(gaps))
+
+    assert distance(enhanced(pcd)) < 1e-12
+    assert distance(pcd) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["real", "DBM"])
+def test_midpoints_are_half_way_to_the_means_of_the_chains(name, getkey, x64):
+    """Read off the gradient, for units whose activity is not their state too."""
+    model = MODELS[name]
+    if name == "real":
+        inner = jboltz.PersistentContrastiveDivergence(model, Held(model), 6)
+    else:
+        inner = jboltz.MeanFieldPCD(model, Held(model), 6, tolerance=1e-12)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
+    estimator = enhanced(inner, rate=0.5)
+    state = estimator.init(params, getkey())
+    values = jnp.asarray(rng_of(getkey()).integers(0, 2, (5, 4)), float)
+    batch = Batch(values=values)
+    _, after, _ = jax.jit(estimator.estimate)(params, state, batch, getkey())
+    moved = [2 * x - y for x, y in zip(after.offsets, state.offsets, strict=True)]
+    data = jax.vmap(partial(model.mean_activities, params))(values)
+    bottom = jax.vmap(partial(model.units[0].activity, model.parts(params)[0][0]))
+    chains = state.inner.visible if name == "real" else state.inner.visible[0]
+    expected = (data[0].mean(axis=0) + bottom(chains).mean(axis=0)) / 2
+    np.testing.assert_allclose(moved[0], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_it_trains_in_fit(getkey):

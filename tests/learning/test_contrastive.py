@@ -322,23 +322,10 @@ def test_chains_of_pcd_start_at_draws_from_the_visible_biases(getkey):
 # Weights, masks and the number of steps.
 
 
-def test_weights_of_pcd_are_repeated_rows(getkey):
-    """The chains know nothing of the data, so the two gradients are the same."""
-    params = random_params(BINARY.init(getkey()), getkey())
-    v, key = data_for(BINARY, getkey()), getkey()
-    state = make("PCD").init(params, getkey())
-    counts = np.array([2, 0, 1, 1, 0, 2])
-    weighted = Batch(values=v, weights=jnp.asarray(counts, v.dtype))
-    repeated = Batch(values=jnp.repeat(v, counts, axis=0))
-    same(
-        estimate(make("PCD"), params, state, weighted, key),
-        estimate(make("PCD"), params, state, repeated, key),
-    )
-
-
 @of_data_chains
 def test_weights_of_cd_weigh_an_example_and_its_chain(name, getkey):
-    """Repeated rows would have chains of their own: the same in the mean only."""
+    """Repeated rows would have chains of their own: the same in the mean only, and
+    exactly where all chains draw the same (`test_weights`)."""
     params = random_params(BINARY.init(getkey()), getkey())
     v, key = data_for(BINARY, getkey()), getkey()
     weights = jnp.array([2.0, 0.0, 1.0, 3.0, 0.5, 1.0])

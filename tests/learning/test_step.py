@@ -49,10 +49,10 @@ def test_make_train_step_is_pure_and_compares_by_value(getkey):
 
 @in_both_loops
 def test_weights_stay_with_their_rows(train, getkey):
-    weights = np.linspace(0.5, 2, 22, dtype=np.float32)
+    weights = np.linspace(0.5, 1.5, 22, dtype=np.float32)
     data = Batch(values=numbered(22), weights=weights)
     state, _ = train(bookkeeping_step, open_book(22, 22), data, getkey())
-    np.testing.assert_array_equal(state.params["visits"], weights)
+    np.testing.assert_allclose(state.params["visits"], weights, rtol=1e-6)
 
 
 @in_both_loops

@@ -1,0 +1,76 @@
+"""Fast weights: persistent chains that are driven out of the modes they stay in."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Integer, Key
+
+from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
+from jboltz.learning.contrastive import (
+    check_num_chains,
+    contrast_with_chains,
+    refuse_mask,
+    start_chains,
+)
+from jboltz.samplers.chains import check_num_steps, run_chains
+
+
+@struct.dataclass
+class FastState:
+    """The chains, and what is added to the parameters while they move."""
+
+    chains: State
+    fast: Params
+
+
+@dataclasses.dataclass(frozen=True)
+class FastPersistentContrastiveDivergence:
+    """PCD whose chains move under θ + θ_f, where θ_f learns fast and forgets fast.
+
+    θ_f ← `decay` · θ_f − `fast_rate` · gradient: wherever chains stay too long the
+    energy rises, and they leave. The chains are no samples of the model, least of all
+    while `fast_rate` is large; a good one is the learning rate of θ at its start, and
+    that of θ should fall.
+
+    Reference:
+      Tieleman & Hinton (2009), Using fast weights to improve persistent contrastive
+      divergence.
+    """
+
+    model: FreeEnergyModel
+    sampler: Sampler
+    num_chains: int
+    num_steps: int | Integer[Array, ""] = 1
+    fast_rate: float = 0.1
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+        check_num_chains(self.num_chains)
+        if self.fast_rate < 0 or not 0 <= self.decay < 1:
+            raise ValueError(
+                f"`fast_rate` is {self.fast_rate} and `decay` {self.decay} but fast "
+                "weights need a rate of at least 0 and a decay from 0 to below 1."
+            )
+
+    def init(self, params: Params, key: Key[Array, ""]) -> FastState:
+        """Chains that start at `model.sample_start`, and fast weights of 0."""
+        chains = start_chains(self.sampler, self.model, params, key, self.num_chains)
+        return FastState(chains=chains, fast=jax.tree.map(jnp.zeros_like, params))
+
+    def estimate(
+        self, params: Params, state: FastState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, FastState, Metrics]:
+        """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains, without the fast weights."""
+        refuse_mask(batch)
+        driven = jax.tree.map(jnp.add, params, state.fast)
+        chains, _ = run_chains(
+            self.sampler, driven, state.chains, key, num_steps=self.num_steps
+        )
+        value, gradient = contrast_with_chains(self.model, params, batch, chains)
+        fast = jax.tree.map(
+            lambda f, g: self.decay * f - self.fast_rate * g, state.fast, gradient
+        )
+        return gradient, FastState(chains=chains, fast=fast), {"contrast": value}

@@ -1,0 +1,93 @@
+"""Missing entries: filled by the model, and then trained on as if they had been seen.
+
+The gradient of −log p(v_observed) is E[∂F(v)/∂θ | v_observed] − E[∂F(v)/∂θ]: that of
+complete examples, averaged over the missing entries. So a wrapper that draws those is
+all it takes, and no other estimator has to know of masks.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Integer, Key
+
+from jboltz import random
+from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
+from jboltz.models.dbm import DBM
+from jboltz.samplers.chains import check_num_steps, run
+from jboltz.samplers.gibbs import ClampedGibbs
+
+
+class _EstimatorOfModel(Estimator, Protocol):
+    """An estimator that says of which model, as all of jboltz do."""
+
+    @property
+    def model(self) -> EnergyModel: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Imputed:
+    """Any estimator, on examples whose missing entries the model itself fills in.
+
+    `batch.mask` is True where a value was observed; what `batch.values` holds elsewhere
+    is never read, NaN included. A missing entry starts at a draw from the biases alone
+    and is drawn anew, given what was observed, `num_steps` times; the more steps, the
+    nearer the gradient is to that of log p(v_observed). Chains of CD start at the
+    filled examples. A one-hot site is observed as a whole or not at all.
+    """
+
+    estimator: _EstimatorOfModel
+    num_steps: int | Integer[Array, ""] = 10
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+
+    @property
+    def model(self) -> EnergyModel:
+        return self.estimator.model
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        return self.estimator.init(params, key)
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """Metrics are those of the estimator, on the examples as filled."""
+        key_gaps, key_estimate = random.split(key)
+        complete = self.fill(params, batch, key_gaps)
+        return self.estimator.estimate(params, state, complete, key_estimate)
+
+    def fill(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Batch:
+        """The batch without its mask; example i draws from `fold_in(key, i)`."""
+        if batch.mask is None:
+            return batch
+        shapes = [
+            [x.shape for x in jax.tree.leaves(tree)]
+            for tree in (batch.mask, batch.values)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"`batch.mask` has shape {shapes[0]} but the examples have "
+                f"{shapes[1]}; mark every entry of what the model is trained on."
+            )
+        keys = random.fold_in_range(key, len(jax.tree.leaves(batch.mask)[0]))
+        values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
+            params, batch.values, batch.mask, keys
+        )
+        return Batch(values=values, weights=batch.weights)
+
+    def _fill_one(self, params, v, observed, key):
+        key_start, key_above, key_init, key_run = random.split(key, 4)
+        model, sampler = self.model, ClampedGibbs(self.model)
+        start = model.sample_start(params, key_start)
+        # The state that plays v has, in a DBM, more layers than the data.
+        if isinstance(model, DBM):
+            v = jax.tree.map(jnp.where, observed, v, start[0])
+            start = model.start_at(params, v, key_above)
+            observed = (observed, *jax.tree.map(lambda _: False, start[1:]))
+        else:
+            start = jax.tree.map(jnp.where, observed, v, start)
+        chain = sampler.init(params, start, key_init, clamp=observed)
+        chain, _ = run(sampler, params, chain, key_run, num_steps=self.num_steps)
+        return chain.visible[0] if isinstance(model, DBM) else chain.visible
