@@ -5,7 +5,7 @@ the enhanced gradient.
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +30,10 @@ class CentredState:
 
 
 class _EstimatorOfChain(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do."""
+    """An estimator that says of which model, as all of jboltz do: an RBM or a DBM."""
 
     @property
-    def model(self) -> RBM | DBM: ...
+    def model(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)

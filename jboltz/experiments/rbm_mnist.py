@@ -1,0 +1,362 @@
+"""RBM on MNIST, and how likely it finds the digits.
+python -m jboltz.experiments.rbm_mnist
+
+Reference: Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief
+networks; Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.
+"""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+from jboltz import plotting
+from jboltz.data import Dataset, load_mnist
+from jboltz.evaluation.annealing import ladder
+from jboltz.evaluation.diagnostics import bulk_ess, free_energy_gap, r_hat, verdict
+from jboltz.evaluation.examples import Examples, binarise_once, threshold
+from jboltz.evaluation.likelihood import log_likelihood
+from jboltz.evaluation.partition import model_log_partition
+from jboltz.evaluation.pseudo_likelihood import stochastic_pseudo_log_likelihood
+from jboltz.experiments import _checks, _config, _likelihoods, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.centred import Centred
+from jboltz.learning.contrastive import PersistentContrastiveDivergence
+from jboltz.learning.pretrain import LayerInput, unit_interval
+from jboltz.learning.step import TrainState, init_train_state, make_train_step
+from jboltz.models.annealed import Annealed
+from jboltz.models.rbm import RBM, RBMParams
+from jboltz.samplers.chains import init_chains, run_chains
+from jboltz.samplers.draw import observe_picture, sample
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.ladders import adapt_ladder, with_ladder
+from jboltz.samplers.observed import Observed
+from jboltz.samplers.tempering import ParallelTempering
+from jboltz.units.bernoulli import Bernoulli
+
+MOST_ENUMERATED = 20
+"""Hidden units up to which log Z by enumeration takes seconds."""
+
+ADAPTING_ROUNDS = 5
+"""Of the ladder of the tempered chains, before what they draw counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains an RBM on MNIST by PCD in centred coordinates, and measures it."""
+
+    PRESETS: ClassVar = {
+        "exact": {"num_hidden": 16, "epochs": 50, "binarisation": "threshold"},
+        "short": {"epochs": 150},
+        "small": {"num_hidden": 16, "epochs": 2, "num_replicas": 5}
+        | {"sample_steps": 200, "ladder_scale": 0.1, "ladder_check": 0.0},
+    }
+
+    workdir: pathlib.Path = pathlib.Path("runs/rbm_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["exact", "short", "small"] | None = None
+    """Values to begin with: `exact` has 16 hidden units, for log Z by enumeration,
+    `short` trains for some ten minutes, `small` takes one. Flags win."""
+    num_hidden: int = 500
+    """Hidden units; up to 25, log Z is exact."""
+    binarisation: Literal["stochastic", "threshold"] = "stochastic"
+    """How gray pixels become binary: drawn afresh at every use in training and once for
+    the test, or compared with ½."""
+    held_out: int = 0
+    """Training images, the last ones, to be judged by in place of the test set, which
+    is then not read: for choosing settings."""
+    epochs: int = 400
+    """Epochs of training."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    learning_rate: float = 0.02
+    """First step size of plain SGD; it falls linearly to 0."""
+    num_chains: int = 100
+    """Persistent chains."""
+    num_steps: int = 1
+    """Gibbs sweeps of each chain an update."""
+    offset_rate: float = 0.01
+    """Share of a batch's means in the offsets of centring."""
+    ladder_scale: float = 1.0
+    """Rungs of the ladders of annealing, in units of 14 500."""
+    ladder_check: float = 10.0
+    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
+    annealed_chains: int = 100
+    """Chains of each run along a ladder."""
+    raise_points: int = 50
+    """Examples whose likelihood is also estimated by RAISE, with 10 chains each."""
+    num_replicas: int = 20
+    """Replicas of the tempered chains."""
+    sample_steps: int = 1000
+    """Steps of the tempered chains, and sweeps of those that complete digits."""
+    seed: int = 0
+    """Decides initial weights, order, every draw, and the binary test images."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data.
+    """
+    _checks.at_least(
+        config,
+        {"num_hidden": 1, "held_out": 0, "epochs": 1, "batch_size": 1}
+        | {"num_chains": 2, "num_steps": 1, "annealed_chains": 2, "raise_points": 1}
+        | {"num_replicas": 2, "sample_steps": 4, "ladder_check": 0},
+    )
+    _checks.rates(config, "learning_rate", "ladder_scale")
+    _checks.seed(config)
+    _checks.values(config, data, domain="unit interval")
+    ladder(config.ladder_scale)
+    if config.held_out > len(data.train) - config.batch_size:
+        raise ValueError(
+            f"`held_out` is {config.held_out} but {len(data.train)} training images "
+            f"leave no batch of {config.batch_size}; hold out fewer."
+        )
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[RBMParams, dict[str, Any]]:
+    """Trains and measures; returns the parameters and the numbers."""
+    key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
+    rbm = build(config, data)
+    train, unseen = split(config, data)
+    state, records = fit(config, rbm, train, workdir, key_fit)
+    numbers = evaluate(config, rbm, state, train, unseen, key_evaluate)
+    return state.params, {"epochs": records, **numbers}
+
+
+def build(config: Config, data: Dataset) -> RBM:
+    return RBM(Bernoulli(data.train.shape[1]), Bernoulli(config.num_hidden))
+
+
+def split(config: Config, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Images to train on, and unseen ones to judge by."""
+    if not config.held_out:
+        return data.train, data.test
+    return data.train[: -config.held_out], data.train[-config.held_out :]
+
+
+def binary(config: Config, images: np.ndarray) -> Examples:
+    """Images made binary once and for all, as they are judged by."""
+    if config.binarisation == "threshold":
+        return threshold(images)
+    return binarise_once(images, config.seed)
+
+
+def fit(
+    config: Config, rbm: RBM, images: np.ndarray, workdir: Workdir, key: Key[Array, ""]
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
+    is_gray = config.binarisation == "stochastic"
+    train = jnp.asarray(images) if is_gray else threshold(images).values
+    estimator = Centred(
+        PersistentContrastiveDivergence(
+            rbm, Gibbs(rbm), config.num_chains, config.num_steps
+        ),
+        config.offset_rate,
+    )
+    updates = config.epochs * -(-len(train) // config.batch_size)
+    optimizer = optax.sgd(optax.linear_schedule(config.learning_rate, 0.0, updates))
+
+    def init(key):
+        key_params, key_estimator = jax.random.split(key)
+        params = dataclasses.replace(
+            rbm.init(key_params), visible=rbm.visible.fit(unit_interval(train))
+        )
+        return init_train_state(params, estimator, optimizer, key_estimator)
+
+    return _run.fit_with_checkpoints(
+        *(workdir, "rbm", make_train_step(estimator, optimizer), init, train, key),
+        batch_size=config.batch_size,
+        num_epochs=config.epochs,
+        prepare=jax.tree_util.Partial(LayerInput((rbm,)), ()),
+        loss="contrast",
+    )
+
+
+def evaluate(
+    config: Config,
+    rbm: RBM,
+    state: TrainState,
+    train: np.ndarray,
+    unseen: np.ndarray,
+    key: Key[Array, ""],
+) -> dict[str, Any]:
+    """Likelihoods of unseen images, each with its interval, and the quality of the
+    chains that they rest on."""
+    params, chains = state.params, state.estimator_state.inner
+    key_gibbs, key_temper, key_annealed, key_pseudo = jax.random.split(key, 4)
+    _, gibbs = run_chains(
+        *(Observed(Gibbs(rbm), rbm), params, chains, key_gibbs),
+        num_steps=config.sample_steps,
+    )
+    annealed = Annealed(rbm)
+    base = annealed.fit_base(unit_interval(jnp.asarray(train)))
+    tempered, seen = temper(config, rbm, params, base, chains.visible, key_temper)
+    acceptance, trips = (seen.pop(name) for name in ("acceptance", "round_trips"))
+
+    examples = binary(config, unseen)
+    estimates = _likelihoods.estimates(
+        *(config, annealed, params, base, examples, tempered.visible, key_annealed)
+    )
+    if config.num_hidden <= MOST_ENUMERATED:
+        log_z = float(jax.jit(partial(model_log_partition, rbm))(params))
+        exact = log_likelihood(rbm, params, examples, log_z)
+        estimates["log_partition"]["exact"] = log_z
+        estimates["log_likelihood"]["exact"] = _likelihoods.as_json(exact)
+    pseudo = stochastic_pseudo_log_likelihood(rbm, params, examples, key_pseudo)
+    gap = free_energy_gap(rbm, params, examples, binary(config, train[: len(unseen)]))
+    return {
+        "judged_by": "held-out" if config.held_out else "test",
+        "binarisation": examples.binarisation,
+        **estimates,
+        "pseudo_log_likelihood": _likelihoods.as_json(pseudo),
+        "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
+        "gibbs_chains": quality(gibbs)
+        | {"verdict": verdict(gibbs, num_steps=config.num_steps, spacing=1)},
+        "tempered_chains": quality(seen)
+        | {
+            "acceptance": acceptance.mean((0, 1)).tolist(),
+            "round_trips": int(trips.sum()),
+        },
+    }
+
+
+def temper(
+    config: Config,
+    rbm: RBM,
+    params: RBMParams,
+    base: Any,
+    visible: Array,
+    key: Key[Array, ""],
+) -> tuple[Any, dict[str, Array]]:
+    """Tempered chains from `visible`, their ladder adapted first, and their metrics."""
+    sampler = ParallelTempering(Annealed(rbm), config.num_replicas)
+    key_init, key_adapt, key_run = jax.random.split(key, 3)
+    chains = init_chains(sampler, params, visible, key_init)
+    chains = adapt_ladder(
+        *(sampler, params, with_ladder(chains, base=base), key_adapt),
+        num_steps=-(-config.sample_steps // ADAPTING_ROUNDS),
+        num_rounds=ADAPTING_ROUNDS,
+    )
+    return run_chains(
+        *(Observed(sampler, rbm), params, chains, key_run),
+        num_steps=config.sample_steps,
+    )
+
+
+def quality(traces: dict[str, Array]) -> dict[str, Any]:
+    """R-hat and effective draws of the free energy along chains."""
+    energy = np.asarray(traces["free_energy"])
+    return {"r_hat": r_hat(energy), "bulk_ess": bulk_ess(energy)}
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    rbm = build(config, data)
+    shape = data.image_shape or (28, 28)
+    train, unseen = split(config, data)
+    key_start, key_temper, key_fill = jax.random.split(
+        jax.random.fold_in(jax.random.key(config.seed), 1), 3
+    )
+    digits = binary(config, unseen[:160:10]).values
+    starts = jax.vmap(rbm.sample_start, in_axes=(None, 0))(
+        params, jax.random.split(key_start, 64)
+    )
+    base = Annealed(rbm).fit_base(unit_interval(jnp.asarray(train)))
+    tempered, _ = temper(config, rbm, params, base, starts, key_temper)
+    pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
+        params, tempered.hidden
+    )
+    rows = {"unseen digit": digits}
+    size = digits.shape[1]
+    masks = {
+        "upper half given": jnp.arange(size) < size // 2,
+        "left half given": jnp.arange(size) % shape[1] < shape[1] // 2,
+    }
+    for name, mask in masks.items():
+        _, (filled,), _ = sample(
+            *(rbm, params, key_fill),
+            warm_up=config.sample_steps,
+            start=digits,
+            clamp=mask,
+            observe=observe_picture,
+        )
+        rows[name] = filled
+    contrast = [record["loss"] for record in numbers["epochs"]]
+    return {
+        "filters": plotting.filters(
+            params.weights, shape, title="Filters, largest norm first"
+        ),
+        "samples": plotting.image_rows(
+            {f"{i}": row for i, row in enumerate(pictures.reshape(4, 16, -1), start=1)},
+            shape,
+            title="Tempered chains that started at noise: 64 of them, means of pixels",
+        ),
+        "in_painting": plotting.image_rows(
+            rows, shape, title="Halves given, the rest drawn: means of pixels"
+        ),
+        "contrast": plotting.curves(
+            {"contrast": contrast},
+            title="Free energy of the data less that of the chains",
+            ylabel="nats",
+        ),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
+    _likelihoods.report(results)
+    _likelihoods.say("pseudo-log-likelihood", results["pseudo_log_likelihood"])
+    gap = results["free_energy_gap"]
+    _run.say(
+        f"free energy of unseen images above that of training images: "
+        f"{gap['gap']:.2f} ± {gap['standard_error']:.2f}"
+    )
+    gibbs, tempered = results["gibbs_chains"], results["tempered_chains"]
+    for name, chains in ("persistent", gibbs), ("tempered", tempered):
+        _run.say(
+            f"{name} chains: R-hat {chains['r_hat']:.3f}, worth "
+            f"{chains['bulk_ess']:.0f} draws"
+        )
+    _run.say(gibbs["verdict"])
+    _run.say(
+        f"neighbours of the ladder swap with probability "
+        f"{min(tempered['acceptance']):.2f} or more; {tempered['round_trips']} round "
+        "trips"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("rbm_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
