@@ -28,7 +28,7 @@ from jboltz.models.swapped import Swapped
 from tests.helpers import binary_states, draw_like, standard_errors, states_of
 from tests.models.test_annealed import states_of_block
 
-NUM_CHAINS = 20_000
+NUM_CHAINS = 4_000
 BETAS = np.array([0.0, 0.3, 0.6, 1.0])
 B = jboltz.Bernoulli
 
@@ -40,9 +40,9 @@ def layers(*sizes):
 MODELS = {
     "Bernoulli": jboltz.RBM(B(4), B(3)),
     "Gaussian": jboltz.RBM(jboltz.Gaussian(1), B(3)),
-    "Softmax": jboltz.RBM(jboltz.Softmax(2, 3), B(3)),
-    "ReLU": jboltz.RBM(jboltz.ReLU(1), B(3)),
-    "Spin": jboltz.RBM(jboltz.Spin(3), jboltz.Spin(2)),
+    "Softmax and spin": jboltz.RBM(
+        jboltz.Joined(jboltz.Softmax(1, 3), jboltz.Spin(2)), B(3)
+    ),
     "DBM of 2": Swapped(jboltz.DBM(layers(4, 3, 2))),
     "DBM of 3": jboltz.DBM(layers(3, 2, 2, 2)),
     "spike and slab": jboltz.SpikeAndSlab(1, 1),
