@@ -25,7 +25,7 @@ from jboltz.models.dbm import DBM, DBMParams
 _SEGMENTS = ((0.0, 0.5, 500), (0.5, 0.9, 4_000), (0.9, 1.0, 10_000))
 
 
-def ladder(scale: float = 1.0) -> np.ndarray:
+def ladder(scale: int | float = 1) -> np.ndarray:
     """Inverse temperatures from 0 to 1, densest towards 1: 14 500 steps.
 
     500 steps to 0.5, 4 000 to 0.9 and 10 000 to 1, each of the numbers times `scale`.
@@ -173,7 +173,7 @@ def log_partition_along(
     path: Sequence[Params],
     samples: Sequence[State],
     *,
-    log_partition: float = 0.0,
+    log_partition: int | float = 0,
 ) -> LogEstimate:
     """log Z of neighbouring parameters, such as the checkpoints θ₀ … θ_T of training.
 

@@ -16,8 +16,9 @@ class LogEstimate:
     """The logarithm of a mean of weights, in float64 on the host.
 
     The interval is that of three standard errors of the mean, then taken to logarithms:
-    an end is infinite where the mean less three errors is negative. With fewer than
-    ten effective samples, (Σw)²/Σw², there is none: both ends are NaN.
+    an end is infinite where the mean less three errors is not positive. With fewer than
+    ten effective samples, (Σw)²/Σw², there is none: both ends are NaN. (With more, the
+    error of one mean is less than a third of it; those of a path add up.)
     """
 
     value: Any  # () nats, or one a test point

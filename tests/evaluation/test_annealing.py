@@ -20,7 +20,7 @@ from jboltz.evaluation.annealing import (
     raise_log_likelihood,
     reverse_annealed_importance_sampling,
 )
-from jboltz.evaluation.log_estimate import log_estimate
+from jboltz.evaluation.log_estimate import interval, log_estimate
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
@@ -28,7 +28,7 @@ from jboltz.models.swapped import Swapped
 from tests.helpers import binary_states, draw_like, standard_errors, states_of
 from tests.models.test_annealed import states_of_block
 
-NUM_CHAINS = 20_000
+NUM_CHAINS = 4_000
 BETAS = np.array([0.0, 0.3, 0.6, 1.0])
 B = jboltz.Bernoulli
 
@@ -40,9 +40,9 @@ def layers(*sizes):
 MODELS = {
     "Bernoulli": jboltz.RBM(B(4), B(3)),
     "Gaussian": jboltz.RBM(jboltz.Gaussian(1), B(3)),
-    "Softmax": jboltz.RBM(jboltz.Softmax(2, 3), B(3)),
-    "ReLU": jboltz.RBM(jboltz.ReLU(1), B(3)),
-    "Spin": jboltz.RBM(jboltz.Spin(3), jboltz.Spin(2)),
+    "Softmax and spin": jboltz.RBM(
+        jboltz.Joined(jboltz.Softmax(1, 3), jboltz.Spin(2)), B(3)
+    ),
     "DBM of 2": Swapped(jboltz.DBM(layers(4, 3, 2))),
     "DBM of 3": jboltz.DBM(layers(3, 2, 2, 2)),
     "spike and slab": jboltz.SpikeAndSlab(1, 1),
@@ -272,7 +272,7 @@ def test_the_ladder_of_the_paper_has_14500_steps():
     betas = ladder()
     assert len(betas) == 14_501
     assert (np.diff(betas.astype(np.float32)) > 0).all()
-    assert np.searchsorted(betas, [0.5, 0.9, 1.0]).tolist() == [500, 4500, 14_500]
+    np.testing.assert_allclose(betas[[500, 4500, -1]], [0.5, 0.9, 1.0])
     assert len(ladder(10)) == 145_001
     assert (np.diff(ladder(10).astype(np.float32)) > 0).all()
     with pytest.raises(ValueError, match="`scale` is 0"):
@@ -286,18 +286,17 @@ def test_an_interval_is_three_errors_of_the_mean_and_open_below_where_it_must_be
     np.testing.assert_allclose(got.lower, 2 + np.log(w.mean() - 3 * error))
     np.testing.assert_allclose(got.upper, 2 + np.log(w.mean() + 3 * error))
     np.testing.assert_allclose(got.effective_samples, w.sum() ** 2 / (w**2).sum())
-    wide = log_estimate(np.r_[np.zeros(11), np.full(100, -30.0)], 0.0)
-    assert wide.lower > -np.inf
-    few = log_estimate(np.r_[np.zeros(10), np.full(1000, -30.0)], 0.0)
-    assert few.effective_samples >= 10
-    assert few.lower == -np.inf or few.lower < few.value
+    # Ten effective samples keep three errors of one mean below it; a path adds errors.
+    edge = np.r_[np.zeros(10), np.full(100_000, -60.0)]
+    assert np.isfinite(log_estimate(edge, 0.0).lower)
+    assert interval(0.0, 0.34, 20.0)[0] == -np.inf
 
 
 def test_without_effective_samples_there_is_no_interval_and_a_warning(getkey):
     annealed, params, base = draw_rbm(getkey, scale=5.0)
     with pytest.warns(UserWarning, match="effective samples of 10"):
         got = annealed_importance_sampling(
-            annealed, params, base, [0.0, 1.0], getkey(), num_chains=10
+            annealed, params, base, BETAS[[0, -1]], getkey(), num_chains=10
         )
     assert np.isnan(got.lower)
     assert np.isnan(got.upper)
@@ -312,7 +311,7 @@ def test_without_effective_samples_there_is_no_interval_and_a_warning(getkey):
 def test_a_ladder_that_does_not_increase_from_0_to_1_is_refused(betas, getkey):
     annealed, params, base = draw_rbm(getkey)
     with pytest.raises(ValueError, match=r"`betas` is .* from exactly 0 to exactly 1"):
-        annealed_importance_sampling(annealed, params, base, betas, getkey())
+        annealed_importance_sampling(annealed, params, base, np.array(betas), getkey())
 
 
 def test_one_chain_is_refused_an_interval(getkey):

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz.evaluation.partition import log_partition
-from tests.helpers import binary_states, draw_like, states_of
+from jboltz.evaluation.partition import (
+    log_partition,
+    model_log_partition,
+    num_states,
+    state_of,
+)
+from tests.helpers import binary_states, draw_like, rows_of, states_of
 
 RBM = jboltz.RBM(jboltz.Bernoulli(5), jboltz.Bernoulli(7))
 
@@ -41,7 +46,62 @@ def test_of_a_gaussian_rbm_it_is_the_integral_over_v(getkey, x64):
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("num_hidden", [0, 26])
-def test_too_many_units_are_refused(num_hidden):
-    with pytest.raises(ValueError, match=r"1 to 25"):
+@pytest.mark.parametrize(
+    "visible",
+    [
+        jboltz.Softmax(2, 3),
+        jboltz.Spin(3),
+        jboltz.Copies(jboltz.Bernoulli(2), 2),
+        jboltz.Joined(jboltz.Softmax(1, 3), jboltz.Bernoulli(2)),
+    ],
+    ids=lambda unit: type(unit).__name__,
+)
+def test_every_discrete_layer_can_be_enumerated(visible, getkey, x64):
+    model = jboltz.RBM(visible, jboltz.Bernoulli(2))
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 1.0)
+    states, _ = states_of(visible)
+    numbered = jax.vmap(partial(state_of, visible))(jnp.arange(num_states(visible)))
+    assert {tuple(x) for x in np.asarray(rows_of(numbered), float)} == {
+        tuple(x) for x in np.asarray(rows_of(states), float)
+    }
+    by_visible = log_partition(partial(model.free_energy, params), visible)
+    expected = log_partition(partial(model.hidden_free_energy, params), model.hidden)
+    np.testing.assert_allclose(by_visible, expected, rtol=1e-9)
+    np.testing.assert_allclose(model_log_partition(model, params), expected, rtol=1e-9)
+
+
+def test_of_a_dbm_the_smaller_block_is_enumerated(getkey, x64):
+    model = jboltz.DBM((jboltz.Bernoulli(30), jboltz.Softmax(2, 3), jboltz.Spin(3)))
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 0.3)
+    got = model_log_partition(model, params)
+    below, above = model.units[1], model.units[2]
+    (x1, _), (x2, _) = states_of(below), states_of(above)
+    a1 = x1.reshape(9, -1)
+    fields = a1 @ params.weights[0].T
+    bottom = jax.vmap(partial(model.units[0].log_normalizer, params.units[0]))(fields)
+    top = params.units[1].bias.ravel() @ a1.T
+    joint = (x2 @ params.units[2].bias)[None] + a1 @ params.weights[1] @ x2.T
+    expected = jax.nn.logsumexp((bottom + top)[:, None] + joint)
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("num_hidden", [0, -1])
+def test_no_units_are_refused(num_hidden):
+    with pytest.raises(ValueError, match="at least 1"):
         log_partition(jnp.sum, num_hidden)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "size"),
+    [
+        (26, "26 units"),
+        (jboltz.Softmax(16, 3), "48 units"),
+        (jboltz.Gaussian(2), "inf"),
+    ],
+    ids=["26", "Softmax", "Gaussian"],
+)
+def test_too_many_states_are_refused_and_annealing_named(hidden, size):
+    with pytest.raises(ValueError, match=size) as caught:
+        log_partition(jnp.sum, hidden)
+    assert "25 binary units" in str(caught.value)
+    assert "`annealed_importance_sampling`" in str(caught.value)

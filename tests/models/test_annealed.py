@@ -26,7 +26,6 @@ DBMS = [
 MODELS = [
     *(jboltz.RBM(*pair) for pair in PAIRS if any(map(is_enumerable, pair))),
     DBMS[0],
-    Swapped(DBMS[0]),
     Swapped(DBMS[1]),
 ]
 
@@ -51,7 +50,7 @@ def states_of_block(units):
     return states, sum(w[i] for (_, w), i in zip(parts, index, strict=True))
 
 
-NUM_DRAWS = 10_000
+NUM_DRAWS = 4_000
 
 
 @partial(jax.jit, static_argnums=0)

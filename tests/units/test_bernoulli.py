@@ -65,3 +65,27 @@ def test_probability_zero_never_fires_and_probability_one_always(monkeypatch):
         )
         draw = unit.sample(params, inputs, jax.random.key(0))
         np.testing.assert_array_equal(draw, [0, 1])
+
+
+def test_the_change_between_rungs_is_exact_at_every_size(x64):
+    """In float32, against float64: tiny steps to their rounding, and saturated fields
+    in one step without overflow."""
+    rng = np.random.default_rng(0)
+    unit = Bernoulli(400)
+    for scale, betas in ((10.0, (0.9, 0.90001)), (10.0, (0.0, 1.0)), (1e3, (0.0, 1.0))):
+        base, own, inputs = (scale * rng.normal(size=400) for _ in range(3))
+        base[:100] = own[:100] + inputs[:100] + rng.normal(size=100)
+
+        def change(dtype, base=base, own=own, inputs=inputs, betas=betas):
+            return unit.log_normalizer_change(
+                BernoulliParams(bias=jnp.asarray(own, dtype)),
+                BernoulliParams(bias=jnp.asarray(base, dtype)),
+                jnp.asarray(inputs, dtype),
+                tuple(jnp.asarray(np.float32(beta), dtype) for beta in betas),
+            )
+
+        x, y = ((1 - b) * base + b * (own + inputs) for b in np.float32(betas) * 1.0)
+        terms = np.logaddexp(y, 0) - np.logaddexp(x, 0)
+        np.testing.assert_allclose(change("float64"), terms.sum(), rtol=1e-7)
+        error = abs(change("float32") - terms.sum())
+        assert error < 1e-5 * np.abs(terms).sum()
