@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -10,38 +12,91 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.base import Params, State
+from jboltz.data import Dataset
 from jboltz.evaluation.annealing import (
     annealed_importance_sampling,
     ladder,
-    raise_log_likelihood,
     reverse_annealed_importance_sampling,
 )
-from jboltz.evaluation.examples import Examples
-from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
+from jboltz.evaluation.diagnostics import bulk_ess, r_hat
+from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
-from jboltz.experiments import _run
+from jboltz.experiments import _checks, _run
+from jboltz.samplers.chains import init_chains, run_chains
+from jboltz.samplers.ladders import adapt_ladder, with_ladder
+from jboltz.samplers.observed import Observed
+from jboltz.samplers.tempering import ParallelTempering
 
-RAISE_CHAINS = 10
+SHORT = 0.1
+"""Of a ladder on which a posterior is annealed: narrower than the model."""
+
+ADAPTING_ROUNDS = 5
+"""Of the ladder of tempered chains, before what they draw counts."""
 
 
-def estimates(
+def check(config: Any, data: Dataset) -> None:
+    """Refuses what no program that reports likelihoods can run.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data.
+    """
+    _checks.at_least(
+        config,
+        {"held_out": 0, "ladder_check": 0, "annealed_chains": 2, "num_replicas": 2}
+        | {"tempering_steps": 4},
+    )
+    ladder(SHORT * config.ladder_scale)
+    if config.held_out > len(data.train) - config.batch_size:
+        raise ValueError(
+            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
+            f"that leaves no batch of {config.batch_size}; hold out fewer."
+        )
+
+
+def split(config: Any, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Images to train on, and unseen ones to judge by."""
+    if not config.held_out:
+        return data.train, data.test
+    return data.train[: -config.held_out], data.train[-config.held_out :]
+
+
+def tempered_chains(
     config: Any,
     annealed: Any,
     params: Params,
     base: Params,
-    examples: Examples,
+    starts: State,
+    key: Key[Array, ""],
+) -> tuple[Any, dict[str, Array]]:
+    """Tempered chains from `starts` and their metrics, their ladder adapted first."""
+    sampler = ParallelTempering(annealed, config.num_replicas)
+    key_init, key_adapt, key_run = jax.random.split(key, 3)
+    chains = init_chains(sampler, params, starts, key_init)
+    chains = adapt_ladder(
+        *(sampler, params, with_ladder(chains, base=base), key_adapt),
+        num_steps=-(-config.tempering_steps // ADAPTING_ROUNDS),
+        num_rounds=ADAPTING_ROUNDS,
+    )
+    return run_chains(
+        *(Observed(sampler, annealed.model), params, chains, key_run),
+        num_steps=config.tempering_steps,
+    )
+
+
+def log_partitions(
+    config: Any,
+    annealed: Any,
+    params: Params,
+    base: Params,
     samples: State,
     key: Key[Array, ""],
-) -> dict[str, Any]:
-    """log Z and the likelihood of `examples`: by annealing up a ladder, up another that
-    is `ladder_check` times as long, and down from `samples` of the model; and of some
-    examples by RAISE."""
+) -> dict[str, LogEstimate]:
+    """log Z by annealing up a ladder, up another that is `ladder_check` times as long,
+    and down from `samples` of the model."""
     betas = ladder(config.ladder_scale)
-    key_up, key_longer, key_down, key_raise = jax.random.split(key, 4)
+    key_up, key_longer, key_down = jax.random.split(key, 3)
     path, num_chains = (annealed, params, base), config.annealed_chains
-    with warnings.catch_warnings():
-        # Where an interval is missing, `say` tells why.
-        warnings.filterwarnings("ignore", message=".*effective samples.*")
+    with missing_intervals_allowed():
         found = {
             "AIS": annealed_importance_sampling(
                 *path, betas, key_up, num_chains=num_chains
@@ -55,26 +110,37 @@ def estimates(
         found["reverse AIS"] = reverse_annealed_importance_sampling(
             *path, betas, samples, key_down
         )
-        few = dataclasses.replace(
-            examples, values=examples.values[: config.raise_points]
-        )
-        by_raise = raise_log_likelihood(
-            *path, betas, few.values, key_raise, num_chains=RAISE_CHAINS
-        )
-    likelihoods = {
-        name: log_likelihood(annealed.model, params, examples, bounds(z))
-        for name, z in found.items()
-    }
-    same = log_likelihood(annealed.model, params, few, bounds(found["AIS"]))
+    return found
+
+
+@contextmanager
+def missing_intervals_allowed() -> Iterator[None]:
+    """Without the warning of few effective samples: `say` tells of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*effective samples.*")
+        yield
+
+
+def quality(metrics: dict[str, Array]) -> dict[str, Any]:
+    """Of tempered chains: R-hat and effective draws of the free energy, swaps."""
+    energy = np.asarray(metrics["free_energy"])
     return {
-        "log_partition": {name: as_json(z) for name, z in found.items()},
-        "log_likelihood": {name: as_json(x) for name, x in likelihoods.items()},
-        "raise": {
-            "num_examples": len(few.values),
-            "mean": float(np.mean(by_raise.value)),
-            "mean_by_ais": same.mean,
-        },
+        "r_hat": r_hat(energy),
+        "bulk_ess": bulk_ess(energy),
+        "acceptance": metrics["acceptance"].mean((0, 1)).tolist(),
+        "round_trips": int(metrics["round_trips"].sum()),
     }
+
+
+def less(total: MeanLogLikelihood, log_z: LogEstimate) -> MeanLogLikelihood:
+    """`total`, of which no log Z was taken yet, less `log_z` with its interval."""
+    value, lower, upper = map(float, (log_z.value, log_z.lower, log_z.upper))
+    return dataclasses.replace(
+        total,
+        mean=total.mean - value,
+        lower=total.mean - upper,
+        upper=total.mean - lower,
+    )
 
 
 def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:
@@ -88,22 +154,6 @@ def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:
     }
 
 
-def bounds(estimate: LogEstimate) -> tuple[float, float, float]:
-    """(estimate, lower, upper), as `log_likelihood` takes them."""
-    return float(estimate.value), float(estimate.lower), float(estimate.upper)
-
-
-def report(results: dict[str, Any]) -> None:
-    """A line each for the likelihoods, and one for RAISE."""
-    for name, found in results["log_likelihood"].items():
-        say(f"log-likelihood, {name}", found)
-    found = results["raise"]
-    _run.say(
-        f"the first {found['num_examples']}: {found['mean']:.2f} by RAISE, "
-        f"{found['mean_by_ais']:.2f} by AIS"
-    )
-
-
 def say(name: str, found: dict[str, Any]) -> None:
     """A mean with its interval, and its standard error over examples."""
     text = f"{name}: {found['mean']:.2f} ± {found['standard_error']:.2f}"
@@ -113,3 +163,12 @@ def say(name: str, found: dict[str, Any]) -> None:
     elif lower < upper:
         text += f", between {lower:.2f} and {upper:.2f} by log Z"
     _run.say(text)
+
+
+def say_quality(found: dict[str, Any]) -> None:
+    """What tempered chains are worth."""
+    _run.say(
+        f"tempered chains: R-hat {found['r_hat']:.3f}, worth {found['bulk_ess']:.0f} "
+        f"draws; neighbours swap with probability {min(found['acceptance']):.2f} or "
+        f"more; {found['round_trips']} round trips"
+    )

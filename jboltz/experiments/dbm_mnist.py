@@ -13,20 +13,30 @@ from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
+from jboltz.base import State
 from jboltz.data import Dataset, load_mnist
-from jboltz.experiments import _checks, _config, _run
+from jboltz.evaluation.annealing import (
+    clamped_annealed_importance_sampling,
+    ladder,
+)
+from jboltz.evaluation.bounds import dbm_bound
+from jboltz.evaluation.examples import Examples, binarise_once
+from jboltz.experiments import _checks, _config, _likelihoods, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.mean_field import MeanFieldPCD, mean_field
 from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM
+from jboltz.models.swapped import Swapped
 from jboltz.samplers.chains import run as run_chain
 from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -38,7 +48,8 @@ class Config:
 
     PRESETS: ClassVar = {
         "notes": {"layers": [784, 500, 200]},
-        "small": {"layers": [784, 100, 50], "pretrain_epochs": 1, "epochs": 2},
+        "small": {"layers": [784, 100, 50], "pretrain_epochs": 1, "epochs": 2}
+        | {"ladder_scale": 0.1, "ladder_check": 0.0, "tempering_steps": 100},
     }
 
     workdir: pathlib.Path = pathlib.Path("runs/dbm_mnist")
@@ -68,6 +79,22 @@ class Config:
     """Mean field ends where no mean moved by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
+    held_out: int = 0
+    """Training images, the last ones, to be judged by in place of the test set, which
+    is then not read: for choosing settings."""
+    ladder_scale: float = 1.0
+    """Rungs of the ladders of annealing for log Z, in units of 14 500."""
+    ladder_check: float = 10.0
+    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
+    annealed_chains: int = 100
+    """Chains of each run along a ladder."""
+    clamped_points: int = 20
+    """Images whose log p(v) is also estimated, by annealing with the data held: how
+    far above its bound it is."""
+    num_replicas: int = 20
+    """Replicas of the tempered chains."""
+    tempering_steps: int = 500
+    """Steps of the tempered chains, after as many in which their ladder adapts."""
     sample_steps: int = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
     seed: int = 0
@@ -88,8 +115,10 @@ def check(config: Config, data: Dataset) -> None:
     _checks.at_least(
         config,
         {"pretrain_epochs": 0, "epochs": 1, "batch_size": 1, "num_chains": 1}
-        | {"num_steps": 1, "max_sweeps": 1, "tolerance": 0, "sample_steps": 1},
+        | {"num_steps": 1, "max_sweeps": 1, "tolerance": 0, "sample_steps": 1}
+        | {"clamped_points": 1},
     )
+    _likelihoods.check(config, data)
     _checks.rates(config, "pretrain_learning_rate", "learning_rate")
     _checks.seed(config)
     _checks.layers(config, data)
@@ -102,7 +131,8 @@ def run(
     """Pretrains, trains and evaluates; returns the parameters and the numbers."""
     dbm = build(config)
     key_pretrain, key_joint, _ = jax.random.split(jax.random.key(config.seed), 3)
-    train = jnp.asarray(data.train)
+    images, unseen = _likelihoods.split(config, data)
+    train = jnp.asarray(images)
     layers: list[dict[str, Any]] = []
     start = pretrain(config, dbm, train, workdir, layers, key_pretrain)
 
@@ -123,13 +153,71 @@ def run(
         num_epochs=config.epochs,
         prepare=jax.tree_util.Partial(LayerInput((RBM(*dbm.units[:2]),)), ()),
     )
-    test = unit_interval(jnp.asarray(data.test))
+    chains = state.estimator_state.inner if config.centred else state.estimator_state
     numbers = {
         "layers": layers,
         "joint": records,
-        "test": evaluate(config, state.params, test),
+        "judged_by": "held-out" if config.held_out else "test",
+        "test": reconstruct(config, state.params, unit_interval(jnp.asarray(unseen))),
+        **judge(
+            *(config, state.params, chains.hidden, train),
+            binarise_once(unseen, config.seed),
+            random.fold_in(key_joint, config.epochs),
+        ),
     }
     return state.params, numbers
+
+
+def judge(
+    config: Config,
+    params: DBMParams,
+    starts: State,
+    train: Array,
+    examples: Examples,
+    key: Key[Array, ""],
+) -> dict[str, Any]:
+    """log Z, the bound of mean field, how far it is below log p(v) for some images,
+    and the quality of the chains behind reverse annealing.
+
+    Chains are of the odd layers, the even ones summed out.
+    """
+    dbm = build(config)
+    annealed = Annealed(Swapped(dbm))
+    base = annealed.fit_base(unit_interval(train))
+    key_temper, key_z, key_clamped = jax.random.split(key, 3)
+    tempered, metrics = _likelihoods.tempered_chains(
+        *(config, annealed, params, base, starts, key_temper)
+    )
+    log_z = _likelihoods.log_partitions(
+        *(config, annealed, params, base, tempered.visible, key_z)
+    )
+    few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
+    betas = ladder(_likelihoods.SHORT * config.ladder_scale)
+    with _likelihoods.missing_intervals_allowed():
+        clamped = clamped_annealed_importance_sampling(
+            *(
+                dbm,
+                params,
+                ladder(_likelihoods.SHORT * config.ladder_scale),
+                few.values,
+                key_clamped,
+            )
+        )
+    bound = dbm_bound(dbm, params, examples, 0.0)
+    return {
+        "binarisation": examples.binarisation,
+        "log_partition": {name: _likelihoods.as_json(z) for name, z in log_z.items()},
+        "bound": {
+            name: _likelihoods.as_json(_likelihoods.less(bound, z))
+            for name, z in log_z.items()
+        },
+        "gap": {
+            "num_examples": len(few.values),
+            "mean": float(np.mean(clamped.value))
+            - dbm_bound(dbm, params, few, 0.0).mean,
+        },
+        "tempered_chains": _likelihoods.quality(metrics),
+    }
 
 
 def pretrain(
@@ -177,8 +265,8 @@ def build(config: Config) -> DBM:
     return DBM(tuple(Bernoulli(size) for size in config.layers))
 
 
-def evaluate(config: Config, params: DBMParams, test: Array) -> dict[str, float]:
-    """Of mean field on gray test images: the error of the means of the pixels given
+def reconstruct(config: Config, params: DBMParams, test: Array) -> dict[str, float]:
+    """Of mean field on gray unseen images: the error of the means of the pixels given
     the posterior of the first layer, and the share that did not converge."""
     dbm = build(config)
 
@@ -263,12 +351,22 @@ def draw_figures(
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     last, test = results["joint"][-1], results["test"]
+    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     _run.say(
         f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "
         f"{last['unconverged']:.1%} of mean fields stopped above the tolerance"
     )
+    for name, found in results["bound"].items():
+        _likelihoods.say(f"log-likelihood, at least, by {name}", found)
+    gap = results["gap"]
     _run.say(
-        f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}"
+        f"of the first {gap['num_examples']} the bound is {gap['mean']:.2f} nats below "
+        "the log-likelihood"
+    )
+    _likelihoods.say_quality(results["tempered_chains"])
+    _run.say(
+        f"mean reconstruction of {results['judged_by']} images: MSE "
+        f"{test['reconstruction_error']:.4f}"
     )
 
 

@@ -18,8 +18,8 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting
 from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.annealing import ladder
-from jboltz.evaluation.diagnostics import bulk_ess, free_energy_gap, r_hat, verdict
+from jboltz.evaluation.annealing import ladder, raise_log_likelihood
+from jboltz.evaluation.diagnostics import free_energy_gap, verdict
 from jboltz.evaluation.examples import Examples, binarise_once, threshold
 from jboltz.evaluation.likelihood import log_likelihood
 from jboltz.evaluation.partition import model_log_partition
@@ -32,19 +32,17 @@ from jboltz.learning.pretrain import LayerInput, unit_interval
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
-from jboltz.samplers.chains import init_chains, run_chains
+from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import observe_picture, sample
 from jboltz.samplers.gibbs import Gibbs
-from jboltz.samplers.ladders import adapt_ladder, with_ladder
 from jboltz.samplers.observed import Observed
-from jboltz.samplers.tempering import ParallelTempering
 from jboltz.units.bernoulli import Bernoulli
 
 MOST_ENUMERATED = 20
 """Hidden units up to which log Z by enumeration takes seconds."""
 
-ADAPTING_ROUNDS = 5
-"""Of the ladder of the tempered chains, before what they draw counts."""
+RAISE_CHAINS = 10
+"""Of each example."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Config:
         "exact": {"num_hidden": 16, "epochs": 50, "binarisation": "threshold"},
         "short": {"epochs": 150},
         "small": {"num_hidden": 16, "epochs": 2, "num_replicas": 5}
-        | {"sample_steps": 200, "ladder_scale": 0.1, "ladder_check": 0.0},
+        | {"tempering_steps": 100, "ladder_scale": 0.1, "ladder_check": 0.0},
     }
 
     workdir: pathlib.Path = pathlib.Path("runs/rbm_mnist")
@@ -93,8 +91,11 @@ class Config:
     """Examples whose likelihood is also estimated by RAISE, with 10 chains each."""
     num_replicas: int = 20
     """Replicas of the tempered chains."""
+    tempering_steps: int = 1000
+    """Steps of the tempered chains, after as many in which their ladder adapts."""
     sample_steps: int = 1000
-    """Steps of the tempered chains, and sweeps of those that complete digits."""
+    """Gibbs sweeps of the chains that are diagnosed, and of those that complete
+    digits."""
     seed: int = 0
     """Decides initial weights, order, every draw, and the binary test images."""
     data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
@@ -114,17 +115,17 @@ def check(config: Config, data: Dataset) -> None:
         config,
         {"num_hidden": 1, "held_out": 0, "epochs": 1, "batch_size": 1}
         | {"num_chains": 2, "num_steps": 1, "annealed_chains": 2, "raise_points": 1}
-        | {"num_replicas": 2, "sample_steps": 4, "ladder_check": 0},
+        | {
+            "num_replicas": 2,
+            "tempering_steps": 4,
+            "sample_steps": 4,
+            "ladder_check": 0,
+        },
     )
     _checks.rates(config, "learning_rate", "ladder_scale")
     _checks.seed(config)
     _checks.values(config, data, domain="unit interval")
-    ladder(config.ladder_scale)
-    if config.held_out > len(data.train) - config.batch_size:
-        raise ValueError(
-            f"`held_out` is {config.held_out} but {len(data.train)} training images "
-            f"leave no batch of {config.batch_size}; hold out fewer."
-        )
+    _likelihoods.check(config, data)
 
 
 def run(
@@ -133,7 +134,7 @@ def run(
     """Trains and measures; returns the parameters and the numbers."""
     key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
     rbm = build(config, data)
-    train, unseen = split(config, data)
+    train, unseen = _likelihoods.split(config, data)
     state, records = fit(config, rbm, train, workdir, key_fit)
     numbers = evaluate(config, rbm, state, train, unseen, key_evaluate)
     return state.params, {"epochs": records, **numbers}
@@ -141,13 +142,6 @@ def run(
 
 def build(config: Config, data: Dataset) -> RBM:
     return RBM(Bernoulli(data.train.shape[1]), Bernoulli(config.num_hidden))
-
-
-def split(config: Config, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Images to train on, and unseen ones to judge by."""
-    if not config.held_out:
-        return data.train, data.test
-    return data.train[: -config.held_out], data.train[-config.held_out :]
 
 
 def binary(config: Config, images: np.ndarray) -> Examples:
@@ -199,70 +193,54 @@ def evaluate(
     """Likelihoods of unseen images, each with its interval, and the quality of the
     chains that they rest on."""
     params, chains = state.params, state.estimator_state.inner
-    key_gibbs, key_temper, key_annealed, key_pseudo = jax.random.split(key, 4)
+    key_gibbs, key_temper, key_z, key_raise, key_pseudo = jax.random.split(key, 5)
     _, gibbs = run_chains(
         *(Observed(Gibbs(rbm), rbm), params, chains, key_gibbs),
         num_steps=config.sample_steps,
     )
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
-    tempered, seen = temper(config, rbm, params, base, chains.visible, key_temper)
-    acceptance, trips = (seen.pop(name) for name in ("acceptance", "round_trips"))
-
-    examples = binary(config, unseen)
-    estimates = _likelihoods.estimates(
-        *(config, annealed, params, base, examples, tempered.visible, key_annealed)
+    tempered, metrics = _likelihoods.tempered_chains(
+        *(config, annealed, params, base, chains.visible, key_temper)
     )
+    examples = binary(config, unseen)
+    unnormalised = log_likelihood(rbm, params, examples, 0.0)
+    log_z = _likelihoods.log_partitions(
+        *(config, annealed, params, base, tempered.visible, key_z)
+    )
+    likelihoods = {
+        name: _likelihoods.less(unnormalised, z) for name, z in log_z.items()
+    }
     if config.num_hidden <= MOST_ENUMERATED:
-        log_z = float(jax.jit(partial(model_log_partition, rbm))(params))
-        exact = log_likelihood(rbm, params, examples, log_z)
-        estimates["log_partition"]["exact"] = log_z
-        estimates["log_likelihood"]["exact"] = _likelihoods.as_json(exact)
+        exact = float(jax.jit(partial(model_log_partition, rbm))(params))
+        likelihoods["enumeration"] = log_likelihood(rbm, params, examples, exact)
+    few = dataclasses.replace(examples, values=examples.values[: config.raise_points])
+    with _likelihoods.missing_intervals_allowed():
+        by_raise = raise_log_likelihood(
+            *(annealed, params, base, ladder(config.ladder_scale), few.values),
+            key_raise,
+            num_chains=RAISE_CHAINS,
+        )
+    by_ais = _likelihoods.less(log_likelihood(rbm, params, few, 0.0), log_z["AIS"])
     pseudo = stochastic_pseudo_log_likelihood(rbm, params, examples, key_pseudo)
     gap = free_energy_gap(rbm, params, examples, binary(config, train[: len(unseen)]))
     return {
         "judged_by": "held-out" if config.held_out else "test",
         "binarisation": examples.binarisation,
-        **estimates,
+        "log_partition": {name: _likelihoods.as_json(z) for name, z in log_z.items()},
+        "log_likelihood": {
+            name: _likelihoods.as_json(x) for name, x in likelihoods.items()
+        },
+        "raise": {
+            "num_examples": len(few.values),
+            "mean": float(np.mean(by_raise.value)),
+            "mean_by_ais": by_ais.mean,
+        },
         "pseudo_log_likelihood": _likelihoods.as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
-        "gibbs_chains": quality(gibbs)
-        | {"verdict": verdict(gibbs, num_steps=config.num_steps, spacing=1)},
-        "tempered_chains": quality(seen)
-        | {
-            "acceptance": acceptance.mean((0, 1)).tolist(),
-            "round_trips": int(trips.sum()),
-        },
+        "verdict": verdict(gibbs, num_steps=config.num_steps, spacing=1),
+        "tempered_chains": _likelihoods.quality(metrics),
     }
-
-
-def temper(
-    config: Config,
-    rbm: RBM,
-    params: RBMParams,
-    base: Any,
-    visible: Array,
-    key: Key[Array, ""],
-) -> tuple[Any, dict[str, Array]]:
-    """Tempered chains from `visible`, their ladder adapted first, and their metrics."""
-    sampler = ParallelTempering(Annealed(rbm), config.num_replicas)
-    key_init, key_adapt, key_run = jax.random.split(key, 3)
-    chains = init_chains(sampler, params, visible, key_init)
-    chains = adapt_ladder(
-        *(sampler, params, with_ladder(chains, base=base), key_adapt),
-        num_steps=-(-config.sample_steps // ADAPTING_ROUNDS),
-        num_rounds=ADAPTING_ROUNDS,
-    )
-    return run_chains(
-        *(Observed(sampler, rbm), params, chains, key_run),
-        num_steps=config.sample_steps,
-    )
-
-
-def quality(traces: dict[str, Array]) -> dict[str, Any]:
-    """R-hat and effective draws of the free energy along chains."""
-    energy = np.asarray(traces["free_energy"])
-    return {"r_hat": r_hat(energy), "bulk_ess": bulk_ess(energy)}
 
 
 def draw_figures(
@@ -271,7 +249,7 @@ def draw_figures(
     """The figures of a run, by file name."""
     rbm = build(config, data)
     shape = data.image_shape or (28, 28)
-    train, unseen = split(config, data)
+    train, unseen = _likelihoods.split(config, data)
     key_start, key_temper, key_fill = jax.random.split(
         jax.random.fold_in(jax.random.key(config.seed), 1), 3
     )
@@ -279,8 +257,11 @@ def draw_figures(
     starts = jax.vmap(rbm.sample_start, in_axes=(None, 0))(
         params, jax.random.split(key_start, 64)
     )
-    base = Annealed(rbm).fit_base(unit_interval(jnp.asarray(train)))
-    tempered, _ = temper(config, rbm, params, base, starts, key_temper)
+    annealed = Annealed(rbm)
+    base = annealed.fit_base(unit_interval(jnp.asarray(train)))
+    tempered, _ = _likelihoods.tempered_chains(
+        *(config, annealed, params, base, starts, key_temper)
+    )
     pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
         params, tempered.hidden
     )
@@ -323,25 +304,21 @@ def draw_figures(
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
-    _likelihoods.report(results)
+    for name, found in results["log_likelihood"].items():
+        _likelihoods.say(f"log-likelihood by {name}", found)
+    few = results["raise"]
+    _run.say(
+        f"of the first {few['num_examples']}: {few['mean']:.2f} by RAISE, "
+        f"{few['mean_by_ais']:.2f} by AIS"
+    )
     _likelihoods.say("pseudo-log-likelihood", results["pseudo_log_likelihood"])
     gap = results["free_energy_gap"]
     _run.say(
         f"free energy of unseen images above that of training images: "
         f"{gap['gap']:.2f} ± {gap['standard_error']:.2f}"
     )
-    gibbs, tempered = results["gibbs_chains"], results["tempered_chains"]
-    for name, chains in ("persistent", gibbs), ("tempered", tempered):
-        _run.say(
-            f"{name} chains: R-hat {chains['r_hat']:.3f}, worth "
-            f"{chains['bulk_ess']:.0f} draws"
-        )
-    _run.say(gibbs["verdict"])
-    _run.say(
-        f"neighbours of the ladder swap with probability "
-        f"{min(tempered['acceptance']):.2f} or more; {tempered['round_trips']} round "
-        "trips"
-    )
+    _run.say(f"persistent chains: {results['verdict']}")
+    _likelihoods.say_quality(results["tempered_chains"])
 
 
 def main(arguments: list[str] | None = None) -> None:
