@@ -13,6 +13,14 @@ from jboltz.base import (
     Sampler,
     Unit,
 )
+from jboltz.evaluation.annealing import (
+    annealed_importance_sampling,
+    clamped_annealed_importance_sampling,
+    ladder,
+    log_partition_along,
+    raise_log_likelihood,
+    reverse_annealed_importance_sampling,
+)
 from jboltz.evaluation.bounds import dbm_bound, dbn_bounds
 from jboltz.evaluation.diagnostics import (
     FreeEnergyGap,
@@ -26,6 +34,8 @@ from jboltz.evaluation.diagnostics import (
 )
 from jboltz.evaluation.examples import Examples, binarise_once, threshold
 from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
+from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.partition import log_partition, model_log_partition
 from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
     stochastic_pseudo_log_likelihood,
@@ -49,12 +59,15 @@ from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
+from jboltz.models.annealed import Annealed, AnnealedParams
+from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.gauge import zero_sum_gauge
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
+from jboltz.models.swapped import Swapped
 from jboltz.samplers.ancestral import AncestralGibbs, generate
 from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run, run_chains
@@ -95,6 +108,9 @@ __all__ = [
     "DBN",
     "RBM",
     "AncestralGibbs",
+    "Annealed",
+    "AnnealedParams",
+    "AnnealedSpikeAndSlab",
     "Batch",
     "Bernoulli",
     "BernoulliParams",
@@ -127,6 +143,7 @@ __all__ = [
     "JoinedParams",
     "Ladder",
     "LayerInput",
+    "LogEstimate",
     "MeanFieldPCD",
     "MeanLogLikelihood",
     "Midpoints",
@@ -150,16 +167,19 @@ __all__ = [
     "SpikeSlab",
     "Spin",
     "SpinParams",
+    "Swapped",
     "TemperingState",
     "Traced",
     "TrainState",
     "TrajectoryTempering",
     "Unit",
     "adapt_ladder",
+    "annealed_importance_sampling",
     "autocorrelation_time",
     "binarise_once",
     "bulk_ess",
     "choose_checkpoints",
+    "clamped_annealed_importance_sampling",
     "contrast",
     "contrastive_loss",
     "dbm_bound",
@@ -172,14 +192,20 @@ __all__ = [
     "greedy",
     "init_chains",
     "init_train_state",
+    "ladder",
     "log_likelihood",
+    "log_partition",
+    "log_partition_along",
     "make_train_step",
     "mean_field",
+    "model_log_partition",
     "moments",
     "observe_picture",
     "observe_visible",
     "pseudo_log_likelihood",
     "r_hat",
+    "raise_log_likelihood",
+    "reverse_annealed_importance_sampling",
     "run",
     "run_chains",
     "sample",

@@ -195,13 +195,7 @@ def judge(
     betas = ladder(_likelihoods.SHORT * config.ladder_scale)
     with _likelihoods.missing_intervals_allowed():
         clamped = clamped_annealed_importance_sampling(
-            *(
-                dbm,
-                params,
-                ladder(_likelihoods.SHORT * config.ladder_scale),
-                few.values,
-                key_clamped,
-            )
+            *(dbm, params, betas, few.values, key_clamped)
         )
     bound = dbm_bound(dbm, params, examples, 0.0)
     return {
