@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 
 from jboltz.base import Domain, FreeEnergyModel, Params, State
 from jboltz.evaluation.examples import Data, Examples, as_examples
+from jboltz.evaluation.log_estimate import LogEstimate
 
 Number: TypeAlias = float | np.floating | np.ndarray | Array
 
-LogPartition: TypeAlias = Number | tuple[Number, Number, Number]
-"""log Z in nats; where it is an estimate, (estimate, lower, upper)."""
+LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
+"""log Z in nats; of an estimate that is not from jboltz, (estimate, lower, upper)."""
 
 
 @struct.dataclass
@@ -51,7 +52,8 @@ def log_likelihood(
 
     Args:
       data: states of the visible units, or `Examples` (`binarise_once`, `threshold`).
-      log_partition: a number, or (estimate, lower, upper).
+      log_partition: as from `model_log_partition`, or from
+        `annealed_importance_sampling`.
       batch_size: examples at a time.
 
     Raises:
@@ -134,6 +136,9 @@ def weighted_mean_and_error(
 
 
 def _bounds(log_partition):
+    if isinstance(log_partition, LogEstimate):
+        z = log_partition
+        log_partition = (z.value, z.lower, z.upper)
     parts = log_partition if isinstance(log_partition, tuple) else (log_partition,) * 3
     estimate, lower, upper = (float(x) for x in parts)
     # Bounds may be NaN, of an estimate without an interval, or infinite.

@@ -51,7 +51,7 @@ class Config:
 
     PRESETS: ClassVar = {
         "exact": {"num_hidden": 16, "epochs": 50, "binarisation": "threshold"},
-        "short": {"epochs": 200},
+        "short": {"epochs": 300},
         "small": {"num_hidden": 16, "epochs": 2, "num_replicas": 5}
         | {"tempering_steps": 100, "ladder_scale": 0.1, "ladder_check": 0.0},
     }
@@ -60,7 +60,7 @@ class Config:
     """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["exact", "short", "small"] | None = None
     """Values to begin with: `exact` has 16 hidden units, for log Z by enumeration,
-    `short` trains for some ten minutes, `small` takes one. Flags win."""
+    `short` trains for ten minutes on two cores, `small` takes one. Flags win."""
     num_hidden: int = 500
     """Hidden units; up to 25, log Z is exact."""
     binarisation: Literal["stochastic", "threshold"] = "stochastic"
@@ -69,7 +69,7 @@ class Config:
     held_out: int = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
-    epochs: int = 500
+    epochs: int = 800
     """Epochs of training."""
     batch_size: int = 100
     """Examples an update; the last batch of an epoch may be shorter."""

@@ -9,6 +9,7 @@ import pytest
 
 import jboltz
 from jboltz.evaluation.examples import as_examples, binarise_once, threshold
+from jboltz.evaluation.log_estimate import log_estimate
 from jboltz.evaluation.partition import log_partition
 from tests.helpers import (
     binary_states,
@@ -48,6 +49,11 @@ def test_the_interval_of_log_z_is_carried_over(getkey):
     data = binary_states(5)
     got = jboltz.log_likelihood(MODEL, params, data, (4.0, 3.0, 6.0))
     np.testing.assert_allclose([got.mean - got.lower, got.upper - got.mean], [2, 1])
+    estimate = log_estimate(np.log(np.arange(50.0, 150.0)), 3.0)
+    bounds = (estimate.value, estimate.lower, estimate.upper)
+    assert jboltz.log_likelihood(
+        MODEL, params, data, estimate
+    ) == jboltz.log_likelihood(MODEL, params, data, bounds)
     open_below = jboltz.log_likelihood(MODEL, params, data, (4.0, -np.inf, 6.0))
     assert open_below.upper == np.inf
     none = jboltz.log_likelihood(MODEL, params, data, (4.0, np.nan, np.nan))
