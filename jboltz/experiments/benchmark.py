@@ -17,6 +17,7 @@ from rich.table import Table
 
 from jboltz import plotting
 from jboltz.data import Dataset, check_values, load_mnist
+from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_dbm as dbm
 from jboltz.experiments import _benchmark_gibbs as gibbs
@@ -32,6 +33,7 @@ TARGETS = {
     "CD-1 epoch: speed over PyTorch, DataLoader": ("cd_epoch", "torch_loader", 2.3),
     "Gibbs: share of the matrix-product rate": ("gibbs", "products", 0.65),
     "DBM step: share of the matrix-product rate": ("dbm_step", "products", 0.5),
+    "AIS: share of the matrix-product rate": ("ais", "products", 0.4),
 }
 """Task, contestant, and the least that its time over jboltz's may be."""
 
@@ -39,7 +41,8 @@ TARGETS = {
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Times CD-1 training and Gibbs sampling beside PyTorch and scikit-learn, and the
-    joint training of a deep Boltzmann machine beside its matrix products."""
+    joint training of a deep Boltzmann machine and annealing beside their matrix
+    products."""
 
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figure and the results."""
@@ -101,8 +104,8 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
             _run.say(f"{package} is not installed: it is left out.")
     rows = data.train[: config.num_examples]
     model = RBM(Bernoulli(rows.shape[1]), Bernoulli(config.num_hidden))
-    key_params, key_cd, key_gibbs, key_dbm = jax.random.split(
-        jax.random.key(config.seed), 4
+    key_params, key_cd, key_gibbs, key_dbm, key_ais = jax.random.split(
+        jax.random.key(config.seed), 5
     )
     imports = timing.import_seconds(config.repetitions)
     shared = {"rounds": config.repetitions, "seed": config.seed}
@@ -118,7 +121,8 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
         **shared,
     )
     joint = dbm.measure(rows, key_dbm, **shared)
-    tasks = {"cd_epoch": training, "gibbs": sampling, "dbm_step": joint}
+    ladders = annealing.measure(model, params, rows, key_ais, **shared)
+    tasks = {"cd_epoch": training, "gibbs": sampling, "dbm_step": joint, "ais": ladders}
     targets = {}
     for name, (task, contestant, least) in TARGETS.items():
         record = tasks[task]["contestants"].get(contestant)
@@ -162,6 +166,7 @@ def draw_figures(
         ("cd_epoch", f"CD-1 epoch of {numbers['cd_epoch']['num_examples']} images"),
         ("gibbs", f"{config.num_sweeps} Gibbs sweeps of {config.num_chains} chains"),
         ("dbm_step", f"{dbm.UPDATES} joint updates of a DBM, 784–500–1000"),
+        ("ais", f"{annealing.RUNGS} rungs of AIS, {annealing.NUM_CHAINS} chains"),
     ):
         records = numbers[task]["contestants"].values()
         panels[label] = {
@@ -195,6 +200,11 @@ def report(results: dict[str, Any]) -> None:
         f"{dbm.NUM_CHAINS} chains",
         results["dbm_step"],
         {"ms/step": ("milliseconds_a_step", 1.0)},
+    )
+    _show_table(
+        f"AIS: {annealing.NUM_CHAINS} chains, {annealing.RUNGS} rungs",
+        results["ais"],
+        {"ms/rung": ("milliseconds_a_rung", 1.0)},
     )
     _run.say(
         f"784–{config['num_hidden']} units; ratio: time over jboltz's, its median and "

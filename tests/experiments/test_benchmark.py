@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jboltz
+from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_dbm as dbm
 from jboltz.experiments import _benchmark_gibbs as gibbs
@@ -27,6 +28,7 @@ def no_pause(monkeypatch):
 
 def test_smoke(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(dbm, "UPDATES", 2)
+    monkeypatch.setattr(annealing, "RUNGS", 4)
     benchmark.main(["--workdir", str(tmp_path), *SMALL])
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
@@ -42,7 +44,10 @@ def test_smoke(tmp_path, capsys, monkeypatch):
     joint = results["dbm_step"]
     assert joint["contestants"].keys() == {"jboltz", "products"}
     assert (joint["layers"], joint["updates"]) == ([784, 500, 1000], 2)
-    for task in (training, sampling, joint):
+    ladders = results["ais"]
+    assert ladders["contestants"].keys() == {"jboltz", "products"}
+    assert (ladders["num_chains"], ladders["rungs"]) == (100, 4)
+    for task in (training, sampling, joint, ladders):
         ours = task["contestants"]["jboltz"]["seconds"]["values"]
         for record in task["contestants"].values():
             seconds, ratio = record["seconds"], record["time_over_jboltz"]
