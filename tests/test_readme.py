@@ -70,3 +70,19 @@ def test_recorded_errors_are_those_in_the_readme():
         "grbm_mnist/results-fixed.json",
     ):
         assert f"{results(name)['test']['reconstruction_error']:.4f}" in README
+
+
+def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
+    def shown(x):
+        return f"{x:.2f}".replace("-", "−")
+
+    run = results("rbm_mnist/results.json")
+    for found in run["log_likelihood"].values():
+        mean, lower, upper = (shown(found[k]) for k in ("mean", "lower", "upper"))
+        assert f"| {mean} ({lower} to {upper}) |" in README
+    assert shown(run["raise"]["mean"]) in README
+    assert shown(run["pseudo_log_likelihood"]["mean"]) in README
+    for seed in range(3):
+        found = results(f"rbm_mnist/results-exact-{seed}.json")["log_likelihood"]
+        assert shown(found["enumeration"]["mean"]) in README
+        assert shown(found["AIS"]["mean"]) in README
