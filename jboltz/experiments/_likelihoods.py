@@ -27,9 +27,6 @@ from jboltz.samplers.ladders import adapt_ladder, with_ladder
 from jboltz.samplers.observed import Observed
 from jboltz.samplers.tempering import ParallelTempering
 
-SHORT = 0.1
-"""Of a ladder on which a posterior is annealed: narrower than the model."""
-
 ADAPTING_ROUNDS = 5
 """Of the ladder of tempered chains, before what they draw counts."""
 
@@ -45,7 +42,7 @@ def check(config: Any, data: Dataset) -> None:
         {"held_out": 0, "ladder_check": 0, "annealed_chains": 2, "num_replicas": 2}
         | {"tempering_steps": 4},
     )
-    ladder(SHORT * config.ladder_scale)
+    ladder(config.ladder_scale)
     if config.held_out > len(data.train) - config.batch_size:
         raise ValueError(
             f"`held_out` is {config.held_out} but of {len(data.train)} training images "

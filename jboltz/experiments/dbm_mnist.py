@@ -20,10 +20,7 @@ from jaxtyping import Array, Key
 from jboltz import plotting, random
 from jboltz.base import State
 from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.annealing import (
-    clamped_annealed_importance_sampling,
-    ladder,
-)
+from jboltz.evaluation.annealing import clamped_annealed_importance_sampling
 from jboltz.evaluation.bounds import dbm_bound
 from jboltz.evaluation.examples import Examples, binarise_once
 from jboltz.experiments import _checks, _config, _likelihoods, _run
@@ -40,6 +37,10 @@ from jboltz.models.swapped import Swapped
 from jboltz.samplers.chains import run as run_chain
 from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
 from jboltz.units.bernoulli import Bernoulli
+
+CLAMPED_RUNGS = 1000
+"""Evenly spaced: a posterior is narrow, and far from its base from the first rung on.
+On 784-100-50 ten times as many moved the gap by 0.02 nat."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +193,7 @@ def judge(
         *(config, annealed, params, base, tempered.visible, key_z)
     )
     few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
-    betas = ladder(_likelihoods.SHORT * config.ladder_scale)
+    betas = np.linspace(0, 1, CLAMPED_RUNGS + 1)
     with _likelihoods.missing_intervals_allowed():
         clamped = clamped_annealed_importance_sampling(
             *(dbm, params, betas, few.values, key_clamped)

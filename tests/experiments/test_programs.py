@@ -118,7 +118,7 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
     ("name", "flags", "words"),
     [
         ("rbm_mnist", "--held-out 140", ["held_out", "140", "170"]),
-        ("rbm_mnist", "--ladder-scale 0.001", ["scale", "0.0001"]),
+        ("rbm_mnist", "--ladder-scale 0.001", ["scale", "0.001"]),
         ("rbm_mnist", "--annealed-chains 1", ["annealed_chains", "1"]),
         ("rbm_mnist", "--binarisation none", ["none", "threshold"]),
         ("dbm_mnist", "--num-replicas 1", ["num_replicas", "1"]),
