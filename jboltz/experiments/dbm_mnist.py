@@ -346,11 +346,11 @@ def draw_figures(
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     last, test = results["joint"][-1], results["test"]
-    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     _run.say(
         f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "
         f"{last['unconverged']:.1%} of mean fields stopped above the tolerance"
     )
+    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     for name, found in results["bound"].items():
         _likelihoods.say(f"log-likelihood, at least, by {name}", found)
     gap = results["gap"]
