@@ -92,10 +92,10 @@ class ParallelTempering:
 def _rungs(params, ladder):
     """The params of all replicas, and their axes: mapped over β alone, they share the
     weights, and one product serves all rungs."""
-    shared: Any = None
+    first: Any = 0
     return (
         AnnealedParams(params=params, base=ladder.base, beta=ladder.beta),
-        AnnealedParams(params=shared, base=(shared,) * len(ladder.base), beta=0),  # pyright: ignore
+        AnnealedParams(params=None, base=None, beta=first),
     )
 
 

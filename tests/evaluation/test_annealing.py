@@ -241,7 +241,7 @@ def test_clamped_chains_sum_out_the_hidden_layers_of_a_dbm(getkey):
     assert (got.lower < expected).all()
     assert (expected < got.upper).all()
     with pytest.raises(ValueError, match="`free_energy` is exact"):
-        jboltz.DBM(layers(3, 2)).hidden_model  # noqa: B018
+        _ = jboltz.DBM(layers(3, 2)).hidden_model
 
 
 def test_log_z_along_a_path_is_bridged_by_samples(getkey):

@@ -1,8 +1,4 @@
-"""The spike-and-slab RBM is the joint that its energy says, inside its positive region.
-
-The oracle is a table of exp(−E) over two spikes, two slabs and two pixels, on a grid of
-equal steps, whose sums are integrals to 1e-10 for Gaussian mixtures of this width.
-"""
+"""The spike-and-slab RBM is the joint that its energy says."""
 
 import dataclasses
 from functools import partial
@@ -17,7 +13,6 @@ import jboltz
 from jboltz import (
     GershgorinPenalty,
     NoPenalty,
-    NormPenalty,
     SpikeAndSlab,
     SpikeAndSlabParams,
     SpikeSlab,
@@ -25,142 +20,20 @@ from jboltz import (
 from jboltz.base import FreeEnergyModel
 from jboltz.models.rbm import INIT_SCALE
 from tests.helpers import binary_states, draw_like, errors_without_hook, rng_of
-
-CLOSED_FORM, AUTODIFF = 1e-9, 1e-7  # relative, in float64
-PENALTIES = [GershgorinPenalty(), NormPenalty(), NoPenalty()]
-MODELS = [
-    SpikeAndSlab(2, 2, penalty=penalty, kappa=kappa)
-    for penalty, kappa in zip(PENALTIES, (1.0, 0.5, 1.0), strict=True)
-]
-
-
-def name(spec):
-    return type(getattr(spec, "penalty", spec)).__name__
-
-
-each_model = pytest.mark.parametrize("model", MODELS, ids=name)
-each_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=name)
-
-
-def close(got, expected, atol=CLOSED_FORM):
-    np.testing.assert_allclose(got, expected, rtol=CLOSED_FORM, atol=atol)
-
-
-def all_close(tree, other):
-    assert jax.tree.structure(tree) == jax.tree.structure(other)
-    jax.tree.map(
-        partial(np.testing.assert_allclose, rtol=AUTODIFF, atol=AUTODIFF), tree, other
-    )
-
-
-def draw_params(model, key):
-    """Nothing at its initial value; standard deviations about ½, for the grid."""
-    params = draw_like(jax.eval_shape(model.init, key), key, scale=0.2)
-    return dataclasses.replace(
-        params,
-        weights=4 * params.weights,
-        slab_mean=0.5 + params.slab_mean,
-        spike_bias=1 + params.spike_bias,
-        log_slab_precision=1.2 + params.log_slab_precision,
-        log_visible_precision=1.2 + params.log_visible_precision,
-    )
-
-
-# The oracle.
-
-STEP, REACH = 0.36, 4.68
-AXIS = np.arange(-REACH, REACH + STEP / 2, STEP)
-GRID = np.stack(np.meshgrid(AXIS, AXIS, indexing="ij"), axis=-1).reshape(-1, 2)
-SPIKES = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-GIVEN = STEP * np.array([[1, -3], [2, 1], [0, 0]])  # points of the grid
-
-
-def log_table(model, params, v):
-    """log of exp(−E) ds (a slab's grid cell), of each v, spikes and slabs."""
-
-    def of(v, spikes, slabs):
-        return -model.energy(params, v, SpikeSlab(spikes=spikes, slabs=slabs))
-
-    over = jax.vmap(jax.vmap(jax.vmap(of, (None, None, 0)), (None, 0, None)), (0,) * 3)
-    count = len(v)
-    spikes = jnp.broadcast_to(jnp.asarray(SPIKES), (count, *SPIKES.shape))
-    slabs = jnp.broadcast_to(jnp.asarray(GRID), (count, *GRID.shape))
-    return over(v, spikes, slabs) + 2 * np.log(STEP)
-
-
-def batched(function, params):
-    return jax.vmap(partial(function, params))
-
-
-@partial(jax.jit, static_argnums=0)
-def facts(model, params):
-    """What the table says, and what the model says, in one program."""
-    grid, spikes = jnp.asarray(GRID), jnp.asarray(SPIKES)
-    rows = jnp.asarray([index_of(x) for x in GIVEN])
-    log_cell = 2 * np.log(STEP)
-
-    def by_table(params):
-        table = log_table(model, params, grid)
-        return jax.nn.logsumexp(table) + log_cell, table
-
-    def by_visible(params):
-        free_energy = batched(model.free_energy, params)(grid)
-        return jax.nn.logsumexp(-free_energy) + log_cell, free_energy
-
-    def by_hidden(params):
-        free_energy = batched(model.hidden_free_energy, params)(spikes)
-        return jax.nn.logsumexp(-free_energy), free_energy
-
-    def data_by_table(params):
-        table = log_table(model, params, grid[rows])
-        return -jax.nn.logsumexp(table, axis=(1, 2)).sum()
-
-    def data(params):
-        return batched(model.free_energy, params)(grid[rows]).sum()
-
-    log_z = [
-        jax.value_and_grad(f, has_aux=True)(params)
-        for f in (by_table, by_visible, by_hidden)
-    ]
-    (integrated, table), free_energy, hidden_free_energy = (x[0] for x in log_z)
-    return {
-        "log_z": [value for (value, _), _ in log_z],
-        "log_z_gradient": [gradient for _, gradient in log_z],
-        "data_gradient": (jax.grad(data_by_table)(params), jax.grad(data)(params)),
-        "log_p": table + log_cell - integrated,
-        "free_energy": free_energy[1],
-        "hidden_free_energy": hidden_free_energy[1],
-        "mean_hidden": batched(model.mean_hidden_state, params)(grid[rows]),
-        "visible_given_spikes": batched(model.visible_given_spikes, params)(spikes),
-        "mean_visible": batched(model.mean_visible_state, params)(
-            SpikeSlab(spikes=spikes, slabs=grid[rows][jnp.asarray([0, 1, 0, 1])])
-        ),
-    }
-
-
-def index_of(x):
-    """Where x is on the grid."""
-    distance = np.abs(GRID - x).sum(axis=1)
-    assert distance.min() < 1e-9
-    return distance.argmin()
-
-
-@pytest.fixture(scope="module")
-def case():
-    """Parameters of a model and its facts, computed once for all tests."""
-    from tests.helpers import enable_x64
-
-    known = {}
-
-    def of(model):
-        if model not in known:
-            with enable_x64():
-                params = draw_params(model, jax.random.key(7))
-                model.check_positive(params)
-                known[model] = params, jax.device_get(facts(model, params))
-        return known[model]
-
-    return of
+from tests.models.spike_and_slab import (
+    GIVEN,
+    GRID,
+    SPIKES,
+    STEP,
+    all_close,
+    batched,
+    close,
+    draw_params,
+    each_model,
+    each_penalty,
+    index_of,
+    precision_given,
+)
 
 
 @each_model
@@ -318,121 +191,6 @@ def test_many_pixels_cost_a_determinant_of_the_hidden_layer(getkey, x64):
         np.testing.assert_allclose(free_energy, expected, rtol=1e-9)
 
 
-# The positive region.
-
-
-def penalty_matrix(model, params):
-    """Φ_i,jj as the papers have it, (num_visible, num_hidden)."""
-    params = jax.device_get(params)
-    W, alpha = params.weights, np.exp(params.log_slab_precision)
-    if isinstance(model.penalty, NoPenalty):
-        return np.zeros_like(W)
-    extra = np.exp(params.log_penalty)
-    if isinstance(model.penalty, NormPenalty):
-        return np.ones_like(W) * (extra + (W**2).sum(0) / alpha)
-    return extra + np.abs(W) * np.abs(W).sum(0) / alpha
-
-
-def precision_given(model, params, h):
-    """Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i), densely."""
-    params, h = jax.device_get((params, h))
-    W, alpha = params.weights, np.exp(params.log_slab_precision)
-    diagonal = np.exp(params.log_visible_precision) + penalty_matrix(model, params) @ h
-    return np.diag(diagonal) - (W * h / alpha) @ W.T
-
-
-def smallest(model, params):
-    """The smallest eigenvalue of the precision over all spikes."""
-    states = np.asarray(binary_states(model.num_hidden))
-    return min(np.linalg.eigvalsh(precision_given(model, params, h))[0] for h in states)
-
-
-@each_penalty
-def test_every_parameter_is_in_the_positive_region(penalty, getkey, x64):
-    """Large ones too; without a penalty, once projected."""
-    model = SpikeAndSlab(5, 6, penalty=penalty)
-    for scale in (0.3, 1.0, 3.0):
-        shapes = jax.eval_shape(model.init, getkey())
-        params = draw_like(shapes, getkey(), scale=scale)
-        if penalty == NoPenalty():
-            params = penalty.project(params)
-        expected = smallest(model, params)
-        assert expected > 0
-        np.testing.assert_allclose(model.smallest_eigenvalue(params), expected)
-        model.check_positive(params)
-        v = rng_of(getkey()).normal(size=5)
-        spikes = model.mean_hidden_state(params, jnp.asarray(v)).spikes
-        penalties = v**2 @ penalty_matrix(model, params)
-        params = jax.device_get(params)
-        alpha, mu = np.exp(params.log_slab_precision), params.slab_mean
-        g = (v @ params.weights + alpha * mu) ** 2 / (2 * alpha) - 0.5 * penalties
-        g = g + params.spike_bias - alpha * mu**2
-        close(spikes, 0.5 * (1 + np.tanh(g / 2)))
-
-
-def test_a_model_beyond_the_edge_is_refused_with_the_eigenvalue(getkey, x64):
-    model = SpikeAndSlab(4, 3, penalty=NoPenalty())
-    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), scale=1.0)
-    params = dataclasses.replace(params, weights=3 * params.weights)
-    value = smallest(model, params)
-    assert value < 0
-    np.testing.assert_allclose(model.smallest_eigenvalue(params), value)
-    with pytest.raises(ValueError, match=f"smallest eigenvalue {value:.3g}"):
-        model.check_positive(params)
-
-
-def test_the_edge_is_where_the_spectral_norm_is_one(getkey, x64):
-    model = SpikeAndSlab(4, 3, penalty=NoPenalty())
-    params = draw_params(model, getkey())
-
-    def scaled_to(norm):
-        left = np.exp(-0.5 * params.log_visible_precision)[:, None]
-        right = np.exp(-0.5 * params.log_slab_precision)[None]
-        now = np.linalg.norm(left * params.weights * right, ord=2)
-        return dataclasses.replace(params, weights=params.weights * (norm / now))
-
-    model.check_positive(scaled_to(1 - 1e-9))
-    with pytest.raises(ValueError, match="smallest eigenvalue -"):
-        model.check_positive(scaled_to(1 + 1e-9))
-
-
-def test_the_projection_goes_to_the_nearest_weights_inside(getkey, x64):
-    model = SpikeAndSlab(4, 3, penalty=NoPenalty())
-    params = draw_params(model, getkey())
-    project = jax.jit(model.penalty.project)
-    left = np.exp(-0.5 * params.log_visible_precision)[:, None]
-    right = np.exp(-0.5 * params.log_slab_precision)[None]
-
-    def with_scaled(weights):
-        return dataclasses.replace(params, weights=weights / left / right)
-
-    outside = 3 * np.asarray(jax.random.normal(getkey(), (4, 3)))
-    inside = with_scaled(outside / 3 / np.linalg.norm(outside, ord=2))
-    close(project(inside).weights, inside.weights)
-    assert not project(with_scaled(0 * outside)).weights.any()
-    nearest = np.asarray(left * project(with_scaled(outside)).weights * right)
-    close(np.linalg.norm(nearest, ord=2), 0.999)
-    # The nearest point of a convex set: every other lies beyond the plane through it.
-    others = np.asarray(jax.random.normal(getkey(), (100, 4, 3)))
-    others = np.asarray(jax.random.normal(getkey(), (100, 4, 3)))
-    norms = np.linalg.norm(others, ord=2, axis=(1, 2))[:, None, None]
-    others = 0.999 * others / norms
-    beyond = np.sum((outside - nearest) * (others - nearest), axis=(1, 2))
-    assert np.all(beyond < 0)
-
-
-@pytest.mark.parametrize("value", [-1e4, np.nan], ids=["vanishing", "nan"])
-@each_penalty
-def test_a_precision_that_is_not_above_zero_is_refused(penalty, value, getkey):
-    model = SpikeAndSlab(2, 2, penalty=penalty)
-    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
-    broken = dataclasses.replace(
-        params, log_visible_precision=jnp.array([0.0, value], jnp.float32)
-    )
-    with pytest.raises(ValueError, match="smallest eigenvalue"):
-        model.check_positive(broken)
-
-
 # Precisions as they are.
 
 GIVEN_PRECISIONS = {
@@ -509,151 +267,6 @@ def test_bad_input_is_refused_by_name():
     for call, error in errors_without_hook(setup, calls).items():
         assert error.startswith(calls[call]), (call, error)
         assert "; " in error or "needs" in error
-
-
-# The kernel: block Gibbs, as it is for every model.
-
-NUM_CHAINS = 20_000
-
-
-@partial(jax.jit, static_argnums=0)
-def advance(sampler, params, chains, key, num_steps):
-    return jboltz.run_chains(sampler, params, chains, key, num_steps=num_steps)[0]
-
-
-def visible_terms(x):
-    return np.stack([x[:, 0], x[:, 1], x[:, 0] ** 2, x[:, 1] ** 2, x[:, 0] * x[:, 1]]).T
-
-
-def hidden_terms(h, s):
-    on = h * s
-    products = (h[:, 0] * h[:, 1], on[:, 0] * on[:, 1])
-    return np.column_stack([h, s, s**2, on, on**2, *products])
-
-
-ALL_HIDDEN = hidden_terms(
-    np.repeat(SPIKES, len(GRID), axis=0), np.tile(GRID, (len(SPIKES), 1))
-)
-
-
-def assert_moments(chains, p, message):
-    """Of x, of (h, s), and between them: p is (len(GRID), spikes × slabs)."""
-    v, h = jax.device_get((chains.visible, chains.hidden))
-    a, b = visible_terms(v), hidden_terms(h.spikes, h.slabs)
-    between = a[:, :2, None] * b[:, None, 4:]
-    got = [a.mean(0), b.mean(0), np.ravel(between.mean(0))]
-    by_visible, by_hidden = visible_terms(GRID), ALL_HIDDEN
-
-    def expectation(power):
-        x, y = by_visible**power, by_hidden**power
-        both = x[:, :2].T @ p @ y[:, 4:]
-        return [p.sum(1) @ x, p.sum(0) @ y, np.ravel(both)]
-
-    for g, first, second in zip(got, expectation(1), expectation(2), strict=True):
-        z = (g - first) / np.sqrt((second - first**2) / len(v))
-        worst = np.abs(z).max()
-        assert worst < 5, f"{message}: max |z| = {worst:.1f}"
-
-
-def draw_exactly(params, out, key):
-    """Spikes by enumeration, x given them, slabs given both: (x, h, s) ~ p."""
-    params, rng = jax.device_get(params), rng_of(key)
-    p = np.exp(-out["hidden_free_energy"] - out["log_z"][0])
-    index = rng.choice(len(SPIKES), NUM_CHAINS, p=p)
-    means, covariances = out["visible_given_spikes"]
-    root = np.linalg.cholesky(covariances)[index]
-    noise = rng.normal(size=(2, NUM_CHAINS, 2))
-    x, h = means[index] + np.einsum("nij,nj->ni", root, noise[0]), SPIKES[index]
-    alpha = np.exp(params.log_slab_precision)
-    s = (x @ params.weights / alpha + params.slab_mean) * h + noise[1] / np.sqrt(alpha)
-    return in_float32(jboltz.GibbsState(visible=x, hidden=SpikeSlab(spikes=h, slabs=s)))
-
-
-def in_float32(tree):
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), tree)
-
-
-def assert_stays_at_p(sampler, params, out, key):
-    chains, p = draw_exactly(params, out, key), joint_of(out)
-    params = in_float32(params)
-    assert_moments(chains, p, "wrong start")
-    for num_steps in (1, 4, 16):
-        key_run = jax.random.fold_in(key, num_steps)
-        chains = advance(sampler, params, chains, key_run, jnp.asarray(num_steps))
-        assert_moments(chains, p, f"drift after {num_steps} steps")
-
-
-def assert_steps_as_integrated(sampler, params, out, key):
-    """One step from h = (1, 1) and some slabs: x′ ~ p(x | h, s), (h′, s′) given x′."""
-    slabs = STEP * np.array([2, -3])
-    p = joint_of(out)
-    column = p.reshape(len(GRID), len(SPIKES), -1)[:, 3, index_of(slabs)]
-    joint = (column / column.sum())[:, None] * (p / p.sum(1, keepdims=True))
-    on = np.ones((NUM_CHAINS, 2))
-    chains = jboltz.GibbsState(
-        visible=0 * on, hidden=SpikeSlab(spikes=on, slabs=slabs * on)
-    )
-    params, chains = in_float32((params, chains))
-    ends = advance(sampler, params, chains, key, jnp.asarray(1))
-    assert_moments(ends, joint, "wrong transition")
-
-
-def joint_of(out):
-    return np.exp(out["log_p"]).reshape(len(GRID), -1)
-
-
-@each_model
-def test_gibbs_leaves_the_joint_as_it_is(model, case, getkey):
-    assert_stays_at_p(jboltz.Gibbs(model), *case(model), getkey())
-
-
-@each_model
-def test_one_step_of_gibbs_follows_the_integrated_transitions(model, case, getkey):
-    assert_steps_as_integrated(jboltz.Gibbs(model), *case(model), getkey())
-
-
-@dataclasses.dataclass(frozen=True)
-class FeedsOffSlabs:
-    """x is fed s instead of s⊙h, as in the notes."""
-
-    model: SpikeAndSlab
-
-    def init(self, params, v, key):
-        return jboltz.Gibbs(self.model).init(params, v, key)
-
-    def step(self, params, state, key):
-        key_v, key_h = jax.random.split(key)
-        h = state.hidden
-        fed = SpikeSlab(spikes=jnp.ones_like(h.spikes), slabs=h.slabs)
-        v = self.model.sample_visible(params, fed, key_v)
-        h = self.model.sample_hidden(params, v, key_h)
-        return jboltz.GibbsState(visible=v, hidden=h), {}
-
-
-WRONG = {
-    "off slabs reach the pixels": FeedsOffSlabs(MODELS[0]),
-    "the other kappa": jboltz.Gibbs(SpikeAndSlab(2, 2, kappa=0.5)),
-    "a penalty missing": jboltz.Gibbs(MODELS[2]),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_kernel_drifts(wrong, case, getkey):
-    with pytest.raises(AssertionError, match="drift after"):
-        assert_stays_at_p(WRONG[wrong], *case(MODELS[0]), getkey())
-
-
-def test_chains_start_with_every_spike_off(getkey):
-    model = SpikeAndSlab(2, 2)
-    params = in_float32(draw_params(model, getkey()))
-    keys = jax.random.split(getkey(), NUM_CHAINS)
-    x = np.asarray(jax.jit(jax.vmap(model.sample_start, (None, 0)))(params, keys))
-    params = jax.device_get(params)
-    variance = np.exp(-params.log_visible_precision)
-    z = (x.mean(0) - params.visible_bias * variance) / np.sqrt(variance / NUM_CHAINS)
-    assert np.abs(z).max() < 5
-    z = (x.var(0) / variance - 1) / np.sqrt(2 / NUM_CHAINS)
-    assert np.abs(z).max() < 5
 
 
 # Training.
