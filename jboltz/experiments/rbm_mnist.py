@@ -221,7 +221,7 @@ def evaluate(
             key_raise,
             num_chains=RAISE_CHAINS,
         )
-    by_ais = _likelihoods.less(log_likelihood(rbm, params, few, 0.0), log_z["AIS"])
+    by_ais = log_likelihood(rbm, params, few, log_z["AIS"])
     pseudo = pseudo_log_likelihood(rbm, params, examples)
     gap = free_energy_gap(rbm, params, examples, binary(config, train[: len(unseen)]))
     return {
