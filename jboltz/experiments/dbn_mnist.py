@@ -15,7 +15,11 @@ import optax
 
 from jboltz import plotting, random
 from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.evaluation.monitors import (
+    layer_monitors,
+    reconstruction_errors,
+    update_norm,
+)
 from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
@@ -25,6 +29,24 @@ from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
+
+NUM_MONITORED = 1000
+"""Training images, the first, on which the layers are followed."""
+
+MONITORS = {
+    "decay_rate": "decay of singular values",
+    "effective_rank": "effective rank",
+    "participation": "participation",
+    "mean_activity": "mean activity",
+    "sparse_share": "share of units in 5–15 %",
+    "dead_share": "share of dead units",
+    "saturated_share": "share of saturated units",
+    "through_error": "error of pixels, through",
+    "local_error": "error of the layer below",
+    "weight_norm": "norm of the weights",
+    "update_norm": "norm of an epoch's update",
+}
+"""What is drawn of a layer's records, with its title."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +102,8 @@ def run(
     # Keys: layer i of the fold draws from fold_in(key_train, i).
     key_train, _ = jax.random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
-    layers = []
+    monitored = unit_interval(train[:NUM_MONITORED])
+    layers, trained = [], []
 
     def fit_layer(index, prepare, key):
         rbm = dbn.layers[index]
@@ -92,19 +115,27 @@ def run(
             params = rbm.init(key_params)
             return init_train_state(params, estimator, optimizer, key_estimator)
 
+        def monitor(before, after):
+            return _monitor(dbn, (*trained, before), (*trained, after), monitored)
+
         state, records = _run.fit_with_checkpoints(
             *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
             *(init, train, key),
             batch_size=config.batch_size,
             num_epochs=config.epochs,
             prepare=prepare,
+            monitor=monitor,
         )
+        trained.append(state.params)
         layers.append(
             {
                 "num_visible": rbm.visible.size,
                 "num_hidden": rbm.hidden.size,
                 "losses": [record["loss"] for record in records],
                 "seconds": [record["seconds"] for record in records],
+                "monitors": {
+                    name: [record[name] for record in records] for name in MONITORS
+                },
             }
         )
         return state.params
@@ -115,6 +146,12 @@ def run(
     test = unit_interval(jnp.asarray(data.test))
     errors = reconstruction_errors(dbn, params, test)
     return params, {"layers": layers, "test": {"reconstruction_errors": errors}}
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _monitor(dbn, before, after, data):
+    moved = {"update_norm": update_norm(before[-1], after[-1])}
+    return layer_monitors(dbn, after, data) | moved
 
 
 def build(config: Config) -> DBN:
@@ -169,9 +206,13 @@ def draw_figures(
         reconstruct = partial(dbn.reconstruct, params, depth=depth)
         rows[f"through {size}"] = jax.vmap(reconstruct)(digits)
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
-    losses = {
-        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer["losses"]
+    layers = {
+        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer
         for index, layer in enumerate(numbers["layers"], start=1)
+    }
+    monitors = {
+        label: {name: layer["monitors"][key] for name, layer in layers.items()}
+        for key, label in MONITORS.items()
     }
     return {
         "filters": plotting.filters(
@@ -186,9 +227,12 @@ def draw_figures(
             title="Samples: Gibbs sweeps in the top RBM, from digits and from noise",
         ),
         "losses": plotting.curves(
-            losses,
+            {name: layer["losses"] for name, layer in layers.items()},
             title=f"Reconstruction error of CD-{config.num_steps} on training data",
             ylabel="mean squared error a unit, sampled",
+        ),
+        "monitors": plotting.curve_panels(
+            monitors, title="Each layer while it trained, on the same training digits"
         ),
     }
 
