@@ -54,6 +54,12 @@ from jboltz.learning.mean_field import (
     variational_free_energy,
 )
 from jboltz.learning.pretrain import LayerInput, greedy
+from jboltz.learning.sparsity import (
+    Sparse,
+    SparseState,
+    kullback_leibler,
+    squared_distance,
+)
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
@@ -162,6 +168,8 @@ __all__ = [
     "Sampler",
     "Softmax",
     "SoftmaxParams",
+    "Sparse",
+    "SparseState",
     "SpikeAndSlab",
     "SpikeAndSlabParams",
     "SpikeSlab",
@@ -192,6 +200,7 @@ __all__ = [
     "greedy",
     "init_chains",
     "init_train_state",
+    "kullback_leibler",
     "ladder",
     "log_likelihood",
     "log_partition",
@@ -209,6 +218,7 @@ __all__ = [
     "run",
     "run_chains",
     "sample",
+    "squared_distance",
     "stack_params",
     "stochastic_pseudo_log_likelihood",
     "tail_ess",
