@@ -54,6 +54,7 @@ from jboltz.learning.mean_field import (
     variational_free_energy,
 )
 from jboltz.learning.pretrain import LayerInput, greedy
+from jboltz.learning.schedules import PiecewiseRate
 from jboltz.learning.sparsity import (
     Sparse,
     SparseState,
@@ -162,6 +163,7 @@ __all__ = [
     "OverRelaxed",
     "ParallelTempering",
     "PersistentContrastiveDivergence",
+    "PiecewiseRate",
     "RBMParams",
     "ReLU",
     "ReLUParams",
