@@ -123,7 +123,7 @@ def check(config: Config, data: Dataset) -> None:
     if config.clip is not None:
         _checks.rates(config, "clip")
     if config.scaling is not None:
-        check_scaling(config.scaling, build(config).domain)
+        check_scaling(config.scaling, "unit interval")
 
 
 def run(

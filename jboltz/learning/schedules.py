@@ -4,7 +4,8 @@ import dataclasses
 import itertools
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 BLOG_POINTS = ((0.0, 0.1), (10.0, 0.01), (50.0, 0.001), (100.0, 0.0001))
 """(epoch, rate) of the recipe of the blog that goes with the PyTorch notes."""
@@ -50,7 +51,7 @@ class PiecewiseRate:
                 "1: examples divided by the batch size, rounded up."
             )
 
-    def __call__(self, count: int | Integer[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, count: ArrayLike) -> Float[Array, ""]:
         """The rate of the update after `count` others."""
         epochs, rates = (jnp.asarray(x) for x in zip(*self.points, strict=True))
         epoch = jnp.asarray(count) / self.steps_per_epoch

@@ -20,6 +20,9 @@ Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
 def kullback_leibler(q: Float[Array, ""], target: float) -> Float[Array, ""]:
     """KL(ρ ‖ q) = ρ ln(ρ/q) + (1 − ρ) ln((1 − ρ)/(1 − q)), infinite at q = 0 and 1.
 
+    Units that saturate to rounding make its gradient not finite; `squared_distance`
+    has no such end.
+
     Reference:
       Nair & Hinton (2009), 3D object recognition with deep belief nets.
     """
