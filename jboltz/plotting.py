@@ -82,7 +82,6 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
     axes = figure.subplots()
     _draw_curves(axes, series)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
-    axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     figure.tight_layout()
     return figure
@@ -92,13 +91,14 @@ def curve_panels(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str
 ) -> Figure:
     """One small panel an entry, three in a row, with the same curves over epochs in
-    each; what is not finite is left out."""
+    each, none below 0; what is not finite is left out."""
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (name, series) in zip(grid, panels.items(), strict=False):
         _draw_curves(axes, series)
         axes.set_title(name)
+        axes.margins(x=0.35)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     grid[0].legend(frameon=False)
@@ -122,6 +122,7 @@ def _draw_curves(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
                 color=line.get_color(),
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
     axes.margins(x=0.15)
     axes.grid(alpha=0.3)
 
