@@ -33,8 +33,16 @@ from jboltz.evaluation.diagnostics import (
     verdict,
 )
 from jboltz.evaluation.examples import Examples, binarise_once, threshold
+from jboltz.evaluation.generation import (
+    adversarial_accuracy,
+    diversity,
+    nearest_distance,
+    precision_recall,
+    sharpness,
+)
 from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.monitors import layer_monitors
 from jboltz.evaluation.partition import log_partition, model_log_partition
 from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
@@ -54,6 +62,13 @@ from jboltz.learning.mean_field import (
     variational_free_energy,
 )
 from jboltz.learning.pretrain import LayerInput, greedy
+from jboltz.learning.schedules import PiecewiseRate
+from jboltz.learning.sparsity import (
+    Sparse,
+    SparseState,
+    kullback_leibler,
+    squared_distance,
+)
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
@@ -156,12 +171,15 @@ __all__ = [
     "OverRelaxed",
     "ParallelTempering",
     "PersistentContrastiveDivergence",
+    "PiecewiseRate",
     "RBMParams",
     "ReLU",
     "ReLUParams",
     "Sampler",
     "Softmax",
     "SoftmaxParams",
+    "Sparse",
+    "SparseState",
     "SpikeAndSlab",
     "SpikeAndSlabParams",
     "SpikeSlab",
@@ -174,6 +192,7 @@ __all__ = [
     "TrajectoryTempering",
     "Unit",
     "adapt_ladder",
+    "adversarial_accuracy",
     "annealed_importance_sampling",
     "autocorrelation_time",
     "binarise_once",
@@ -184,6 +203,7 @@ __all__ = [
     "contrastive_loss",
     "dbm_bound",
     "dbn_bounds",
+    "diversity",
     "enhanced",
     "fit",
     "fit_stream",
@@ -192,7 +212,9 @@ __all__ = [
     "greedy",
     "init_chains",
     "init_train_state",
+    "kullback_leibler",
     "ladder",
+    "layer_monitors",
     "log_likelihood",
     "log_partition",
     "log_partition_along",
@@ -200,8 +222,10 @@ __all__ = [
     "mean_field",
     "model_log_partition",
     "moments",
+    "nearest_distance",
     "observe_picture",
     "observe_visible",
+    "precision_recall",
     "pseudo_log_likelihood",
     "r_hat",
     "raise_log_likelihood",
@@ -209,6 +233,8 @@ __all__ = [
     "run",
     "run_chains",
     "sample",
+    "sharpness",
+    "squared_distance",
     "stack_params",
     "stochastic_pseudo_log_likelihood",
     "tail_ess",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -79,10 +80,39 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
     """One curve an entry over epochs, each labelled at its end with its last value."""
     figure = Figure(figsize=(7, 4.2), dpi=_DPI)
     axes = figure.subplots()
+    _draw_curves(axes, series)
+    axes.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def curve_panels(
+    panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str
+) -> Figure:
+    """One small panel an entry, three in a row, with the same curves over epochs in
+    each, none below 0; what is not finite is left out."""
+    rows = -(-len(panels) // 3)
+    figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
+    grid = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axes, (name, series) in zip(grid, panels.items(), strict=False):
+        _draw_curves(axes, series)
+        axes.set_title(name)
+        axes.margins(x=0.35)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    grid[0].legend(frameon=False)
+    figure.suptitle(title)
+    figure.supxlabel("epoch")
+    figure.tight_layout()
+    return figure
+
+
+def _draw_curves(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     for name, values in series.items():
         epochs = np.arange(1, len(values) + 1)
         (line,) = axes.plot(epochs, values, marker="o", markersize=4, label=name)
-        if len(values):
+        if len(values) and np.isfinite(values[-1]):
             axes.annotate(
                 f"{values[-1]:.4f}",
                 (epochs[-1], values[-1]),
@@ -91,14 +121,10 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
                 va="center",
                 color=line.get_color(),
             )
-    axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.15)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    return figure
 
 
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:

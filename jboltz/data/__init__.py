@@ -14,7 +14,9 @@ from jboltz.data.patches import (
     whiten,
 )
 from jboltz.data.standardize import (
+    Scaling,
     Standardizer,
+    check_scaling,
     fit_standardizer,
     standardize,
     unstandardize,
@@ -22,9 +24,11 @@ from jboltz.data.standardize import (
 
 __all__ = [
     "Dataset",
+    "Scaling",
     "Standardizer",
     "Whitening",
     "batches",
+    "check_scaling",
     "check_values",
     "extract_patches",
     "fingerprint",

@@ -185,7 +185,7 @@ def _how_to_scale(array: np.ndarray, low: float, high: float, name: str) -> str:
 
 # Of data in the units of a layer of N(0, 1): nothing is a whole unit off centre, no
 # feature is 3 times as wide, and the typical one is not 3 times as narrow. Rare
-# features are narrow in sound data too (those that `robust` leaves alone).
+# features are narrow in sound data too (those that "robust" leaves alone).
 _MAX_MEAN = 1.0
 _MAX_DEVIATION = 3.0
 _MIN_TYPICAL_DEVIATION = 1 / 3

@@ -1,11 +1,21 @@
 """Features in units of their own location and scale, and back."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from jboltz.data.checks import as_numbers, check_values, feature_moments
+
+Scaling = Literal["standard", "robust", "min-max"]
+"""From each feature's mean and standard deviation, its median and interquartile range,
+or its minimum and range."""
+
+_FITTING = {
+    "real": ("standard", "robust", "min-max"),
+    "unit interval": ("min-max",),
+    "non-negative": ("min-max",),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,24 +27,26 @@ class Standardizer:
 
 
 def fit_standardizer(
-    values: Any, *, robust: bool = False, least_scale: float = 0.0
+    values: Any, *, scaling: Scaling = "standard", least_scale: float = 0.0
 ) -> Standardizer:
-    """Mean and standard deviation of every feature, or median and interquartile range.
+    """The location and the scale of every feature, by a `Scaling`.
 
     A feature without spread has scale 1: it is shifted to 0 and left alone. With
-    `robust` that is every feature of which half the values agree, such as the pixels
-    at MNIST's border. Fit on training data only.
+    "robust" that is every feature of which half the values agree, such as the pixels
+    at MNIST's border. Fit on training data only; `check_scaling` says whether a unit
+    takes what comes out.
 
     Args:
       values: (num_examples, num_features); uint8 is read as [0, 1].
-      robust: outliers then do not count, however large.
+      scaling: "robust" lets outliers not count, however large; "min-max" brings the
+        values it was fitted on, and no others for certain, into [0, 1].
       least_scale: smaller scales are raised to it, in the units of the data, so that
         a feature that hardly varies is not blown up; then also where there is no
         spread.
 
     Raises:
       TypeError: not numbers.
-      ValueError: wrong shape, nothing in it, NaN or infinite.
+      ValueError: wrong shape, nothing in it, NaN or infinite; no such scaling.
 
     Example:
       >>> data = np.array([[1.0, 7.0], [3.0, 7.0]])
@@ -43,19 +55,51 @@ def fit_standardizer(
     """
     check_values(values, domain="real", name="values")
     array = as_numbers(values, "values")
-    if robust:
-        low, location, high = np.percentile(array, [25, 50, 75], axis=0)
-        scale = high - low
-        if array.dtype == np.uint8:
-            location, scale = location / 255, scale / 255
-    else:
+    _check_name(scaling)
+    if scaling == "standard":
         location, scale = feature_moments(array)
+    else:
+        percentiles = (25, 50, 75) if scaling == "robust" else (0, 0, 100)
+        low, location, high = np.percentile(array, percentiles, axis=0)
+        unit = 255 if array.dtype == np.uint8 else 1
+        location, scale = location / unit, (high - low) / unit
     return Standardizer(
         location=location.astype(np.float32),
         scale=np.where(
             scale > 0, np.maximum(scale, least_scale), least_scale or 1.0
         ).astype(np.float32),
     )
+
+
+def check_scaling(scaling: Scaling, domain: str) -> None:
+    """Refuses a scaling after which values are no states of a unit of this `domain`.
+
+    "standard" and "robust" leave values on both sides of 0, which real units alone
+    take.
+
+    Raises:
+      ValueError: the unit cannot take it, and which scaling to use.
+    """
+    _check_name(scaling)
+    allowed = _FITTING.get(domain, ())
+    if scaling not in allowed:
+        remedy = (
+            f"use {allowed[0]!r}, or `Gaussian` units"
+            if allowed
+            else "leave the data as they are, or use `Gaussian` units"
+        )
+        raise ValueError(
+            f"`scaling` is {scaling!r} but units of the domain {domain!r} cannot take "
+            f"what it makes; {remedy}."
+        )
+
+
+def _check_name(scaling: str) -> None:
+    if scaling not in get_args(Scaling):
+        raise ValueError(
+            f"`scaling` is {scaling!r} but needs to be one of "
+            f"{', '.join(map(repr, get_args(Scaling)))}."
+        )
 
 
 def standardize(standardizer: Standardizer, x: Any) -> Any:

@@ -1,11 +1,116 @@
-"""What a trained stack does to data, layer by layer."""
+"""What a layer of a stack does to data: numbers to follow while it trains.
+
+Pure functions of parameters and one fixed batch, which `jit` takes.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jboltz.base import Metrics
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBMParams
+
+# Of the largest singular value. In single precision what is smaller is rounding.
+_NEGLIGIBLE = 1e-6
+
+
+def layer_monitors(
+    dbn: DBN, params: DBNParams, data: Float[Array, "examples visible"]
+) -> Metrics:
+    """The numbers of the topmost layer in `params`, on the means that reach it.
+
+    With m_0 = `data` and m_l = E[h | m_{l−1}], the means on the way up to layer l:
+
+    - `spectrum_monitors` of the covariance of m_{l−1} and m_l;
+    - `sparsity_monitors` of q = the mean of m_l, where the units are in [0, 1];
+    - `through_error`, the mean squared error of `data` from the means that come down
+      through l, …, 1; `local_error`, that of m_{l−1} from those through l alone;
+    - `weight_norm`, the root of the sum of the squared weights.
+
+    Args:
+      params: of the first l layers, as `greedy` hands them on.
+      data: a fixed batch, the same each time.
+    """
+    rbm, top = dbn.layers[len(params) - 1], params[-1]
+    below = jax.vmap(dbn.encode, in_axes=(None, 0))(params[:-1], data)
+    above = jax.vmap(rbm.mean_hidden_state, in_axes=(None, 0))(top, below)
+    down = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(top, above)
+    through = jax.vmap(dbn.decode, in_axes=(None, 0))(params[:-1], down)
+    monitors = {
+        **spectrum_monitors(covariance_spectrum(below, above)),
+        "through_error": jnp.mean((data - through) ** 2),
+        "local_error": jnp.mean((below - down) ** 2),
+        "weight_norm": jnp.linalg.norm(top.weights),
+    }
+    if rbm.hidden.domain == "unit interval":
+        monitors |= sparsity_monitors(jnp.mean(above, axis=0))
+    return monitors
+
+
+def update_norm(before: RBMParams, after: RBMParams) -> Float[Array, ""]:
+    """‖W_after − W_before‖, the root of the sum of squares: how far weights moved."""
+    return jnp.linalg.norm(after.weights - before.weights)
+
+
+def covariance_spectrum(
+    lower: Float[Array, "examples lower"], upper: Float[Array, "examples upper"]
+) -> Float[Array, " rank"]:
+    """The singular values of C = Σ_n (x_n − x̄)(y_n − ȳ)ᵀ / (N − 1), largest first."""
+    lower, upper = (x - jnp.mean(x, axis=0, keepdims=True) for x in (lower, upper))
+    covariance = lower.T @ upper / (len(lower) - 1)
+    return jnp.linalg.svd(covariance, compute_uv=False)
+
+
+def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
+    """How fast singular values s_0 ≥ s_1 ≥ … decay, and how many of them count.
+
+    - `decay_rate`: −(the least-squares slope of ln s_k on k), k = 0, …, r − 1, with r
+      the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of s_{k+1}/s_k among them.
+      Both NaN where r < 2.
+    - `effective_rank`: exp(−Σ p_k ln p_k), p = s / Σ s.
+    - `participation`: (Σ s²)² / Σ s⁴.
+    - `k90`: how many of the largest hold 90 % of Σ s².
+
+    The last three are between 1 and the number of singular values, and NaN where all
+    are 0.
+
+    Reference:
+      Roy & Vetterli (2007), The effective rank: a measure of effective dimensionality.
+    """
+    kept = s > _NEGLIGIBLE * s[0]
+    count = jnp.sum(kept)
+    k = jnp.arange(len(s), dtype=s.dtype)
+    log_s = jnp.log(jnp.where(kept, s, 1))
+    from_mean = jnp.where(kept, k - (count - 1) / 2, 0)
+    slope = jnp.sum(from_mean * log_s) / jnp.sum(from_mean**2)
+    ratios = jnp.sum(jnp.where(kept[1:], s[1:] / s[:-1], 0))
+    p, energy = s / jnp.sum(s), (s / s[0]) ** 2
+    held = jnp.cumsum(energy) / jnp.sum(energy)
+    return {
+        "decay_rate": -slope,
+        "mean_ratio": jnp.where(count > 1, ratios / (count - 1), jnp.nan),
+        "effective_rank": jnp.exp(jnp.sum(jax.scipy.special.entr(p))),
+        "participation": jnp.sum(energy) ** 2 / jnp.sum(energy**2),
+        "k90": jnp.where(s[0] > 0, 1 + jnp.sum(held < 0.9), jnp.nan),
+    }
+
+
+def sparsity_monitors(q: Float[Array, " hidden"]) -> Metrics:
+    """How active the units of a layer are, from q_j = the mean of p(h_j = 1 | v).
+
+    - `mean_activity`, the mean of q;
+    - `sparse_share`, of units with q in [0.05, 0.15];
+    - `dead_share`, of units with q < 0.01;
+    - `saturated_share`, of units with q > 0.99.
+    """
+    return {
+        "mean_activity": jnp.mean(q),
+        "sparse_share": jnp.mean((q >= 0.05) & (q <= 0.15), dtype=q.dtype),
+        "dead_share": jnp.mean(q < 0.01, dtype=q.dtype),
+        "saturated_share": jnp.mean(q > 0.99, dtype=q.dtype),
+    }
 
 
 def reconstruction_errors(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Key
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jboltz.base import Metrics, Params
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config
@@ -152,6 +153,7 @@ def fit_with_checkpoints(
     num_epochs: int,
     prepare: Prepare = as_given,
     loss: str = "reconstruction_error",
+    monitor: Callable[[Params, Params], Metrics] | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """`fit`, with a checkpoint after every epoch, going on from the newest sound one.
 
@@ -160,10 +162,11 @@ def fit_with_checkpoints(
         metrics.jsonl.
       init: builds the state before the first update.
       loss: the metric whose mean over an epoch's batches is its loss.
+      monitor: what else to record of an epoch, from the parameters before and after.
 
     Returns:
-      The state, and a record an epoch: `epoch`, `loss`, `seconds`, and the mean of
-      every other metric.
+      The state, and a record an epoch: `epoch`, `loss`, `seconds`, the mean of every
+      other metric, and what `monitor` returned.
     """
     key_init, key_fit = jax.random.split(key)
     template = jax.eval_shape(init, key_init)
@@ -177,10 +180,10 @@ def fit_with_checkpoints(
         workdir.write_metrics(stage, records)
         if records:
             say(f"{stage}: goes on after epoch {len(records)} of {num_epochs}")
-        started = time.perf_counter()
+        started, before = time.perf_counter(), state.params
 
         def on_epoch(epoch: int, state: TrainState, history: History) -> None:
-            nonlocal started
+            nonlocal started, before
             mean = float(np.mean(history[loss], dtype=np.float64))
             seconds = round(time.perf_counter() - started, 3)
             others = {
@@ -189,6 +192,10 @@ def fit_with_checkpoints(
                 if name != loss
             }
             record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
+            if monitor is not None:
+                seen = monitor(before, state.params)
+                record |= {name: float(x) for name, x in seen.items()}
+                before = state.params
             records.append(record)
             checkpoints.save(epoch + 1, state, {"epochs": records})
             workdir.write_metrics(stage, records)

@@ -7,32 +7,74 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 import dataclasses
 import pathlib
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jboltz import plotting, random
-from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.data import (
+    Dataset,
+    Scaling,
+    check_scaling,
+    fit_standardizer,
+    load_mnist,
+    standardize,
+)
+from jboltz.evaluation.monitors import (
+    layer_monitors,
+    reconstruction_errors,
+    update_norm,
+)
 from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import greedy, unit_interval
+from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
+
+NUM_MONITORED = 1000
+"""Training images, the first, on which the layers are followed."""
+
+MONITORS = {
+    "decay_rate": "decay of singular values",
+    "effective_rank": "effective rank",
+    "participation": "participation",
+    "mean_activity": "mean activity",
+    "sparse_share": "share of units in 5–15 %",
+    "dead_share": "share of dead units",
+    "saturated_share": "share of saturated units",
+    "through_error": "error of pixels, through",
+    "local_error": "error of the layer below",
+    "weight_norm": "norm of the weights",
+    "update_norm": "norm of an epoch's update",
+}
+"""What is drawn of a layer's records, with its title."""
+
+BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
+"""Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
+table of the blog that goes with the PyTorch notes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Pretrains a deep belief network on MNIST, greedily, layer by layer."""
 
+    PRESETS: ClassVar = {
+        "blog": {"epochs": 100, "schedule": "blog", "clip": 4.0, "scaling": "min-max"}
+    }
+
     workdir: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["blog"] | None = None
+    """Values to begin with: `blog` is the recipe of the blog that goes with the PyTorch
+    notes. Flags win."""
     layers: tuple[int, ...] = (784, 500, 200)
     """Units a layer: the pixels first, the top last."""
     epochs: int = 5
@@ -40,7 +82,15 @@ class Config:
     batch_size: int = 64
     """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.01
-    """Step size of plain SGD."""
+    """Step size of plain SGD, where there is no schedule."""
+    schedule: Literal["blog"] | None = None
+    """`blog`: the step size falls from 0.1 to 0.01 at epoch 10, 0.001 at epoch 50 and
+    0.0001 at epoch 100, in every layer."""
+    clip: float | None = None
+    """Largest size of a weight and of a bias, which no update exceeds."""
+    scaling: Scaling | None = None
+    """What the gray values go through, pixel by pixel, as fitted on the training
+    images; clipped to their range there. Pixels need `min-max` or none."""
     num_steps: int = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
     features: Literal["means", "samples"] = "means"
@@ -70,27 +120,35 @@ def check(config: Config, data: Dataset) -> None:
     _checks.seed(config)
     _checks.layers(config, data)
     _checks.values(config, data, domain="unit interval")
+    if config.clip is not None:
+        _checks.rates(config, "clip")
+    if config.scaling is not None:
+        check_scaling(config.scaling, "unit interval")
 
 
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[DBNParams, dict[str, Any]]:
     """Pretrains and evaluates; returns the parameters and the numbers to record."""
-    dbn = build(config)
+    dbn, data = build(config), scale(config, data)
     # Keys: layer i of the fold draws from fold_in(key_train, i).
     key_train, _ = jax.random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
-    layers = []
+    monitored = unit_interval(train[:NUM_MONITORED])
+    layers, trained = [], []
 
     def fit_layer(index, prepare, key):
         rbm = dbn.layers[index]
         estimator = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps)
-        optimizer = optax.sgd(config.learning_rate)
+        optimizer = make_optimizer(config, len(train))
 
         def init(key):
             key_params, key_estimator = jax.random.split(key)
             params = rbm.init(key_params)
             return init_train_state(params, estimator, optimizer, key_estimator)
+
+        def monitor(before, after):
+            return _monitor(dbn, (*trained, before), (*trained, after), monitored)
 
         state, records = _run.fit_with_checkpoints(
             *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
@@ -98,13 +156,18 @@ def run(
             batch_size=config.batch_size,
             num_epochs=config.epochs,
             prepare=prepare,
+            monitor=monitor,
         )
+        trained.append(state.params)
         layers.append(
             {
                 "num_visible": rbm.visible.size,
                 "num_hidden": rbm.hidden.size,
                 "losses": [record["loss"] for record in records],
                 "seconds": [record["seconds"] for record in records],
+                "monitors": {
+                    name: [record[name] for record in records] for name in MONITORS
+                },
             }
         )
         return state.params
@@ -117,8 +180,35 @@ def run(
     return params, {"layers": layers, "test": {"reconstruction_errors": errors}}
 
 
+@partial(jax.jit, static_argnames="dbn")
+def _monitor(dbn, before, after, data):
+    moved = {"update_norm": update_norm(before[-1], after[-1])}
+    return layer_monitors(dbn, after, data) | moved
+
+
 def build(config: Config) -> DBN:
     return DBN.chain(*(Bernoulli(size) for size in config.layers))
+
+
+def scale(config: Config, data: Dataset) -> Dataset:
+    """The data as the first layer gets them."""
+    if config.scaling is None:
+        return data
+    fitted = fit_standardizer(data.train, scaling=config.scaling)
+    # A test pixel may be beyond what it was in training.
+    train, test = (standardize(fitted, x).clip(0, 1) for x in (data.train, data.test))
+    return dataclasses.replace(data, train=train, test=test)
+
+
+def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
+    """SGD, at a constant rate or a schedule's, and clipped where that is asked for."""
+    rate = config.learning_rate
+    if config.schedule == "blog":
+        rate = PiecewiseRate(BLOG_POINTS, -(-num_examples // config.batch_size))
+    optimizer = optax.sgd(rate)
+    if config.clip is None:
+        return optimizer
+    return optax.chain(optimizer, project(within(-config.clip, config.clip)))
 
 
 def sample(
@@ -161,7 +251,8 @@ def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
-    dbn, shape = build(config), data.image_shape or (28, 28)
+    dbn, data = build(config), scale(config, data)
+    shape = data.image_shape or (28, 28)
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
     digits = unit_interval(jnp.asarray(data.test[:160:10]))
     rows = {"test digit": digits}
@@ -169,9 +260,13 @@ def draw_figures(
         reconstruct = partial(dbn.reconstruct, params, depth=depth)
         rows[f"through {size}"] = jax.vmap(reconstruct)(digits)
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
-    losses = {
-        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer["losses"]
+    layers = {
+        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer
         for index, layer in enumerate(numbers["layers"], start=1)
+    }
+    monitors = {
+        label: {name: layer["monitors"][key] for name, layer in layers.items()}
+        for key, label in MONITORS.items()
     }
     return {
         "filters": plotting.filters(
@@ -186,9 +281,12 @@ def draw_figures(
             title="Samples: Gibbs sweeps in the top RBM, from digits and from noise",
         ),
         "losses": plotting.curves(
-            losses,
+            {name: layer["losses"] for name, layer in layers.items()},
             title=f"Reconstruction error of CD-{config.num_steps} on training data",
             ylabel="mean squared error a unit, sampled",
+        ),
+        "monitors": plotting.curve_panels(
+            monitors, title="Each layer while it trained, on the same training digits"
         ),
     }
 
@@ -203,6 +301,20 @@ def report(results: dict[str, Any]) -> None:
         sizes = f"{layer['num_visible']}-{layer['num_hidden']}"
         _run.say(f"layer {index} ({sizes})  training losses {losses}")
         _run.say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
+    if results["config"]["schedule"] == "blog":
+        _report_beside_blog(results["layers"][0])
+
+
+def _report_beside_blog(layer: dict[str, Any]) -> None:
+    """The errors of the first layer where the blog says its own."""
+    for epoch, error in BLOG_ERRORS.items():
+        if epoch <= len(layer["losses"]):
+            sampled = layer["losses"][epoch - 1]
+            mean = layer["monitors"]["through_error"][epoch - 1]
+            _run.say(
+                f"layer 1 after epoch {epoch}: MSE {sampled:.4f} sampled, {mean:.4f} "
+                f"of means; the blog has {error:.3f}"
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jboltz.data import (
+    check_scaling,
     check_values,
     fit_standardizer,
     from_arrays,
@@ -13,6 +14,7 @@ from jboltz.data import (
     unstandardize,
     warn_unstandardized,
 )
+from tests.helpers import errors_without_hook
 
 
 def measurements(num_examples=500):
@@ -36,19 +38,19 @@ def test_mean_and_standard_deviation():
 
 def test_median_and_interquartile_range():
     values = measurements()
-    fitted = fit_standardizer(values, robust=True)
+    fitted = fit_standardizer(values, scaling="robust")
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     np.testing.assert_allclose(fitted.location, median, rtol=1e-6)
     np.testing.assert_allclose(fitted.scale[:3], (high - low)[:3], rtol=1e-3)
     outlying = np.concatenate([values, values[:1] + np.float32(1e6)])
-    shift = fit_standardizer(outlying, robust=True).location - fitted.location
+    shift = fit_standardizer(outlying, scaling="robust").location - fitted.location
     assert np.all(np.abs(shift) <= 0.05 * fitted.scale)
 
 
-@pytest.mark.parametrize("robust", [False, True])
-def test_constant_feature_is_shifted_to_zero_and_left_alone(robust):
+@pytest.mark.parametrize("scaling", ["standard", "robust", "min-max"])
+def test_constant_feature_is_shifted_to_zero_and_left_alone(scaling):
     values = measurements()
-    fitted = fit_standardizer(values, robust=robust)
+    fitted = fit_standardizer(values, scaling=scaling)
     assert fitted.scale[3] == 1
     z = standardize(fitted, values)
     assert np.all(z[:, 3] == 0)
@@ -58,16 +60,16 @@ def test_constant_feature_is_shifted_to_zero_and_left_alone(robust):
 def test_feature_whose_quartiles_agree_keeps_its_scale():
     values = np.zeros((100, 1), np.float32)
     values[:10] = 0.5
-    fitted = fit_standardizer(values, robust=True)
+    fitted = fit_standardizer(values, scaling="robust")
     assert (fitted.location[0], fitted.scale[0]) == (0, 1)
     assert fit_standardizer(values).scale[0] == pytest.approx(0.15)
 
 
-@pytest.mark.parametrize("robust", [False, True])
-def test_pixels_are_read_as_the_unit_interval(robust):
+@pytest.mark.parametrize("scaling", ["standard", "robust", "min-max"])
+def test_pixels_are_read_as_the_unit_interval(scaling):
     pixels = np.random.default_rng(1).integers(0, 256, (300, 5)).astype(np.uint8)
     unit = pixels / np.float32(255)
-    fitted, expected = (fit_standardizer(x, robust=robust) for x in (pixels, unit))
+    fitted, expected = (fit_standardizer(x, scaling=scaling) for x in (pixels, unit))
     np.testing.assert_allclose(fitted.location, expected.location, rtol=1e-6)
     np.testing.assert_allclose(fitted.scale, expected.scale, rtol=1e-6)
     z = standardize(fitted, pixels)
@@ -100,6 +102,47 @@ def test_values_that_cannot_be_fitted():
         fit_standardizer(np.array([[np.nan, 1.0]]))
     with pytest.raises(ValueError, match=r"must be \(num_examples, num_features"):
         fit_standardizer(np.zeros(3))
+    call = "fit_standardizer([[0.0]], scaling='minmax')"
+    errors = errors_without_hook("from jboltz.data import fit_standardizer", [call])
+    assert "ValueError: `scaling` is 'minmax' but needs" in errors[call]
+
+
+def test_minimum_and_maximum_become_0_and_1():
+    values = measurements()
+    fitted = fit_standardizer(values, scaling="min-max")
+    np.testing.assert_array_equal(fitted.location, values.min(axis=0))
+    z = standardize(fitted, values)
+    np.testing.assert_array_equal(z.min(axis=0), 0)
+    np.testing.assert_allclose(z.max(axis=0), [1, 1, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "domain"),
+    [
+        *(("min-max", domain) for domain in ("unit interval", "non-negative", "real")),
+        *(("standard", "real"), ("robust", "real")),
+    ],
+)
+def test_a_unit_takes_what_a_scaling_makes(scaling, domain):
+    check_scaling(scaling, domain)
+    values = measurements()
+    z = standardize(fit_standardizer(values, scaling=scaling), values)
+    check_values(np.clip(z, 0, 1) if scaling == "min-max" else z, domain=domain)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "domain", "remedy"),
+    [
+        ("robust", "unit interval", "use 'min-max'"),
+        ("standard", "unit interval", "use 'min-max'"),
+        ("robust", "non-negative", "use 'min-max'"),
+        ("min-max", "spin", "leave the data as they are"),
+        ("min-max", "one-hot", "leave the data as they are"),
+    ],
+)
+def test_a_scaling_that_a_unit_cannot_take_is_named(scaling, domain, remedy):
+    with pytest.raises(ValueError, match=f"{scaling!r}.*{domain!r}.*{remedy}"):
+        check_scaling(scaling, domain)
 
 
 # The warning.
@@ -110,8 +153,8 @@ def test_raw_pixels_warn_and_standardized_ones_do_not():
     data = from_arrays(pixels)
     with pytest.warns(UserWarning, match=r"`train` has features with means from 0\.4"):
         warn_unstandardized(data.train, "train")
-    for robust in (False, True):
-        z = standardize(fit_standardizer(data.train, robust=robust), data.train)
+    for scaling in ("standard", "robust"):
+        z = standardize(fit_standardizer(data.train, scaling=scaling), data.train)
         check_values(z, domain="real")
         warn_unstandardized(z)
 

@@ -114,7 +114,10 @@ def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
     ]
     for layer in ("layer_1", "layer_2"):
         assert (tmp_path / "checkpoints" / layer / "2").is_dir()
-    for name in ("filters", "reconstructions", "samples", "losses"):
+    for name, values in results["layers"][1]["monitors"].items():
+        assert values == [line[name] for line in lines[2:]]
+        assert np.isfinite(values).all()
+    for name in ("filters", "reconstructions", "samples", "losses", "monitors"):
         picture = imread(tmp_path / "figures" / f"{name}.png")
         assert min(picture.shape[:2]) > 100
         assert picture[..., :3].std() > 0.02, f"{name} shows nothing"
@@ -130,6 +133,27 @@ def test_a_finished_workdir_shows_its_results(digits, tmp_path, capsys):
     assert "training losses" in out
     assert "epoch" not in out
     assert (tmp_path / "results.json").stat().st_mtime_ns == before
+
+
+def test_the_recipe_of_the_blog_is_reported_beside_it(digits, tmp_path, capsys):
+    assert start(tmp_path, "--preset", "blog", "--clip", 0.01, "--layers", 64, 5) == 0
+    out = capsys.readouterr().out
+    assert "the blog has 0.235" in out
+    assert "the blog has 0.128" not in out  # that is after 10 epochs
+    results = json.loads((tmp_path / "results.json").read_text())
+    chosen = {name: results["config"][name] for name in ("schedule", "scaling")}
+    assert chosen == {"schedule": "blog", "scaling": "min-max"}
+    # 64 × 5 weights that an update would move beyond the bound.
+    norms = results["layers"][0]["monitors"]["weight_norm"]
+    assert 0.05 < max(norms) <= 0.01 * np.sqrt(320) * 1.0001
+
+
+def test_scaled_images_are_between_0_and_1(digits):
+    scaled = dbn_mnist.scale(dbn_mnist.Config(scaling="min-max"), digits)
+    np.testing.assert_array_equal(scaled.train.min(axis=0), 0)
+    np.testing.assert_array_equal(scaled.train.max(axis=0), 1)
+    assert scaled.test.min() >= 0
+    assert scaled.test.max() <= 1
 
 
 class Crash(BaseException):
@@ -237,6 +261,8 @@ def test_other_data_are_refused(digits, tmp_path, monkeypatch, capsys):
         ("--seed -1", ["seed", "-1"]),
         ("--seed 4294967296", ["seed", "2**32"]),
         ("--sample-steps 0", ["sample_steps"]),
+        ("--clip 0", ["clip", "above 0"]),
+        ("--scaling robust", ["scaling", "'robust'", "unit interval", "'min-max'"]),
         ("--epochs 2.5", ["epochs", "2.5"]),
         ("--epohcs 3", ["epohcs"]),
         ("--features mean", ["features", "means"]),
@@ -341,6 +367,7 @@ def test_help_has_a_sentence_for_every_field(capsys):
     text = capsys.readouterr().out
     for flag in (
         *("--workdir", "--layers", "--epochs", "--batch-size", "--learning-rate"),
+        *("--schedule", "--clip", "--scaling", "--preset"),
         *("--num-steps", "--features", "--seed", "--data.source", "--data.manual-dir"),
         *("--config", "--overwrite"),
     ):

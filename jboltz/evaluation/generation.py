@@ -1,0 +1,198 @@
+"""How good samples are: numbers that mean something beside those of real data.
+
+Take each twice against the same training examples, of samples and of as many test
+examples: what the test examples score is what a perfect model would.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jboltz.base import Metrics
+
+
+def precision_recall(
+    real: Float[Array, "real features"],
+    fake: Float[Array, "fake features"],
+    *,
+    num_neighbours: int = 5,
+) -> Metrics:
+    """Precision, recall, density and coverage, by balls around the points.
+
+    B(x) is the closed ball around x that reaches its k-th nearest neighbour in the set
+    of x, itself not counted.
+
+    - `precision`: the share of fake points that are in a B(real);
+    - `recall`: the share of real points that are in a B(fake);
+    - `density`: the number of B(real) that a fake point is in, on average, over k;
+    - `coverage`: the share of B(real) that a fake point is in.
+
+    Args:
+      num_neighbours: k.
+
+    Raises:
+      ValueError: a set has no k others to a point.
+
+    Reference:
+      Kynkäänniemi, Karras, Laine, Lehtinen & Aila (2019), Improved precision and recall
+      metric for assessing generative models; Naeem, Oh, Uh, Choi & Yoo (2020), Reliable
+      fidelity and diversity metrics for generative models.
+    """
+    real_radii = _radii(real, num_neighbours, "real")
+    fake_radii = _radii(fake, num_neighbours, "fake")
+    # Of each fake point, in how many balls it is; of each real point.
+    in_real, in_fake = _count(fake, real, real_radii), _count(real, fake, fake_radii)
+    return {
+        "precision": jnp.mean(in_real > 0, dtype=real.dtype),
+        "recall": jnp.mean(in_fake > 0, dtype=real.dtype),
+        "density": jnp.mean(in_real, dtype=real.dtype) / num_neighbours,
+        "coverage": jnp.mean(_nearest(real, fake) <= real_radii, dtype=real.dtype),
+    }
+
+
+def adversarial_accuracy(
+    real: Float[Array, "real features"], fake: Float[Array, "fake features"]
+) -> Metrics:
+    """How often the nearest other point tells whether a point is real.
+
+    With d(x, S) the distance from x to the nearest other point of S,
+
+    - `real_accuracy`: the share of real x with d(x, real) < d(x, fake);
+    - `fake_accuracy`: the share of fake x with d(x, fake) < d(x, real);
+    - `adversarial_accuracy`: the mean of the two.
+
+    Of N and M draws from one distribution they are (N − 1)/(N + M − 1) and
+    (M − 1)/(N + M − 1) on average, about ½ where N = M; 0 for copies of the data, 1 for
+    what is far from them.
+
+    Raises:
+      ValueError: a set has a single point.
+
+    Reference:
+      Yale, Dash, Dutta, Guyon, Pavao & Bennett (2019), Assessing privacy and quality of
+      synthetic health data.
+    """
+    from_real = _radii(real, 1, "real") < _nearest(real, fake)
+    from_fake = _radii(fake, 1, "fake") < _nearest(fake, real)
+    accuracies = [jnp.mean(x, dtype=real.dtype) for x in (from_real, from_fake)]
+    return {
+        "real_accuracy": accuracies[0],
+        "fake_accuracy": accuracies[1],
+        "adversarial_accuracy": (accuracies[0] + accuracies[1]) / 2,
+    }
+
+
+def diversity(points: Float[Array, "points features"]) -> Metrics:
+    """How different the points are from one another.
+
+    - `pairwise_distance`: the mean of |x − y| over pairs, over the root of the number
+      of features;
+    - `total_variance`: the variance, with N − 1, summed over features; half the mean
+      of |x − y|² over pairs.
+    """
+    count, width = points.shape
+    if count < 2:
+        raise ValueError(
+            f"`points` has {count} points but a distance is between two; pass more."
+        )
+    sums = _by_rows(lambda d: jnp.sum(jnp.sqrt(d)), points, points, skip_self=0.0)
+    return {
+        "pairwise_distance": jnp.sum(sums) / (count * (count - 1) * math.sqrt(width)),
+        "total_variance": jnp.sum(jnp.var(points, axis=0, ddof=1)),
+    }
+
+
+def nearest_distance(
+    points: Float[Array, "points features"], train: Float[Array, "train features"]
+) -> Float[Array, " points"]:
+    """The distance of each point to the training example nearest to it, over the root
+    of the number of features: far below what test data have, samples are copies."""
+    return jnp.sqrt(_nearest(points, train) / points.shape[1])
+
+
+def sharpness(images: Float[Array, "images height width"]) -> Metrics:
+    """How sharp images of values in [0, 1] are; divide by what test images have.
+
+    - `laplacian_variance`: the variance over pixels of the sum of the 4 neighbours
+      less 4 times the pixel, where all are inside, averaged over images;
+    - `tenengrad`: the mean of g_x² + g_y², the gradients of Sobel's masks, there;
+    - `saturation`: the mean of |2p − 1|, 1 where every pixel is black or white.
+    """
+    height, width = images.shape[1:]
+    if min(height, width) < 3:
+        raise ValueError(
+            f"`images` are {height} × {width} but a pixel needs its 8 neighbours; "
+            "pass images of at least 3 × 3."
+        )
+
+    def shifted(row, column):
+        return images[:, row : height - 2 + row, column : width - 2 + column]
+
+    neighbours = shifted(0, 1) + shifted(2, 1) + shifted(1, 0) + shifted(1, 2)
+    laplacian = neighbours - 4 * shifted(1, 1)
+
+    def smoothed(at):
+        return at(0) + 2 * at(1) + at(2)
+
+    down = smoothed(lambda c: shifted(2, c)) - smoothed(lambda c: shifted(0, c))
+    right = smoothed(lambda r: shifted(r, 2)) - smoothed(lambda r: shifted(r, 0))
+    return {
+        "laplacian_variance": jnp.mean(jnp.var(laplacian, axis=(1, 2))),
+        "tenengrad": jnp.mean(down**2 + right**2),
+        "saturation": jnp.mean(jnp.abs(2 * images - 1)),
+    }
+
+
+def _radii(points: Array, k: int, name: str) -> Array:
+    """Of each point, the squared distance to its k-th nearest other."""
+    if not 1 <= k < len(points):
+        raise ValueError(
+            f"`{name}` has {len(points)} points but each needs {k} others, and at "
+            "least 1; pass more points, or ask for fewer neighbours."
+        )
+
+    def kth(d):
+        return -jax.lax.top_k(-d, k)[0][-1]
+
+    return _by_rows(kth, points, points, skip_self=jnp.inf)
+
+
+def _nearest(x: Array, y: Array) -> Array:
+    """Of each x, the squared distance to the nearest y."""
+    return _by_rows(jnp.min, x, y)
+
+
+def _count(x: Array, y: Array, radii: Array) -> Array:
+    """Of each x, in how many balls around y it is."""
+    return _by_rows(lambda d: jnp.sum(d <= radii), x, y)
+
+
+def _by_rows(
+    reduce: Callable[[Array], Any],
+    x: Array,
+    y: Array,
+    *,
+    skip_self: float | None = None,
+) -> Any:
+    """`reduce` of each row of |x_i − y_j|² = |x_i|² + |y_j|² − 2 x_i·y_j.
+
+    Products of 512 rows at a time, so that memory grows with one set alone.
+
+    Args:
+      skip_self: what stands for |x_i − y_i|², where x and y are one set.
+    """
+    norms = jnp.sum(y**2, axis=1)
+
+    def one(arguments):
+        index, row = arguments
+        # Of equal points rounding can leave less than nothing.
+        distances = jnp.maximum(jnp.sum(row**2) + norms - 2 * (y @ row), 0)
+        if skip_self is not None:
+            distances = distances.at[index].set(skip_self)
+        return reduce(distances)
+
+    return jax.lax.map(one, (jnp.arange(len(x)), x), batch_size=512)

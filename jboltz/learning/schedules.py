@@ -1,0 +1,60 @@
+"""Learning rates that follow points given in epochs."""
+
+import dataclasses
+import itertools
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+BLOG_POINTS = ((0.0, 0.1), (10.0, 0.01), (50.0, 0.001), (100.0, 0.0001))
+"""(epoch, rate) of the recipe of the blog that goes with the PyTorch notes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PiecewiseRate:
+    """An optax schedule through `points`, (epoch, rate), constant before and after.
+
+    Between two of them the rate is geometric in the epoch t, linear in ln rate,
+
+        ln rate = ln r₀ + (t − t₀)/(t₁ − t₀) · (ln r₁ − ln r₀),
+
+    or linear in the rate itself. Epochs count in fractions, `steps_per_epoch` updates
+    each.
+
+    Example:
+      >>> rate = PiecewiseRate(BLOG_POINTS, steps_per_epoch=938)
+      >>> [round(float(rate(938 * epoch)), 6) for epoch in (0, 5, 10, 200)]
+      [0.1, 0.031623, 0.01, 0.0001]
+    """
+
+    points: tuple[tuple[float, float], ...]
+    steps_per_epoch: int
+    is_geometric: bool = True
+
+    def __post_init__(self) -> None:
+        epochs = [epoch for epoch, _ in self.points]
+        if not epochs or any(b <= a for a, b in itertools.pairwise(epochs)):
+            raise ValueError(
+                f"`points` are at the epochs {epochs} but at least one is needed, each "
+                "after the one before it."
+            )
+        for epoch, rate in self.points:
+            if not 0 < rate < float("inf"):
+                raise ValueError(
+                    f"`points` has the rate {rate} at epoch {epoch} but a rate is "
+                    "finite and above 0; for a pause train with fewer epochs."
+                )
+        if self.steps_per_epoch < 1:
+            raise ValueError(
+                f"`steps_per_epoch` is {self.steps_per_epoch} but needs to be at least "
+                "1: examples divided by the batch size, rounded up."
+            )
+
+    def __call__(self, count: ArrayLike) -> Float[Array, ""]:
+        """The rate of the update after `count` others."""
+        epochs, rates = (jnp.asarray(x) for x in zip(*self.points, strict=True))
+        epoch = jnp.asarray(count) / self.steps_per_epoch
+        if self.is_geometric:
+            return jnp.exp(jnp.interp(epoch, epochs, jnp.log(rates)))
+        return jnp.interp(epoch, epochs, rates)

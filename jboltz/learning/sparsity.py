@@ -1,0 +1,148 @@
+"""A sparsity target: the gradient of a penalty on how active each hidden unit is."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
+from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.models.rbm import RBM
+
+Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
+"""Of a unit's mean activity and its target, in nats."""
+
+
+def kullback_leibler(q: Float[Array, ""], target: float) -> Float[Array, ""]:
+    """KL(ρ ‖ q) = ρ ln(ρ/q) + (1 − ρ) ln((1 − ρ)/(1 − q)), infinite at q = 0 and 1.
+
+    Units that saturate to rounding make its gradient not finite; `squared_distance`
+    has no such end.
+
+    Reference:
+      Nair & Hinton (2009), 3D object recognition with deep belief nets.
+    """
+    on = jax.scipy.special.rel_entr(target, q)
+    return on + jax.scipy.special.rel_entr(1 - target, 1 - q)
+
+
+def squared_distance(q: Float[Array, ""], target: float) -> Float[Array, ""]:
+    """½ (q − ρ)², finite everywhere.
+
+    Reference:
+      Lee, Ekanadham & Ng (2008), Sparse deep belief net model for visual area V2.
+    """
+    return 0.5 * (q - target) ** 2
+
+
+@struct.dataclass
+class SparseState:
+    """The state of the estimator within, and the running mean activities."""
+
+    inner: State
+    activities: Leaf  # (hidden,) in [0, 1]
+
+
+class _EstimatorOfRBM(Estimator, Protocol):
+    """An estimator that says of which RBM."""
+
+    @property
+    def model(self) -> RBM: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse:
+    """Any estimator of an RBM's gradient, plus that of a penalty on mean activities.
+
+    Minimised beside −log p is
+
+        λ Σ_j φ(q_j, ρ),    q_j = the mean over the data of p(h_j = 1 | v),
+
+    with `strength` λ, `target` ρ and `penalty` φ, in all parameters that q depends on.
+    Its gradient is λ Σ_j φ′(q_j) ∇q_j. The mean of ∇p(h_j = 1 | v) over a batch is ∇q_j
+    in expectation, and φ′ is taken where an average q̄ over *earlier* batches is, held
+    fixed: so given q̄ the expectation is λ Σ_j φ′(q̄_j) ∇q_j whatever the batch size.
+    Afterwards q̄ moves towards the means of the batch by a share `rate`.
+
+    Wraps an estimator of an RBM of units in [0, 1], `Centred` included; `Imputed` goes
+    around it.
+
+    Reference:
+      Hinton (2012), A practical guide to training restricted Boltzmann machines,
+      section 11.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
+      >>> rbm = RBM(Bernoulli(784), Bernoulli(500))
+      >>> cd = ContrastiveDivergence(rbm, Gibbs(rbm))
+      >>> Sparse(cd, target=0.1, strength=0.1).penalty.__name__
+      'squared_distance'
+    """
+
+    estimator: _EstimatorOfRBM
+    target: float
+    strength: float
+    rate: float = 0.1
+    penalty: Penalty = squared_distance
+
+    def __post_init__(self) -> None:
+        for name, value, needed, is_valid in (
+            ("target", self.target, "between 0 and 1", 0 < self.target < 1),
+            ("strength", self.strength, "finite, from 0", 0 <= self.strength < 1e38),
+            ("rate", self.rate, "above 0 and at most 1", 0 < self.rate <= 1),
+        ):
+            if not is_valid:
+                raise ValueError(
+                    f"`{name}` is {value} but needs to be {needed}; for no sparsity "
+                    "take the estimator alone."
+                )
+        domain = self.model.hidden.domain
+        if domain != "unit interval":
+            raise ValueError(
+                f"The hidden units {self.model.hidden} are of the domain {domain!r} "
+                "but a mean activity from 0 to 1 needs units of the unit interval; "
+                "take `Bernoulli`, or no sparsity target."
+            )
+
+    @property
+    def model(self) -> RBM:
+        return self.estimator.model
+
+    def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
+        """Activities begin at what they are without the weights."""
+        hidden = self.model.hidden
+        return SparseState(
+            inner=self.estimator.init(params, key),
+            activities=hidden.mean(params.hidden, jnp.zeros(hidden.size)),
+        )
+
+    def estimate(
+        self, params: Params, state: SparseState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, SparseState, Metrics]:
+        """Adds the metric `sparsity_penalty`, λ Σ_j φ(q̄_j, ρ) of the new averages."""
+        refuse_mask(batch)
+        gradient, inner, metrics = self.estimator.estimate(
+            params, state.inner, batch, key
+        )
+
+        def means(params):
+            each = jax.vmap(self.model.mean_hidden_state, in_axes=(None, 0))
+            average = jax.vmap(weighted_mean, in_axes=(1, None))
+            return average(each(params, batch.values), batch.weights)
+
+        q, pull_back = jax.vjp(means, params)
+        (sparse,) = pull_back(jax.grad(self._total)(state.activities))
+        activities = state.activities + self.rate * (q - state.activities)
+        return (
+            jax.tree.map(jnp.add, gradient, sparse),
+            SparseState(inner=inner, activities=activities),
+            metrics | {"sparsity_penalty": self._total(activities)},
+        )
+
+    def _total(self, q: Float[Array, " hidden"]) -> Float[Array, ""]:
+        each = jax.vmap(self.penalty, in_axes=(0, None))(q, self.target)
+        return self.strength * jnp.sum(each)
