@@ -33,6 +33,15 @@ from jboltz.evaluation.diagnostics import (
     verdict,
 )
 from jboltz.evaluation.examples import Examples, binarise_once, threshold
+from jboltz.evaluation.features import (
+    ReceptiveField,
+    combined_filters,
+    dbm_inputs,
+    dbn_inputs,
+    maximise_activation,
+    principal_components,
+    receptive_field,
+)
 from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.partition import log_partition, model_log_partition
@@ -159,6 +168,7 @@ __all__ = [
     "RBMParams",
     "ReLU",
     "ReLUParams",
+    "ReceptiveField",
     "Sampler",
     "Softmax",
     "SoftmaxParams",
@@ -180,10 +190,13 @@ __all__ = [
     "bulk_ess",
     "choose_checkpoints",
     "clamped_annealed_importance_sampling",
+    "combined_filters",
     "contrast",
     "contrastive_loss",
     "dbm_bound",
+    "dbm_inputs",
     "dbn_bounds",
+    "dbn_inputs",
     "enhanced",
     "fit",
     "fit_stream",
@@ -197,14 +210,17 @@ __all__ = [
     "log_partition",
     "log_partition_along",
     "make_train_step",
+    "maximise_activation",
     "mean_field",
     "model_log_partition",
     "moments",
     "observe_picture",
     "observe_visible",
+    "principal_components",
     "pseudo_log_likelihood",
     "r_hat",
     "raise_log_likelihood",
+    "receptive_field",
     "reverse_annealed_importance_sampling",
     "run",
     "run_chains",

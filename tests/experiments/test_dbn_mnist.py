@@ -114,7 +114,8 @@ def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
     ]
     for layer in ("layer_1", "layer_2"):
         assert (tmp_path / "checkpoints" / layer / "2").is_dir()
-    for name in ("filters", "reconstructions", "samples", "losses"):
+    figures = ["filters", "reconstructions", "samples", "losses", "combined_filters"]
+    for name in [*figures, "maximised_activations", "chains", "codes"]:
         picture = imread(tmp_path / "figures" / f"{name}.png")
         assert min(picture.shape[:2]) > 100
         assert picture[..., :3].std() > 0.02, f"{name} shows nothing"
