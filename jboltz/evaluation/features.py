@@ -72,14 +72,15 @@ def dbm_inputs(
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 3.1.
     """
     _check_depth(depth, len(params.weights))
-    x = v
-    for index in range(depth):
+
+    def inputs_above(x, index):
         activity = dbm.units[index].activity(params.units[index], x)
-        inputs = activity @ params.weights[index]
-        if index + 1 == depth:
-            break
-        x = dbm.units[index + 1].mean_state(params.units[index + 1], 2 * inputs)
-    return inputs
+        return activity @ params.weights[index]
+
+    for index in range(depth - 1):
+        inputs = 2 * inputs_above(v, index)
+        v = dbm.units[index + 1].mean_state(params.units[index + 1], inputs)
+    return inputs_above(v, depth - 1)
 
 
 def maximise_activation(

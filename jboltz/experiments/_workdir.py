@@ -110,9 +110,9 @@ class Workdir:
         draft.replace(self.path / name)
 
 
-def _lock(path: pathlib.Path):
+def _lock(path: pathlib.Path, mode: str = "w"):
     """An open file that the operating system unlocks when this process ends."""
-    file = path.open("w")
+    file = path.open(mode)
     try:
         import fcntl
 
@@ -123,6 +123,17 @@ def _lock(path: pathlib.Path):
         file.close()
         raise
     return file
+
+
+def is_held(path: pathlib.Path) -> bool:
+    """Whether a process is running in the workdir `path`."""
+    try:
+        _lock(path / ".lock", mode="r").close()
+    except BlockingIOError:
+        return True
+    except OSError:  # Never a workdir, or one that others may not touch.
+        pass
+    return False
 
 
 def _delete_run(path: pathlib.Path) -> None:
