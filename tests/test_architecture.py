@@ -44,6 +44,7 @@ HEAVY = {
     "matplotlib": "plotting",
     "tyro": "experiments",
     "rich": "experiments",
+    "tensorboardX": "experiments",
 }
 
 

@@ -6,8 +6,10 @@ import pathlib
 import shutil
 from typing import Any
 
+from jboltz.experiments._tensorboard import Events
+
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
-OWN_NAMES += ("model", "results.json")
+OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
 
 
 class Workdir:
@@ -18,6 +20,7 @@ class Workdir:
       run: what makes the run this run: program, configuration, data. A folder that
         began with another one is refused.
       overwrite: delete what an earlier run left there first.
+      tensorboard: keep its epochs and figures as TensorBoard events too.
 
     Raises:
       OSError: the folder cannot be written, or another process holds it.
@@ -25,7 +28,12 @@ class Workdir:
     """
 
     def __init__(
-        self, path: pathlib.Path, run: dict[str, Any], *, overwrite: bool = False
+        self,
+        path: pathlib.Path,
+        run: dict[str, Any],
+        *,
+        overwrite: bool = False,
+        tensorboard: bool = False,
     ) -> None:
         self.path = path
         try:
@@ -49,6 +57,7 @@ class Workdir:
             else:
                 _check_no_run(path)
                 self._write("run.json", json.dumps(run, indent=1))
+            self._events = Events(path) if tensorboard else None
         except BaseException:
             self._lock.close()
             raise
@@ -57,6 +66,8 @@ class Workdir:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._events is not None:
+            self._events.close()
         self._lock.close()
 
     def results(self) -> dict[str, Any] | None:
@@ -83,6 +94,7 @@ class Workdir:
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
         new = [json.dumps({"stage": stage, **record}) for record in records]
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
+        self._update_events()
 
     def write_figures(self, figures: dict[str, Any]) -> None:
         """Saves matplotlib figures as figures/NAME.png."""
@@ -90,6 +102,11 @@ class Workdir:
         folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.png")
+        self._update_events()
+
+    def _update_events(self) -> None:
+        if self._events is not None:
+            self._events.update()
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
