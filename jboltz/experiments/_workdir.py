@@ -6,8 +6,6 @@ import pathlib
 import shutil
 from typing import Any
 
-from jboltz.experiments._tensorboard import Events
-
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
 
@@ -57,7 +55,7 @@ class Workdir:
             else:
                 _check_no_run(path)
                 self._write("run.json", json.dumps(run, indent=1))
-            self._events = Events(path) if tensorboard else None
+            self._events = _events(path) if tensorboard else None
         except BaseException:
             self._lock.close()
             raise
@@ -125,6 +123,13 @@ class Workdir:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / name)
+
+
+def _events(path: pathlib.Path):
+    # Imported only where it is asked for: tensorboardX is slow to import.
+    from jboltz.experiments._tensorboard import Events
+
+    return Events(path)
 
 
 def _lock(path: pathlib.Path, mode: str = "w"):
