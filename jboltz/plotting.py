@@ -36,7 +36,7 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
 def colour_tiles(
     panels: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:
-    """Named panels of colour filters, (count, num_features) each, side by side.
+    """Named panels of filters, gray or coloured, (count, num_features) each.
 
     Gray is zero; each tile has a scale of its own, so that a weak filter shows its
     form. At most 100 tiles a panel, the first.
@@ -47,7 +47,13 @@ def colour_tiles(
         tiles = np.asarray(filters, np.float64)[:100]
         largest = np.abs(tiles).max(axis=1, keepdims=True)
         tiles = 0.5 + 0.5 * tiles / np.where(largest > 0, largest, 1)
-        axis.imshow(_tile(tiles.reshape(-1, *image_shape), 10), interpolation="nearest")
+        axis.imshow(
+            _tile(tiles.reshape(-1, *image_shape), 10),
+            interpolation="nearest",
+            cmap="gray",  # Of gray tiles; coloured ones are as they are.
+            vmin=0,
+            vmax=1,
+        )
         axis.set_title(name)
         axis.set_axis_off()
     figure.suptitle(title)
@@ -72,6 +78,66 @@ def image_rows(
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def states(
+    columns: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
+) -> Figure:
+    """Named columns of states in [0, 1], (examples, size) each; an example is a row.
+
+    A state of the size of an image is shown as one, any other as the smallest square
+    that holds it.
+    """
+    arrays = {name: np.asarray(x, np.float64) for name, x in columns.items()}
+    rows = max(len(x) for x in arrays.values())
+    figure = Figure(figsize=(1.15 * len(arrays) + 0.3, 1.15 * rows + 0.8), dpi=_DPI)
+    axes = figure.subplots(rows, len(arrays), squeeze=False)
+    for column, (name, x) in zip(axes.T, arrays.items(), strict=True):
+        column[0].set_title(name, fontsize=9)
+        for axis, state in zip(column, x, strict=True):
+            axis.imshow(_picture(state, image_shape), cmap="gray", vmin=0, vmax=1)
+            axis.set_axis_off()
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def _picture(state: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    if state.size == np.prod(image_shape):
+        return state.reshape(image_shape)
+    side = int(np.ceil(np.sqrt(state.size)))
+    square = np.full(side * side, np.nan)
+    square[: state.size] = state
+    return square.reshape(side, side)
+
+
+def scatter(
+    points: ArrayLike,
+    labels: ArrayLike | None,
+    *,
+    title: str,
+    axis_labels: tuple[str, str],
+) -> Figure:
+    """Points of a plane, (count, 2), coloured by class where labels are given."""
+    points = np.asarray(points)
+    classes = np.zeros(len(points), int) if labels is None else np.asarray(labels)
+    figure = Figure(figsize=(7, 6), dpi=_DPI)
+    axes = figure.subplots()
+    for index in np.unique(classes):
+        of_class = points[classes == index]
+        color = f"C{index % 10}"
+        axes.scatter(*of_class.T, s=8, alpha=0.6, color=color, label=str(index))
+        if labels is not None:  # In words too: ten colours are not all told apart.
+            middle = np.median(of_class, axis=0)
+            axes.annotate(
+                *(str(index), (float(middle[0]), float(middle[1]))),
+                weight="bold",
+                bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": color},
+            )
+    axes.set(title=title, xlabel=axis_labels[0], ylabel=axis_labels[1])
+    axes.grid(alpha=0.3)
     figure.tight_layout()
     return figure
 

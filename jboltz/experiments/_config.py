@@ -10,9 +10,9 @@ import tyro
 
 ConfigT = TypeVar("ConfigT")
 
-DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "data")
-"""Fields that change no number: where a run is kept, and where its data were found
-(what they are is compared by their checksum)."""
+DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
+"""Fields that change no number: where and how a run is kept, and where its data were
+found (what they are is compared by their checksum)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -92,7 +92,12 @@ def main(
             "config": _config.identity(config),
             "data": about_data,
         }
-        with Workdir(config.workdir, identity, overwrite=config.overwrite) as workdir:
+        with Workdir(
+            config.workdir,
+            identity,
+            overwrite=config.overwrite,
+            tensorboard=config.tensorboard,
+        ) as workdir:
             results = workdir.results()
             if results is None:
                 workdir.write_config(_config.as_toml(_config.as_json(config)))

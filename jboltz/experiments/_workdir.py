@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
-OWN_NAMES += ("model", "results.json")
+OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
 
 
 class Workdir:
@@ -18,6 +18,7 @@ class Workdir:
       run: what makes the run this run: program, configuration, data. A folder that
         began with another one is refused.
       overwrite: delete what an earlier run left there first.
+      tensorboard: keep its epochs and figures as TensorBoard events too.
 
     Raises:
       OSError: the folder cannot be written, or another process holds it.
@@ -25,7 +26,12 @@ class Workdir:
     """
 
     def __init__(
-        self, path: pathlib.Path, run: dict[str, Any], *, overwrite: bool = False
+        self,
+        path: pathlib.Path,
+        run: dict[str, Any],
+        *,
+        overwrite: bool = False,
+        tensorboard: bool = False,
     ) -> None:
         self.path = path
         try:
@@ -49,6 +55,7 @@ class Workdir:
             else:
                 _check_no_run(path)
                 self._write("run.json", json.dumps(run, indent=1))
+            self._events = _events(path) if tensorboard else None
         except BaseException:
             self._lock.close()
             raise
@@ -57,6 +64,8 @@ class Workdir:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._events is not None:
+            self._events.close()
         self._lock.close()
 
     def results(self) -> dict[str, Any] | None:
@@ -83,6 +92,7 @@ class Workdir:
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
         new = [json.dumps({"stage": stage, **record}) for record in records]
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
+        self._update_events()
 
     def write_figures(self, figures: dict[str, Any]) -> None:
         """Saves matplotlib figures as figures/NAME.png."""
@@ -90,6 +100,11 @@ class Workdir:
         folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.png")
+        self._update_events()
+
+    def _update_events(self) -> None:
+        if self._events is not None:
+            self._events.update()
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
@@ -110,9 +125,16 @@ class Workdir:
         draft.replace(self.path / name)
 
 
-def _lock(path: pathlib.Path):
+def _events(path: pathlib.Path):
+    # Imported only where it is asked for: tensorboardX is slow to import.
+    from jboltz.experiments._tensorboard import Events
+
+    return Events(path)
+
+
+def _lock(path: pathlib.Path, mode: str = "w"):
     """An open file that the operating system unlocks when this process ends."""
-    file = path.open("w")
+    file = path.open(mode)
     try:
         import fcntl
 
@@ -123,6 +145,17 @@ def _lock(path: pathlib.Path):
         file.close()
         raise
     return file
+
+
+def is_held(path: pathlib.Path) -> bool:
+    """Whether a process is running in the workdir `path`."""
+    try:
+        _lock(path / ".lock", mode="r").close()
+    except BlockingIOError:
+        return True
+    except OSError:  # Never a workdir, or one that others may not touch.
+        pass
+    return False
 
 
 def _delete_run(path: pathlib.Path) -> None:

@@ -78,6 +78,8 @@ class Config:
     data: _config.Cifar10 = dataclasses.field(default_factory=_config.Cifar10)
     config: pathlib.Path | None = None
     """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
     """Delete what an earlier run left in the workdir and begin anew."""
 

@@ -21,6 +21,7 @@ from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import dbn_mnist
 from jboltz.experiments._workdir import Workdir
+from tests.experiments.events import read_events
 
 SMALL = "--layers 64 12 6 --epochs 2 --batch-size 40 --sample-steps 5".split()
 
@@ -95,7 +96,7 @@ def uninterrupted(digits, tmp_path_factory):
 
 
 def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
-    assert start(tmp_path) == 0
+    assert start(tmp_path, "--tensorboard") == 0
     out = capsys.readouterr().out
     assert "layer_2  epoch 2/2  loss" in out
     results = json.loads((tmp_path / "results.json").read_text())
@@ -117,10 +118,15 @@ def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
     for name, values in results["layers"][1]["monitors"].items():
         assert values == [line[name] for line in lines[2:]]
         assert np.isfinite(values).all()
-    for name in ("filters", "reconstructions", "samples", "losses", "monitors"):
+    figures = ["filters", "reconstructions", "samples", "losses", "combined_filters"]
+    for name in [*figures, "maximised_activations", "chains", "codes", "monitors"]:
         picture = imread(tmp_path / "figures" / f"{name}.png")
         assert min(picture.shape[:2]) > 100
         assert picture[..., :3].std() > 0.02, f"{name} shows nothing"
+    scalars, images = read_events(tmp_path)
+    losses = [value for tag, _, value in scalars if tag.endswith("/loss")]
+    np.testing.assert_allclose(losses, [line["loss"] for line in lines], rtol=1e-6)
+    assert len(images) == len(list((tmp_path / "figures").iterdir()))
 
 
 def test_a_finished_workdir_shows_its_results(digits, tmp_path, capsys):

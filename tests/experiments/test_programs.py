@@ -147,6 +147,14 @@ def test_rubbish_is_refused_before_anything_is_written(
 
 
 @each_program
+def test_a_program_takes_tensorboard(name):
+    from jboltz.experiments import _config
+
+    module = importlib.import_module(f"jboltz.experiments.{name}")
+    assert _config.parse(module.Config, name, ["--tensorboard"]).tensorboard
+
+
+@each_program
 def test_presets_come_before_flags(name):
     from jboltz.experiments import _config
 

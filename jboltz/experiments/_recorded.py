@@ -1,0 +1,115 @@
+"""What a workdir holds, finished or not, whole or damaged."""
+
+import json
+import pathlib
+import tomllib
+from typing import Any
+
+from jboltz.experiments._workdir import is_held
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """What a workdir holds, and notes on what is missing or damaged.
+
+    Raises:
+      ValueError: it is no workdir, or nothing in it can be shown.
+    """
+    if not workdir.is_dir():
+        raise ValueError(f"{workdir} is no folder; name the workdir of a run.")
+    notes: list[str] = []
+
+    def parse(name: str, parser: Any) -> dict[str, Any]:
+        try:
+            found = parser((workdir / name).read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("no table of names and values")
+            return found
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            notes.append(f"{name} is damaged and left out ({error}).")
+            return {}
+
+    run, results = parse("run.json", json.loads), parse("results.json", json.loads)
+    config = parse("config.toml", tomllib.loads)
+    if not (run or results or config):
+        why = " ".join(notes) or "it holds no run.json, results.json or config.toml"
+        raise ValueError(f"{workdir} shows no run: {why}. Name the workdir of a run.")
+    figures = {}
+    for file in sorted((workdir / "figures").glob("*.png")):
+        image = file.read_bytes()
+        if image.startswith(b"\x89PNG\r\n"):
+            figures[file.stem] = image
+        else:
+            notes.append(f"figures/{file.name} is damaged and left out.")
+    if results and not figures:
+        notes.append("The folder holds no figures.")
+    records = _records(workdir / "metrics.jsonl", notes)
+    return {
+        "run": {**run, **results},
+        "config": results.get("config") or config or run.get("config", {}),
+        "records": records or _recorded_in(results),
+        "checkpoints": _checkpoints(workdir / "checkpoints"),
+        "figures": figures,
+        "notes": notes,
+        "state": _state(workdir, results),
+    }
+
+
+def _state(workdir: pathlib.Path, results: dict[str, Any]) -> str:
+    """A sentence; empty for a run that is finished."""
+    if results:
+        return ""
+    if is_held(workdir):
+        return "This run is still running: what follows is what there is so far."
+    if (workdir / "results.json").exists():
+        return "The results of this run cannot be read: what follows is the rest."
+    return (
+        "This run is not finished and no process is working on it: the same command "
+        "goes on from its newest checkpoint. What follows is what there is so far."
+    )
+
+
+def _records(file: pathlib.Path, notes: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The records of metrics.jsonl, by stage."""
+    stages: dict[str, list[dict[str, Any]]] = {}
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            stage, _ = record.pop("stage"), int(record["epoch"])
+            stages.setdefault(stage, []).append(record)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            notes.append(f"Line {number} of metrics.jsonl is damaged and left out.")
+    return stages
+
+
+def _recorded_in(tree: Any, path: str = "") -> dict[str, list[dict[str, Any]]]:
+    """The epochs inside results.json, for a folder that keeps no metrics.jsonl."""
+    if isinstance(tree, dict):
+        items = list(tree.items())
+        if isinstance(tree.get("losses"), list):
+            records = [
+                {"epoch": epoch, "loss": loss}
+                for epoch, loss in enumerate(tree["losses"], start=1)
+            ]
+            return {path or "losses": records}
+    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
+        if "epoch" in tree[0]:
+            return {path or "epochs": tree}
+        items = list(enumerate(tree, start=1))
+    else:
+        return {}
+    found = {}
+    for name, value in items:
+        found |= _recorded_in(value, f"{path} {name}".strip())
+    return found
+
+
+def _checkpoints(folder: pathlib.Path) -> dict[str, list[int]]:
+    """The steps that are on disk, by stage."""
+    return {
+        stage.name: sorted(int(x.name) for x in stage.iterdir() if x.name.isdecimal())
+        for stage in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if stage.is_dir()
+    }
