@@ -23,19 +23,15 @@ from jboltz.data import Dataset, load_mnist
 from jboltz.evaluation.annealing import clamped_annealed_importance_sampling
 from jboltz.evaluation.bounds import dbm_bound
 from jboltz.evaluation.examples import Examples, binarise_once
-from jboltz.experiments import _checks, _config, _likelihoods, _run
+from jboltz.experiments import _checks, _config, _dbm, _likelihoods, _run
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.centred import Centred
-from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.mean_field import MeanFieldPCD, mean_field
-from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
-from jboltz.learning.step import TrainState, init_train_state, make_train_step
+from jboltz.learning.mean_field import mean_field
+from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
-from jboltz.models.rbm import RBM
 from jboltz.models.swapped import Swapped
 from jboltz.samplers.chains import run as run_chain
-from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
+from jboltz.samplers.gibbs import ClampedGibbs
 from jboltz.units.bernoulli import Bernoulli
 
 CLAMPED_RUNGS = 1000
@@ -141,11 +137,11 @@ def run(
     images, unseen = _likelihoods.split(config, data)
     train = jnp.asarray(images)
     layers: list[dict[str, Any]] = []
-    start = pretrain(config, dbm, train, workdir, layers, key_pretrain)
+    start = _dbm.pretrain(config, dbm, train, workdir, layers, key_pretrain)
 
     updates = config.epochs * -(-len(train) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
-    state, records = fit(
+    state, records = _dbm.fit(
         *(config, dbm, start, train, workdir, "joint", rate, config.epochs, key_joint)
     )
     chains = state.estimator_state.inner if config.centred else state.estimator_state
@@ -163,36 +159,6 @@ def run(
         ),
     }
     return state.params, numbers
-
-
-def fit(
-    config: Config,
-    dbm: DBM,
-    start: DBMParams,
-    train: Array,
-    workdir: Workdir,
-    stage: str,
-    rate: float | optax.Schedule,
-    num_epochs: int,
-    key: Key[Array, ""],
-) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Trains all layers of `dbm` together, from `start` on."""
-    estimator = MeanFieldPCD(
-        *(dbm, Gibbs(dbm), config.num_chains, config.num_steps),
-        tolerance=config.tolerance,
-        max_sweeps=config.max_sweeps,
-    )
-    if config.centred:
-        estimator = Centred(estimator)
-    optimizer = optax.sgd(rate)
-    return _run.fit_with_checkpoints(
-        *(workdir, stage, make_train_step(estimator, optimizer)),
-        *(lambda key: init_train_state(start, estimator, optimizer, key), train),
-        key,
-        batch_size=config.batch_size,
-        num_epochs=num_epochs,
-        prepare=jax.tree_util.Partial(LayerInput((RBM(*dbm.units[:2]),)), ()),
-    )
 
 
 def judge(
@@ -239,76 +205,6 @@ def judge(
         },
         "tempered_chains": _likelihoods.quality(metrics),
     }
-
-
-def pretrain(
-    config: Config,
-    dbm: DBM,
-    train: Array,
-    workdir: Workdir,
-    layers: list[dict[str, Any]],
-    key: Key[Array, ""],
-) -> DBMParams:
-    """Where joint training starts; an entry a layer is added to `layers`."""
-    # With biases of zero all-grey noise is a deep mode of its own.
-    visible = dbm.units[0].fit(unit_interval(train))
-    params = dbm.init(key)
-    params = dbm.from_parts((visible, *params.units[1:]), params.weights)
-    if config.pretrain_epochs == 0:
-        return params
-    if config.pretraining == "growing":
-        return grow(config, dbm, params, train, workdir, layers, key)
-    rbms = dbm.pretraining_layers()
-
-    def fit_layer(index, prepare, key):
-        rbm = rbms[index]
-        estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
-        optimizer = optax.sgd(config.pretrain_learning_rate)
-
-        def init(key):
-            key_params, key_estimator = jax.random.split(key)
-            params = rbm.init(key_params)
-            if index == 0:
-                params = rbm.from_parts((visible, params.hidden), (params.weights,))
-            return init_train_state(params, estimator, optimizer, key_estimator)
-
-        state, records = _run.fit_with_checkpoints(
-            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
-            *(init, train, key),
-            batch_size=config.batch_size,
-            num_epochs=config.pretrain_epochs,
-            prepare=prepare,
-        )
-        layers.append({"losses": [record["loss"] for record in records]})
-        return state.params
-
-    return dbm.compose(greedy(rbms, key, fit_layer=fit_layer))
-
-
-def grow(
-    config: Config,
-    dbm: DBM,
-    params: DBMParams,
-    train: Array,
-    workdir: Workdir,
-    layers: list[dict[str, Any]],
-    key: Key[Array, ""],
-) -> DBMParams:
-    """`params` with all layers but the last trained, those below each one together."""
-    for depth in range(2, len(dbm.units)):
-        lower = DBM(dbm.units[:depth])
-        start = lower.from_parts(params.units[:depth], params.weights[: depth - 1])
-        state, records = fit(
-            *(config, lower, start, train, workdir, f"layer_{depth - 1}"),
-            *(config.pretrain_learning_rate, config.pretrain_epochs),
-            random.fold_in(key, depth),
-        )
-        layers.append({"losses": [record["loss"] for record in records]})
-        units, weights = lower.parts(state.params)
-        params = dbm.from_parts(
-            (*units, *params.units[depth:]), (*weights, *params.weights[depth - 1 :])
-        )
-    return params
 
 
 def build(config: Config) -> DBM:

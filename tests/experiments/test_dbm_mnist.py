@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jboltz.evaluation.partition import model_log_partition
-from jboltz.experiments import dbm_mnist
+from jboltz.experiments import _dbm, dbm_mnist
 from jboltz.experiments._workdir import Workdir
 from jboltz.models.dbm import DBM
 
@@ -23,7 +23,7 @@ def pretrained(path, pretraining):
     )
     layers = []
     with Workdir(path, {}) as workdir:
-        params = dbm_mnist.pretrain(
+        params = _dbm.pretrain(
             *(config, dbm_mnist.build(config), jnp.asarray(IMAGES), workdir, layers),
             jax.random.key(0),
         )
