@@ -91,7 +91,7 @@ def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples,
     train, held_out = split_validation(data, config.held_out)
     labels = np.asarray(data.train_labels)
     num_classes = int(labels.max()) + 1
-    parts = {
+    parts: dict[str, tuple[np.ndarray, Any]] = {
         "train": (train, labels[: -config.held_out]),
         "held_out": (held_out, labels[-config.held_out :]),
     }

@@ -12,6 +12,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
+from jboltz.models.rbm import RBM
 from jboltz.units.bernoulli import Bernoulli
 
 PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
@@ -88,7 +89,7 @@ def _restored(
         )
     units = tuple(Bernoulli(size) for size in sizes)
     model = DBM(units) if run["program"] == "dbm_mnist" else DBN.chain(*units)
-    init = model.layers[0].init if is_rbm else model.init
+    init = RBM(*units).init if is_rbm else model.init
     with Checkpoints(folder / "model") as checkpoints:
         found, damaged = checkpoints.restore(jax.eval_shape(init, jax.random.key(0)))
     if found is None:

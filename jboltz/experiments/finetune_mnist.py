@@ -1,8 +1,8 @@
 """Fine-tuning on MNIST, beside a net that was not pretrained.
 python -m jboltz.experiments.finetune_mnist --pretrained runs/dbn_mnist
 
-Reference: Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural
-networks; Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
+Reference: Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with
+neural networks; Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Config:
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
     train: Literal["all", "head"] = "all"
-    """`head` freezes the pretrained layers; the control always trains all of its own."""
+    """`head` freezes the pretrained layers; the control trains all of its own."""
     epochs: int = 30
     """Epochs of each net; that with the fewest held-out errors is kept."""
     batch_size: int = 128

@@ -34,7 +34,8 @@ def fit(state, key, num_epochs, step=STEP, **options):
 
 def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
     """Of the logits, and so of the head's bias: mean(p − y)."""
-    params = draw_like(NET.init(getkey(), jnp.zeros(6))["params"], getkey())
+    shapes = NET.init(getkey(), jnp.zeros(6))["params"]
+    params = draw_like(jax.tree.map(jnp.float64, shapes), getkey())
     batch = Batch(values=Labelled(images=IMAGES / 255.0, labels=EXAMPLES.labels))
     memory = ESTIMATOR.init(params, getkey())
     gradient, _, metrics = ESTIMATOR.estimate(params, memory, batch, getkey())
