@@ -42,7 +42,7 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
     """Refuses what cannot be fine-tuned.
 
     Raises:
-      ValueError: a field that makes no sense, or labels that are missing.
+      ValueError: a field that makes no sense, or labels that are missing or too few.
     """
     _checks.at_least(
         config,
@@ -63,6 +63,9 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
                 f"{data.name} has no `{name}` but a classifier needs the class of "
                 "every image; load a labelled source."
             )
+    parts, num_classes = _split(config, data)
+    for images, labels in parts.values():
+        labelled(images, labels, num_classes)
     num_hidden = len(classifier_of(pretrained.model, 1).hidden)
     for name, values in (("dropout", config.dropout), ("rates", config.rates)):
         if len(values) not in (0, num_hidden + 1) or not all(x >= 0 for x in values):
@@ -88,15 +91,7 @@ def examples(
 def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples, int]:
     """What to train on, to choose by and, unless it stays closed, to test on; and the
     number of classes."""
-    train, held_out = split_validation(data, config.held_out)
-    labels = np.asarray(data.train_labels)
-    num_classes = int(labels.max()) + 1
-    parts: dict[str, tuple[np.ndarray, Any]] = {
-        "train": (train, labels[: -config.held_out]),
-        "held_out": (held_out, labels[-config.held_out :]),
-    }
-    if config.read_test:
-        parts["test"] = (data.test, data.test_labels)
+    parts, num_classes = _split(config, data)
     return {
         name: examples(pretrained, *part, num_classes) for name, part in parts.items()
     }, num_classes
@@ -109,15 +104,11 @@ def compare(
     num_classes: int,
     workdir: Workdir,
     key: Key[Array, ""],
-    prefix: str = "",
 ) -> tuple[dict[str, Params], dict[str, Any]]:
     """The pretrained net fine-tuned, and beside it the same net from Glorot weights.
 
     The control has the same budget and a learning rate of its own, trains all of its
     layers at it, and knows nothing of pretraining: of a DBM it lacks the posterior.
-
-    Args:
-      prefix: of the names of the stages, for programs that compare more than once.
 
     Returns:
       Of both, by name, the parameters of the best epoch, and the numbers to record.
@@ -132,11 +123,11 @@ def compare(
     tune = partial(_train, config, workdir)
     found = {
         "pretrained": tune(
-            *(f"{prefix}pretrained", net, start, parts, key_tuned),
+            *("pretrained", net, start, parts, key_tuned),
             *(config.learning_rate, _factors(config, start)),
         ),
         "control": tune(
-            *(f"{prefix}control", control, glorot, images, key_control),
+            *("control", control, glorot, images, key_control),
             *(config.control_learning_rate, dict.fromkeys(glorot, 1.0)),
         ),
     }
@@ -155,6 +146,18 @@ def say(numbers: dict[str, Any]) -> None:
                 f"± {100 * test['standard_error']:.2f}"
             )
         _run.say(line)
+
+
+def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
+    train, held_out = split_validation(data, config.held_out)
+    labels = np.asarray(data.train_labels)
+    parts: dict[str, tuple[np.ndarray, Any]] = {
+        "train": (train, labels[: -config.held_out]),
+        "held_out": (held_out, labels[-config.held_out :]),
+    }
+    if config.read_test:
+        parts["test"] = (data.test, data.test_labels)
+    return parts, int(labels.max()) + 1
 
 
 def _train(config, workdir, stage, net, start, parts, key, learning_rate, factors):

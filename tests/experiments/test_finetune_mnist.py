@@ -157,6 +157,7 @@ def test_other_pretraining_is_taken(name, tmp_path):
     ("flags", "words"),
     [
         ("--held-out 140", ["held_out", "140", "170"]),
+        ("--held-out 3", ["3 entries", "4 classes"]),
         ("--held-out 0", ["held_out", "0"]),
         ("--learning-rate 0", ["learning_rate", "0"]),
         ("--control-learning-rate nan", ["control_learning_rate", "nan"]),
