@@ -46,7 +46,7 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
     loss = -jnp.mean(jnp.log(jnp.sum(p * y, axis=1)))
     chex.assert_trees_all_close(metrics["cross_entropy"], loss, rtol=1e-10)
     found = jboltz.judge(NET, params, batch.values)
-    error = np.mean(np.argmax(p, axis=1) != LABELS)
+    error = jnp.asarray(np.mean(np.argmax(p, axis=1) != LABELS))
     chex.assert_trees_all_close(found["error"], error, rtol=1e-10)
     chex.assert_trees_all_close(found["cross_entropy"], loss, rtol=1e-10)
 
