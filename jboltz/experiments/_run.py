@@ -19,12 +19,20 @@ from jaxtyping import Array, Key
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jboltz.base import Metrics, Params
+from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.step import History, Prepare, TrainState, TrainStep, as_given
+from jboltz.learning.step import (
+    History,
+    Prepare,
+    TrainState,
+    TrainStep,
+    as_batch,
+    as_given,
+    num_rows,
+)
 from jboltz.learning.train import fit
 
 PACKAGES = ("jboltz", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -151,12 +159,13 @@ def fit_with_checkpoints(
     stage: str,
     train_step: TrainStep,
     init: Callable[[Key[Array, ""]], TrainState],
-    data: Array | np.ndarray,
+    data: State | Batch,
     key: Key[Array, ""],
     *,
     batch_size: int,
     num_epochs: int,
     prepare: Prepare = as_given,
+    end_epoch: Callable[[TrainState], tuple[TrainState, Metrics]] | None = None,
     loss: str = "reconstruction_error",
     monitor: Callable[[Params, Params], Metrics] | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
@@ -166,6 +175,7 @@ def fit_with_checkpoints(
       stage: a name for this part of the run: its folder of checkpoints, its lines in
         metrics.jsonl.
       init: builds the state before the first update.
+      end_epoch: as for `fit`.
       loss: the metric whose mean over an epoch's batches is its loss.
       monitor: what else to record of an epoch, from the parameters before and after.
 
@@ -208,7 +218,7 @@ def fit_with_checkpoints(
             show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             started = time.perf_counter()
 
-        steps = -(-len(data) // batch_size)
+        steps = -(-num_rows(as_batch(data)) // batch_size)
         progress = _progress(stage, num_epochs, len(records), steps)
         with progress as (show_chunk, show_epoch):
             try:
@@ -217,6 +227,7 @@ def fit_with_checkpoints(
                     batch_size=batch_size,
                     num_epochs=num_epochs,
                     prepare=prepare,
+                    end_epoch=end_epoch,
                     first_epoch=len(records),
                     # A chunk is what a signal waits for, and what moves the bar.
                     chunks_per_epoch=min(10, steps),

@@ -24,7 +24,7 @@ History: TypeAlias = dict[str, np.ndarray]
 TrainStep: TypeAlias = Callable[
     ["TrainState", Batch, Key[Array, ""]], tuple["TrainState", Metrics]
 ]
-Prepare: TypeAlias = Callable[[Array, Key[Array, ""]], State]
+Prepare: TypeAlias = Callable[[Any, Key[Array, ""]], State]
 """What a batch of rows goes through on the device, before the estimator sees it. To
 carry arrays, a `jax.tree_util.Partial` over them."""
 
@@ -184,6 +184,11 @@ def join(histories: Sequence[History]) -> History:
     return {name: np.concatenate([h[name] for h in full]) for name in names}
 
 
+def num_rows(data: Batch) -> int:
+    """How many examples there are, by the first array of the values."""
+    return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
+
+
 def as_batch(data: Any) -> Batch:
     """`data` as a batch, its weights and mask checked.
 
@@ -192,14 +197,14 @@ def as_batch(data: Any) -> Batch:
         finite, or no row has any.
     """
     if not isinstance(data, Batch):
-        return Batch(values=data)
-    num_rows = np.shape(jax.tree.leaves(data.values)[0])[:1]
-    for name, x in (("weights", data.weights), ("mask", data.mask)):
-        for leaf in jax.tree.leaves(x):
-            if np.shape(leaf)[:1] != num_rows:
+        data = Batch(values=data)
+    shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)
+    for name in ("values", "weights", "mask"):
+        for leaf in jax.tree.leaves(getattr(data, name)):
+            if np.shape(leaf)[:1] != shape[:1]:
                 raise ValueError(
                     f"`{name}` has shape {np.shape(leaf)} but the data have "
-                    f"{num_rows[0]} rows; give one entry for each row."
+                    f"{count} rows; give one entry for each row."
                 )
     if data.weights is not None:
         _check_weights(np.asarray(data.weights))

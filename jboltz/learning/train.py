@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch
+from jboltz.base import Batch, Metrics, State
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -22,6 +22,7 @@ from jboltz.learning.step import (
     copy,
     is_finite,
     join,
+    num_rows,
     prepared_step,
     raise_not_finite,
     run_steps,
@@ -32,7 +33,7 @@ from jboltz.learning.step import (
 def fit(
     train_step: TrainStep,
     state: TrainState,
-    data: Array | np.ndarray | Batch,
+    data: State | Batch,
     key: Key[Array, ""],
     *,
     batch_size: int,
@@ -40,6 +41,7 @@ def fit(
     prepare: Prepare = as_given,
     first_epoch: int = 0,
     chunks_per_epoch: int = 1,
+    end_epoch: Callable[[TrainState], tuple[TrainState, Metrics]] | None = None,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
     on_epoch: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, list[History]]:
@@ -52,11 +54,14 @@ def fit(
 
     Args:
       train_step: as from `make_train_step`.
-      data: rows, of any dtype that `prepare` takes; or a `Batch` of them with weights,
-        of which only the ratios count, or with a mask.
+      data: rows, of any dtype that `prepare` takes, or several arrays of as many rows;
+        or a `Batch` of them with weights, of which only the ratios count, or with a
+        mask.
       prepare: `(rows, key) -> values`, inside the compiled step.
       num_epochs: the epoch to stop before; `first_epoch` of them are done already.
       chunks_per_epoch: programs an epoch is cut into; changes no result.
+      end_epoch: what happens to the state after the last step of an epoch; its metrics
+        join the history of the epoch, one entry each.
       on_chunk: called as `(epoch, state, history so far)` after each chunk; the state
         is a copy, to be kept.
       on_epoch: as `on_chunk`, after each epoch.
@@ -71,7 +76,7 @@ def fit(
         a weight is negative, or all are 0.
     """
     rows = jax.tree.map(jnp.asarray, as_batch(data))
-    num_examples = rows.values.shape[0] if rows.values.ndim else 0
+    num_examples = num_rows(rows)
     _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch)
     if rows.weights is not None:
         weights = rows.weights / jnp.mean(rows.weights)
@@ -105,6 +110,9 @@ def fit(
             history = join([history, new])
             if on_chunk is not None:
                 on_chunk(epoch, copy(state), history)
+        if end_epoch is not None:
+            state, metrics = end_epoch(state)
+            history |= {name: np.asarray(x)[None] for name, x in metrics.items()}
         histories.append(history)
         if on_epoch is not None:
             on_epoch(epoch, copy(state), history)

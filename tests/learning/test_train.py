@@ -88,6 +88,24 @@ def test_going_on_at_a_later_epoch_is_an_uninterrupted_run(getkey):
     assert no_history == []
 
 
+def test_what_ends_an_epoch_changes_the_state_and_joins_its_history(getkey):
+    def end_epoch(state):
+        visits = state.params["visits"] + 10
+        new = state.replace(params={"visits": visits})
+        return new, {"most visits": visits.max()}
+
+    state, histories = fit(
+        *(bookkeeping_step, open_book(22, 66), numbered(22), getkey()),
+        num_epochs=2,
+        end_epoch=end_epoch,
+        on_epoch=lambda _, state, history: np.testing.assert_array_equal(
+            history["most visits"], [state.params["visits"].max()]
+        ),
+    )
+    np.testing.assert_array_equal(state.params["visits"], np.full(22, 22.0))
+    assert [h["most visits"].item() for h in histories] == [11, 22]
+
+
 def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(getkey):
     state, histories = fit(
         bookkeeping_step, open_book(22, 66), numbered(22), getkey(), num_epochs=3

@@ -1,0 +1,219 @@
+"""What the programs that fine-tune share: nets trained beside their controls."""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+from jboltz.base import Params
+from jboltz.data import Dataset, split_validation
+from jboltz.experiments import _checks, _run
+from jboltz.experiments._pretrained import Pretrained
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.classifier import (
+    Classifier,
+    classifier_of,
+    posterior,
+    to_linen_params,
+)
+from jboltz.learning.finetune import (
+    CrossEntropy,
+    Labelled,
+    judge,
+    keep_best,
+    labelled,
+    per_layer,
+    scaled,
+)
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.dbm import DBM
+
+Examples = dict[str, Labelled]
+"""What to train on, what is held out, and the test set unless it stays closed."""
+
+
+def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
+    """Refuses what cannot be fine-tuned.
+
+    Raises:
+      ValueError: a field that makes no sense, or labels that are missing or too few.
+    """
+    _checks.at_least(
+        config,
+        {"epochs": 1, "batch_size": 1, "held_out": 1, "weight_decay": 0}
+        | {"max_norm": 0},
+    )
+    _checks.rates(config, "learning_rate", "control_learning_rate")
+    _checks.seed(config)
+    _checks.values(config, data, domain="unit interval")
+    if config.held_out > len(data.train) - config.batch_size:
+        raise ValueError(
+            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
+            f"that leaves no batch of {config.batch_size}; hold out fewer."
+        )
+    for name in ("train_labels", "test_labels"):
+        if getattr(data, name) is None:
+            raise ValueError(
+                f"{data.name} has no `{name}` but a classifier needs the class of "
+                "every image; load a labelled source."
+            )
+    parts, num_classes = _split(config, data)
+    for images, labels in parts.values():
+        labelled(images, labels, num_classes)
+    num_hidden = len(classifier_of(pretrained.model, 1).hidden)
+    for name, values in (("dropout", config.dropout), ("rates", config.rates)):
+        if len(values) not in (0, num_hidden + 1) or not all(x >= 0 for x in values):
+            raise ValueError(
+                f"`{name}` is {values} but {num_hidden} hidden layers need "
+                f"{num_hidden + 1} numbers of at least 0, or none."
+            )
+    if any(rate >= 1 for rate in config.dropout):
+        raise ValueError(f"`dropout` is {config.dropout} but rates are below 1.")
+
+
+def examples(
+    pretrained: Pretrained, images: np.ndarray, labels: Any, num_classes: int
+) -> Labelled:
+    """Labelled images, of a DBM with their posterior, found in one program."""
+    above = ()
+    if isinstance(pretrained.model, DBM):
+        rows = jnp.asarray(images)
+        above = _posteriors(pretrained.model, pretrained.params, rows)
+    return labelled(images, labels, num_classes, above=above)
+
+
+def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples, int]:
+    """What to train on, to choose by and, unless it stays closed, to test on; and the
+    number of classes."""
+    parts, num_classes = _split(config, data)
+    return {
+        name: examples(pretrained, *part, num_classes) for name, part in parts.items()
+    }, num_classes
+
+
+def compare(
+    config: Any,
+    pretrained: Pretrained,
+    parts: Examples,
+    num_classes: int,
+    workdir: Workdir,
+    key: Key[Array, ""],
+) -> tuple[dict[str, Params], dict[str, Any]]:
+    """The pretrained net fine-tuned, and beside it the same net from Glorot weights.
+
+    The control has the same budget and a learning rate of its own, trains all of its
+    layers at it, and knows nothing of pretraining: of a DBM it lacks the posterior.
+
+    Returns:
+      Of both, by name, the parameters of the best epoch, and the numbers to record.
+    """
+    key_head, key_tuned, key_weights, key_control = jax.random.split(key, 4)
+    net = classifier_of(pretrained.model, num_classes, dropout=config.dropout)
+    control = Classifier(net.hidden, num_classes, dropout=config.dropout)
+    images = {name: _without_above(part) for name, part in parts.items()}
+    start = to_linen_params(pretrained.model, pretrained.params, num_classes, key_head)
+    pixels = jnp.zeros(parts["train"].images.shape[1])
+    glorot = control.init(key_weights, pixels)["params"]
+    tune = partial(_train, config, workdir)
+    found = {
+        "pretrained": tune(
+            *("pretrained", net, start, parts, key_tuned),
+            *(config.learning_rate, _factors(config, start)),
+        ),
+        "control": tune(
+            *("control", control, glorot, images, key_control),
+            *(config.control_learning_rate, dict.fromkeys(glorot, 1.0)),
+        ),
+    }
+    return {k: x for k, (x, _) in found.items()}, {k: x for k, (_, x) in found.items()}
+
+
+def say(numbers: dict[str, Any]) -> None:
+    """Both nets, one below the other."""
+    for name, found in numbers.items():
+        line = f"{name:>10}: held-out error {100 * found['held_out_error']:.2f} %"
+        line += f" after epoch {found['best_epoch']} of {len(found['epochs'])}"
+        if "test" in found:
+            test = found["test"]
+            line += (
+                f"; test error {100 * test['error']:.2f} % "
+                f"± {100 * test['standard_error']:.2f}"
+            )
+        _run.say(line)
+
+
+def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
+    train, held_out = split_validation(data, config.held_out)
+    labels = np.asarray(data.train_labels)
+    parts: dict[str, tuple[np.ndarray, Any]] = {
+        "train": (train, labels[: -config.held_out]),
+        "held_out": (held_out, labels[-config.held_out :]),
+    }
+    if config.read_test:
+        parts["test"] = (data.test, data.test_labels)
+    return parts, int(labels.max()) + 1
+
+
+def _train(config, workdir, stage, net, start, parts, key, learning_rate, factors):
+    train, held_out = parts["train"], parts["held_out"]
+    updates = config.epochs * -(-len(train.labels) // config.batch_size)
+    optimizer = per_layer(
+        partial(optax.adamw, weight_decay=config.weight_decay),
+        optax.linear_schedule(learning_rate, 0.0, updates),
+        factors,
+        max_norm=config.max_norm or None,
+    )
+    estimator = CrossEntropy(net)
+    state, records = _run.fit_with_checkpoints(
+        *(workdir, stage, make_train_step(estimator, optimizer)),
+        *(lambda key: init_train_state(start, estimator, optimizer, key), train, key),
+        batch_size=config.batch_size,
+        num_epochs=config.epochs,
+        prepare=scaled,
+        end_epoch=keep_best(net, held_out),
+        loss="cross_entropy",
+    )
+    best = state.estimator_state.params
+    errors = [record["held_out_error"] for record in records]
+    numbers = {
+        "best_epoch": 1 + int(np.argmin(errors)),
+        "held_out_error": min(errors),
+        "epochs": records,
+    }
+    if "test" in parts:
+        found = jax.tree.map(float, judge(net, best, parts["test"]))
+        error, count = found["error"], len(parts["test"].labels)
+        found["standard_error"] = math.sqrt(error * (1 - error) / count)
+        numbers["test"] = found
+    return best, numbers
+
+
+def _factors(config: Any, params: Params) -> dict[str, float]:
+    """Of the learning rate, by layer; A_l has that of hidden layer l."""
+    count = sum(name.startswith("hidden") for name in params)
+    rates = config.rates or (1.0,) * (count + 1)
+    if config.train == "head":
+        rates = (*(0.0,) * count, rates[-1])
+    below = {str(layer): rate for layer, rate in enumerate(rates[:-1], start=1)}
+    return {
+        name: rates[-1] if name == "head" else below[name.split("_")[1]]
+        for name in params
+    }
+
+
+def _without_above(part: Labelled) -> Labelled:
+    return Labelled(images=part.images, labels=part.labels)
+
+
+@partial(jax.jit, static_argnames="dbm")
+def _posteriors(dbm: DBM, params: Params, images: Array) -> tuple[Array, ...]:
+    def one(v):
+        return posterior(dbm, params, unit_interval(v))
+
+    return jax.lax.map(one, images, batch_size=500)

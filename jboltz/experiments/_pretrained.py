@@ -1,0 +1,100 @@
+"""What a finished run of pretraining left in its workdir, checked and read."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array
+
+from jboltz.base import Params
+from jboltz.checkpoint import Checkpoints
+from jboltz.data import Dataset, fingerprint
+from jboltz.models.dbm import DBM, DBMParams
+from jboltz.models.dbn import DBN
+from jboltz.models.rbm import RBM
+from jboltz.units.bernoulli import Bernoulli
+
+PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
+"""Those whose model takes images scaled to [0, 1]."""
+
+
+class Pretrained(NamedTuple):
+    """A model and its parameters; an RBM is a DBN of one layer."""
+
+    model: DBN | DBM
+    params: Params
+    run: dict[str, Any]  # program, config and data, as in run.json
+
+    @property
+    def first_weights(self) -> Array:
+        """(pixels, units of the first hidden layer)."""
+        if isinstance(self.params, DBMParams):
+            return self.params.weights[0]
+        return self.params[0].weights
+
+
+def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
+    """The model that the run in `folder` trained.
+
+    Raises:
+      ValueError: there is no finished run, or one of another program, of images of
+        another shape, or on other images than `data`.
+    """
+    run = _run_of(folder)
+    program = run["program"]
+    if program not in PROGRAMS:
+        raise ValueError(
+            f"`pretrained` is {folder}, a run of {program}, but fine-tuning needs a "
+            "model of binary units whose images are scaled to [0, 1]; give the workdir "
+            f"of {', '.join(PROGRAMS)}."
+        )
+    model, params = _restored(folder, run, data)
+    if run["data"]["sha256"] != fingerprint(data):
+        raise ValueError(
+            f"`pretrained` is {folder}, which was trained on other images (of "
+            f"{run['data']['name']}, {run['data']['num_train']} of them) than these "
+            f"(of {data.name}, {len(data.train)}): a test image of these may have "
+            "trained it. Load the same source, or pretrain again."
+        )
+    return Pretrained(model, params, run)
+
+
+def _run_of(folder: pathlib.Path) -> dict[str, Any]:
+    if not (folder / "run.json").exists():
+        raise ValueError(
+            f"`pretrained` is {folder}, which holds no run; give the workdir of a "
+            f"finished run of {', '.join(PROGRAMS)}."
+        )
+    run = json.loads((folder / "run.json").read_text())
+    if not ((folder / "results.json").exists() and (folder / "model").is_dir()):
+        raise ValueError(
+            f"`pretrained` is {folder}, where {run['program']} has not finished; let "
+            "the same command go on to its end first."
+        )
+    return run
+
+
+def _restored(
+    folder: pathlib.Path, run: dict[str, Any], data: Dataset
+) -> tuple[DBN | DBM, Params]:
+    config, pixels = run["config"], data.train.shape[1]
+    # `rbm_mnist` takes its visible units from the data, and does not say how many.
+    is_rbm = run["program"] == "rbm_mnist"
+    sizes = [pixels, config["num_hidden"]] if is_rbm else config["layers"]
+    if sizes[0] != pixels:
+        raise ValueError(
+            f"`pretrained` is {folder}, a model of {sizes[0]} pixels, but the images "
+            f"of {data.name} have {pixels}; pretrain on these images."
+        )
+    units = tuple(Bernoulli(size) for size in sizes)
+    model = DBM(units) if run["program"] == "dbm_mnist" else DBN.chain(*units)
+    init = RBM(*units).init if is_rbm else model.init
+    with Checkpoints(folder / "model") as checkpoints:
+        found, damaged = checkpoints.restore(jax.eval_shape(init, jax.random.key(0)))
+    if found is None:
+        raise ValueError(
+            f"`pretrained` is {folder}, whose model cannot be read "
+            f"({'; '.join(damaged) or 'there is none'}); run its program again."
+        )
+    return model, (found.state,) if is_rbm else found.state

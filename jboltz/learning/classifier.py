@@ -1,0 +1,194 @@
+"""A pretrained network as a Flax classifier: its weights carried over, and back."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from jboltz.base import Params
+from jboltz.learning.mean_field import mean_field
+from jboltz.models.dbm import DBM, DBMParams
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBMParams
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+
+
+class Classifier(nn.Module):
+    """Logits of p(y | v): sigmoid layers, then a linear head.
+
+    h_l = σ(h_{l−1} W_l + b_l), h₀ = v; augmented, each hidden layer but the top one
+    also has the input q_{l+1} A_l, where q is a posterior that is part of the data.
+    `init` draws Glorot weights: a net that was not pretrained.
+
+    Its parameters are a dictionary: `hidden_1`, … with `kernel` and `bias`, `above_1`,
+    … with the `kernel` A_l, and `head`.
+
+    Reference:
+      Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 3.3.
+    """
+
+    hidden: tuple[int, ...]
+    """Units a hidden layer, bottom first."""
+    num_classes: int
+    is_augmented: bool = False
+    dropout: tuple[float, ...] = ()
+    """Share of units left out in training: of the data, then of each hidden layer;
+    () leaves out none."""
+
+    def setup(self) -> None:
+        rates = self.dropout or (0.0,) * (len(self.hidden) + 1)
+        if len(rates) != len(self.hidden) + 1 or not all(0 <= x < 1 for x in rates):
+            raise ValueError(
+                f"`dropout` is {self.dropout} but {len(self.hidden)} hidden layers "
+                f"need {len(self.hidden) + 1} rates from 0 to below 1: of the data "
+                "first, then of each hidden layer."
+            )
+        glorot = nn.initializers.glorot_uniform()
+        self.dropped = [nn.Dropout(rate) for rate in rates]
+        self.hidden_layers = {
+            str(layer): nn.Dense(size, kernel_init=glorot, name=f"hidden_{layer}")
+            for layer, size in enumerate(self.hidden, start=1)
+        }
+        below_top = self.hidden[:-1] if self.is_augmented else ()
+        self.above_layers = {
+            str(layer): nn.Dense(
+                size, use_bias=False, kernel_init=glorot, name=f"above_{layer}"
+            )
+            for layer, size in enumerate(below_top, start=1)
+        }
+        self.head = nn.Dense(self.num_classes, kernel_init=glorot)
+
+    def features(
+        self,
+        v: Float[Array, " visible"],
+        above: tuple[Float[Array, " _"], ...] = (),
+        *,
+        is_training: bool = False,
+    ) -> Float[Array, " top"]:
+        """The top hidden layer; without dropout that of a DBN is its code.
+
+        Args:
+          above: augmented, the posterior means of hidden layers 2 …, as `posterior`
+            finds them.
+          is_training: units are left out, by draws from the stream "dropout".
+        """
+        if len(above) != len(self.above_layers):
+            raise ValueError(
+                f"`above` has {len(above)} layers but this net is augmented by "
+                f"{len(self.above_layers)}; pass what `posterior` found."
+            )
+        x = self.dropped[0](v, deterministic=not is_training)
+        for index, dropped in enumerate(self.dropped[1:]):
+            inputs = self.hidden_layers[str(index + 1)](x)
+            if index < len(above):
+                inputs = inputs + self.above_layers[str(index + 1)](above[index])
+            x = dropped(nn.sigmoid(inputs), deterministic=not is_training)
+        return x
+
+    def __call__(
+        self,
+        v: Float[Array, " visible"],
+        above: tuple[Float[Array, " _"], ...] = (),
+        *,
+        is_training: bool = False,
+    ) -> Float[Array, " classes"]:
+        return self.head(self.features(v, above, is_training=is_training))
+
+
+def classifier_of(
+    model: DBN | DBM, num_classes: int, *, dropout: tuple[float, ...] = ()
+) -> Classifier:
+    """The classifier whose hidden layers are those of `model`.
+
+    Raises:
+      ValueError: a layer is not of Bernoulli units, whose mean a sigmoid is.
+    """
+    return Classifier(
+        hidden=tuple(unit.size for unit in _units(model)[1:]),
+        num_classes=num_classes,
+        is_augmented=isinstance(model, DBM),
+        dropout=dropout,
+    )
+
+
+def to_linen_params(
+    model: DBN | DBM,
+    params: DBNParams | DBMParams,
+    num_classes: int,
+    key: Key[Array, ""] | None = None,
+) -> dict[str, Any]:
+    """The parameters of `classifier_of(model, num_classes)`, weights carried over.
+
+    A DBM's W_{l+1} appears twice, as the way up into layer l + 1 and transposed as
+    the way down into layer l: at the start the hidden layers are one more update of
+    mean field. The biases of the data have no place in a classifier.
+
+    Args:
+      key: draws Glorot weights of the head; None makes them 0.
+    """
+    _units(model)
+    weights, units = _parts(params)
+    linen = {
+        f"hidden_{layer}": {"kernel": W, "bias": unit.bias}
+        for layer, (W, unit) in enumerate(zip(weights, units, strict=True), start=1)
+    }
+    if isinstance(params, DBMParams):
+        for layer, W in enumerate(weights[1:], start=1):
+            linen[f"above_{layer}"] = {"kernel": W.T}
+    shape, dtype = (weights[-1].shape[1], num_classes), weights[-1].dtype
+    draw = nn.initializers.glorot_uniform()
+    kernel = jnp.zeros(shape, dtype) if key is None else draw(key, shape, dtype)
+    linen["head"] = {"kernel": kernel, "bias": jnp.zeros(num_classes, dtype)}
+    return linen
+
+
+def from_linen_params(
+    linen: dict[str, Any], params: DBNParams | DBMParams
+) -> DBNParams | DBMParams:
+    """`params` with the hidden biases and weights of a classifier: the way back.
+
+    What a classifier lacks, the biases that only the way down uses, stays what it is
+    in `params`. Of a DBM's two copies of a weight it is the one of the way up.
+    """
+    count = len(_parts(params)[0])
+    layers = [linen[f"hidden_{layer}"] for layer in range(1, count + 1)]
+    units = tuple(BernoulliParams(bias=layer["bias"]) for layer in layers)
+    weights = tuple(layer["kernel"] for layer in layers)
+    if isinstance(params, DBMParams):
+        return DBMParams(units=(params.units[0], *units), weights=weights)
+    return tuple(
+        RBMParams(visible=old.visible, hidden=unit, weights=W)
+        for old, unit, W in zip(params, units, weights, strict=True)
+    )
+
+
+def posterior(
+    dbm: DBM, params: DBMParams, v: Float[Array, " visible"]
+) -> tuple[Float[Array, " _"], ...]:
+    """Mean-field posterior means of hidden layers 2 …: what a classifier is augmented
+    by, found once."""
+    return mean_field(dbm, params, v).activities[1:]
+
+
+def _parts(
+    params: DBNParams | DBMParams,
+) -> tuple[tuple[Array, ...], tuple[Params, ...]]:
+    """Weights, and records of the hidden layers."""
+    if isinstance(params, DBMParams):
+        return params.weights, params.units[1:]
+    return tuple(p.weights for p in params), tuple(p.hidden for p in params)
+
+
+def _units(model: DBN | DBM) -> tuple[Any, ...]:
+    if isinstance(model, DBM):
+        units = model.units
+    else:
+        units = (model.layers[0].visible, *(layer.hidden for layer in model.layers))
+    for unit in units:
+        if not isinstance(unit, Bernoulli):
+            raise ValueError(
+                f"`model` has a layer {unit} but a sigmoid layer is the mean of "
+                "Bernoulli units; fine-tune a model of Bernoulli units alone."
+            )
+    return units

@@ -1,0 +1,228 @@
+"""Fine-tuning: supervised training of a classifier, by the same loops as any other."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Batch, Leaf, Metrics, Params
+from jboltz.learning.classifier import Classifier
+from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.step import TrainState, num_rows
+from jboltz.learning.transforms import project
+
+
+@struct.dataclass
+class Labelled:
+    """Examples and their classes: the values of a `Batch` in supervised training."""
+
+    images: Leaf  # (batch, visible)
+    labels: Leaf  # (batch,) int32, from 0
+    above: tuple[Leaf, ...] = ()  # (batch, size) each, what augments the classifier
+
+
+@struct.dataclass
+class Best:
+    """The parameters after the epoch with the fewest errors so far, the first of
+    those that tie."""
+
+    params: Params
+    error: Leaf  # () share of held-out examples; infinite before the first epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy:
+    """The gradient of the mean −log p(y | v), in nats, as an estimator.
+
+    It estimates on a `Labelled` batch, and remembers the `Best` parameters, which
+    `keep_best` replaces between epochs. Dropout of example i draws from
+    `fold_in(key, i)`.
+    """
+
+    net: Classifier
+
+    def init(self, params: Params, key: Key[Array, ""]) -> Best:
+        del key
+        return Best(params=params, error=jnp.full((), jnp.inf))
+
+    def estimate(
+        self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, Best, Metrics]:
+        """Metrics of the net with units left out: `cross_entropy`, and `error`, the
+        share of examples whose largest logit is of another class."""
+        refuse_mask(batch)
+        examples = batch.values
+        keys = random.fold_in_range(key, num_rows(batch))
+
+        def mean_loss(params):
+            losses, errors = jax.vmap(partial(_judge, self.net), in_axes=(None, 0, 0))(
+                params, examples, keys
+            )
+            mean_error = weighted_mean(errors, batch.weights)
+            return weighted_mean(losses, batch.weights), mean_error
+
+        (loss, error), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        return gradient, state, {"cross_entropy": loss, "error": error}
+
+
+def labelled(
+    images: Any, labels: Any, num_classes: int, *, above: tuple[Any, ...] = ()
+) -> Labelled:
+    """Checked examples to train or judge a classifier of `num_classes` on.
+
+    Raises:
+      ValueError: labels are missing, no integers, not one an example, or out of range;
+        or there are fewer examples than classes.
+    """
+    if labels is None:
+        raise ValueError(
+            "`labels` is None but a classifier needs the class of every example; pass "
+            "integers from 0."
+        )
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iu":
+        raise ValueError(
+            f"`labels` has dtype {found.dtype} but classes are numbers from 0; pass "
+            "integers."
+        )
+    if found.shape != (len(images),):
+        raise ValueError(
+            f"`labels` has shape {found.shape} but there are {len(images)} examples; "
+            f"pass one label for each, shape ({len(images)},)."
+        )
+    if len(found) < num_classes:
+        raise ValueError(
+            f"`labels` has {len(found)} entries but there are {num_classes} classes; "
+            "label at least one example of each."
+        )
+    if found.min() < 0 or found.max() >= num_classes:
+        raise ValueError(
+            f"`labels` runs from {found.min()} to {found.max()} but {num_classes} "
+            f"classes are numbered 0 to {num_classes - 1}; renumber them, or raise "
+            "`num_classes`."
+        )
+    return Labelled(
+        images=jnp.asarray(images),
+        labels=jnp.asarray(found, jnp.int32),
+        above=tuple(jnp.asarray(x) for x in above),
+    )
+
+
+def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
+    """The `prepare` of supervised training: uint8 images are divided by 255."""
+    del key
+    return _scale(rows)
+
+
+@partial(jax.jit, static_argnames="net")
+def judge(
+    net: Classifier, params: Params, examples: Labelled
+) -> dict[str, Float[Array, ""]]:
+    """Mean `cross_entropy` in nats and share `error` of examples, nothing left out."""
+
+    def one(example):
+        return _judge(net, params, _scale(example), None)
+
+    losses, errors = jax.lax.map(one, examples, batch_size=1000)
+    return {"cross_entropy": jnp.mean(losses), "error": jnp.mean(errors)}
+
+
+def keep_best(
+    net: Classifier, held_out: Labelled
+) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+    """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
+
+    Returns:
+      `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
+    """
+
+    def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
+        found = judge(net, state.params, held_out)
+        best = _better(state.estimator_state, state.params, found["error"])
+        state = TrainState(
+            step=state.step,
+            params=state.params,
+            opt_state=state.opt_state,
+            estimator_state=best,
+        )
+        return state, {f"held_out_{name}": x for name, x in found.items()}
+
+    return end_epoch
+
+
+def per_layer(
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation],
+    schedule: optax.Schedule,
+    factors: Mapping[str, float],
+    *,
+    max_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """A learning rate for each layer of the parameters: `schedule` times its factor.
+
+    Args:
+      optimizer: makes one from a learning rate, `optax.adam` for one.
+      factors: by the name of the layer, every one of them; 0 freezes it.
+      max_norm: bounds the weights that arrive at a unit, as `bounded` does.
+    """
+
+    def of(factor):
+        if not factor:
+            return optax.set_to_zero()
+        descent = optimizer(lambda count: factor * schedule(count))
+        if max_norm is None:
+            return descent
+        return optax.chain(descent, project(partial(bounded, max_norm=max_norm)))
+
+    def labels(params):
+        return {
+            name: jax.tree.map(lambda _, name=name: name, layer)
+            for name, layer in params.items()
+        }
+
+    return optax.partition({name: of(x) for name, x in factors.items()}, labels)
+
+
+def bounded(params: Params, max_norm: float) -> Params:
+    """The nearest parameters whose matrices have columns of at most this norm."""
+
+    def shrink(x):
+        if x.ndim != 2:
+            return x
+        norms = jnp.linalg.norm(x, axis=0, keepdims=True)
+        return x * (max_norm / jnp.maximum(norms, max_norm))
+
+    return jax.tree.map(shrink, params)
+
+
+def _scale(rows: Labelled) -> Labelled:
+    images = unit_interval(rows.images)
+    return Labelled(images=images, labels=rows.labels, above=rows.above)
+
+
+@jax.jit
+def _better(best: Best, params: Params, error: Array) -> Best:
+    is_better = error < best.error
+    return Best(
+        params=jax.tree.map(partial(jnp.where, is_better), params, best.params),
+        error=jnp.where(is_better, error, best.error),
+    )
+
+
+def _judge(net, params, example, key):
+    """Cross-entropy of one example, and 1.0 if it is taken for another class."""
+    logits = net.apply(
+        *({"params": params}, example.images, example.above),
+        is_training=key is not None,
+        rngs=None if key is None else {"dropout": key},
+    )
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, example.labels)
+    return loss, jnp.where(jnp.argmax(logits) == example.labels, 0.0, 1.0)

@@ -1,0 +1,216 @@
+"""Fine-tuning of what other programs left: it resumes, and refuses rubbish."""
+
+import importlib
+import inspect
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import jboltz
+from jboltz import data
+from jboltz.checkpoint import Checkpoints
+from jboltz.experiments import _pretrained
+
+FLAGS = "--epochs 2 --batch-size 40 --held-out 40 --dropout 0.1 0.2 0.2".split()
+PRETRAINING = {
+    "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
+    "dbm_mnist": "--batch-size 85 --layers 64 8 6".split(),
+    "rbm_mnist": "--batch-size 85 --num-hidden 8".split(),
+}
+
+
+def bumps(count, seed=0, size=8):
+    """Images of a smooth bump, whose quarter is its class."""
+    rng = np.random.default_rng(seed)
+    ramp, centre = np.linspace(-1, 1, size), rng.uniform(-0.8, 0.8, (count, 2, 1))
+    profile = np.exp(-((ramp - centre) ** 2) / 0.25)
+    images = 255 * profile[:, 0, :, None] * profile[:, 1, None, :]
+    labels = (centre[:, 0, 0] > 0) * 2 + (centre[:, 1, 0] > 0)
+    return np.round(images).astype(np.uint8), labels.astype(np.int32)
+
+
+def dataset(size=8, **without):
+    images, labels = bumps(190, size=size)
+    given = {"train_labels": labels[:170], "test_labels": labels[170:]} | without
+    return data.from_arrays(images[:170], images[170:], name="bumps", **given)
+
+
+def start(name, workdir, *flags, images=None):
+    """The exit status of one run, on small images."""
+    module = importlib.import_module(f"jboltz.experiments.{name}")
+    with pytest.MonkeyPatch.context() as patch:
+        given = dataset() if images is None else images
+        patch.setattr(module, "load_mnist", lambda *_, **__: given)
+        try:
+            module.main(["--workdir", str(workdir), *map(str, flags)])
+        except SystemExit as stop:
+            return stop.code
+    return 0
+
+
+def tune(workdir, pretrained, *flags, images=None):
+    arguments = ["--pretrained", pretrained, *FLAGS, *flags]
+    return start("finetune_mnist", workdir, *arguments, images=images)
+
+
+def pretrain(name, workdir, images=None):
+    """A finished run of a program, that trained for no time at all."""
+    module = importlib.import_module(f"jboltz.experiments.{name}")
+
+    def run(config, images, workdir):
+        given = (config, images)[: len(inspect.signature(module.build).parameters)]
+        return module.build(*given).init(jax.random.key(0)), {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "run", run)
+        patch.setattr(module, "draw_figures", lambda *_: {})
+        patch.setattr(module, "report", lambda _: None)
+        assert start(name, workdir, *PRETRAINING[name], images=images) == 0
+
+
+@pytest.fixture(scope="module")
+def dbn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dbn")
+    pretrain("dbn_mnist", folder)
+    return folder
+
+
+def outcome(workdir):
+    """All of a run that must not depend on where it was interrupted."""
+    results = json.loads((workdir / "results.json").read_text())
+    for net in results["nets"].values():
+        for epoch in net["epochs"]:
+            del epoch["seconds"]
+    figures = {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+    return results["nets"], figures
+
+
+class Crash(BaseException):
+    """As sudden as a kill: nothing in the program catches it."""
+
+
+def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
+    assert tune(tmp_path / "whole", dbn) == 0
+    text = capsys.readouterr().out
+    assert "pretrained: held-out error" in text
+    assert "control: held-out error" in text
+    nets, figures = outcome(tmp_path / "whole")
+    assert set(nets) == {"pretrained", "control"}
+    for net in nets.values():
+        errors = [epoch["held_out_error"] for epoch in net["epochs"]]
+        assert net["held_out_error"] == min(errors) == errors[net["best_epoch"] - 1]
+        assert 0 <= net["test"]["error"] <= 1
+    assert set(figures) == {
+        *("errors.png", "filters_before.png", "filters_after.png"),
+        "filters_control.png",
+    }
+    for figure in (tmp_path / "whole" / "figures").iterdir():
+        assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
+
+    save, count = Checkpoints.save, 0
+
+    def crash(*args, **kwargs):
+        nonlocal count
+        save(*args, **kwargs)
+        count += 1
+        if count == 3:  # After the first epoch of the control.
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash)
+        with pytest.raises(Crash):
+            tune(tmp_path / "stopped", dbn)
+    capsys.readouterr()
+    assert tune(tmp_path / "stopped", dbn) == 0
+    assert "control: goes on after epoch 1 of 2" in capsys.readouterr().out
+    assert outcome(tmp_path / "stopped") == (nets, figures)
+
+
+def test_a_frozen_body_stays_and_the_test_set_stays_closed(dbn, tmp_path):
+    assert tune(tmp_path, dbn, "--train", "head", "--no-read-test") == 0
+    nets, _ = outcome(tmp_path)
+    assert all("test" not in net for net in nets.values())
+    before = _pretrained.load(dbn, dataset())
+    linen = partial(jboltz.to_linen_params, before.model, before.params, 4)
+    template = jax.eval_shape(lambda: {"pretrained": linen(), "control": linen()})
+    with Checkpoints(tmp_path / "model") as model:
+        found, _ = model.restore(template)
+    after = found.state["pretrained"]
+    np.testing.assert_array_equal(after["hidden_1"]["kernel"], before.first_weights)
+    assert np.any(after["head"]["bias"])
+
+
+@pytest.mark.parametrize("name", ["dbm_mnist", "rbm_mnist"])
+def test_other_pretraining_is_taken(name, tmp_path):
+    pretrain(name, tmp_path / "before")
+    flags = ["--dropout"] if name == "rbm_mnist" else []
+    assert tune(tmp_path / "after", tmp_path / "before", *flags) == 0
+    results = json.loads((tmp_path / "after" / "results.json").read_text())
+    assert results["pretraining"]["program"] == name
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--held-out 140", ["held_out", "140", "170"]),
+        ("--held-out 3", ["3 entries", "4 classes"]),
+        ("--held-out 0", ["held_out", "0"]),
+        ("--learning-rate 0", ["learning_rate", "0"]),
+        ("--control-learning-rate nan", ["control_learning_rate", "nan"]),
+        ("--dropout 0.5", ["dropout", "2 hidden layers", "3 numbers"]),
+        ("--dropout 0 0 1", ["dropout", "below 1"]),
+        ("--rates 1 1 -1", ["rates", "at least 0"]),
+        ("--max-norm -1", ["max_norm", "-1"]),
+    ],
+)
+def test_rubbish_is_refused_before_anything_is_written(
+    flags, words, dbn, tmp_path, capsys
+):
+    assert tune(tmp_path / "new", dbn, *flags.split()) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (dataset(size=7), ["64 pixels", "49"]),
+        (dataset(train_labels=None), ["other images", "170"]),
+    ],
+    ids=["another shape", "other images"],
+)
+def test_a_workdir_of_other_images_is_refused(images, words, dbn, tmp_path, capsys):
+    assert tune(tmp_path / "new", dbn, images=images) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+
+
+def test_a_workdir_without_finished_pretraining_is_refused(dbn, tmp_path, capsys):
+    assert tune(tmp_path / "new", tmp_path) == 2
+    assert "holds no run" in capsys.readouterr().err
+    run = json.loads((dbn / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert tune(tmp_path / "new", tmp_path) == 2
+    assert "dbn_mnist has not finished" in capsys.readouterr().err
+    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "run.json").write_text(json.dumps(run | {"program": "grbm_mnist"}))
+    assert tune(tmp_path / "new", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "grbm_mnist" in error
+    assert "scaled to [0, 1]" in error
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert tune(tmp_path / "new", tmp_path) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_images_without_labels_are_refused(tmp_path, capsys):
+    unlabelled = dataset(test_labels=None)
+    pretrain("dbn_mnist", tmp_path / "before", unlabelled)
+    assert tune(tmp_path / "new", tmp_path / "before", images=unlabelled) == 2
+    assert "no `test_labels`" in capsys.readouterr().err
