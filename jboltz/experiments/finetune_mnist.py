@@ -58,6 +58,8 @@ class Config:
     data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
     config: pathlib.Path | None = None
     """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
     """Delete what an earlier run left in the workdir and begin anew."""
 
