@@ -36,9 +36,9 @@ class Config:
     """Epochs of each net; that with the fewest held-out errors is kept."""
     batch_size: int = 128
     """Examples an update; the last batch of an epoch may be shorter."""
-    learning_rate: float = 0.001
+    learning_rate: float = 0.003
     """First step size of Adam; it falls linearly to 0."""
-    control_learning_rate: float = 0.001
+    control_learning_rate: float = 0.003
     """The same of the control."""
     rates: tuple[float, ...] = ()
     """Factors of the learning rate of the pretrained net, from the first hidden layer
