@@ -90,3 +90,10 @@ def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
         found = results(f"rbm_mnist/results-exact-{seed}.json")["log_likelihood"]
         assert shown(found["enumeration"]["mean"]) in README
         assert shown(found["AIS"]["mean"]) in README
+
+
+def test_recorded_errors_of_classifiers_are_those_in_the_readme():
+    nets = results("finetune_mnist/results.json")["nets"]
+    for found in nets.values():
+        assert f"**{100 * found['test']['error']:.2f} %**" in README
+        assert f"{100 * found['test']['standard_error']:.2f} each" in README
