@@ -157,7 +157,7 @@ def curve_panels(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str
 ) -> Figure:
     """One small panel an entry, three in a row, with the same curves over epochs in
-    each, none below 0; what is not finite is left out."""
+    each, from 0 on if none is below; what is not finite is left out."""
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
@@ -188,7 +188,9 @@ def _draw_curves(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
                 color=line.get_color(),
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
+    # An error is shown from 0 on; a contrast, which is below, as it is.
+    if axes.dataLim.y0 >= 0:
+        axes.set_ylim(bottom=0)
     axes.margins(x=0.15)
     axes.grid(alpha=0.3)
 
