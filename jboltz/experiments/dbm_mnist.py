@@ -60,11 +60,11 @@ class Config:
     """`growing` trains a machine of one hidden layer, then adds one after another, at
     weights so small that the machine is still the one before; `greedy` trains an RBM a
     layer, by CD with inputs doubled, and composes them."""
-    pretrain_epochs: int = 200
+    pretrain_epochs: int = 100
     """Epochs a layer before joint training; 0 starts from random weights."""
     pretrain_learning_rate: float = 0.02
     """Step size of plain SGD in pretraining."""
-    epochs: int = 200
+    epochs: int = 120
     """Epochs of joint training."""
     learning_rate: float = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
@@ -83,7 +83,7 @@ class Config:
     held_out: int = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
-    ladder_scale: float = 1.0
+    ladder_scale: float = 0.5
     """Rungs of the ladders of annealing for log Z, in units of 14 500."""
     ladder_check: float = 10.0
     """A second, longer ladder for log Z, in units of the first; 0 goes without."""
@@ -94,7 +94,7 @@ class Config:
     far above its bound it is."""
     num_replicas: int = 20
     """Replicas of the tempered chains."""
-    tempering_steps: int = 500
+    tempering_steps: int = 300
     """Steps of the tempered chains, after as many in which their ladder adapts."""
     sample_steps: int = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
