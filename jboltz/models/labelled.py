@@ -47,13 +47,14 @@ def parts_of(visible: Unit) -> tuple[Unit, Softmax]:
     Raises:
       ValueError: `visible` is something else.
     """
-    is_joined = isinstance(visible, Joined) and isinstance(visible.second, Softmax)
-    if not is_joined or visible.second.sites != 1:
-        raise ValueError(
-            f"`visible` is {visible} but p(y | x) is one of data beside one label; "
-            "make it `Joined(unit of the data, Softmax(1, number of classes))`."
-        )
-    return visible.first, visible.second
+    if isinstance(visible, Joined):
+        label = visible.second
+        if isinstance(label, Softmax) and label.sites == 1:
+            return visible.first, label
+    raise ValueError(
+        f"`visible` is {visible} but p(y | x) is one of data beside one label; make "
+        "it `Joined(unit of the data, Softmax(1, number of classes))`."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

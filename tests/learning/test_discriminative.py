@@ -79,11 +79,12 @@ def test_a_hybrid_is_its_two_parts(getkey, x64):
     close(jax.tree.map(lambda x, y: (x - y) / 1e3, large, alone), generative, atol=1e-9)
 
 
-def test_it_learns_digits_and_both_ways_of_labels_in_fit(getkey):
-    """Centred, in `fit`, from rows as stored: half of unseen digits by chance are 90 %
-    wrong, and by a linear guess of 300 examples far fewer."""
+def test_it_learns_digits_in_fit(getkey):
+    """Centred, from rows as stored: unseen ones better than by the nearest of the ten
+    mean digits."""
     digits = load_mnist("embedded")
-    rows = jboltz.beside_labels(digits.train[:500], digits.train_labels[:500], 10)
+    images, labels = digits.train[:500], digits.train_labels[:500]
+    rows = jboltz.beside_labels(images, labels, 10)
     model = jboltz.RBM(Joined(Bernoulli(784), Softmax(1, 10)), Bernoulli(20))
     cd = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
     estimator = jboltz.Centred(jboltz.Hybrid(cd, 0.01))
@@ -101,7 +102,10 @@ def test_it_learns_digits_and_both_ways_of_labels_in_fit(getkey):
     assert histories[-1]["cross_entropy"].mean() < histories[0]["cross_entropy"].mean()
     log_p = jboltz.classify(model, state.params, digits.test[:500])
     found = jboltz.error_rate(log_p, digits.test_labels[:500])
-    assert found.error < 0.3
+    means = np.stack([images[labels == k].mean(axis=0) for k in range(10)])
+    distances = ((digits.test[:500, None] - means) ** 2).sum(axis=-1)
+    nearest = np.mean(distances.argmin(axis=1) != digits.test_labels[:500])
+    assert found.error < nearest
 
 
 @pytest.mark.parametrize(
