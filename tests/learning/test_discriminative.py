@@ -96,7 +96,7 @@ def test_it_learns_digits_in_fit(getkey):
         jboltz.make_train_step(estimator, optimizer),
         *(state, rows, getkey()),
         batch_size=50,
-        num_epochs=15,
+        num_epochs=40,
         prepare=jax.tree_util.Partial(jboltz.LayerInput((model,)), ()),
     )
     assert histories[-1]["cross_entropy"].mean() < histories[0]["cross_entropy"].mean()
