@@ -22,6 +22,12 @@ from jboltz.evaluation.annealing import (
     reverse_annealed_importance_sampling,
 )
 from jboltz.evaluation.bounds import dbm_bound, dbn_bounds
+from jboltz.evaluation.classify import (
+    ErrorRate,
+    classify,
+    classify_by_samples,
+    error_rate,
+)
 from jboltz.evaluation.diagnostics import (
     FreeEnergyGap,
     autocorrelation_time,
@@ -70,6 +76,7 @@ from jboltz.learning.contrastive import (
     HalfStepContrastiveDivergence,
     PersistentContrastiveDivergence,
 )
+from jboltz.learning.discriminative import Discriminative, Hybrid, beside_labels
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
 from jboltz.learning.finetune import (
     Best,
@@ -100,16 +107,18 @@ from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
+from jboltz.learning.up_down import UpDown, UpDownParams, untie
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.gauge import zero_sum_gauge
+from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.models.swapped import Swapped
-from jboltz.samplers.ancestral import AncestralGibbs, generate
+from jboltz.samplers.ancestral import AncestralGibbs, generate, generate_labelled
 from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run, run_chains
 from jboltz.samplers.draw import (
@@ -167,8 +176,10 @@ __all__ = [
     "CrossEntropy",
     "DBMParams",
     "DataMeans",
+    "Discriminative",
     "EnergyModel",
     "EnumerableUnit",
+    "ErrorRate",
     "Estimator",
     "Examples",
     "FastPersistentContrastiveDivergence",
@@ -182,10 +193,12 @@ __all__ = [
     "GibbsLangevin",
     "GibbsState",
     "HalfStepContrastiveDivergence",
+    "Hybrid",
     "Imputed",
     "Joined",
     "JoinedParams",
     "Labelled",
+    "LabelledDBN",
     "Ladder",
     "LayerInput",
     "LogEstimate",
@@ -222,15 +235,20 @@ __all__ = [
     "TrainState",
     "TrajectoryTempering",
     "Unit",
+    "UpDown",
+    "UpDownParams",
     "adapt_ladder",
     "adversarial_accuracy",
     "annealed_importance_sampling",
     "autocorrelation_time",
+    "beside_labels",
     "binarise_once",
     "bulk_ess",
     "choose_checkpoints",
     "clamped_annealed_importance_sampling",
     "classifier_of",
+    "classify",
+    "classify_by_samples",
     "combined_filters",
     "contrast",
     "contrastive_loss",
@@ -240,17 +258,20 @@ __all__ = [
     "dbn_inputs",
     "diversity",
     "enhanced",
+    "error_rate",
     "fit",
     "fit_stream",
     "free_energy_gap",
     "from_linen_params",
     "generate",
+    "generate_labelled",
     "greedy",
     "init_chains",
     "init_train_state",
     "judge",
     "keep_best",
     "kullback_leibler",
+    "label_log_probabilities",
     "labelled",
     "ladder",
     "layer_monitors",
@@ -287,6 +308,7 @@ __all__ = [
     "to_blackjax",
     "to_linen_params",
     "training_traces",
+    "untie",
     "variational_free_energy",
     "verdict",
     "with_ladder",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params, State, Unit
+from jboltz.base import State
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     LogPartition,
@@ -114,20 +114,8 @@ def _log_weight(
 
     Layer l, from 0, has hˡ below it.
     """
-    total, below = jnp.zeros(()), v
-    for index, (layer, p) in enumerate(zip(dbn.layers[:-1], params, strict=False)):
-        up = layer.hidden_inputs(p, below)
-        above = layer.hidden.sample(p.hidden, up, random.fold_in(key, index))
-        down = layer.visible_inputs(p, above)
-        total += _log_probability(layer.visible, p.visible, down, below)
-        total -= _log_probability(layer.hidden, p.hidden, up, above)
-        below = above
-    return total - dbn.layers[-1].free_energy(params[-1], below)
-
-
-def _log_probability(
-    unit: Unit, params: Params, inputs: Float[Array, " size"], x: State
-) -> Float[Array, ""]:
-    """log p(x | I)."""
-    exponent = inputs @ unit.activity(params, x) - unit.energy(params, x)
-    return exponent - unit.log_normalizer(params, inputs)
+    directed, top = params[:-1], dbn.layers[-1]
+    states = (v, *dbn.sample_layers_up(directed, v, key))
+    down = dbn.log_probability_down(directed, states)
+    up = dbn.log_probability_up(directed, states)
+    return down - up - top.free_energy(params[-1], states[-1])

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Params, State
+from jboltz.base import Params, State, Unit
 from jboltz.learning.step import Prepare
 from jboltz.models.rbm import RBM
+from jboltz.units.composite import Joined
 
 Stack = tuple[Params, ...]
 """Parameters of the layers trained so far, bottom first."""
@@ -22,7 +23,9 @@ class LayerInput:
     """What the top one of `layers` is trained on: rows of data, prepared on the device.
 
     uint8 images are scaled to [0, 1], sent up through the layers below, and binarised
-    by a fresh Bernoulli draw where the layer's visible units are binary.
+    by a fresh Bernoulli draw where the layer's visible units are binary. Rows may be
+    a pair, (images, one-hot labels): a layer of `Joined` units is given the second
+    beside what comes from below, as it stands.
 
     - "means": E[h | v] of the gray values, layer by layer, then one draw.
     - "samples": a draw of the pixels, then a sample of every layer.
@@ -39,24 +42,27 @@ class LayerInput:
                 f"`features` is {self.features!r} but needs to be 'means' or 'samples'."
             )
 
-    def __call__(self, below: Stack, rows: Array, key: Key[Array, ""]) -> State:
+    def __call__(self, below: Stack, rows: State, key: Key[Array, ""]) -> State:
         """Values for a batch, given the parameters of the layers below."""
-        keys = random.fold_in_range(key, rows.shape[0])
-        values = unit_interval(rows)
-        return jax.vmap(self._encode, in_axes=(None, 0, 0))(below, values, keys)
+        images, *beside = rows if isinstance(rows, tuple) else (rows,)
+        keys = random.fold_in_range(key, images.shape[0])
+        encode = jax.vmap(self._encode, in_axes=(None, 0, 0, 0))
+        return encode(below, unit_interval(images), tuple(beside), keys)
 
-    def _encode(self, below: Stack, v: State, key: Key[Array, ""]) -> State:
+    def _encode(
+        self, below: Stack, v: State, beside: tuple[State, ...], key: Key[Array, ""]
+    ) -> State:
         *lower, top = self.layers
         if self.features == "means":
             for layer, params in zip(lower, below, strict=True):
-                v = layer.mean_hidden_state(params, _fill(layer, v))
-            return _fill(top, _binarise(top, v, key))
+                v = layer.mean_hidden_state(params, _fill(layer, v, beside))
+            return _fill(top, _binarise(top, v, key), beside)
         key_pixels, key_layers = random.split(key)
         v = _binarise(self.layers[0], v, key_pixels)
         for index, (layer, params) in enumerate(zip(lower, below, strict=True)):
             key_layer = random.fold_in(key_layers, index)
-            v = layer.sample_hidden(params, _fill(layer, v), key_layer)
-        return _fill(top, v)
+            v = layer.sample_hidden(params, _fill(layer, v, beside), key_layer)
+        return _fill(top, v, beside)
 
 
 def greedy(
@@ -115,13 +121,28 @@ def unit_interval(rows: Array) -> Array:
     return rows
 
 
-def _fill(layer: RBM, v: State) -> State:
-    """`v` in every copy, where the layer's visible units are `Copies` of one unit."""
-    return jnp.broadcast_to(v, layer.visible.shape)
+def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
+    """`v` in every copy, where the layer's visible units are `Copies` of one unit, and
+    with its neighbour, where they are `Joined`."""
+    v = jnp.broadcast_to(v, _from_below(layer).shape)
+    if not isinstance(layer.visible, Joined):
+        return v
+    if not beside:
+        raise ValueError(
+            f"Rows are images alone but {layer.visible} has {layer.visible.second} "
+            "beside them; pass rows as (images, labels), as `beside_labels` makes them."
+        )
+    return (v, *beside)
 
 
 def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:
     """A draw with means `v` if the layer's visible units are binary, else `v`."""
-    if layer.visible.domain != "unit interval":
+    if _from_below(layer).domain != "unit interval":
         return v
     return (random.uniform(key, v.shape, v.dtype) < v).astype(v.dtype)
+
+
+def _from_below(layer: RBM) -> Unit:
+    """The visible units, without what stands beside them."""
+    unit = layer.visible
+    return unit.first if isinstance(unit, Joined) else unit

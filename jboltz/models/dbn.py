@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 
-from jaxtyping import Array, Key
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Domain, State, Unit
@@ -111,10 +112,41 @@ class DBN:
         visible layer is returned as its mean given the sample above it, the picture.
         Layer i draws from `fold_in(key, i)`.
         """
-        for index in reversed(range(1, len(params))):
+        lowest = (*self.sample_layers_down(params, h, key), h)[1]
+        return self.layers[0].mean_visible_state(params[0], lowest)
+
+    def sample_layers_down(
+        self, params: DBNParams, h: State, key: Key[Array, ""]
+    ) -> tuple[State, ...]:
+        """The same pass, with samples of all layers below `h`: (v, h¹, …)."""
+        samples = (h,)
+        for index in reversed(range(len(params))):
             layer, key_layer = self.layers[index], random.fold_in(key, index)
-            h = layer.sample_visible(params[index], h, key_layer)
-        return self.layers[0].mean_visible_state(params[0], h)
+            x = layer.sample_visible(params[index], samples[0], key_layer)
+            samples = (x, *samples)
+        return samples[:-1]
+
+    def log_probability_up(
+        self, params: DBNParams, states: tuple[State, ...]
+    ) -> Float[Array, ""]:
+        """log q(h¹ | v) + log q(h² | h¹) + … of `states` = (v, h¹, …), in nats."""
+        total = jnp.zeros(())
+        for layer, p, v, h in zip(
+            self.layers, params, states, states[1:], strict=False
+        ):
+            total += layer.hidden_log_probability(p, v, h)
+        return total
+
+    def log_probability_down(
+        self, params: DBNParams, states: tuple[State, ...]
+    ) -> Float[Array, ""]:
+        """log p(v | h¹) + log p(h¹ | h²) + … of `states` = (v, h¹, …), in nats."""
+        total = jnp.zeros(())
+        for layer, p, v, h in zip(
+            self.layers, params, states, states[1:], strict=False
+        ):
+            total += layer.visible_log_probability(p, v, h)
+        return total
 
     @property
     def domain(self) -> Domain:

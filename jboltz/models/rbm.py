@@ -93,6 +93,20 @@ class RBM:
         inputs = self.visible_inputs(params, h)
         return self.visible.sample(params.visible, inputs, key)
 
+    def hidden_log_probability(
+        self, params: RBMParams, v: State, h: State
+    ) -> Float[Array, ""]:
+        """log p(h | v) in nats."""
+        inputs = self.hidden_inputs(params, v)
+        return _log_probability(self.hidden, params.hidden, inputs, h)
+
+    def visible_log_probability(
+        self, params: RBMParams, v: State, h: State
+    ) -> Float[Array, ""]:
+        """log p(v | h) in nats."""
+        inputs = self.visible_inputs(params, h)
+        return _log_probability(self.visible, params.visible, inputs, v)
+
     def sample_start(self, params: RBMParams, key: Key[Array, ""]) -> State:
         """A draw of the visible units with no input from the hidden ones."""
         inputs = jnp.zeros(self.visible.size, params.weights.dtype)
@@ -141,3 +155,11 @@ class RBM:
         """The inverse of `parts`."""
         (visible, hidden), (W,) = units, weights
         return RBMParams(visible=visible, hidden=hidden, weights=W)
+
+
+def _log_probability(
+    unit: Unit, params: Params, inputs: Float[Array, " size"], x: State
+) -> Float[Array, ""]:
+    """log p(x | I) = I·a(x) − E(x) − Γ(I)."""
+    exponent = inputs @ unit.activity(params, x) - unit.energy(params, x)
+    return exponent - unit.log_normalizer(params, inputs)

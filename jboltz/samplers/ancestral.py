@@ -2,13 +2,14 @@
 
 import dataclasses
 
-from jaxtyping import Array, Integer, Key
+from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, State
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.labelled import LabelledDBN
 from jboltz.samplers.chains import check_num_steps, run
-from jboltz.samplers.gibbs import Gibbs, GibbsState
+from jboltz.samplers.gibbs import ClampedGibbs, Gibbs, GibbsState
 
 
 def generate(
@@ -36,6 +37,33 @@ def generate(
     chain = sampler.init(params[-1], start, key_init)
     chain, _ = run(sampler, params[-1], chain, key_run, num_steps=num_steps)
     return dbn.sample_down(params, chain.hidden, key_down)
+
+
+def generate_labelled(
+    model: LabelledDBN,
+    params: DBNParams,
+    start: State,
+    label: Float[Array, "1 classes"],
+    key: Key[Array, ""],
+    *,
+    num_steps: int | Integer[Array, ""],
+) -> State:
+    """Draws one picture of a class: the visible means under a sample of p(· | y).
+
+    The label is clamped while the top RBM's chain runs; then the directed pass down.
+
+    Args:
+      start: hᴸ⁻¹ at which the chain starts, as for `generate`, without the label.
+      label: one-hot.
+      num_steps: Gibbs steps in the top RBM.
+    """
+    key_init, key_run, key_down = random.split(key, 3)
+    sampler = ClampedGibbs(model.top)
+    visible, clamp = (start, label), (False, True)
+    chain = sampler.init(params[-1], visible, key_init, clamp=clamp)
+    chain, _ = run(sampler, params[-1], chain, key_run, num_steps=num_steps)
+    features, _ = chain.visible
+    return model.below.sample_down(params[:-1], features, key_down)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +100,6 @@ class AncestralGibbs:
             key_top,
             num_steps=self.num_steps,
         )
-        layers = [chain.visible, chain.hidden]
-        for index in reversed(range(len(params) - 1)):
-            layer, key_layer = self.model.layers[index], random.fold_in(key_down, index)
-            x = layer.sample_visible(params[index], layers[0], key_layer)
-            layers = [x, *layers]
-        return GibbsState(visible=layers[0], hidden=tuple(layers[1:])), {}
+        under = self.model.sample_layers_down(params[:-1], chain.visible, key_down)
+        visible, *hidden = (*under, chain.visible, chain.hidden)
+        return GibbsState(visible=visible, hidden=tuple(hidden)), {}

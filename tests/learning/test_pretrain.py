@@ -129,6 +129,23 @@ def test_other_integers_are_refused(getkey):
         layer_input((), jnp.asarray(rows), getkey())
 
 
+@pytest.mark.parametrize("features", ["means", "samples"])
+def test_labels_stand_beside_what_comes_from_below(features, getkey):
+    """Layers without labels, and what of the top one is none, are fed as ever."""
+    labelled = jboltz.LabelledDBN.chain(*map(jboltz.Bernoulli, WIDTHS), num_classes=3)
+    stack, rows, key = random_stack(DBN, getkey())[:2], gray_rows(getkey()), getkey()
+    pairs = jboltz.beside_labels(rows, np.arange(8) % 3, 3)
+    for count in (1, 2, 3):
+        plain = jboltz.LayerInput(DBN.layers[:count], features)
+        expected = plain(stack[: count - 1], rows, key)
+        if count == 3:
+            expected = (expected, np.tile(np.eye(3), (3, 1))[:8, None])
+        fed = jboltz.LayerInput(labelled.layers[:count], features)
+        bit_for_bit(fed(stack[: count - 1], pairs, key), expected)
+    with pytest.raises(ValueError, match=r"images alone.*Softmax.*\(images, labels\)"):
+        fed(stack, rows, key)
+
+
 def test_features_that_do_not_exist_are_refused():
     setup = "import jboltz as j; layer = j.RBM(j.Bernoulli(2), j.Bernoulli(1))"
     call = "j.LayerInput((layer,), 'sample')"

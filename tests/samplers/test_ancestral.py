@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jboltz.models.dbn import DBN
-from jboltz.samplers.ancestral import generate
+from jboltz.models.labelled import LabelledDBN
+from jboltz.samplers.ancestral import generate, generate_labelled
 from jboltz.samplers.chains import run
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -86,8 +87,11 @@ def generate_all(dbn, params, starts, key, num_steps):
 
 def assert_distributed(pictures, dbn, params):
     """Every picture is the mean under a state of h¹, as often as p(h¹) says."""
-    _, p = enumerate_dbn(dbn, params)
-    expected = pictures_of(dbn, params)
+    assert_follow(pictures, pictures_of(dbn, params), enumerate_dbn(dbn, params)[1])
+
+
+def assert_follow(pictures, expected, p):
+    """Every picture is one of the `expected`, as often as `p` says."""
     distance = np.abs(np.asarray(pictures)[:, None] - expected).max(axis=-1)
     assert distance.min(axis=1).max() < 1e-5, "a picture is no visible mean"
     counts = np.bincount(distance.argmin(axis=1), minlength=len(p))
@@ -156,6 +160,30 @@ def test_chains_without_a_step_are_told_apart(getkey):
     pictures = generate_all(dbn, params, starts, getkey(), jnp.asarray(0))
     with pytest.raises(AssertionError, match="max"):
         assert_distributed(pictures, dbn, params)
+
+
+def test_pictures_of_a_class_follow_the_dbn_given_the_label(getkey):
+    """Of NumPy's sums over p(h¹, y, h²) ∝ exp(b·h¹ + d·y + c·h² + (h¹, y)ᵀWh²)."""
+    model = LabelledDBN.chain(*map(Bernoulli, (4, 2, 3)), num_classes=3)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), scale=0.7)
+    W, visible, c = layer_arrays(params[1])
+    h, upper = np.asarray(binary_states(2)), np.asarray(binary_states(3))
+    label = jnp.asarray([[0.0, 0.0, 1.0]])
+    joined = np.concatenate([h, np.repeat(np.asarray(label), len(h), axis=0)], axis=1)
+    field = (
+        (h @ np.asarray(visible.first.bias))[:, None] + joined @ W @ upper.T + upper @ c
+    )
+    p = np.exp(field).sum(axis=1)
+    p /= p.sum()
+
+    def draw(start, key):
+        one = partial(generate_labelled, model, params, label=label)
+        return one(start=start, key=key, num_steps=3)
+
+    starts = jnp.asarray(h)[rng_of(getkey()).choice(len(h), NUM_PICTURES, p=p)]
+    keys = jax.random.split(getkey(), NUM_PICTURES)
+    pictures = jax.jit(jax.vmap(draw))(starts, keys)
+    assert_follow(pictures, pictures_of(model.below, params[:1]), p)
 
 
 @pytest.mark.parametrize("num_steps", [0, 5])

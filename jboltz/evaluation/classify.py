@@ -1,0 +1,96 @@
+"""Classes by the exact p(y | x) of label units, and how often they are wrong."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Params
+from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
+from jboltz.learning.finetune import labelled
+from jboltz.learning.pretrain import unit_interval
+from jboltz.models.labelled import LabelledDBN, label_log_probabilities
+from jboltz.models.rbm import RBM
+
+
+@struct.dataclass
+class ErrorRate:
+    """How often the likeliest class is another, with what that mean is worth."""
+
+    error: float  # share of the examples
+    standard_error: float  # of that share, as if examples were drawn afresh
+    cross_entropy: float  # mean −log p(y | x) in nats
+    num_examples: int
+
+
+def classify(
+    model: RBM | LabelledDBN, params: Params, images: Any, *, batch_size: int = 500
+) -> Float[np.ndarray, "examples classes"]:
+    """log p(y | x) of each example; the `argmax` along classes is its class.
+
+    Of a `LabelledDBN` it is p(y | hᴸ⁻¹) at the code of the images: exact in the top
+    RBM, after a deterministic way up. Gray images are taken as they are.
+
+    Args:
+      images: uint8 images, or states of the data's units.
+      batch_size: examples at a time.
+    """
+    if isinstance(model, LabelledDBN):
+        one = partial(model.label_log_probabilities, params)
+    else:
+        one = partial(label_log_probabilities, model, params)
+    rows = unit_interval(jnp.asarray(images))
+    return per_example(one, rows, batch_size=batch_size)
+
+
+def classify_by_samples(
+    model: LabelledDBN,
+    params: Params,
+    images: Any,
+    key: Key[Array, ""],
+    *,
+    num_samples: int,
+    batch_size: int = 100,
+) -> Float[np.ndarray, "examples classes"]:
+    """log (1/K) Σ_k p(y | hᴸ⁻¹_k), over K sampled ways up.
+
+    Sample k of example n draws from fold_in(fold_in(key, n), k).
+    """
+    if num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    rows = unit_interval(jnp.asarray(images))
+
+    def one(example):
+        v, key = example
+        keys = random.fold_in_range(key, num_samples)
+        sampled = partial(model.sampled_label_log_probabilities, params, v)
+        log_p = jax.lax.map(sampled, keys)
+        return jax.nn.logsumexp(log_p, axis=0) - np.log(num_samples)
+
+    keys = random.fold_in_range(key, len(rows))
+    return per_example(one, (rows, keys), batch_size=batch_size)
+
+
+def error_rate(
+    log_probabilities: Float[np.ndarray, "examples classes"], labels: Any
+) -> ErrorRate:
+    """What `classify` found, judged by the labels.
+
+    Raises:
+      ValueError: labels are missing, no integers, not one an example, or out of range.
+    """
+    num_classes = log_probabilities.shape[1]
+    truth = np.asarray(labelled(log_probabilities, labels, num_classes).labels)
+    wrong = np.argmax(log_probabilities, axis=1) != truth
+    error, standard_error = weighted_mean_and_error(wrong.astype(float), None)
+    return ErrorRate(
+        error=error,
+        standard_error=standard_error,
+        cross_entropy=float(-np.mean(log_probabilities[np.arange(len(truth)), truth])),
+        num_examples=len(truth),
+    )

@@ -1,0 +1,124 @@
+"""The classification RBM: trained to tell classes, to model the data, or for both."""
+
+import dataclasses
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from jboltz.base import Batch, Estimator, Metrics, Params, State
+from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.finetune import labelled
+from jboltz.models.labelled import label_log_probabilities, parts_of
+from jboltz.models.rbm import RBM
+
+
+@dataclasses.dataclass(frozen=True)
+class Discriminative:
+    """The exact gradient of the mean −log p(y | x), in nats, of an RBM with a label.
+
+    Batches are pairs (x, y), y one-hot: `LayerInput` makes them of `beside_labels`.
+    What decides p(x) alone, the biases of x, has gradient 0.
+
+    Reference:
+      Larochelle & Bengio (2008), Classification using discriminative restricted
+      Boltzmann machines.
+    """
+
+    model: RBM
+
+    def __post_init__(self) -> None:
+        parts_of(self.model.visible)
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """Metrics: `cross_entropy`, and `error`, the share of examples of which
+        another class is likelier."""
+        del key
+        refuse_mask(batch)
+
+        def mean_loss(params):
+            judge = jax.vmap(partial(_judge, self.model), in_axes=(None, 0))
+            losses, errors = judge(params, batch.values)
+            mean_error = weighted_mean(errors, batch.weights)
+            return weighted_mean(losses, batch.weights), mean_error
+
+        (loss, error), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        return gradient, state, {"cross_entropy": loss, "error": error}
+
+
+class _EstimatorOfRBM(Estimator, Protocol):
+    """An estimator that says of which model, as all of jboltz do."""
+
+    @property
+    def model(self) -> RBM: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Hybrid:
+    """The gradient of the mean −log p(y | x), plus `weight` times that of −log p(x, y).
+
+    The second is whatever `estimator` estimates, and the state is its own. A weight of
+    0 leaves the first alone; the larger it is, the less does the label count among the
+    data.
+
+    Reference:
+      Larochelle & Bengio (2008), Classification using discriminative restricted
+      Boltzmann machines, section 5.
+    """
+
+    estimator: _EstimatorOfRBM
+    weight: float
+
+    def __post_init__(self) -> None:
+        parts_of(self.model.visible)
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(
+                f"`weight` is {self.weight} but that of a gradient is finite and at "
+                "least 0."
+            )
+
+    @property
+    def model(self) -> RBM:
+        return self.estimator.model
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        return self.estimator.init(params, key)
+
+    def estimate(
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
+        """The metrics of both."""
+        discriminative = Discriminative(self.model)
+        gradient, _, judged = discriminative.estimate(params, (), batch, key)
+        generative, state, metrics = self.estimator.estimate(params, state, batch, key)
+        total = jax.tree.map(lambda x, y: x + self.weight * y, gradient, generative)
+        return total, state, metrics | judged
+
+
+def beside_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array, Array]:
+    """Rows to train label units on: images, and their classes as states of
+    `Softmax(1, num_classes)`.
+
+    Raises:
+      ValueError: labels are missing, no integers, not one an example, or out of range;
+        or there are fewer examples than classes.
+    """
+    checked = labelled(images, labels, num_classes)
+    one_hot = jax.nn.one_hot(checked.labels, num_classes)
+    return checked.images, one_hot[:, None]
+
+
+def _judge(model, params, example):
+    """−log p(y | x) of one example, and 1.0 if another class is likelier."""
+    x, y = example
+    log_p = label_log_probabilities(model, params, x)
+    is_wrong = jnp.argmax(log_p) != jnp.argmax(y)
+    return -jnp.vdot(y, log_p), jnp.where(is_wrong, 1.0, 0.0)

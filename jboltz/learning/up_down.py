@@ -1,0 +1,133 @@
+"""Up–down: fine-tuning of a whole DBN, without a gradient through its layers."""
+
+import dataclasses
+
+import jax
+from flax import struct
+from jaxtyping import Array, Integer, Key
+
+from jboltz import random
+from jboltz.base import Batch, Metrics, State
+from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.step import num_rows
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.labelled import LabelledDBN
+from jboltz.models.rbm import RBMParams
+from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
+from jboltz.samplers.gibbs import Gibbs
+
+
+@struct.dataclass
+class UpDownParams:
+    """A DBN whose ways up and down have weights of their own.
+
+    (*recognition, top) are the parameters of a DBN to encode and classify with,
+    (*generative, top) of one to draw from and to bound the likelihood of. Of the first
+    the visible biases play no part, of the second the hidden ones; they have gradient
+    0.
+    """
+
+    recognition: DBNParams  # of the directed layers
+    generative: DBNParams  # of the directed layers
+    top: RBMParams
+
+
+def untie(params: DBNParams) -> UpDownParams:
+    """The parameters that greedy training left, as both ways."""
+    *below, top = params
+    return UpDownParams(recognition=tuple(below), generative=tuple(below), top=top)
+
+
+@dataclasses.dataclass(frozen=True)
+class UpDown:
+    """Contrastive wake–sleep, as a gradient in `UpDownParams`.
+
+    Wake: states x₀ = v, x₁ ~ q(x₁ | x₀), … go up, and the way down learns to undo it,
+    by the gradient of −Σ_l log p(x_{l−1} | x_l). The top RBM has CD-`num_steps` from
+    the last of them, beside the label if it has one. Sleep: from where its chain ends
+    states go down, and the way up learns to undo that, by the gradient of
+    −Σ_l log q(x_l | x_{l−1}). Of Bernoulli units these are delta rules,
+
+        ΔW_l = (x_{l−1} − p(x_{l−1} | x_l)) x_lᵀ,
+        ΔR_l = x_{l−1} (x_l − q(x_l | x_{l−1}))ᵀ.
+
+    Batches are those of the data: images, or with labels pairs (image, one-hot label).
+    Example i of the way up draws from `fold_in(key_up, i)`, where key_up, key_chains
+    and key_down are the key split in three.
+
+    Reference:
+      Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets,
+      section 5 and appendix B.
+    """
+
+    model: DBN | LabelledDBN
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps, at_least=1)
+        if len(self.model.layers) < 2:
+            raise ValueError(
+                f"`model` has {len(self.model.layers)} layer but there is no way up or "
+                "down without a layer below the top RBM; train an RBM by contrastive "
+                "divergence."
+            )
+
+    def init(self, params: UpDownParams, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
+
+    def estimate(
+        self, params: UpDownParams, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[UpDownParams, State, Metrics]:
+        """Metrics, means in nats: `wake`, −log p of the way up by the way down;
+        `sleep`, −log q of the way down by the way up; `contrast`, F of the top RBM at
+        the data less F at the ends of its chains."""
+        refuse_mask(batch)
+        directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
+        key_up, key_chains, key_down = random.split(key, 3)
+        count = num_rows(batch)
+
+        v, label = self._split(batch.values)
+        up = jax.vmap(directed.sample_layers_up, in_axes=(None, 0, 0))
+        wake = (v, *up(params.recognition, v, random.fold_in_range(key_up, count)))
+        data = (wake[-1], *label) if label else wake[-1]
+
+        sampler, (key_init, key_run) = Gibbs(top), random.split(key_chains)
+        chains = init_chains(sampler, params.top, data, key_init)
+        chains, _ = run_chains(
+            sampler, params.top, chains, key_run, num_steps=self.num_steps
+        )
+        end = chains.visible[0] if label else chains.visible
+        down = jax.vmap(directed.sample_layers_down, in_axes=(None, 0, 0))
+        keys = random.fold_in_range(key_down, count)
+        sleep = (*down(params.generative, end, keys), end)
+
+        def losses(params, wake, data, negative, sleep):
+            energy = top.free_energy(params.top, data)
+            return {
+                "wake": -directed.log_probability_down(params.generative, wake),
+                "contrast": energy - top.free_energy(params.top, negative),
+                "sleep": -directed.log_probability_up(params.recognition, sleep),
+            }
+
+        def mean_loss(params):
+            each = jax.vmap(losses, in_axes=(None, 0, 0, 0, 0))(
+                params, wake, data, chains.visible, sleep
+            )
+            means = {k: weighted_mean(x, batch.weights) for k, x in each.items()}
+            return sum(means.values()), means
+
+        gradient, metrics = jax.grad(mean_loss, has_aux=True)(params)
+        return gradient, state, metrics
+
+    def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
+        """The images, and the labels if there are any."""
+        if not isinstance(self.model, LabelledDBN):
+            return values, ()
+        if not isinstance(values, tuple) or len(values) != 2:
+            raise ValueError(
+                f"A batch is one {type(values).__name__} but the top RBM has a label "
+                "among its visible units; pass pairs, as `beside_labels` makes them."
+            )
+        v, label = values
+        return v, (label,)
