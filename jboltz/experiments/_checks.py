@@ -78,3 +78,30 @@ def values(config: Any, data: Dataset, *, domain: str) -> None:
             f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
             "training images; take at most that many."
         )
+
+
+def held_out(config: Any, data: Dataset) -> None:
+    """What `held_out` leaves to train on is a batch or more.
+
+    Raises:
+      ValueError: it leaves less.
+    """
+    if config.held_out > len(data.train) - config.batch_size:
+        raise ValueError(
+            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
+            f"that leaves no batch of {config.batch_size}; hold out fewer."
+        )
+
+
+def labels(data: Dataset) -> None:
+    """Every image has a class.
+
+    Raises:
+      ValueError: there are no labels.
+    """
+    for name in ("train_labels", "test_labels"):
+        if getattr(data, name) is None:
+            raise ValueError(
+                f"{data.name} has no `{name}` but a classifier needs the class of "
+                "every image; load a labelled source."
+            )

@@ -52,17 +52,8 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
     _checks.rates(config, "learning_rate", "control_learning_rate")
     _checks.seed(config)
     _checks.values(config, data, domain="unit interval")
-    if config.held_out > len(data.train) - config.batch_size:
-        raise ValueError(
-            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
-            f"that leaves no batch of {config.batch_size}; hold out fewer."
-        )
-    for name in ("train_labels", "test_labels"):
-        if getattr(data, name) is None:
-            raise ValueError(
-                f"{data.name} has no `{name}` but a classifier needs the class of "
-                "every image; load a labelled source."
-            )
+    _checks.held_out(config, data)
+    _checks.labels(data)
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
         labelled(images, labels, num_classes)

@@ -43,11 +43,7 @@ def check(config: Any, data: Dataset) -> None:
         | {"tempering_steps": 4},
     )
     ladder(config.ladder_scale)
-    if config.held_out > len(data.train) - config.batch_size:
-        raise ValueError(
-            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
-            f"that leaves no batch of {config.batch_size}; hold out fewer."
-        )
+    _checks.held_out(config, data)
 
 
 def split(config: Any, data: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,10 @@ PROGRAMS = {
     "grbm_mnist": [*MNIST, *"--num-hidden 8".split()],
     "grbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
     "ssrbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
+    "labels_mnist": (
+        "--epochs 2 --batch-size 40 --sample-steps 4 --layers 64 8 6 "
+        "--up-down-epochs 1 2 --up-down-steps 1 2"
+    ).split(),
 }
 each_program = pytest.mark.parametrize("name", PROGRAMS)
 
@@ -42,7 +46,11 @@ def small_data():
     gray = 255 * bumps[:, 0, :, None] * bumps[:, 1, None, :]
     colour = gray[..., None] * rng.uniform(0, 1, (190, 1, 1, 3))
     sets = [np.round(x).astype(np.uint8) for x in (gray, colour)]
-    mnist, cifar = (data.from_arrays(x[:170], x[170:], name="bumps") for x in sets)
+    quarter = (centre[..., 0] > 0) @ np.array([2, 1])
+    labels = {"train_labels": quarter[:170], "test_labels": quarter[170:]}
+    mnist, cifar = (
+        data.from_arrays(x[:170], x[170:], name="bumps", **labels) for x in sets
+    )
     with pytest.MonkeyPatch.context() as patch:
         for name in PROGRAMS:
             module = importlib.import_module(f"jboltz.experiments.{name}")
@@ -94,7 +102,7 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
 
     # After an epoch of the last stage.
     save, count = Checkpoints.save, 0
-    last = {"dbm_mnist": 2}.get(name, 1)
+    last = {"dbm_mnist": 2, "labels_mnist": 6}.get(name, 1)
 
     def crash(*args, **kwargs):
         nonlocal count
@@ -126,6 +134,12 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
         ("dbm_mnist", "--layers 63 8", ["63", "64 pixels"]),
         ("dbm_mnist", "--tolerance -1", ["tolerance", "-1"]),
         ("dbm_mnist", "--num-chains 0", ["num_chains", "0"]),
+        ("labels_mnist", "--held-out 3", ["3 entries", "4 classes"]),
+        ("labels_mnist", "--held-out 140", ["held_out", "140", "170"]),
+        ("labels_mnist", "--layers 64 8", ["layers", "below the top RBM"]),
+        ("labels_mnist", "--up-down-steps 3", ["up_down_steps", "one length"]),
+        ("labels_mnist", "--up-down-steps 1 0", ["up_down_steps", "at least 1"]),
+        ("labels_mnist", "--momentum 1", ["momentum", "below 1"]),
         ("grbm_mnist", "--learning-rate nan", ["learning_rate", "nan"]),
         ("grbm_mnist", "--log-variance-range 1 -1", ["low", "high"]),
         ("grbm_mnist", "--num-hidden 0", ["num_hidden", "0"]),
@@ -210,3 +224,28 @@ def test_likelihoods_by_annealing_stand_beside_the_exact_one(tmp_path):
     for name in ("AIS", "AIS, longer ladder"):
         assert found[name]["lower"] <= exact <= found[name]["upper"]
     assert np.isfinite(results["pseudo_log_likelihood"]["mean"])
+
+
+def test_label_units_are_judged_before_and_after_up_down(tmp_path):
+    """By held-out images where there are some, which are then followed, too."""
+    assert start("labels_mnist", tmp_path / "new", "--held-out", 40) == 0
+    results = json.loads((tmp_path / "new" / "results.json").read_text())
+    assert results["judged_by"] == "held-out"
+    for stage in ("greedy", "up_down"):
+        assert results[stage]["num_examples"] == 40
+        assert 0 <= results[stage]["error"] <= 1
+    assert [epoch["num_steps"] for epoch in results["epochs"]] == [1, 2, 2]
+    last = results["epochs"][-1]["held_out_error"]
+    np.testing.assert_allclose(last, results["up_down"]["error"], rtol=1e-6)
+
+
+def test_images_without_labels_are_refused(tmp_path, monkeypatch, capsys):
+    from jboltz.experiments import labels_mnist
+
+    images = np.zeros((50, 8, 8), np.uint8)
+    monkeypatch.setattr(
+        labels_mnist, "load_mnist", lambda *_, **__: data.from_arrays(images)
+    )
+    assert start("labels_mnist", tmp_path / "new") == 2
+    assert "no `train_labels`" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,352 @@
+"""DBN with label units on MNIST, fine-tuned by up–down, without backpropagation.
+python -m jboltz.experiments.labels_mnist
+
+Reference: Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief
+nets.
+"""
+
+import dataclasses
+import pathlib
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+from jboltz import plotting, random
+from jboltz.data import Dataset, load_mnist
+from jboltz.evaluation.classify import classify, error_rate
+from jboltz.experiments import _checks, _config, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.centred import Centred
+from jboltz.learning.contrastive import ContrastiveDivergence
+from jboltz.learning.discriminative import beside_labels
+from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.learning.up_down import UpDown, UpDownParams, untie
+from jboltz.models.dbn import DBNParams
+from jboltz.models.labelled import LabelledDBN
+from jboltz.models.rbm import RBM
+from jboltz.samplers.ancestral import generate_labelled
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.units.bernoulli import Bernoulli
+
+NUM_PICTURES = 10
+"""Samples of each class that are drawn."""
+
+Images = tuple[np.ndarray, np.ndarray]
+"""And their labels."""
+
+Params = dict[str, Any]
+"""What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains a deep belief network with label units: greedily, then by up–down."""
+
+    PRESETS: ClassVar = {
+        "small": {"layers": [784, 100, 100, 200], "epochs": 3}
+        | {"up_down_epochs": [1, 1, 1], "sample_steps": 200},
+    }
+
+    workdir: pathlib.Path = pathlib.Path("runs/labels_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["small"] | None = None
+    """Values to begin with: `small` takes a minute. Flags win."""
+    layers: tuple[int, ...] = (784, 500, 500, 2000)
+    """Units a layer: the pixels first, the top last; labels join the last but one."""
+    epochs: int = 30
+    """Epochs a layer of greedy training, by CD-1 in centred coordinates."""
+    learning_rate: float = 0.1
+    """First step size of SGD in greedy training; it falls linearly to 0."""
+    momentum: float = 0.5
+    """Of greedy training."""
+    up_down_epochs: tuple[int, ...] = (20, 20, 20)
+    """Epochs of each stage of up–down."""
+    up_down_steps: tuple[int, ...] = (3, 6, 10)
+    """Gibbs sweeps of the top RBM in each stage."""
+    up_down_learning_rate: float = 0.1
+    """First step size of plain SGD in up–down; it falls linearly to 0 over all
+    stages."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    held_out: int = 0
+    """Training images, the last ones, to be judged by in place of the test set, which
+    is then not read: for choosing settings."""
+    sample_steps: int = 1000
+    """Gibbs sweeps of the top RBM, its label clamped, of the pictures of samples."""
+    seed: int = 0
+    """Decides initial weights, order and every draw."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the data, or labels that
+        are missing or too few.
+    """
+    _checks.at_least(
+        config,
+        {"epochs": 1, "batch_size": 1, "held_out": 0, "momentum": 0}
+        | {"sample_steps": 1},
+    )
+    _checks.rates(config, "learning_rate", "up_down_learning_rate")
+    _checks.seed(config)
+    _checks.layers(config, data)
+    if len(config.layers) < 3:
+        raise ValueError(
+            f"`layers` is {config.layers} but up–down needs a layer below the top RBM; "
+            "give the pixels and two or more hidden layers."
+        )
+    if config.momentum >= 1:
+        raise ValueError(f"`momentum` is {config.momentum} but needs to be below 1.")
+    stages = config.up_down_epochs, config.up_down_steps
+    if len(stages[0]) != len(stages[1]) or min(map(min, stages), default=0) < 1:
+        raise ValueError(
+            f"`up_down_epochs` is {stages[0]} and `up_down_steps` {stages[1]} but each "
+            "stage needs one of both, of at least 1; give two lists of one length."
+        )
+    _checks.values(config, data, domain="unit interval")
+    _checks.held_out(config, data)
+    _checks.labels(data)
+    for images, labels in split(config, data):
+        beside_labels(images, labels, num_classes(data))
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[Params, dict[str, Any]]:
+    """Trains and evaluates; returns the parameters and the numbers to record."""
+    model = build(config, data)
+    key_greedy, key_up_down, _ = jax.random.split(jax.random.key(config.seed), 3)
+    train, unseen = split(config, data)
+    rows = beside_labels(*train, num_classes(data))
+    stack, layers = pretrain(config, model, rows, workdir, key_greedy)
+    numbers = {"greedy": judge(model, stack, unseen)}
+    params, records = fine_tune(
+        *(config, model, stack, rows, unseen, workdir, key_up_down)
+    )
+    numbers["up_down"] = judge(model, (*params.recognition, params.top), unseen)
+    return {"greedy": stack, "up_down": params}, {
+        "judged_by": "held-out" if config.held_out else "test",
+        **numbers,
+        "layers": layers,
+        "epochs": records,
+    }
+
+
+def build(config: Config, data: Dataset) -> LabelledDBN:
+    units = map(Bernoulli, config.layers)
+    return LabelledDBN.chain(*units, num_classes=num_classes(data))
+
+
+def num_classes(data: Dataset) -> int:
+    return int(np.max(data.train_labels)) + 1
+
+
+def split(config: Config, data: Dataset) -> tuple[Images, Images]:
+    """What to train on, and unseen images to judge by."""
+    images, labels = data.train, np.asarray(data.train_labels)
+    if not config.held_out:
+        return (images, labels), (data.test, np.asarray(data.test_labels))
+    cut = -config.held_out
+    return (images[:cut], labels[:cut]), (images[cut:], labels[cut:])
+
+
+def judge(model: LabelledDBN, params: DBNParams, unseen: Images) -> dict[str, float]:
+    """Errors by the exact p(y | code of the gray image) of the top RBM."""
+    images, labels = unseen
+    return vars(error_rate(classify(model, params, images), labels))
+
+
+def pretrain(
+    config: Config,
+    model: LabelledDBN,
+    rows: tuple[Array, Array],
+    workdir: Workdir,
+    key: Key[Array, ""],
+) -> tuple[DBNParams, list[dict[str, Any]]]:
+    """Greedy training, the labels beside the features of the top RBM."""
+    layers = []
+    updates = config.epochs * -(-len(rows[0]) // config.batch_size)
+    rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
+    optimizer = optax.sgd(rate, config.momentum)
+
+    def fit_layer(index, prepare, key):
+        rbm = model.layers[index]
+        estimator = Centred(ContrastiveDivergence(rbm, Gibbs(rbm)))
+
+        def init(key):
+            key_params, key_estimator = jax.random.split(key)
+            params = rbm.init(key_params)
+            if index == 0:
+                visible = rbm.visible.fit(unit_interval(rows[0]))
+                params = rbm.from_parts((visible, params.hidden), (params.weights,))
+            return init_train_state(params, estimator, optimizer, key_estimator)
+
+        state, records = _run.fit_with_checkpoints(
+            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
+            *(init, rows, key),
+            batch_size=config.batch_size,
+            num_epochs=config.epochs,
+            prepare=prepare,
+        )
+        layers.append({"losses": [record["loss"] for record in records]})
+        return state.params
+
+    return greedy(model.layers, key, fit_layer=fit_layer), layers
+
+
+def fine_tune(
+    config: Config,
+    model: LabelledDBN,
+    stack: DBNParams,
+    rows: tuple[Array, Array],
+    unseen: Images,
+    workdir: Workdir,
+    key: Key[Array, ""],
+) -> tuple[UpDownParams, list[dict[str, Any]]]:
+    """Up–down, in stages of more and more Gibbs sweeps."""
+    params, records, total = untie(stack), [], sum(config.up_down_epochs)
+    steps_per_epoch = -(-len(rows[0]) // config.batch_size)
+    # What the first layer is fed, beside the label as it stands.
+    entrance = RBM(model.visible, model.layers[0].hidden)
+    prepare = jax.tree_util.Partial(LayerInput((entrance,)), ())
+
+    def follow(before, after):
+        del before
+        return {"held_out_error": _share_wrong(model, after, *unseen)}
+
+    for index, (num_epochs, num_steps) in enumerate(
+        zip(config.up_down_epochs, config.up_down_steps, strict=True)
+    ):
+        first, last = (
+            config.up_down_learning_rate * (1 - done / total)
+            for done in (len(records), len(records) + num_epochs)
+        )
+        optimizer = optax.sgd(
+            optax.linear_schedule(first, last, num_epochs * steps_per_epoch)
+        )
+        estimator = UpDown(model, num_steps)
+        state, new = _run.fit_with_checkpoints(
+            *(workdir, f"up_down_{index + 1}", make_train_step(estimator, optimizer)),
+            partial(init_train_state, params, estimator, optimizer),
+            *(rows, random.fold_in(key, index)),
+            batch_size=config.batch_size,
+            num_epochs=num_epochs,
+            prepare=prepare,
+            loss="wake",
+            monitor=follow if config.held_out else None,
+        )
+        params = state.params
+        records += [{**record, "num_steps": num_steps} for record in new]
+    return params, records
+
+
+@partial(jax.jit, static_argnames="model")
+def _share_wrong(model, params, images, labels):
+    up = (*params.recognition, params.top)
+    one = partial(model.label_log_probabilities, up)
+    log_p = jax.lax.map(one, unit_interval(images), batch_size=500)
+    return jnp.mean(jnp.argmax(log_p, axis=1) != labels)
+
+
+def sample(config: Config, data: Dataset, params: DBNParams) -> dict[str, Array]:
+    """Pictures of each class, by its number, from chains that start at noise."""
+    model, count = build(config, data), num_classes(data)
+    _, _, key = jax.random.split(jax.random.key(config.seed), 3)
+    keys = jax.vmap(partial(random.fold_in_range, count=NUM_PICTURES))(
+        random.fold_in_range(key, count)
+    )
+    labels = jnp.eye(count)[:, None]
+    pictures = _generate(model, params, labels, keys, jnp.asarray(config.sample_steps))
+    return {str(label): row for label, row in enumerate(pictures)}
+
+
+@partial(jax.jit, static_argnames="model")
+def _generate(model, params, labels, keys, num_steps):
+    def one(label, key):
+        key_start, key_chain = random.split(key)
+        start, _ = model.top.sample_start(params[-1], key_start)
+        return generate_labelled(
+            model, params, start, label, key_chain, num_steps=num_steps
+        )
+
+    of_class = jax.vmap(one, in_axes=(None, 0))
+    return jax.vmap(of_class)(labels, keys)
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    shape, after = data.image_shape or (28, 28), params["up_down"]
+    losses = {
+        f"layer {index}": layer["losses"]
+        for index, layer in enumerate(numbers["layers"], start=1)
+    }
+    nats = {
+        "way down, of states of the way up": [x["loss"] for x in numbers["epochs"]],
+        "way up, of states of the way down": [x["sleep"] for x in numbers["epochs"]],
+    }
+    return {
+        "samples": plotting.image_rows(
+            sample(config, data, (*after.generative, after.top)),
+            shape,
+            title="Samples of each class after up–down",
+        ),
+        "samples_greedy": plotting.image_rows(
+            sample(config, data, params["greedy"]),
+            shape,
+            title="Samples of each class after greedy training",
+        ),
+        "losses": plotting.curves(
+            losses,
+            title="Reconstruction error of CD-1 on training data",
+            ylabel="mean squared error a unit, sampled",
+        ),
+        "up_down": plotting.curves(
+            nats, title="What each way takes the other's states for", ylabel="nats"
+        ),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    for name, stage in (("greedy", "greedy training"), ("up_down", "up–down")):
+        found = results[name]
+        _run.say(
+            f"{results['judged_by']} error after {stage}: {100 * found['error']:.2f} % "
+            f"± {100 * found['standard_error']:.2f}, cross-entropy "
+            f"{found['cross_entropy']:.4f} nats"
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("labels_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
