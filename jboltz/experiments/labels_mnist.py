@@ -153,7 +153,7 @@ def build(config: Config, data: Dataset) -> LabelledDBN:
 
 
 def num_classes(data: Dataset) -> int:
-    return int(np.max(data.train_labels)) + 1
+    return int(np.asarray(data.train_labels).max()) + 1
 
 
 def split(config: Config, data: Dataset) -> tuple[Images, Images]:
