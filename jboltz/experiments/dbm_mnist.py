@@ -60,11 +60,11 @@ class Config:
     """`growing` trains a machine of one hidden layer, then adds one after another, at
     weights so small that the machine is still the one before; `greedy` trains an RBM a
     layer, by CD with inputs doubled, and composes them."""
-    pretrain_epochs: int = 100
+    pretrain_epochs: int = 700
     """Epochs a layer before joint training; 0 starts from random weights."""
     pretrain_learning_rate: float = 0.02
     """Step size of plain SGD in pretraining."""
-    epochs: int = 120
+    epochs: int = 250
     """Epochs of joint training."""
     learning_rate: float = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
@@ -74,7 +74,7 @@ class Config:
     """Persistent chains."""
     num_steps: int = 1
     """Gibbs sweeps of each chain an update."""
-    max_sweeps: int = 5
+    max_sweeps: int = 3
     """Most mean-field sweeps an update."""
     tolerance: float = 1e-2
     """Mean field ends where no mean moved by more."""
@@ -267,6 +267,7 @@ def draw_figures(
     losses = {
         f"layer {index}, pretraining": layer["losses"]
         for index, layer in enumerate(numbers["layers"], start=1)
+        if layer["loss"] == "reconstruction_error"
     }
     losses["joint"] = [record["loss"] for record in numbers["joint"]]
     return {
