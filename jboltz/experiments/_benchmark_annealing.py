@@ -10,10 +10,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.evaluation.annealing import annealed_importance_sampling
-from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _run
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.experiments._likelihoods import missing_intervals_allowed
 from jboltz.learning.pretrain import unit_interval
@@ -35,17 +33,13 @@ def measure(
     seed: int,
 ) -> dict[str, Any]:
     """The record of the task: ladders of an RBM, and their products alone."""
-    _run.say("AIS: the first call of each contestant is checked and not counted")
     works = {
         "jboltz": by_jboltz(model, params, rows, key),
         "products": gibbs.by_products(model, NUM_CHAINS, RUNGS),
     }
-    checks = {name: cd.not_finite(work()) for name, work in works.items()}
-    timing.require_same_work("AIS", checks)
-    contestants = timing.compare(timing.rounds("AIS", works, rounds, seed=seed))
-    for name, record in contestants.items():
-        record["check"] = checks[name]
-        record["milliseconds_a_rung"] = 1e3 * record["seconds"]["median"] / RUNGS
+    contestants = timing.beside_products(
+        "AIS", works, rounds, seed=seed, per=("rung", RUNGS)
+    )
     return {"num_chains": NUM_CHAINS, "rungs": RUNGS, "contestants": contestants}
 
 

@@ -167,7 +167,7 @@ def check(
     ours, checks = error(outcomes["jboltz"]), {}
     for name, outcome in outcomes.items():
         if name == "products":
-            checks[name] = not_finite(outcome)
+            checks[name] = timing.not_finite(outcome)
             continue
         value = error(outcome)
         checks[name] = {
@@ -177,12 +177,6 @@ def check(
             "reconstruction_error": value,
         }
     return checks
-
-
-def not_finite(outcome: tuple[Any, ...]) -> dict[str, Any]:
-    """The check of products, whose results mean nothing."""
-    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
-    return {"what": "share of results not finite", "value": value, "limit": 0.0}
 
 
 def as_float(rows: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def check(outcomes: dict[str, tuple[Any, ...]]) -> dict[str, dict[str, Any]]:
     ours, checks = pixels["jboltz"].mean(axis=0), {}
     for name, states in pixels.items():
         if name == "products":
-            checks[name] = cd.not_finite(outcomes[name])
+            checks[name] = timing.not_finite(outcomes[name])
             continue
         theirs = states.mean(axis=0)
         p = (ours + theirs) / 2

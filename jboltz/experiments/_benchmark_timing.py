@@ -94,6 +94,38 @@ def import_seconds(count: int) -> dict[str, Any]:
     return {"jax": summary(jax_alone), "jboltz_beyond_jax": summary(jboltz_more)}
 
 
+def beside_products(
+    task: str,
+    works: Mapping[str, Work],
+    count: int,
+    *,
+    seed: int,
+    per: tuple[str, int],
+) -> dict[str, dict[str, Any]]:
+    """The records of jboltz and of the products alone, in a task that is checked only
+    for results that are finite.
+
+    Args:
+      per: the name of a part of a call, and how many there are of it.
+    """
+    _run.say(f"{task}: the first call of each contestant is checked and not counted")
+    checks = {name: not_finite(work()) for name, work in works.items()}
+    require_same_work(task, checks)
+    contestants = compare(rounds(task, works, count, seed=seed))
+    part, number = per
+    for name, record in contestants.items():
+        record["check"] = checks[name]
+        milliseconds = 1e3 * record["seconds"]["median"] / number
+        record[f"milliseconds_a_{part}"] = milliseconds
+    return contestants
+
+
+def not_finite(outcome: tuple[Any, ...]) -> dict[str, Any]:
+    """The check of products, whose results mean nothing."""
+    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
+    return {"what": "share of results not finite", "value": value, "limit": 0.0}
+
+
 def require_same_work(task: str, checks: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuses to time a contestant that did something else.
 

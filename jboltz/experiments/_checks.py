@@ -21,14 +21,15 @@ def at_least(config: Any, least: Mapping[str, int]) -> None:
 
 
 def rates(config: Any, *names: str) -> None:
-    """Each named field is a step size that single precision can hold.
+    """Each named field is a step size, or several, that single precision can hold.
 
     Raises:
       ValueError: one is not.
     """
     for name in names:
         value = getattr(config, name)
-        if not 0 < value <= float(np.finfo(np.float32).max):
+        values = value if isinstance(value, tuple) else (value,)
+        if not all(0 < x <= float(np.finfo(np.float32).max) for x in values):
             raise ValueError(
                 f"`{name}` is {value} but needs to be a finite number above 0, in "
                 "single precision."

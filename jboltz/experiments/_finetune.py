@@ -46,14 +46,18 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
     """
     _checks.at_least(
         config,
-        {"epochs": 1, "batch_size": 1, "held_out": 1, "weight_decay": 0}
+        {"epochs": 1, "batch_size": 1, "held_out": 0, "weight_decay": 0}
         | {"max_norm": 0},
     )
-    _checks.rates(config, "learning_rate", "control_learning_rate")
     _checks.seed(config)
     _checks.values(config, data, domain="unit interval")
     _checks.held_out(config, data)
     _checks.labels(data)
+    if not (config.held_out or config.read_test):
+        raise ValueError(
+            "`held_out` is 0 and `read_test` False, but then nothing says how good a "
+            "net is; hold images out, or read the test set."
+        )
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
         labelled(images, labels, num_classes)
@@ -95,14 +99,22 @@ def compare(
     num_classes: int,
     workdir: Workdir,
     key: Key[Array, ""],
+    *,
+    learning_rates: tuple[float, float],
+    stage: str = "",
 ) -> tuple[dict[str, Params], dict[str, Any]]:
     """The pretrained net fine-tuned, and beside it the same net from Glorot weights.
 
     The control has the same budget and a learning rate of its own, trains all of its
     layers at it, and knows nothing of pretraining: of a DBM it lacks the posterior.
 
+    Args:
+      learning_rates: first step sizes, of the one and of the other.
+      stage: what the names of this part of the run end with.
+
     Returns:
-      Of both, by name, the parameters of the best epoch, and the numbers to record.
+      Of both, by name, the parameters of the best epoch, or of the last where nothing
+      is held out, and the numbers to record.
     """
     key_head, key_tuned, key_weights, key_control = jax.random.split(key, 4)
     net = classifier_of(pretrained.model, num_classes, dropout=config.dropout)
@@ -114,12 +126,12 @@ def compare(
     tune = partial(_train, config, workdir)
     found = {
         "pretrained": tune(
-            *("pretrained", net, start, parts, key_tuned),
-            *(config.learning_rate, _factors(config, start)),
+            *("pretrained" + stage, net, start, parts, key_tuned),
+            *(learning_rates[0], _factors(config, start)),
         ),
         "control": tune(
-            *("control", control, glorot, images, key_control),
-            *(config.control_learning_rate, dict.fromkeys(glorot, 1.0)),
+            *("control" + stage, control, glorot, images, key_control),
+            *(learning_rates[1], dict.fromkeys(glorot, 1.0)),
         ),
     }
     return {k: x for k, (x, _) in found.items()}, {k: x for k, (_, x) in found.items()}
@@ -128,32 +140,33 @@ def compare(
 def say(numbers: dict[str, Any]) -> None:
     """Both nets, one below the other."""
     for name, found in numbers.items():
-        line = f"{name:>10}: held-out error {100 * found['held_out_error']:.2f} %"
-        line += f" after epoch {found['best_epoch']} of {len(found['epochs'])}"
+        said = []
+        if "held_out_error" in found:
+            error, epoch = 100 * found["held_out_error"], found["best_epoch"]
+            after = f"after epoch {epoch} of {len(found['epochs'])}"
+            said.append(f"held-out error {error:.2f} % {after}")
         if "test" in found:
-            test = found["test"]
-            line += (
-                f"; test error {100 * test['error']:.2f} % "
-                f"± {100 * test['standard_error']:.2f}"
-            )
-        _run.say(line)
+            error, sd = (100 * found["test"][k] for k in ("error", "standard_error"))
+            said.append(f"test error {error:.2f} % ± {sd:.2f}")
+        _run.say(f"{name:>10}: {'; '.join(said)}")
 
 
 def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
-    train, held_out = split_validation(data, config.held_out)
     labels = np.asarray(data.train_labels)
-    parts: dict[str, tuple[np.ndarray, Any]] = {
-        "train": (train, labels[: -config.held_out]),
-        "held_out": (held_out, labels[-config.held_out :]),
-    }
+    parts: dict[str, tuple[np.ndarray, Any]] = {"train": (data.train, labels)}
+    if config.held_out:
+        train, held_out = split_validation(data, config.held_out)
+        parts["train"] = (train, labels[: -config.held_out])
+        parts["held_out"] = (held_out, labels[-config.held_out :])
     if config.read_test:
         parts["test"] = (data.test, data.test_labels)
     return parts, int(labels.max()) + 1
 
 
 def _train(config, workdir, stage, net, start, parts, key, learning_rate, factors):
-    train, held_out = parts["train"], parts["held_out"]
-    updates = config.epochs * -(-len(train.labels) // config.batch_size)
+    train, held_out = parts["train"], parts.get("held_out")
+    batch_size = min(config.batch_size, len(train.labels))
+    updates = config.epochs * -(-len(train.labels) // batch_size)
     optimizer = per_layer(
         partial(optax.adamw, weight_decay=config.weight_decay),
         optax.linear_schedule(learning_rate, 0.0, updates),
@@ -164,25 +177,25 @@ def _train(config, workdir, stage, net, start, parts, key, learning_rate, factor
     state, records = _run.fit_with_checkpoints(
         *(workdir, stage, make_train_step(estimator, optimizer)),
         *(lambda key: init_train_state(start, estimator, optimizer, key), train, key),
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         num_epochs=config.epochs,
         prepare=scaled,
-        end_epoch=keep_best(net, held_out),
+        end_epoch=None if held_out is None else keep_best(net, held_out),
         loss="cross_entropy",
     )
-    best = state.estimator_state.params
-    errors = [record["held_out_error"] for record in records]
-    numbers = {
-        "best_epoch": 1 + int(np.argmin(errors)),
-        "held_out_error": min(errors),
-        "epochs": records,
-    }
+    numbers: dict[str, Any] = {"learning_rate": learning_rate, "epochs": records}
+    params = state.params
+    if held_out is not None:
+        params = state.estimator_state.params
+        errors = [record["held_out_error"] for record in records]
+        numbers["held_out_error"] = min(errors)
+        numbers["best_epoch"] = 1 + int(np.argmin(errors))
     if "test" in parts:
-        found = jax.tree.map(float, judge(net, best, parts["test"]))
+        found = jax.tree.map(float, judge(net, params, parts["test"]))
         error, count = found["error"], len(parts["test"].labels)
         found["standard_error"] = math.sqrt(error * (1 - error) / count)
         numbers["test"] = found
-    return best, numbers
+    return params, numbers
 
 
 def _factors(config: Any, params: Params) -> dict[str, float]:

@@ -49,6 +49,13 @@ def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
             "model of binary units whose images are scaled to [0, 1]; give the workdir "
             f"of {', '.join(PROGRAMS)}."
         )
+    scaling = run["config"].get("scaling")
+    if scaling is not None:
+        raise ValueError(
+            f"`pretrained` is {folder}, whose images went through {scaling!r} scaling, "
+            "but fine-tuning gives a net gray values over 255; pretrain without "
+            "`scaling`."
+        )
     model, params = _restored(folder, run, data)
     if run["data"]["sha256"] != fingerprint(data):
         raise ValueError(

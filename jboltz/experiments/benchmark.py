@@ -20,6 +20,7 @@ from jboltz.data import Dataset, check_values, load_mnist
 from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_dbm as dbm
+from jboltz.experiments import _benchmark_finetune as finetune
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_timing as timing
@@ -34,6 +35,7 @@ TARGETS = {
     "Gibbs: share of the matrix-product rate": ("gibbs", "products", 0.65),
     "DBM step: share of the matrix-product rate": ("dbm_step", "products", 0.5),
     "AIS: share of the matrix-product rate": ("ais", "products", 0.4),
+    "Fine-tuning: share of the matrix-product rate": ("finetune", "products", 0.6),
 }
 """Task, contestant, and the least that its time over jboltz's may be."""
 
@@ -41,8 +43,8 @@ TARGETS = {
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Times CD-1 training and Gibbs sampling beside PyTorch and scikit-learn, and the
-    joint training of a deep Boltzmann machine and annealing beside their matrix
-    products."""
+    joint training of a deep Boltzmann machine, annealing and fine-tuning beside their
+    matrix products."""
 
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figure and the results."""
@@ -106,8 +108,8 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
             _run.say(f"{package} is not installed: it is left out.")
     rows = data.train[: config.num_examples]
     model = RBM(Bernoulli(rows.shape[1]), Bernoulli(config.num_hidden))
-    key_params, key_cd, key_gibbs, key_dbm, key_ais = jax.random.split(
-        jax.random.key(config.seed), 5
+    key_params, key_cd, key_gibbs, key_dbm, key_ais, key_tune = jax.random.split(
+        jax.random.key(config.seed), 6
     )
     imports = timing.import_seconds(config.repetitions)
     shared = {"rounds": config.repetitions, "seed": config.seed}
@@ -124,7 +126,9 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
     )
     joint = dbm.measure(rows, key_dbm, **shared)
     ladders = annealing.measure(model, params, rows, key_ais, **shared)
-    tasks = {"cd_epoch": training, "gibbs": sampling, "dbm_step": joint, "ais": ladders}
+    tuning = finetune.measure(rows, key_tune, **shared)
+    tasks = {"cd_epoch": training, "gibbs": sampling, "dbm_step": joint}
+    tasks |= {"ais": ladders, "finetune": tuning}
     targets = {}
     for name, (task, contestant, least) in TARGETS.items():
         record = tasks[task]["contestants"].get(contestant)
@@ -169,6 +173,7 @@ def draw_figures(
         ("gibbs", f"{config.num_sweeps} Gibbs sweeps of {config.num_chains} chains"),
         ("dbm_step", f"{dbm.UPDATES} joint updates of a DBM, 784–500–1000"),
         ("ais", f"{annealing.RUNGS} rungs of AIS, {annealing.NUM_CHAINS} chains"),
+        ("finetune", f"{finetune.UPDATES} updates of {_sizes(finetune.LAYERS)}"),
     ):
         records = numbers[task]["contestants"].values()
         panels[label] = {
@@ -208,6 +213,12 @@ def report(results: dict[str, Any]) -> None:
         results["ais"],
         {"ms/rung": ("milliseconds_a_rung", 1.0)},
     )
+    _show_table(
+        f"Fine-tuning {_sizes(finetune.LAYERS)}: {finetune.UPDATES} updates of "
+        f"{finetune.BATCH_SIZE} examples by Adam",
+        results["finetune"],
+        {"ms/step": ("milliseconds_a_step", 1.0)},
+    )
     _run.say(
         f"784–{config['num_hidden']} units; ratio: time over jboltz's, its median and "
         f"quartiles over {config['repetitions']} rounds"
@@ -223,6 +234,10 @@ def report(results: dict[str, Any]) -> None:
         verdict = "met" if target["is_met"] else "missed"
         least = target["at_least"]
         _run.say(f"{name} {target['value']:.2f}, at least {least:.2f}: {verdict}")
+
+
+def _sizes(layers: tuple[int, ...]) -> str:
+    return "–".join(map(str, layers))
 
 
 def _show_table(

@@ -14,7 +14,7 @@ import jax
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, load_mnist
-from jboltz.experiments import _config, _finetune, _pretrained, _run
+from jboltz.experiments import _checks, _config, _finetune, _pretrained, _run
 from jboltz.experiments._workdir import Workdir
 
 
@@ -33,7 +33,8 @@ class Config:
     train: Literal["all", "head"] = "all"
     """`head` freezes the pretrained layers; the control trains all of its own."""
     epochs: int = 30
-    """Epochs of each net; that with the fewest held-out errors is kept."""
+    """Epochs of each net; that with the fewest held-out errors is kept, or the last
+    where nothing is held out."""
     batch_size: int = 128
     """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.003
@@ -50,7 +51,8 @@ class Config:
     max_norm: float = 0.0
     """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
     held_out: int = 10_000
-    """Training images, the last ones, whose errors choose the epoch."""
+    """Training images, the last ones, whose errors choose the epoch; 0 trains on all:
+    for settings that were chosen before."""
     read_test: bool = True
     """Read the test set, once, at the end; --no-read-test while choosing settings."""
     seed: int = 0
@@ -71,6 +73,7 @@ def check(config: Config, data: Dataset) -> None:
       ValueError: a field that makes no sense or does not fit the data, or no finished
         pretraining on these data.
     """
+    _checks.rates(config, "learning_rate", "control_learning_rate")
     _finetune.check(config, data, _pretrained.load(config.pretrained, data))
 
 
@@ -83,6 +86,7 @@ def run(
     params, numbers = _finetune.compare(
         *(config, pretrained, parts, num_classes, workdir),
         jax.random.key(config.seed),
+        learning_rates=(config.learning_rate, config.control_learning_rate),
     )
     return params, {"nets": numbers, "pretraining": pretrained.run}
 
@@ -97,6 +101,7 @@ def draw_figures(
         f"{name}, {part}": [100 * record[field] for record in found["epochs"]]
         for name, found in numbers["nets"].items()
         for part, field in (("training", "error"), ("held out", "held_out_error"))
+        if field in found["epochs"][0]
     }
     filters = {
         "before": ("Filters before fine-tuning", before),

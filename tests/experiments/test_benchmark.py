@@ -13,6 +13,7 @@ import jboltz
 from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_dbm as dbm
+from jboltz.experiments import _benchmark_finetune as finetune
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import benchmark
@@ -29,6 +30,7 @@ def no_pause(monkeypatch):
 def test_smoke(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(dbm, "UPDATES", 2)
     monkeypatch.setattr(annealing, "RUNGS", 4)
+    monkeypatch.setattr(finetune, "UPDATES", 2)
     benchmark.main(["--workdir", str(tmp_path), *SMALL])
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
@@ -47,7 +49,10 @@ def test_smoke(tmp_path, capsys, monkeypatch):
     ladders = results["ais"]
     assert ladders["contestants"].keys() == {"jboltz", "products"}
     assert (ladders["num_chains"], ladders["rungs"]) == (100, 4)
-    for task in (training, sampling, joint, ladders):
+    tuning = results["finetune"]
+    assert tuning["contestants"].keys() == {"jboltz", "products"}
+    assert tuning["layers"] == [784, 500, 500, 2000, 10]
+    for task in (training, sampling, joint, ladders, tuning):
         ours = task["contestants"]["jboltz"]["seconds"]["values"]
         for record in task["contestants"].values():
             seconds, ratio = record["seconds"], record["time_over_jboltz"]
@@ -104,6 +109,27 @@ def test_no_product_of_a_joint_update_is_left_out():
     expected = 2 * 32 * 64 * (5 * 96 + 7 * 80)
     assert flops == pytest.approx(expected, rel=0.02)
     assert all(np.isfinite(x).all() for x in run(W0, W1, v, h))
+
+
+def test_no_product_of_fine_tuning_is_left_out():
+    """Of each layer one up, one for its gradient, and one down but for the first."""
+    shapes = ((96, 64), (64, 80), (80, 10))
+    weights = tuple(cd.orthonormal(shape, 1)[0] for shape in shapes)
+    batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
+    compiled = jax.jit(finetune.products).lower(weights, batches).compile()
+    flops = compiled.cost_analysis()["flops"]
+    expected = 2 * 32 * (2 * 96 * 64 + 3 * 64 * 80 + 3 * 80 * 10)
+    assert flops == pytest.approx(expected, rel=0.02)
+
+    def score(weights):
+        v = batches[-1]
+        for W in weights:
+            v = v @ W
+        return jnp.sum(v**2) / 2
+
+    found = finetune.products(weights, batches)
+    for x, y in zip(found, jax.grad(score)(weights), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
 
 
 def test_products_are_those_of_cd_and_stay_in_range():

@@ -1,7 +1,5 @@
 """Fine-tuning of what other programs left: it resumes, and refuses rubbish."""
 
-import importlib
-import inspect
 import json
 from functools import partial
 
@@ -11,65 +9,16 @@ import pytest
 from matplotlib.image import imread
 
 import jboltz
-from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _pretrained
+from tests.experiments.pretraining import Crash, dataset, pretrain, start
 
 FLAGS = "--epochs 2 --batch-size 40 --held-out 40 --dropout 0.1 0.2 0.2".split()
-PRETRAINING = {
-    "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
-    "dbm_mnist": "--batch-size 85 --layers 64 8 6".split(),
-    "rbm_mnist": "--batch-size 85 --num-hidden 8".split(),
-}
-
-
-def bumps(count, seed=0, size=8):
-    """Images of a smooth bump, whose quarter is its class."""
-    rng = np.random.default_rng(seed)
-    ramp, centre = np.linspace(-1, 1, size), rng.uniform(-0.8, 0.8, (count, 2, 1))
-    profile = np.exp(-((ramp - centre) ** 2) / 0.25)
-    images = 255 * profile[:, 0, :, None] * profile[:, 1, None, :]
-    labels = (centre[:, 0, 0] > 0) * 2 + (centre[:, 1, 0] > 0)
-    return np.round(images).astype(np.uint8), labels.astype(np.int32)
-
-
-def dataset(size=8, **without):
-    images, labels = bumps(190, size=size)
-    given = {"train_labels": labels[:170], "test_labels": labels[170:]} | without
-    return data.from_arrays(images[:170], images[170:], name="bumps", **given)
-
-
-def start(name, workdir, *flags, images=None):
-    """The exit status of one run, on small images."""
-    module = importlib.import_module(f"jboltz.experiments.{name}")
-    with pytest.MonkeyPatch.context() as patch:
-        given = dataset() if images is None else images
-        patch.setattr(module, "load_mnist", lambda *_, **__: given)
-        try:
-            module.main(["--workdir", str(workdir), *map(str, flags)])
-        except SystemExit as stop:
-            return stop.code
-    return 0
 
 
 def tune(workdir, pretrained, *flags, images=None):
     arguments = ["--pretrained", pretrained, *FLAGS, *flags]
     return start("finetune_mnist", workdir, *arguments, images=images)
-
-
-def pretrain(name, workdir, images=None):
-    """A finished run of a program, that trained for no time at all."""
-    module = importlib.import_module(f"jboltz.experiments.{name}")
-
-    def run(config, images, workdir):
-        given = (config, images)[: len(inspect.signature(module.build).parameters)]
-        return module.build(*given).init(jax.random.key(0)), {}
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "run", run)
-        patch.setattr(module, "draw_figures", lambda *_: {})
-        patch.setattr(module, "report", lambda _: None)
-        assert start(name, workdir, *PRETRAINING[name], images=images) == 0
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +36,6 @@ def outcome(workdir):
             del epoch["seconds"]
     figures = {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
     return results["nets"], figures
-
-
-class Crash(BaseException):
-    """As sudden as a kill: nothing in the program catches it."""
 
 
 def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
@@ -144,6 +89,18 @@ def test_a_frozen_body_stays_and_the_test_set_stays_closed(dbn, tmp_path):
     assert np.any(after["head"]["bias"])
 
 
+def test_without_held_out_images_all_are_trained_on_and_the_last_net_is_kept(
+    dbn, tmp_path, capsys
+):
+    assert tune(tmp_path, dbn, "--held-out", 0) == 0
+    nets, _ = outcome(tmp_path)
+    assert "control: test error" in capsys.readouterr().out
+    for net in nets.values():
+        assert "held_out_error" not in net
+        assert "held_out_error" not in net["epochs"][0]
+        assert 0 <= net["test"]["error"] <= 1
+
+
 @pytest.mark.parametrize("name", ["dbm_mnist", "rbm_mnist"])
 def test_other_pretraining_is_taken(name, tmp_path):
     pretrain(name, tmp_path / "before")
@@ -158,7 +115,8 @@ def test_other_pretraining_is_taken(name, tmp_path):
     [
         ("--held-out 140", ["held_out", "140", "170"]),
         ("--held-out 3", ["3 entries", "4 classes"]),
-        ("--held-out 0", ["held_out", "0"]),
+        ("--held-out -1", ["held_out", "-1"]),
+        ("--held-out 0 --no-read-test", ["held_out", "read_test", "hold images out"]),
         ("--learning-rate 0", ["learning_rate", "0"]),
         ("--control-learning-rate nan", ["control_learning_rate", "nan"]),
         ("--dropout 0.5", ["dropout", "2 hidden layers", "3 numbers"]),
@@ -207,6 +165,18 @@ def test_a_workdir_without_finished_pretraining_is_refused(dbn, tmp_path, capsys
     (tmp_path / "run.json").write_text(json.dumps(run))
     assert tune(tmp_path / "new", tmp_path) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_workdir_of_another_scaling_is_refused(dbn, tmp_path, capsys):
+    for name in ("results.json", "model"):
+        (tmp_path / name).symlink_to(dbn / name)
+    run = json.loads((dbn / "run.json").read_text())
+    run["config"]["scaling"] = "min-max"
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert tune(tmp_path / "new", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "'min-max' scaling" in error
+    assert "pretrain without" in error
 
 
 def test_images_without_labels_are_refused(tmp_path, capsys):

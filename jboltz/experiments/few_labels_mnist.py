@@ -1,0 +1,194 @@
+"""What pretraining is worth when labels are few, on MNIST.
+python -m jboltz.experiments.few_labels_mnist --pretrained runs/dbn_mnist
+
+Reference: Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with
+neural networks; Erhan et al. (2010), Why does unsupervised pre-training help deep
+learning?
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, ClassVar, Literal
+
+import jax
+import numpy as np
+
+from jboltz import plotting, random
+from jboltz.base import Params
+from jboltz.data import Dataset, balanced_subset, load_mnist
+from jboltz.experiments import _checks, _config, _finetune, _pretrained, _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.finetune import Labelled
+
+ROWS_PER_EPOCH = 10_000
+"""An epoch of fewer labelled images goes through them again and again, up to these:
+so that the same number of epochs is about as many updates."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Fine-tunes a pretrained network on few labels and on many, beside a control."""
+
+    PRESETS: ClassVar = {"small": {"num_labels": [100, 1000], "epochs": 5}}
+
+    workdir: pathlib.Path = pathlib.Path("runs/few_labels_mnist")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["small"] | None = None
+    """Values to begin with: `small` takes a minute. Flags win."""
+    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
+    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist, which saw all
+    training images, without their labels."""
+    num_labels: tuple[int, ...] = (100, 1000, 10_000, 60_000)
+    """Numbers of labelled training images, as many of each class; which ones, the seed
+    decides."""
+    epochs: int = 30
+    """Epochs of each net, of at least 10 000 rows: fewer labelled images are repeated.
+    The net after the last one is kept, unless images are held out."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    learning_rates: tuple[float, ...] = (0.001,)
+    """First step sizes of Adam, falling linearly to 0: one a number of labels, or one
+    for all."""
+    control_learning_rates: tuple[float, ...] = (0.001,)
+    """The same of the control."""
+    train: Literal["all", "head"] = "all"
+    """`head` freezes the pretrained layers; the control trains all of its own."""
+    rates: tuple[float, ...] = ()
+    """Factors of the learning rate of the pretrained net, from the first hidden layer
+    to the head; none stands for 1 everywhere, 0 freezes a layer."""
+    dropout: tuple[float, ...] = ()
+    """Share of units left out, of the pixels and of each hidden layer; none for 0."""
+    weight_decay: float = 0.0
+    """Decoupled, as a factor of the learning rate."""
+    max_norm: float = 0.0
+    """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
+    held_out: int = 0
+    """Training images, the last ones, that no net is trained on, and whose errors
+    choose the epoch: for choosing settings."""
+    read_test: bool = True
+    """Read the test set, once, at the end; --no-read-test while choosing settings."""
+    seed: int = 0
+    """Decides which images have labels, initial weights, order, what is left out."""
+    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense or does not fit the data, or no finished
+        pretraining on these data.
+    """
+    _checks.rates(config, "learning_rates", "control_learning_rates")
+    for name in ("learning_rates", "control_learning_rates"):
+        values = getattr(config, name)
+        if len(values) not in (1, len(config.num_labels)):
+            raise ValueError(
+                f"`{name}` is {values} but there are {len(config.num_labels)} numbers "
+                "of labels; give one for all, or one for each."
+            )
+    if not config.num_labels or len(set(config.num_labels)) < len(config.num_labels):
+        raise ValueError(
+            f"`num_labels` is {config.num_labels} but needs one or more numbers, each "
+            "once."
+        )
+    _finetune.check(config, data, _pretrained.load(config.pretrained, data))
+    labels = np.asarray(data.train_labels)[: len(data.train) - config.held_out]
+    for count in config.num_labels:
+        balanced_subset(labels, count, config.seed)
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[dict[str, dict[str, Params]], dict[str, Any]]:
+    """Trains both nets on every number of labels; returns their parameters, by that
+    number, and the numbers to record."""
+    pretrained = _pretrained.load(config.pretrained, data)
+    parts, num_classes = _finetune.split(config, data, pretrained)
+    given = parts["train"]
+    params, numbers = {}, {}
+    for index, count in enumerate(config.num_labels):
+        rows = balanced_subset(np.asarray(given.labels), count, config.seed)
+        rows = np.tile(rows, -(-ROWS_PER_EPOCH // count))
+        params[str(count)], numbers[str(count)] = _finetune.compare(
+            *(config, pretrained, parts | {"train": _take(given, rows)}),
+            *(num_classes, workdir),
+            random.fold_in(jax.random.key(config.seed), index),
+            learning_rates=(
+                _at(config.learning_rates, index),
+                _at(config.control_learning_rates, index),
+            ),
+            stage=f"_{count}",
+        )
+    return params, {"num_labels": numbers, "pretraining": pretrained.run}
+
+
+def _take(examples: Labelled, rows: np.ndarray) -> Labelled:
+    return jax.tree.map(lambda x: x[rows], examples)
+
+
+def _at(rates: tuple[float, ...], index: int) -> float:
+    return rates[0] if len(rates) == 1 else rates[index]
+
+
+def draw_figures(
+    config: Config,
+    data: Dataset,
+    params: dict[str, dict[str, Params]],
+    numbers: dict[str, Any],
+) -> dict[str, Any]:
+    """The figures of a run, by file name."""
+    judged = "test" if config.read_test else "held out"
+    panels, curves = {}, {}
+    for count, nets in numbers["num_labels"].items():
+        bars = panels[f"{count} labels"] = {}
+        for name, found in nets.items():
+            error, sd = _error(found)
+            bars[name] = tuple(100 * x for x in (error, error - sd, error + sd))
+            curves[f"{name}, {count}"] = [record["loss"] for record in found["epochs"]]
+    return {
+        "errors": plotting.bars(
+            panels, title=f"Errors with few labels and many ({judged})", xlabel="%"
+        ),
+        "losses": plotting.curves(
+            curves, title="Cross-entropy on what has labels", ylabel="nats"
+        ),
+    }
+
+
+def _error(found: dict[str, Any]) -> tuple[float, float]:
+    """The share of wrong answers, and its standard error where there is one."""
+    if "test" in found:
+        return found["test"]["error"], found["test"]["standard_error"]
+    return found["held_out_error"], 0.0
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    for count, nets in results["num_labels"].items():
+        _run.say(f"{count} labels:")
+        _finetune.say(nets)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    def load(config: Config) -> Dataset:
+        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
+
+    _run.main(
+        *("few_labels_mnist", Config, arguments),
+        load=load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
