@@ -60,11 +60,11 @@ class Config:
     """`growing` trains a machine of one hidden layer, then adds one after another, at
     weights so small that the machine is still the one before; `greedy` trains an RBM a
     layer, by CD with inputs doubled, and composes them."""
-    pretrain_epochs: int = 700
+    pretrain_epochs: int = 500
     """Epochs a layer before joint training; 0 starts from random weights."""
     pretrain_learning_rate: float = 0.02
     """Step size of plain SGD in pretraining."""
-    epochs: int = 250
+    epochs: int = 200
     """Epochs of joint training."""
     learning_rate: float = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
