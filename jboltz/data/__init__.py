@@ -21,12 +21,14 @@ from jboltz.data.standardize import (
     standardize,
     unstandardize,
 )
+from jboltz.data.subset import balanced_subset
 
 __all__ = [
     "Dataset",
     "Scaling",
     "Standardizer",
     "Whitening",
+    "balanced_subset",
     "batches",
     "check_scaling",
     "check_values",
