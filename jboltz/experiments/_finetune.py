@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from jaxtyping import Array, Key
 
 from jboltz.base import Params
@@ -111,7 +112,7 @@ def compare(
     start = to_linen_params(pretrained.model, pretrained.params, num_classes, key_head)
     pixels = jnp.zeros(parts["train"].images.shape[1])
     glorot = control.init(key_weights, pixels)["params"]
-    tune = partial(_train, config, workdir)
+    tune = partial(train, config, workdir)
     found = {
         "pretrained": tune(
             *("pretrained", net, start, parts, key_tuned),
@@ -126,9 +127,12 @@ def compare(
 
 
 def say(numbers: dict[str, Any]) -> None:
-    """Both nets, one below the other."""
+    """The nets, one below the other."""
+    width = max(map(len, numbers))
     for name, found in numbers.items():
-        line = f"{name:>10}: held-out error {100 * found['held_out_error']:.2f} %"
+        line = f"{name:>{width}}: held-out error {100 * found['held_out_error']:.2f} %"
+        if "held_out_standard_error" in found:  # Runs of earlier versions lack it.
+            line += f" ± {100 * found['held_out_standard_error']:.2f}"
         line += f" after epoch {found['best_epoch']} of {len(found['epochs'])}"
         if "test" in found:
             test = found["test"]
@@ -151,9 +155,29 @@ def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]
     return parts, int(labels.max()) + 1
 
 
-def _train(config, workdir, stage, net, start, parts, key, learning_rate, factors):
-    train, held_out = parts["train"], parts["held_out"]
-    updates = config.epochs * -(-len(train.labels) // config.batch_size)
+def train(
+    config: Any,
+    workdir: Workdir,
+    stage: str,
+    net: nn.Module,
+    start: Params,
+    parts: Examples,
+    key: Key[Array, ""],
+    learning_rate: float,
+    factors: dict[str, float],
+) -> tuple[Params, dict[str, Any]]:
+    """One of several nets, each trained beside the others with the same budget.
+
+    Args:
+      stage: its name.
+      factors: of the learning rate, by layer of `start`.
+
+    Returns:
+      The parameters of the epoch with the fewest held-out errors, and the numbers to
+      record.
+    """
+    rows, held_out = parts["train"], parts["held_out"]
+    updates = config.epochs * -(-len(rows.labels) // config.batch_size)
     optimizer = per_layer(
         partial(optax.adamw, weight_decay=config.weight_decay),
         optax.linear_schedule(learning_rate, 0.0, updates),
@@ -163,7 +187,7 @@ def _train(config, workdir, stage, net, start, parts, key, learning_rate, factor
     estimator = CrossEntropy(net)
     state, records = _run.fit_with_checkpoints(
         *(workdir, stage, make_train_step(estimator, optimizer)),
-        *(lambda key: init_train_state(start, estimator, optimizer, key), train, key),
+        *(lambda key: init_train_state(start, estimator, optimizer, key), rows, key),
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         prepare=scaled,
@@ -175,14 +199,19 @@ def _train(config, workdir, stage, net, start, parts, key, learning_rate, factor
     numbers = {
         "best_epoch": 1 + int(np.argmin(errors)),
         "held_out_error": min(errors),
+        "held_out_standard_error": _standard_error(min(errors), held_out),
+        "num_parameters": sum(x.size for x in jax.tree.leaves(start)),
         "epochs": records,
     }
     if "test" in parts:
         found = jax.tree.map(float, judge(net, best, parts["test"]))
-        error, count = found["error"], len(parts["test"].labels)
-        found["standard_error"] = math.sqrt(error * (1 - error) / count)
+        found["standard_error"] = _standard_error(found["error"], parts["test"])
         numbers["test"] = found
     return best, numbers
+
+
+def _standard_error(error: float, part: Labelled) -> float:
+    return math.sqrt(error * (1 - error) / len(part.labels))
 
 
 def _factors(config: Any, params: Params) -> dict[str, float]:
