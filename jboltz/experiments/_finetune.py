@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from jaxtyping import Array, Key
 
 from jboltz.base import Params
@@ -123,7 +124,7 @@ def compare(
     start = to_linen_params(pretrained.model, pretrained.params, num_classes, key_head)
     pixels = jnp.zeros(parts["train"].images.shape[1])
     glorot = control.init(key_weights, pixels)["params"]
-    tune = partial(_train, config, workdir)
+    tune = partial(train, config, workdir)
     found = {
         "pretrained": tune(
             *("pretrained" + stage, net, start, parts, key_tuned),
@@ -138,7 +139,8 @@ def compare(
 
 
 def say(numbers: dict[str, Any]) -> None:
-    """Both nets, one below the other."""
+    """The nets, one below the other."""
+    width = max(map(len, numbers))
     for name, found in numbers.items():
         said = []
         if "held_out_error" in found:
@@ -148,7 +150,7 @@ def say(numbers: dict[str, Any]) -> None:
         if "test" in found:
             error, sd = (100 * found["test"][k] for k in ("error", "standard_error"))
             said.append(f"test error {error:.2f} % ± {sd:.2f}")
-        _run.say(f"{name:>10}: {'; '.join(said)}")
+        _run.say(f"{name:>{width}}: {'; '.join(said)}")
 
 
 def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
@@ -163,10 +165,30 @@ def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]
     return parts, int(labels.max()) + 1
 
 
-def _train(config, workdir, stage, net, start, parts, key, learning_rate, factors):
-    train, held_out = parts["train"], parts.get("held_out")
-    batch_size = min(config.batch_size, len(train.labels))
-    updates = config.epochs * -(-len(train.labels) // batch_size)
+def train(
+    config: Any,
+    workdir: Workdir,
+    stage: str,
+    net: nn.Module,
+    start: Params,
+    parts: Examples,
+    key: Key[Array, ""],
+    learning_rate: float,
+    factors: dict[str, float],
+) -> tuple[Params, dict[str, Any]]:
+    """One of several nets, each trained beside the others with the same budget.
+
+    Args:
+      stage: its name.
+      factors: of the learning rate, by layer of `start`.
+
+    Returns:
+      The parameters of the epoch with the fewest held-out errors, or of the last where
+      nothing is held out, and the numbers to record.
+    """
+    rows, held_out = parts["train"], parts.get("held_out")
+    batch_size = min(config.batch_size, len(rows.labels))
+    updates = config.epochs * -(-len(rows.labels) // batch_size)
     optimizer = per_layer(
         partial(optax.adamw, weight_decay=config.weight_decay),
         optax.linear_schedule(learning_rate, 0.0, updates),
@@ -176,26 +198,34 @@ def _train(config, workdir, stage, net, start, parts, key, learning_rate, factor
     estimator = CrossEntropy(net)
     state, records = _run.fit_with_checkpoints(
         *(workdir, stage, make_train_step(estimator, optimizer)),
-        *(lambda key: init_train_state(start, estimator, optimizer, key), train, key),
+        *(lambda key: init_train_state(start, estimator, optimizer, key), rows, key),
         batch_size=batch_size,
         num_epochs=config.epochs,
         prepare=scaled,
         end_epoch=None if held_out is None else keep_best(net, held_out),
         loss="cross_entropy",
     )
-    numbers: dict[str, Any] = {"learning_rate": learning_rate, "epochs": records}
+    numbers: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "num_parameters": sum(x.size for x in jax.tree.leaves(start)),
+        "epochs": records,
+    }
     params = state.params
     if held_out is not None:
         params = state.estimator_state.params
         errors = [record["held_out_error"] for record in records]
         numbers["held_out_error"] = min(errors)
+        numbers["held_out_standard_error"] = _standard_error(min(errors), held_out)
         numbers["best_epoch"] = 1 + int(np.argmin(errors))
     if "test" in parts:
         found = jax.tree.map(float, judge(net, params, parts["test"]))
-        error, count = found["error"], len(parts["test"].labels)
-        found["standard_error"] = math.sqrt(error * (1 - error) / count)
+        found["standard_error"] = _standard_error(found["error"], parts["test"])
         numbers["test"] = found
     return params, numbers
+
+
+def _standard_error(error: float, part: Labelled) -> float:
+    return math.sqrt(error * (1 - error) / len(part.labels))
 
 
 def _factors(config: Any, params: Params) -> dict[str, float]:

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params
-from jboltz.learning.classifier import Classifier
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import TrainState, num_rows
@@ -48,7 +48,8 @@ class CrossEntropy:
     `fold_in(key, i)`.
     """
 
-    net: Classifier
+    net: nn.Module
+    """Logits from one example: `net(v, above, is_training=…)`, as of a `Classifier`."""
 
     def init(self, params: Params, key: Key[Array, ""]) -> Best:
         del key
@@ -125,7 +126,7 @@ def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
 
 @partial(jax.jit, static_argnames="net")
 def judge(
-    net: Classifier, params: Params, examples: Labelled
+    net: nn.Module, params: Params, examples: Labelled
 ) -> dict[str, Float[Array, ""]]:
     """Mean `cross_entropy` in nats and share `error` of examples, nothing left out."""
 
@@ -137,7 +138,7 @@ def judge(
 
 
 def keep_best(
-    net: Classifier, held_out: Labelled
+    net: nn.Module, held_out: Labelled
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
     """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
 
