@@ -47,6 +47,6 @@ def test_all_of_balanced_examples_are_all():
     ],
 )
 def test_what_classes_cannot_share_is_refused(num_labels, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="num_labels") as error:
         subset(num_labels)
     assert all(word in str(error.value) for word in words), error.value

@@ -1,4 +1,4 @@
-"""A hybrid sees one example at a time, and is a convolutional net where it should be."""
+"""A hybrid sees one example at a time, and is the net that it says it is."""
 
 from functools import partial
 
@@ -159,7 +159,7 @@ def test_a_square_has_a_side(size):
 
 
 def test_what_is_no_square_is_refused():
-    with pytest.raises(ValueError, match="`size` is 200 units.* 196 or 225 units"):
+    with pytest.raises(ValueError, match=r"`size` is 200 units.* 196 or 225 units"):
         square_side(200)
 
 
