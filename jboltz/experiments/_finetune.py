@@ -1,5 +1,6 @@
 """What the programs that fine-tune share: nets trained beside their controls."""
 
+import functools
 import math
 from functools import partial
 from typing import Any
@@ -189,11 +190,9 @@ def train(
     rows, held_out = parts["train"], parts.get("held_out")
     batch_size = min(config.batch_size, len(rows.labels))
     updates = config.epochs * -(-len(rows.labels) // batch_size)
-    optimizer = per_layer(
-        partial(optax.adamw, weight_decay=config.weight_decay),
-        optax.linear_schedule(learning_rate, 0.0, updates),
-        factors,
-        max_norm=config.max_norm or None,
+    optimizer = _optimizer(
+        *(learning_rate, updates, tuple(factors.items())),
+        *(config.weight_decay, config.max_norm),
     )
     estimator = CrossEntropy(net)
     state, records = _run.fit_with_checkpoints(
@@ -222,6 +221,18 @@ def train(
         found["standard_error"] = _standard_error(found["error"], parts["test"])
         numbers["test"] = found
     return params, numbers
+
+
+@functools.cache
+def _optimizer(learning_rate, updates, factors, weight_decay, max_norm):
+    """One object for equal settings: nets that differ in their data alone share what
+    they compile."""
+    return per_layer(
+        partial(optax.adamw, weight_decay=weight_decay),
+        optax.linear_schedule(learning_rate, 0.0, updates),
+        dict(factors),
+        max_norm=max_norm or None,
+    )
 
 
 def _standard_error(error: float, part: Labelled) -> float:

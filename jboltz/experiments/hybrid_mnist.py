@@ -2,6 +2,10 @@
 python -m jboltz.experiments.dbn_mnist --layers 784 500 400 --workdir runs/dbn_square
 python -m jboltz.experiments.hybrid_mnist --pretrained runs/dbn_square
 
+Beside them the same net on the pixels alone, and the same hybrids on codes of the same
+network with untrained weights. The units of a code have no order: neighbours in its map
+have nothing in common, which is not what a convolution is for.
+
 Reference: the hybrid of the blog that goes with the PyTorch notes, whose map of a code
 this is; LeCun, Bottou, Bengio & Haffner (1998), Gradient-based learning applied to
 document recognition, for the convolutional net.
@@ -51,7 +55,7 @@ class Config:
     held out."""
     epochs: int = 10
     """Epochs of each net; that with the fewest held-out errors is kept."""
-    batch_size: int = 128
+    batch_size: int = 100
     """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.002
     """First step size of Adam, for every net; it falls linearly to 0."""
@@ -155,13 +159,20 @@ def draw_figures(
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
     curves = {
-        name.replace("_", ", "): [100 * x["held_out_error"] for x in found["epochs"]]
+        name: [100 * record["held_out_error"] for record in found["epochs"]]
         for name, found in numbers["nets"].items()
     }
     figures = {
-        "errors": plotting.curves(
-            curves, title="Held-out errors of hybrids and of their controls", ylabel="%"
+        f"errors_{form}": plotting.curves(
+            {
+                "convolutional net on the pixels": curves["pixels"],
+                "hybrid": curves[f"{form}_pretrained"],
+                "hybrid, not pretrained": curves[f"{form}_untrained"],
+            },
+            title=f"Held-out errors of the form “{form}” and of its controls",
+            ylabel="%",
         )
+        for form in config.forms
     }
     if "map" in config.forms:
         figures["maps"] = plotting.states(

@@ -1,4 +1,4 @@
-"""A hybrid sees one example at a time, and is a convolutional net where it should."""
+"""A hybrid sees one example at a time, and is the net that it says it is."""
 
 from functools import partial
 
