@@ -45,9 +45,9 @@ def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
     program = run["program"]
     if program not in PROGRAMS:
         raise ValueError(
-            f"`pretrained` is {folder}, a run of {program}, but fine-tuning needs a "
-            "model of binary units whose images are scaled to [0, 1]; give the workdir "
-            f"of {', '.join(PROGRAMS)}."
+            f"`pretrained` is {folder}, a run of {program}, but what is needed "
+            "is a model of binary units whose images are scaled to [0, 1]; give the "
+            f"workdir of {', '.join(PROGRAMS)}."
         )
     model, params = _restored(folder, run, data)
     if run["data"]["sha256"] != fingerprint(data):
