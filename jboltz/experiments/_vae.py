@@ -1,6 +1,5 @@
-"""A VAE beside a pretrained DBN: what each is trained on, and how both are judged."""
+"""A pretrained DBN, and a VAE of its code size: trained, and sampled from."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,10 +12,8 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Params
 from jboltz.data import Dataset, scale_pixels, split_validation
-from jboltz.evaluation.bounds import dbn_bounds, vae_bounds
-from jboltz.evaluation.examples import Examples, binarise_once
-from jboltz.evaluation.likelihood import weighted_mean_and_error
-from jboltz.experiments import _likelihoods, _pretrained, _run
+from jboltz.evaluation.examples import binarise_once
+from jboltz.experiments import _pretrained, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.best import keep_least
 from jboltz.learning.pretrain import LayerInput, unit_interval
@@ -25,15 +22,10 @@ from jboltz.learning.vae import (
     VAE,
     NegativeELBO,
     elbo,
-    log_likelihood_of_pixels,
     picture_from_prior,
 )
-from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
-
-MEAN_IMAGE = "mean training image"
-"""The reconstruction that knows nothing of an image."""
 
 
 class Images(NamedTuple):
@@ -44,7 +36,16 @@ class Images(NamedTuple):
     test: np.ndarray
 
 
-def load_dbn(config: Any, data: Dataset) -> tuple[_pretrained.Pretrained, Images]:
+class Found(NamedTuple):
+    """A DBN that another run trained."""
+
+    dbn: DBN
+    params: DBNParams
+    run: dict[str, Any]  # as of `Pretrained`
+    images: Images
+
+
+def load_dbn(config: Any, data: Dataset) -> Found:
     """The DBN in `config.pretrained`, and the images as it was trained on them.
 
     Raises:
@@ -66,7 +67,8 @@ def load_dbn(config: Any, data: Dataset) -> tuple[_pretrained.Pretrained, Images
             "the workdir of a run with `--binarisation stochastic`."
         )
     data = scale_pixels(data, given.get("scaling"))
-    return found, Images(*split_validation(data, config.held_out), data.test)
+    images = Images(*split_validation(data, config.held_out), data.test)
+    return Found(found.model, found.params, found.run, images)
 
 
 def build(config: Any, dbn: DBN) -> VAE:
@@ -93,7 +95,10 @@ def train(
 
     def init(key):
         key_params, key_estimator = jax.random.split(key)
-        params = vae.init(key_params, jnp.zeros(vae.num_visible))["params"]
+        params = dict(vae.init(key_params, jnp.zeros(vae.num_visible))["params"])
+        # Else the code would have to say that most of an image is black.
+        bias = mean_image(dbn, images.train)
+        params["pixels"] = {**params["pixels"], "bias": bias}
         return init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = _run.fit_with_checkpoints(
@@ -118,6 +123,11 @@ def train(
     }
 
 
+def mean_image(dbn: DBN, train: np.ndarray) -> Array:
+    """The log-odds of the pixels of the mean training image, which are finite."""
+    return dbn.layers[0].visible.fit(unit_interval(jnp.asarray(train))).bias
+
+
 def num_parameters(params: Params) -> int:
     return sum(x.size for x in jax.tree.leaves(params))
 
@@ -126,104 +136,6 @@ def num_parameters(params: Params) -> int:
 def _mean_loss(vae, params, data, keys):
     losses = jax.lax.map(lambda x: -elbo(vae, params, *x), (data, keys), batch_size=500)
     return jnp.mean(losses)
-
-
-def reconstructions(dbn: DBN, vae: VAE) -> dict[str, Callable[[Params, Array], Array]]:
-    """Of each model, (its parameters, a gray image) -> the log-odds of the pixels of
-    its mean reconstruction, through the code."""
-    return {
-        "DBN": partial(dbn_log_odds, dbn),
-        "VAE": lambda params, v: vae.apply({"params": params}, v),
-    }
-
-
-def dbn_log_odds(dbn: DBN, params: DBNParams, v: Array) -> Array:
-    """The log-odds of `dbn.reconstruct` at full depth, whose rounding to 0 and 1 has
-    no cross-entropy."""
-    bottom, *above = dbn.layers
-    h = bottom.mean_hidden_state(params[0], v)
-    if above:
-        h = DBN(tuple(above)).reconstruct(params[1:], h, depth=len(above))
-    return params[0].visible.bias + bottom.visible_inputs(params[0], h)
-
-
-def reconstruction_errors(
-    dbn: DBN, vae: VAE, params: dict[str, Params], images: Images
-) -> dict[str, Any]:
-    """Squared error and cross-entropy in nats of a pixel, of test images: means over
-    examples with their standard errors."""
-    test = unit_interval(jnp.asarray(images.test))
-    bottom = dbn.layers[0].visible
-    known = {MEAN_IMAGE: bottom.fit(unit_interval(jnp.asarray(images.train))).bias}
-    log_odds = {**reconstructions(dbn, vae), MEAN_IMAGE: lambda bias, _: bias}
-    table = {}
-    for name, function in log_odds.items():
-        errors = _errors(function, {**params, **known}[name], test)
-        table[name] = {}
-        for measure, values in errors.items():
-            mean, error = weighted_mean_and_error(np.asarray(values, np.float64), None)
-            table[name][measure] = {"mean": mean, "standard_error": error}
-    entropy = jax.scipy.special.entr(test) + jax.scipy.special.entr(1 - test)
-    return {"least_cross_entropy": float(jnp.mean(entropy)), **table}
-
-
-@partial(jax.jit, static_argnames="log_odds_of")
-def _errors(log_odds_of, params, images):
-    def one(v):
-        log_odds = log_odds_of(params, v)
-        return {
-            "squared_error": jnp.mean((jax.nn.sigmoid(log_odds) - v) ** 2),
-            "cross_entropy": -log_likelihood_of_pixels(log_odds, v) / v.size,
-        }
-
-    return jax.lax.map(one, images, batch_size=1000)
-
-
-def bounds(
-    config: Any,
-    dbn: DBN,
-    vae: VAE,
-    params: dict[str, Params],
-    images: Images,
-    key: Key[Array, ""],
-) -> dict[str, Any]:
-    """Both bounds of both models, of the first test images, each binarised once.
-
-    log Z of the DBN's top RBM is from annealing; its interval is the bounds'.
-    """
-    key_z, key_dbn, key_vae = jax.random.split(key, 3)
-    examples = binarise_once(images.test, config.seed)
-    examples = Examples(
-        values=examples.values[: config.bound_images],
-        binarisation=examples.binarisation,
-    )
-    weights = {"num_samples": config.num_weights}
-    unnormalised = dbn_bounds(*(dbn, params["DBN"], examples, 0.0, key_dbn), **weights)
-    log_z = _log_partitions(config, dbn, params["DBN"], images.train, key_z)
-    of_dbn = {
-        f"DBN by {name}": [_likelihoods.less(bound, z) for bound in unnormalised]
-        for name, z in log_z.items()
-    }
-    of_vae = vae_bounds(vae, params["VAE"], examples, key_vae, **weights)
-    names = ("elbo", "importance_weighted")
-    return {
-        "num_examples": len(examples.values),
-        "num_weights": config.num_weights,
-        "binarisation": examples.binarisation,
-        "log_partition": {name: _likelihoods.as_json(z) for name, z in log_z.items()},
-        "models": {
-            model: dict(zip(names, map(_likelihoods.as_json, found), strict=True))
-            for model, found in {**of_dbn, "VAE": of_vae}.items()
-        },
-    }
-
-
-def _log_partitions(config, dbn, params, train, key):
-    """Of the top RBM, from a base that is fitted to what comes up to it."""
-    annealed = Annealed(dbn.layers[-1])
-    up = jax.vmap(dbn.encode, in_axes=(None, 0))
-    base = annealed.fit_base(up(params[:-1], unit_interval(jnp.asarray(train))))
-    return _likelihoods.log_partitions(config, annealed, params[-1], base, None, key)
 
 
 def samples(

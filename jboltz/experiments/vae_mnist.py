@@ -17,7 +17,7 @@ from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, load_mnist
 from jboltz.evaluation.annealing import ladder
-from jboltz.experiments import _checks, _config, _likelihoods, _quality, _run, _vae
+from jboltz.experiments import _checks, _comparison, _config, _quality, _run, _vae
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.pretrain import unit_interval
 
@@ -49,7 +49,7 @@ class Config:
     """Epochs of the VAE; that with the best held-out ELBO is kept."""
     batch_size: int = 100
     """Examples an update; the last batch of an epoch may be shorter."""
-    learning_rate: float = 0.001
+    learning_rate: float = 0.003
     """First step size of Adam; it falls linearly to 0."""
     held_out: int = 10_000
     """Training images, the last ones, whose ELBO chooses the epoch; the DBN may have
@@ -110,7 +110,7 @@ def check(config: Config, data: Dataset) -> None:
         if getattr(config, name) > count:
             raise ValueError(
                 f"`{name}` is {getattr(config, name)} but there are {count} images to "
-                f"compare with; take at most that many."
+                "compare with; take at most that many."
             )
     _vae.load_dbn(config, data)
 
@@ -119,26 +119,26 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[Params, dict[str, Any]]:
     """Trains the VAE and compares; returns its parameters and the numbers."""
-    pretrained, images = _vae.load_dbn(config, data)
-    dbn, vae = pretrained.model, _vae.build(config, pretrained.model)
+    dbn, of_dbn, about_dbn, images = _vae.load_dbn(config, data)
+    vae = _vae.build(config, dbn)
     key_train, key_bounds, key_samples = keys(config)
     found, of_vae = _vae.train(config, dbn, images, workdir, key_train)
-    params = {"DBN": pretrained.params, "VAE": found}
+    params = {"DBN": of_dbn, "VAE": found}
     numbers = {
         "code_size": vae.code_size,
         "vae": of_vae,
         "dbn": {
-            "num_parameters": _vae.num_parameters(pretrained.params),
+            "num_parameters": _vae.num_parameters(of_dbn),
             "hidden": [layer.hidden.size for layer in dbn.layers[:-1]],
         },
-        "pretraining": pretrained.run,
+        "pretraining": about_dbn,
     }
     if config.read_test:
         models = (dbn, vae, params)
         pictures = _vae.samples(config, *models, key_samples, config.num_samples)
         numbers["test"] = {
-            "reconstruction": _vae.reconstruction_errors(*models, images),
-            "bounds": _vae.bounds(config, *models, images, key_bounds),
+            "reconstruction": _comparison.reconstruction_errors(*models, images),
+            "bounds": _comparison.bounds(config, *models, images, key_bounds),
             "quality": _quality.quality(
                 unit_interval(jnp.asarray(images.train)),
                 unit_interval(jnp.asarray(images.test[: config.num_samples])),
@@ -158,18 +158,17 @@ def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
-    pretrained, images = _vae.load_dbn(config, data)
-    dbn, vae = pretrained.model, _vae.build(config, pretrained.model)
-    both = {"DBN": pretrained.params, "VAE": params}
+    dbn, of_dbn, _, images = _vae.load_dbn(config, data)
+    vae = _vae.build(config, dbn)
+    both = {"DBN": of_dbn, "VAE": params}
     shape, code = data.image_shape or (28, 28), f"a code of {vae.code_size}"
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
     name = "test" if config.read_test else "held_out"
     digits = unit_interval(jnp.asarray(getattr(images, name)[:160:10]))
     rows = {f"{name.replace('_', '-')} digit": digits}
-    for model, log_odds in _vae.reconstructions(dbn, vae).items():
-        rows[model] = jax.nn.sigmoid(
-            jax.vmap(lambda v: log_odds(both[model], v))(digits)
-        )
+    for model, log_odds in _comparison.reconstructions(dbn, vae).items():
+        found = jax.vmap(log_odds, in_axes=(None, 0))(both[model], digits)
+        rows[model] = jax.nn.sigmoid(found)
     *_, key = keys(config)
     pictures = _vae.samples(config, dbn, vae, both, key, NUM_DRAWN)
     half = NUM_DRAWN // 2
@@ -211,34 +210,10 @@ def report(results: dict[str, Any]) -> None:
     )
     if "test" not in results:
         return
-    test = results["test"]
-    errors = dict(test["reconstruction"])
-    least = errors.pop("least_cross_entropy")
-    _run.say(
-        "mean reconstructions of test images, a pixel (no cross-entropy is below "
-        f"{least:.4f}):"
-    )
-    for name, found in errors.items():
-        squared, nats = found["squared_error"], found["cross_entropy"]
-        _run.say(
-            f"{name:>20}: squared error {squared['mean']:.5f} ± "
-            f"{squared['standard_error']:.5f}, cross-entropy {nats['mean']:.5f} ± "
-            f"{nats['standard_error']:.5f} nats"
-        )
-    bounds = test["bounds"]
-    _run.say(
-        f"log-likelihood of the first {bounds['num_examples']} test images, "
-        f"{bounds['binarisation']}, in nats:"
-    )
-    for model, found in bounds["models"].items():
-        for key, name in (
-            ("elbo", "ELBO"),
-            ("importance_weighted", f"bound of {bounds['num_weights']} weights"),
-        ):
-            _likelihoods.say(f"{model + ', ' + name:>40}", found[key])
+    _comparison.say(results["test"])
     count = results["config"]["num_samples"]
     _run.say(f"{count} samples of each, and {count} test images:")
-    _quality.say(test["quality"])
+    _quality.say(results["test"]["quality"])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,9 +198,9 @@ def _draw(mean, log_variance, key):
     return mean + jnp.exp(0.5 * log_variance) * noise, noise
 
 
-def _encode(vae, params, v):
+def _encode(vae, params, v) -> Any:
     return vae.apply({"params": params}, v, method="encode")
 
 
-def _decode(vae, params, z):
+def _decode(vae, params, z) -> Any:
     return vae.apply({"params": params}, z, method="decode")

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import Batch
+from jboltz import Batch, random
 from jboltz.evaluation.bounds import vae_bounds
 from jboltz.learning.best import keep_least
 from jboltz.learning.vae import (
@@ -103,7 +103,7 @@ def test_bounds_have_the_right_means_and_are_in_order(getkey, x64):
 def test_bounds_of_a_data_set_are_those_of_its_examples(getkey, x64):
     params, data, key = parameters(TINY, getkey()), binary_states(4), getkey()
     bounds = vae_bounds(TINY, params, data, key, num_samples=3, batch_size=5)
-    keys = jboltz.random.fold_in_range(key, len(data))
+    keys = random.fold_in_range(key, len(data))
     one = partial(importance_weighted_bound, TINY, params, num_samples=3)
     expected = jnp.mean(jax.vmap(one)(data, keys))
     np.testing.assert_allclose(bounds[1].mean, expected, rtol=1e-10)
@@ -136,7 +136,7 @@ def test_gradient_is_that_of_the_loss_written_out(getkey, x64):
     params, key, counts = parameters(TINY, getkey()), getkey(), [1, 0, 3, 2, 0, 1]
     data = jnp.asarray(rng_of(getkey()).integers(0, 2, (6, 4)), float)
     noise = jax.vmap(lambda k: jax.random.normal(k, (2,), float))(
-        jboltz.random.fold_in_range(key, 6)
+        random.fold_in_range(key, 6)
     )
 
     def loss(p, rows):
