@@ -14,6 +14,7 @@ from jboltz.evaluation.bounds import dbn_bounds, vae_bounds
 from jboltz.evaluation.examples import Examples, binarise_once
 from jboltz.evaluation.likelihood import weighted_mean_and_error
 from jboltz.experiments import _likelihoods, _run
+from jboltz.experiments._quality import spread
 from jboltz.experiments._vae import Images, mean_image
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.vae import VAE, log_likelihood_of_pixels
@@ -87,14 +88,14 @@ def bounds(
     images: Images,
     key: Key[Array, ""],
 ) -> dict[str, Any]:
-    """Both bounds of both models, of the first test images, each binarised once.
+    """Both bounds of both models, of evenly spaced test images, binarised once.
 
     log Z of the DBN's top RBM is from annealing; its interval is the bounds'.
     """
     key_z, key_dbn, key_vae = jax.random.split(key, 3)
     examples = binarise_once(images.test, config.seed)
     examples = Examples(
-        values=examples.values[: config.bound_images],
+        values=spread(examples.values, config.bound_images),
         binarisation=examples.binarisation,
     )
     weights = {"num_samples": config.num_weights}
@@ -143,7 +144,7 @@ def say(found: dict[str, Any]) -> None:
         )
     bounds = found["bounds"]
     _run.say(
-        f"log-likelihood of the first {bounds['num_examples']} test images, "
+        f"log-likelihood of {bounds['num_examples']} test images, evenly spaced, "
         f"{bounds['binarisation']}, in nats:"
     )
     tightened = f"bound of {bounds['num_weights']} weights"

@@ -60,10 +60,10 @@ class Config:
     num_weights: int = 100
     """K of the importance-weighted bounds."""
     bound_images: int = 1000
-    """Test images, the first, of which the bounds are taken."""
+    """Test images, evenly spaced, of which the bounds are taken."""
     ladder_scale: float = 1.0
     """Rungs of the ladder for log Z of the DBN's top RBM, in units of 14 500."""
-    ladder_check: float = 0.0
+    ladder_check: float = 4.0
     """A second, longer ladder, in units of the first; 0 goes without."""
     annealed_chains: int = 100
     """Chains along a ladder."""
@@ -134,14 +134,14 @@ def run(
         "pretraining": about_dbn,
     }
     if config.read_test:
-        models = (dbn, vae, params)
-        pictures = _vae.samples(config, *models, key_samples, config.num_samples)
+        models, count = (dbn, vae, params), config.num_samples
+        pictures = _vae.samples(config, *models, key_samples, count)
         numbers["test"] = {
             "reconstruction": _comparison.reconstruction_errors(*models, images),
             "bounds": _comparison.bounds(config, *models, images, key_bounds),
             "quality": _quality.quality(
                 unit_interval(jnp.asarray(images.train)),
-                unit_interval(jnp.asarray(images.test[: config.num_samples])),
+                unit_interval(jnp.asarray(_quality.spread(images.test, count))),
                 pictures,
                 data.image_shape or (28, 28),
             ),

@@ -128,7 +128,10 @@ def test_quality_of_copies_and_of_the_test_images_themselves():
     train, test = (
         jnp.asarray(x, jnp.float32) / 255 for x in (dataset().train, dataset().test)
     )
-    samples = {"copies": train[:20], "again": test}
+    np.testing.assert_array_equal(
+        _quality.spread(np.arange(170), 20), 8 * np.arange(20)
+    )
+    samples = {"copies": train[:160:8], "again": test}
     table = _quality.quality(train, test, samples, (8, 8))
     assert list(table) == [_quality.REAL, "copies", "again"]
     assert table["again"] == table[_quality.REAL]
