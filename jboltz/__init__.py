@@ -63,6 +63,7 @@ from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
     stochastic_pseudo_log_likelihood,
 )
+from jboltz.learning.best import Best
 from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
 from jboltz.learning.classifier import (
     Classifier,
@@ -79,7 +80,6 @@ from jboltz.learning.contrastive import (
 from jboltz.learning.discriminative import Discriminative, Hybrid, beside_labels
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
 from jboltz.learning.finetune import (
-    Best,
     CrossEntropy,
     Labelled,
     judge,

@@ -18,6 +18,7 @@ from jboltz.data.standardize import (
     Standardizer,
     check_scaling,
     fit_standardizer,
+    scale_pixels,
     standardize,
     unstandardize,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "load_cifar10",
     "load_mnist",
     "normalize_contrast",
+    "scale_pixels",
     "split_validation",
     "standardize",
     "unstandardize",

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jboltz.data.checks import as_numbers, check_values, feature_moments
+from jboltz.data.dataset import Dataset
 
 Scaling = Literal["standard", "robust", "min-max"]
 """From each feature's mean and standard deviation, its median and interquartile range,
@@ -115,6 +116,18 @@ def unstandardize(standardizer: Standardizer, z: Any) -> Any:
     """z · scale + location, of a NumPy or JAX array (…, num_features)."""
     location, scale = as_rows(z, standardizer.location, standardizer.scale)
     return z * scale + location
+
+
+def scale_pixels(data: Dataset, scaling: Scaling | None) -> Dataset:
+    """Images scaled pixel by pixel, as fitted on the training images, and clipped to
+    their range there: to [0, 1] by "min-max". None leaves them as they are."""
+    if scaling is None:
+        return data
+    check_scaling(scaling, "unit interval")
+    fitted = fit_standardizer(data.train, scaling=scaling)
+    # A test pixel may be beyond what it was in training.
+    train, test = (standardize(fitted, x).clip(0, 1) for x in (data.train, data.test))
+    return dataclasses.replace(data, train=train, test=test)
 
 
 def as_real(x: Any) -> Any:

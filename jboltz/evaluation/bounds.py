@@ -1,4 +1,4 @@
-"""Bounds of log p(v) where hidden layers do not integrate out: DBN and DBM."""
+"""Bounds of log p(v) where what is hidden does not integrate out."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import State
+from jboltz.base import Params, State
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     LogPartition,
@@ -18,6 +18,7 @@ from jboltz.evaluation.likelihood import (
     summary,
 )
 from jboltz.learning.mean_field import mean_field, variational_free_energy
+from jboltz.learning.vae import VAE, log_weight
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
 
@@ -55,26 +56,38 @@ def dbn_bounds(
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets;
       Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
-    if num_samples < 1:
-        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
-    examples = as_examples(data, dbn.domain)
-
-    def both(example):
-        v, key = example
-        keys = random.fold_in_range(key, num_samples)
-        log_w = jax.lax.map(partial(_log_weight, dbn, params, v), keys)
-        tightened = jax.nn.logsumexp(log_w) - np.log(num_samples)
-        return jnp.stack([jnp.mean(log_w), tightened])
-
-    count = jax.tree.leaves(examples.values)[0].shape[0]
-    rows = (examples.values, random.fold_in_range(key, count))
-    values = per_example(both, rows, batch_size=batch_size)
-    names = ("lower bound (ELBO)", f"lower bound (K = {num_samples})")
-    elbo, tightened = (
-        summary(name, column, examples, log_partition)
-        for name, column in zip(names, values.T, strict=True)
+    return _two_bounds(
+        *(partial(_log_weight, dbn, params), as_examples(data, dbn.domain)),
+        *(log_partition, key, num_samples, batch_size),
     )
-    return elbo, tightened
+
+
+def vae_bounds(
+    vae: VAE,
+    params: Params,
+    data: Data,
+    key: Key[Array, ""],
+    *,
+    num_samples: int = 10,
+    batch_size: int = 100,
+) -> tuple[MeanLogLikelihood, MeanLogLikelihood]:
+    """Two lower bounds of the mean log p(v), from K codes of q(z | v) an example.
+
+    They are those of `dbn_bounds`, with w = p(v, z) / q(z | v), which needs no log Z:
+    sure bounds in expectation.
+
+    Args:
+      key: sample k of example n draws from fold_in(fold_in(key, n), k).
+      num_samples: K.
+      batch_size: examples at a time; the samples of one go one after the other.
+
+    Returns:
+      (ELBO, L_K).
+    """
+    return _two_bounds(
+        *(partial(log_weight, vae, params), as_examples(data, vae.domain)),
+        *(0.0, key, num_samples, batch_size),
+    )
 
 
 def dbm_bound(
@@ -105,6 +118,29 @@ def dbm_bound(
     return mean_over(
         "lower bound (ELBO)", bound, examples, log_partition, batch_size=batch_size
     )
+
+
+def _two_bounds(log_weight, examples, log_partition, key, num_samples, batch_size):
+    """The means of E log w and of log (1/K) Σ_k w_k, from the same K weights."""
+    if num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+
+    def both(example):
+        v, key = example
+        keys = random.fold_in_range(key, num_samples)
+        log_w = jax.lax.map(partial(log_weight, v), keys)
+        tightened = jax.nn.logsumexp(log_w) - np.log(num_samples)
+        return jnp.stack([jnp.mean(log_w), tightened])
+
+    count = jax.tree.leaves(examples.values)[0].shape[0]
+    rows = (examples.values, random.fold_in_range(key, count))
+    values = per_example(both, rows, batch_size=batch_size)
+    names = ("lower bound (ELBO)", f"lower bound (K = {num_samples})")
+    elbo, tightened = (
+        summary(name, column, examples, log_partition)
+        for name, column in zip(names, values.T, strict=True)
+    )
+    return elbo, tightened
 
 
 def _log_weight(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from jboltz.base import Params
 from jboltz.data import Dataset, split_validation
 from jboltz.experiments import _checks, _run
-from jboltz.experiments._pretrained import Pretrained
+from jboltz.experiments._pretrained import Pretrained, refuse_scaling
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.classifier import (
     Classifier,
@@ -60,6 +60,7 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
             "net is; hold images out, or read the test set."
         )
+    refuse_scaling(pretrained)
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
         labelled(images, labels, num_classes)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset
 from jboltz.experiments import _finetune
-from jboltz.experiments._pretrained import Pretrained
+from jboltz.experiments._pretrained import Pretrained, refuse_scaling
 from jboltz.learning.finetune import Labelled
 from jboltz.learning.hybrid import Coder, ConvNet, JoinedNet, encode, square_side
 from jboltz.models.dbn import DBN
@@ -28,8 +28,9 @@ def dbn_of(pretrained: Pretrained) -> DBN:
     """The network that was pretrained.
 
     Raises:
-      ValueError: it is no DBN.
+      ValueError: it is no DBN, or one of images that were scaled pixel by pixel.
     """
+    refuse_scaling(pretrained)
     if not isinstance(pretrained.model, DBN):
         raise ValueError(
             f"`pretrained` is a run of {pretrained.run['program']} but a code is the "

@@ -81,11 +81,11 @@ def log_partitions(
     annealed: Any,
     params: Params,
     base: Params,
-    samples: State,
+    samples: State | None,
     key: Key[Array, ""],
 ) -> dict[str, LogEstimate]:
     """log Z by annealing up a ladder, up another that is `ladder_check` times as long,
-    and down from `samples` of the model."""
+    and down from `samples` of the model, if there are any."""
     betas = ladder(config.ladder_scale)
     key_up, key_longer, key_down = jax.random.split(key, 3)
     path, num_chains = (annealed, params, base), config.annealed_chains
@@ -100,9 +100,10 @@ def log_partitions(
             found["AIS, longer ladder"] = annealed_importance_sampling(
                 *path, longer, key_longer, num_chains=num_chains
             )
-        found["reverse AIS"] = reverse_annealed_importance_sampling(
-            *path, betas, samples, key_down
-        )
+        if samples is not None:
+            found["reverse AIS"] = reverse_annealed_importance_sampling(
+                *path, betas, samples, key_down
+            )
     return found
 
 

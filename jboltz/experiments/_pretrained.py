@@ -45,16 +45,9 @@ def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
     program = run["program"]
     if program not in PROGRAMS:
         raise ValueError(
-            f"`pretrained` is {folder}, a run of {program}, but fine-tuning needs a "
-            "model of binary units whose images are scaled to [0, 1]; give the workdir "
-            f"of {', '.join(PROGRAMS)}."
-        )
-    scaling = run["config"].get("scaling")
-    if scaling is not None:
-        raise ValueError(
-            f"`pretrained` is {folder}, whose images went through {scaling!r} scaling, "
-            "but fine-tuning gives a net gray values over 255; pretrain without "
-            "`scaling`."
+            f"`pretrained` is {folder}, a run of {program}, but what is needed "
+            "is a model of binary units whose images are scaled to [0, 1]; give the "
+            f"workdir of {', '.join(PROGRAMS)}."
         )
     model, params = _restored(folder, run, data)
     if run["data"]["sha256"] != fingerprint(data):
@@ -65,6 +58,20 @@ def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
             "trained it. Load the same source, or pretrain again."
         )
     return Pretrained(model, params, run)
+
+
+def refuse_scaling(found: Pretrained) -> None:
+    """Refuses a model of images that were scaled pixel by pixel.
+
+    Raises:
+      ValueError: they were.
+    """
+    scaling = found.run["config"].get("scaling")
+    if scaling is not None:
+        raise ValueError(
+            f"`pretrained` is a run whose images went through {scaling!r} scaling, but "
+            "here a net is given gray values over 255; pretrain without `scaling`."
+        )
 
 
 def _run_of(folder: pathlib.Path) -> dict[str, Any]:

@@ -14,14 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jboltz import plotting, random
-from jboltz.data import (
-    Dataset,
-    Scaling,
-    check_scaling,
-    fit_standardizer,
-    load_mnist,
-    standardize,
-)
+from jboltz.data import Dataset, Scaling, check_scaling, load_mnist, scale_pixels
 from jboltz.evaluation.monitors import (
     layer_monitors,
     reconstruction_errors,
@@ -194,12 +187,7 @@ def build(config: Config) -> DBN:
 
 def scale(config: Config, data: Dataset) -> Dataset:
     """The data as the first layer gets them."""
-    if config.scaling is None:
-        return data
-    fitted = fit_standardizer(data.train, scaling=config.scaling)
-    # A test pixel may be beyond what it was in training.
-    train, test = (standardize(fitted, x).clip(0, 1) for x in (data.train, data.test))
-    return dataclasses.replace(data, train=train, test=test)
+    return scale_pixels(data, config.scaling)
 
 
 def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:

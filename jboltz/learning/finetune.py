@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params
+from jboltz.learning.best import Best, before_training, keep_least
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import TrainState, num_rows
@@ -28,15 +29,6 @@ class Labelled:
     images: Leaf  # (batch, visible)
     labels: Leaf  # (batch,) int32, from 0
     above: tuple[Leaf, ...] = ()  # (batch, size) each, what augments the classifier
-
-
-@struct.dataclass
-class Best:
-    """The parameters after the epoch with the fewest errors so far, the first of
-    those that tie."""
-
-    params: Params
-    error: Leaf  # () share of held-out examples; infinite before the first epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +45,7 @@ class CrossEntropy:
 
     def init(self, params: Params, key: Key[Array, ""]) -> Best:
         del key
-        return Best(params=params, error=jnp.full((), jnp.inf))
+        return before_training(params)
 
     def estimate(
         self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
@@ -146,18 +138,7 @@ def keep_best(
       `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
     """
 
-    def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
-        found = judge(net, state.params, held_out)
-        best = _better(state.estimator_state, state.params, found["error"])
-        state = TrainState(
-            step=state.step,
-            params=state.params,
-            opt_state=state.opt_state,
-            estimator_state=best,
-        )
-        return state, {f"held_out_{name}": x for name, x in found.items()}
-
-    return end_epoch
+    return keep_least(lambda params: judge(net, params, held_out), "error")
 
 
 def per_layer(
@@ -207,15 +188,6 @@ def bounded(params: Params, max_norm: float) -> Params:
 def _scale(rows: Labelled) -> Labelled:
     images = unit_interval(rows.images)
     return Labelled(images=images, labels=rows.labels, above=rows.above)
-
-
-@jax.jit
-def _better(best: Best, params: Params, error: Array) -> Best:
-    is_better = error < best.error
-    return Best(
-        params=jax.tree.map(partial(jnp.where, is_better), params, best.params),
-        error=jnp.where(is_better, error, best.error),
-    )
 
 
 def _judge(net, params, example, key):

@@ -1,0 +1,206 @@
+"""A variational autoencoder: binary pixels under a Gaussian code, trained by `fit`."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import Batch, Domain, Metrics, Params
+from jboltz.learning.best import Best, before_training
+from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.step import num_rows
+
+
+class VAE(nn.Module):
+    """p(v, z) = N(z; 0, I) Π_i p(v_i | z), and q(z | v) = N(z; μ(v), diag σ²(v)).
+
+    The log-odds of the pixels, and μ and log σ², are linear in tanh layers over z and
+    over v. Its methods take one example; `vae.init(key, v)["params"]` draws parameters.
+
+    Reference:
+      Kingma & Welling (2014), Auto-encoding variational Bayes.
+    """
+
+    num_visible: int
+    hidden: tuple[int, ...]
+    """Units of the hidden layers from v to z, and from z back to v in turn; () is a
+    linear model, logistic principal components."""
+    code_size: int
+
+    def setup(self) -> None:
+        if min(self.num_visible, *self.hidden, self.code_size) < 1:
+            raise ValueError(
+                f"A layer of {self.num_visible}–{self.hidden}–{self.code_size} is "
+                "empty but each needs at least 1 unit."
+            )
+        self.up = {
+            str(layer): nn.Dense(size, name=f"up_{layer}")
+            for layer, size in enumerate(self.hidden, start=1)
+        }
+        self.down = {
+            str(layer): nn.Dense(size, name=f"down_{layer}")
+            for layer, size in reversed(list(enumerate(self.hidden, start=1)))
+        }
+        self.mean = nn.Dense(self.code_size)
+        self.log_variance = nn.Dense(self.code_size)
+        self.pixels = nn.Dense(self.num_visible)
+
+    def encode(
+        self, v: Float[Array, " visible"]
+    ) -> tuple[Float[Array, " code"], Float[Array, " code"]]:
+        """μ(v) and log σ²(v); `v` may be gray."""
+        for layer in self.up.values():
+            v = nn.tanh(layer(v))
+        return self.mean(v), self.log_variance(v)
+
+    def decode(self, z: Float[Array, " code"]) -> Float[Array, " visible"]:
+        """The log-odds of the pixels under the code `z`."""
+        for layer in self.down.values():
+            z = nn.tanh(layer(z))
+        return self.pixels(z)
+
+    def __call__(self, v: Float[Array, " visible"]) -> Float[Array, " visible"]:
+        """The log-odds of the pixels under the mean code: the mean reconstruction."""
+        mean, _ = self.encode(v)
+        return self.decode(mean)
+
+    @property
+    def domain(self) -> Domain:
+        """What the data may be, as of a `Unit`."""
+        return "unit interval"
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativeELBO:
+    """The gradient of the mean −ELBO, in nats, as an estimator.
+
+    It remembers the `Best` parameters, which `keep_least` replaces between epochs. The
+    code of example i is drawn by `fold_in(key, i)`, as μ + σ ε: the gradient goes
+    through it.
+    """
+
+    vae: VAE
+
+    def init(self, params: Params, key: Key[Array, ""]) -> Best:
+        del key
+        return before_training(params)
+
+    def estimate(
+        self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, Best, Metrics]:
+        """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
+        refuse_mask(batch)
+        keys = random.fold_in_range(key, num_rows(batch))
+
+        def mean_loss(params):
+            parts = jax.vmap(partial(_elbo_parts, self.vae), in_axes=(None, 0, 0))
+            likelihoods, kls = parts(params, batch.values, keys)
+            kl = weighted_mean(kls, batch.weights)
+            return kl - weighted_mean(likelihoods, batch.weights), kl
+
+        (loss, kl), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        return gradient, state, {"negative_elbo": loss, "kl": kl}
+
+
+def elbo(
+    vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
+) -> Float[Array, ""]:
+    """log p(v | z) − KL(q(z | v) ‖ p(z)) of one z ~ q(z | v), in nats.
+
+    Its expectation is at most log p(v). `key` draws z.
+    """
+    likelihood, kl = _elbo_parts(vae, params, v, key)
+    return likelihood - kl
+
+
+def log_weight(
+    vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
+) -> Float[Array, ""]:
+    """log w = log p(v, z) − log q(z | v) of one z ~ q(z | v), in nats: E[w] = p(v).
+
+    `key` draws z.
+    """
+    mean, log_variance = _encode(vae, params, v)
+    z, noise = _draw(mean, log_variance, key)
+    # log p(z) − log q(z | v); what both have of 2π cancels.
+    ratio = 0.5 * jnp.sum(noise**2 - z**2 + log_variance)
+    return log_likelihood_of_pixels(_decode(vae, params, z), v) + ratio
+
+
+def importance_weighted_bound(
+    vae: VAE,
+    params: Params,
+    v: Float[Array, " visible"],
+    key: Key[Array, ""],
+    *,
+    num_samples: int,
+) -> Float[Array, ""]:
+    """log (1/K) Σ_k w_k, in nats: a lower bound of log p(v) in expectation.
+
+    With K = 1 its expectation is the ELBO; it never falls as K grows, and tends to
+    log p(v).
+
+    Args:
+      key: sample k draws from `fold_in(key, k)`.
+      num_samples: K.
+
+    Reference:
+      Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
+    """
+    if num_samples < 1:
+        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    keys = random.fold_in_range(key, num_samples)
+    log_w = jax.lax.map(partial(log_weight, vae, params, v), keys)
+    return jax.nn.logsumexp(log_w) - np.log(num_samples)
+
+
+def kl_to_prior(
+    mean: Float[Array, " code"], log_variance: Float[Array, " code"]
+) -> Float[Array, ""]:
+    """KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ (μ² + σ² − 1 − log σ²), in nats."""
+    return 0.5 * jnp.sum(mean**2 + jnp.expm1(log_variance) - log_variance)
+
+
+def log_likelihood_of_pixels(
+    log_odds: Float[Array, " visible"], v: Float[Array, " visible"]
+) -> Float[Array, ""]:
+    """Σ_i v_i log p_i + (1 − v_i) log(1 − p_i), in nats; of a gray `v`, what it is
+    on average over binary images with means `v`."""
+    return jnp.sum(v * log_odds - jax.nn.softplus(log_odds))
+
+
+def picture_from_prior(
+    vae: VAE, params: Params, key: Key[Array, ""]
+) -> Float[Array, " visible"]:
+    """Draws one picture: the pixels' means under a code z ~ N(0, I)."""
+    bias = params["mean"]["bias"]
+    z = jax.random.normal(key, bias.shape, bias.dtype)
+    return jax.nn.sigmoid(_decode(vae, params, z))
+
+
+def _elbo_parts(vae, params, v, key):
+    """log p(v | z) of one z ~ q(z | v), and KL(q(z | v) ‖ p(z))."""
+    mean, log_variance = _encode(vae, params, v)
+    z, _ = _draw(mean, log_variance, key)
+    likelihood = log_likelihood_of_pixels(_decode(vae, params, z), v)
+    return likelihood, kl_to_prior(mean, log_variance)
+
+
+def _draw(mean, log_variance, key):
+    """z = μ + σ ε, and ε."""
+    noise = jax.random.normal(key, mean.shape, mean.dtype)
+    return mean + jnp.exp(0.5 * log_variance) * noise, noise
+
+
+def _encode(vae, params, v) -> Any:
+    return vae.apply({"params": params}, v, method="encode")
+
+
+def _decode(vae, params, z) -> Any:
+    return vae.apply({"params": params}, z, method="decode")

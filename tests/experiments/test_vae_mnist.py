@@ -1,0 +1,236 @@
+"""A VAE beside a pretrained DBN: both judged alike; it resumes, and refuses rubbish."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from jboltz.checkpoint import Checkpoints
+from jboltz.data import scale_pixels
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.experiments import _comparison, _pretrained, _quality, _vae, vae_mnist
+from tests.experiments.test_finetune_mnist import Crash, dataset, pretrain, start
+
+FLAGS = (
+    "--epochs 2 --batch-size 40 --held-out 40 --num-weights 3 --bound-images 15 "
+    "--ladder-scale 0.02 --ladder-check 2 --annealed-chains 15 --num-samples 20 "
+    "--sample-steps 3"
+).split()
+
+
+def compare(workdir, pretrained, *flags, images=None):
+    arguments = ["--pretrained", pretrained, *FLAGS, *flags]
+    return start("vae_mnist", workdir, *arguments, images=images)
+
+
+@pytest.fixture(scope="module")
+def dbn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dbn")
+    pretrain("dbn_mnist", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(dbn, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    assert compare(folder, dbn) == 0
+    return folder
+
+
+def results_of(workdir):
+    return json.loads((workdir / "results.json").read_text())
+
+
+def outcome(workdir):
+    """All of a run that must not depend on where it was interrupted."""
+    results = results_of(workdir)
+    del results["vae"]["training_seconds"]
+    for epoch in results["vae"]["epochs"]:
+        del epoch["seconds"]
+    numbers = {key: results[key] for key in ("vae", "dbn", "test", "code_size")}
+    return numbers, {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+
+
+def vae_of(workdir, dbn):
+    """The VAE that a run kept, and the DBN beside it, with their parameters."""
+    before = _pretrained.load(dbn, dataset())
+    vae = _vae.build(vae_mnist.Config(), before.model)
+    template = jax.eval_shape(vae.init, jax.random.key(0), jnp.zeros(64))["params"]
+    with Checkpoints(workdir / "model") as model:
+        found, _ = model.restore(template)
+    return before.model, vae, {"DBN": before.params, "VAE": found.state}
+
+
+def test_it_records_what_it_kept(whole, dbn):
+    """The parameters in model/ are those of the best epoch, and both are counted."""
+    results, (_, vae, params) = results_of(whole), vae_of(whole, dbn)
+    found = results["vae"]
+    losses = [epoch["held_out_negative_elbo"] for epoch in found["epochs"]]
+    assert -found["held_out_elbo"] == min(losses) == losses[found["best_epoch"] - 1]
+    assert (vae.hidden, vae.code_size) == ((8,), 6) == ((*found["hidden"],), 6)
+    assert found["num_parameters"] == sum(
+        x.size for x in jax.tree.leaves(params["VAE"])
+    )
+    assert results["dbn"]["num_parameters"] == 64 * 8 + 64 + 8 + 8 * 6 + 8 + 6
+    for figure in (whole / "figures").iterdir():
+        assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
+    names = {figure.stem for figure in (whole / "figures").iterdir()}
+    assert names == {"reconstructions", "samples", "elbo"}
+
+
+def test_reconstructions_are_judged_example_by_example(whole, dbn):
+    model, vae, params = vae_of(whole, dbn)
+    images, found = dataset(), results_of(whole)["test"]["reconstruction"]
+    test = np.asarray(images.test, np.float32) / 255
+    errors = reconstruction_errors(model, params["DBN"], jnp.asarray(test))
+    assert found["DBN"]["squared_error"]["mean"] == pytest.approx(errors[-1], rel=1e-5)
+    x = np.asarray(jax.vmap(lambda v: vae.apply({"params": params["VAE"]}, v))(test))
+    p = np.asarray(jax.nn.sigmoid(x), np.float64)
+    each = -np.mean(test * np.log(p) + (1 - test) * np.log1p(-p), axis=1)
+    entropy = found["VAE"]["cross_entropy"]
+    assert entropy["mean"] == pytest.approx(each.mean(), rel=1e-4)
+    error = each.std(ddof=1) / np.sqrt(len(each))
+    assert entropy["standard_error"] == pytest.approx(error, rel=1e-4)
+    # As much is left as the gray values say, and no mean of pixels says more.
+    assert all(
+        found["least_cross_entropy"] < found[name]["cross_entropy"]["mean"]
+        for name in ("DBN", "VAE", _comparison.MEAN_IMAGE)
+    )
+
+
+def test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z(whole):
+    bounds = results_of(whole)["test"]["bounds"]
+    assert (bounds["num_examples"], bounds["num_weights"]) == (15, 3)
+    assert bounds["binarisation"] == "stochastic once, seed 0"
+    assert set(bounds["models"]) == {"DBN by AIS", "DBN by AIS, longer ladder", "VAE"}
+    for found in bounds["models"].values():
+        assert found["elbo"]["mean"] < found["importance_weighted"]["mean"] < 0
+    of_dbn, log_z = bounds["models"]["DBN by AIS"]["elbo"], bounds["log_partition"]
+    width = log_z["AIS"]["upper"] - log_z["AIS"]["lower"]
+    assert of_dbn["upper"] - of_dbn["lower"] == pytest.approx(width)
+    of_vae = bounds["models"]["VAE"]["elbo"]
+    assert of_vae["lower"] == of_vae["mean"] == of_vae["upper"]
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn(whole, dbn):
+    models, key = vae_of(whole, dbn), jax.random.key(1)
+    config = vae_mnist.Config(sample_steps=3)
+    many, few = (_vae.samples(config, *models, key, count) for count in (9, 4))
+    for name, pictures in many.items():
+        np.testing.assert_allclose(pictures[:4], few[name], atol=1e-5)
+        assert np.all((pictures >= 0) & (pictures <= 1))
+
+
+def test_quality_of_copies_and_of_the_test_images_themselves():
+    train, test = (
+        jnp.asarray(x, jnp.float32) / 255 for x in (dataset().train, dataset().test)
+    )
+    np.testing.assert_array_equal(
+        _quality.spread(np.arange(170), 20), 8 * np.arange(20)
+    )
+    samples = {"copies": train[:160:8], "again": test}
+    table = _quality.quality(train, test, samples, (8, 8))
+    assert list(table) == [_quality.REAL, "copies", "again"]
+    assert table["again"] == table[_quality.REAL]
+    assert table["copies"]["nearest_training"] == pytest.approx(0, abs=1e-3)
+    assert table["copies"]["precision"] == table["copies"]["coverage"] == 1
+    assert table["copies"]["adversarial_accuracy"] == 0
+    with pytest.raises(ValueError, match="19 of short but 20 test images"):
+        _quality.quality(train, test, {"short": test[:19]}, (8, 8))
+
+
+def test_it_reports_and_resumes_bit_for_bit(whole, dbn, tmp_path, monkeypatch, capsys):
+    assert compare(whole, dbn) == 0  # It is finished: it reports.
+    text = capsys.readouterr().out
+    words = ("DBN, 8-6: 646 parameters", "held-out ELBO", "mean training image")
+    words += ("bound of 3 weights", "longer ladder", "test images", "precision")
+    assert all(word in text for word in words), text
+    save = Checkpoints.save
+
+    def crash(*args, **kwargs):
+        save(*args, **kwargs)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash)
+        with pytest.raises(Crash):
+            compare(tmp_path, dbn)
+    assert compare(tmp_path, dbn) == 0
+    assert "vae: goes on after epoch 1 of 2" in capsys.readouterr().out
+    assert outcome(tmp_path) == outcome(whole)
+
+
+def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(
+    tmp_path, monkeypatch
+):
+    pretrain("rbm_mnist", tmp_path / "rbm")
+    flags = ["--no-read-test", "--hidden", 7, 5]
+    closed = dataset()
+    assert compare(tmp_path / "new", tmp_path / "rbm", *flags, images=closed) == 0
+    results = results_of(tmp_path / "new")
+    assert "test" not in results
+    assert (results["vae"]["hidden"], results["code_size"]) == ([7, 5], 8)
+    assert results["dbn"]["hidden"] == []
+
+
+def test_a_model_that_does_not_fit_is_refused(tmp_path, capsys):
+    pretrain("dbm_mnist", tmp_path / "dbm")
+    assert compare(tmp_path / "new", tmp_path / "dbm") == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("dbm_mnist", "dbn_mnist", "rbm_mnist")), error
+    pretrain("rbm_mnist", tmp_path / "rbm")
+    run = json.loads((tmp_path / "rbm" / "run.json").read_text())
+    run["config"]["binarisation"] = "threshold"
+    (tmp_path / "rbm" / "run.json").write_text(json.dumps(run))
+    assert compare(tmp_path / "new", tmp_path / "rbm") == 2
+    assert "compared with ½" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_images_are_scaled_as_they_were_for_the_dbn(dbn, tmp_path):
+    for file in dbn.iterdir():
+        if file.name != ".lock":
+            (tmp_path / file.name).symlink_to(file)
+    run = json.loads((dbn / "run.json").read_text())
+    run["config"]["scaling"] = "min-max"
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    config = vae_mnist.Config(pretrained=tmp_path, held_out=40)
+    images, expected = _vae.load_dbn(config, dataset()).images, dataset()
+    expected = scale_pixels(expected, "min-max")
+    np.testing.assert_array_equal(images.test, expected.test)
+    np.testing.assert_array_equal(images.held_out, expected.train[-40:])
+    assert images.train.min() == 0
+    assert scale_pixels(dataset(), None).test.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--held-out 140", ["held_out", "140", "170"]),
+        ("--held-out 0", ["held_out", "0"]),
+        ("--learning-rate nan", ["learning_rate", "nan"]),
+        ("--hidden 8 0", ["hidden", "0"]),
+        ("--num-weights 0", ["num_weights", "0"]),
+        ("--bound-images 21", ["bound_images", "21", "20"]),
+        ("--num-samples 21", ["num_samples", "21", "20"]),
+        ("--num-samples 5", ["num_samples", "5", "6"]),
+        ("--ladder-scale 0.001", ["scale", "0.001"]),
+        ("--sample-steps 0", ["sample_steps", "0"]),
+    ],
+)
+def test_rubbish_is_refused_before_anything_is_written(
+    flags, words, dbn, tmp_path, capsys
+):
+    assert compare(tmp_path / "new", dbn, *flags.split()) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_workdir_of_other_images_is_refused(dbn, tmp_path, capsys):
+    assert compare(tmp_path / "new", dbn, images=dataset(size=7)) == 2
+    assert "64 pixels" in capsys.readouterr().err
