@@ -21,7 +21,7 @@ from jboltz.evaluation.annealing import (
     raise_log_likelihood,
     reverse_annealed_importance_sampling,
 )
-from jboltz.evaluation.bounds import dbm_bound, dbn_bounds
+from jboltz.evaluation.bounds import dbm_bound, dbn_bounds, vae_bounds
 from jboltz.evaluation.classify import (
     ErrorRate,
     classify,
@@ -63,7 +63,7 @@ from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
     stochastic_pseudo_log_likelihood,
 )
-from jboltz.learning.best import Best
+from jboltz.learning.best import Best, keep_least
 from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
 from jboltz.learning.classifier import (
     Classifier,
@@ -88,6 +88,7 @@ from jboltz.learning.finetune import (
     per_layer,
     scaled,
 )
+from jboltz.learning.hybrid import Coder, ConvNet, JoinedNet, fit_coder
 from jboltz.learning.imputed import Imputed
 from jboltz.learning.mean_field import (
     MeanFieldPCD,
@@ -108,6 +109,7 @@ from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
 from jboltz.learning.up_down import UpDown, UpDownParams, untie
+from jboltz.learning.vae import VAE, NegativeELBO, importance_weighted_bound
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.dbm import DBM, DBMParams
@@ -157,6 +159,7 @@ __all__ = [
     "DBM",
     "DBN",
     "RBM",
+    "VAE",
     "AncestralGibbs",
     "Annealed",
     "AnnealedParams",
@@ -171,7 +174,9 @@ __all__ = [
     "ClampedRecognition",
     "ClampedState",
     "Classifier",
+    "Coder",
     "ContrastiveDivergence",
+    "ConvNet",
     "Copies",
     "CrossEntropy",
     "DBMParams",
@@ -196,6 +201,7 @@ __all__ = [
     "Hybrid",
     "Imputed",
     "Joined",
+    "JoinedNet",
     "JoinedParams",
     "Labelled",
     "LabelledDBN",
@@ -206,6 +212,7 @@ __all__ = [
     "MeanLogLikelihood",
     "Midpoints",
     "Moments",
+    "NegativeELBO",
     "NoPenalty",
     "NoisyReLU",
     "NoisyReLUParams",
@@ -260,16 +267,19 @@ __all__ = [
     "enhanced",
     "error_rate",
     "fit",
+    "fit_coder",
     "fit_stream",
     "free_energy_gap",
     "from_linen_params",
     "generate",
     "generate_labelled",
     "greedy",
+    "importance_weighted_bound",
     "init_chains",
     "init_train_state",
     "judge",
     "keep_best",
+    "keep_least",
     "kullback_leibler",
     "label_log_probabilities",
     "labelled",
@@ -309,6 +319,7 @@ __all__ = [
     "to_linen_params",
     "training_traces",
     "untie",
+    "vae_bounds",
     "variational_free_energy",
     "verdict",
     "with_ladder",

@@ -11,8 +11,9 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _hybrid, _pretrained
 from jboltz.experiments.hybrid_mnist import Config, maps
 from jboltz.learning.hybrid import encode, fit_coder
-from tests.experiments import test_finetune_mnist as finetuning
-from tests.experiments.test_finetune_mnist import Crash, dataset, outcome, pretrain
+from tests.experiments import pretraining
+from tests.experiments.pretraining import Crash, dataset, pretrain
+from tests.experiments.test_finetune_mnist import outcome
 
 FLAGS = (
     "--epochs 2 --batch-size 25 --held-out 40 --num-labels 50 --channels 2 3 "
@@ -23,7 +24,7 @@ NETS = ["map_pretrained", "map_untrained", "joined_pretrained", "joined_untraine
 
 def start(workdir, pretrained, *flags, images=None):
     arguments = ["--pretrained", pretrained, *FLAGS, *flags]
-    return finetuning.start("hybrid_mnist", workdir, *arguments, images=images)
+    return pretraining.start("hybrid_mnist", workdir, *arguments, images=images)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +32,7 @@ def a_square_top():
     """The DBN of these tests has 16 units at its top."""
     flags = "--batch-size 85 --layers 64 8 16".split()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(finetuning.PRETRAINING, "dbn_mnist", flags)
+        patch.setitem(pretraining.PRETRAINING, "dbn_mnist", flags)
         yield
 
 

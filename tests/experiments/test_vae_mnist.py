@@ -12,7 +12,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import _comparison, _pretrained, _quality, _vae, vae_mnist
-from tests.experiments.test_finetune_mnist import Crash, dataset, pretrain, start
+from tests.experiments.pretraining import Crash, dataset, pretrain, start
 
 FLAGS = (
     "--epochs 2 --batch-size 40 --held-out 40 --num-weights 3 --bound-images 15 "
