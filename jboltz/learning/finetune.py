@@ -53,7 +53,8 @@ class CrossEntropy:
 
     def init(self, params: Params, key: Key[Array, ""]) -> Best:
         del key
-        return Best(params=params, error=jnp.full((), jnp.inf))
+        # With a dtype, or it is weak, and the second epoch compiled anew.
+        return Best(params=params, error=jnp.full((), jnp.inf, float))
 
     def estimate(
         self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
