@@ -23,7 +23,8 @@ class Best:
 
 def before_training(params: Params) -> Best:
     """What an estimator that stops early remembers at first: any epoch is better."""
-    return Best(params=params, error=jnp.full((), jnp.inf))
+    # With a dtype, or it is weak, and the second epoch compiled anew.
+    return Best(params=params, error=jnp.full((), jnp.inf, float))
 
 
 def keep_least(

@@ -80,6 +80,17 @@ def test_it_learns_and_resumes_bit_for_bit(getkey):
     assert whole.estimator_state.error == min(errors)
 
 
+def test_an_epoch_leaves_the_types_of_the_state(getkey):
+    """Else the second epoch would be compiled anew."""
+    before = start(getkey())
+    after, _ = jboltz.keep_best(NET, EXAMPLES)(before)
+
+    def types(state):
+        return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
+
+    assert types(after.estimator_state) == types(before.estimator_state)
+
+
 def test_a_factor_of_0_freezes_a_layer_and_others_scale_the_rate(getkey):
     state, key = start(getkey()), getkey()
 
