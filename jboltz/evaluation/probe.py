@@ -1,26 +1,24 @@
 """What a code knows of a class, by the best linear function of it."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from flax import struct
 from jaxtyping import Float, Integer
-
-from jboltz.base import Leaf
 
 PENALTIES = tuple(10.0**k for k in range(-5, 3))
 """λ to choose from, of codes with variance 1: from no penalty to one that leaves a
 hundredth of each coefficient."""
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """A ridge regression of one-hot classes on codes."""
+    """A ridge regression of one-hot classes on codes; made by `fit_linear_probe`."""
 
-    mean: Leaf  # (code,) of the codes trained on
-    scale: Leaf  # (code,) their standard deviations
-    weights: Leaf  # (code, classes), of standardised codes
-    bias: Leaf  # (classes,) the shares of the classes
+    mean: np.ndarray  # (code,) of the codes trained on
+    scale: np.ndarray  # (code,) their standard deviations, ∞ of one that never changes
+    weights: np.ndarray  # (code, classes), of standardised codes
+    bias: np.ndarray  # (classes,) the shares of the classes
     penalty: float  # λ that was chosen
 
 
@@ -54,16 +52,17 @@ def fit_linear_probe(
         )
     x = np.asarray(codes, np.float64)
     mean, scale = x.mean(axis=0), x.std(axis=0)
-    z = (x - mean) / np.where(scale > 0, scale, np.inf)
+    scale = np.where(scale > 0, scale, np.inf)
+    z = (x - mean) / scale
     y = np.eye(num_classes)[labels]
     values, directions = np.linalg.eigh(z.T @ z / len(z))
-    # Rounding alone makes one negative; below it there is nothing to divide by.
+    # Rounding alone makes one negative; without a penalty none may be 0.
     values = np.maximum(values, 1e-12)
     projected = directions.T @ (z.T @ (y - y.mean(axis=0)) / len(z))
     probes = [
         LinearProbe(
             mean=mean,
-            scale=np.where(scale > 0, scale, np.inf),
+            scale=scale,
             weights=directions @ (projected / (values + penalty)[:, None]),
             bias=y.mean(axis=0),
             penalty=float(penalty),

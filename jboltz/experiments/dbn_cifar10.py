@@ -47,7 +47,7 @@ class Config:
     """Pretrains a DBN with Gaussian visible units on whitened patches of CIFAR-10."""
 
     PRESETS: ClassVar = {
-        "small": {"num_patches": 10_000, "num_components": 64, "epochs": 10}
+        "small": {"num_patches": 20_000, "num_components": 64, "epochs": 15}
         | {"layers": [200, 100, 50], "sample_steps": 100},
     }
 
@@ -216,9 +216,11 @@ def draw_figures(
     """The figures of a run, by file name; those of examples show held-out patches."""
     dbn, patches = build(config), _patches.cut(config, data)
 
+    # One scale for all patches: gray is the average one.
+    limit = np.quantile(np.abs(_patches.as_pixels(patches, patches.validation)), 0.99)
+
     def of_states(x):
-        signed = _patches.as_pixels(patches, x)
-        return 0.5 + 0.5 * signed / np.abs(signed).max(axis=1, keepdims=True)
+        return np.clip(0.5 + 0.5 * _patches.as_pixels(patches, x) / limit, 0, 1)
 
     pictures = _layers.Pictures(
         name="patch",
