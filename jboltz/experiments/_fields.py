@@ -63,13 +63,14 @@ def class_errors(
 
     Of the whitened patches themselves first, as "patches"; then of each layer, the
     codes of every stack, and in `less_than_…` how much lower the errors of the first
-    are than those of the other stacks, of the patches and, from layer 2 on, of the
-    layer "below". Fitted on training patches, its penalty chosen on validation
-    patches. Standard errors are over images, as patches of one image are not
-    independent.
+    are than those of the other stacks, of the patches and of what is "below" the layer:
+    the patches again, or the codes of the layer before. Fitted on training patches, its
+    penalty chosen on validation patches. Standard errors are over images, as patches of
+    one image are not independent.
 
     Args:
-      judged_by: the part whose patches are judged, "validation" or "test".
+      judged_by: the part whose patches are judged, "validation" or "test"; by the first
+        all errors are a little low, as the penalty was chosen there.
     """
     assert data.train_labels is not None
     labels = {
@@ -98,8 +99,7 @@ def class_errors(
         first, *others = of
         gains = {name: of[name] - of[first] for name in others}
         gains["patches"] = of_patches - of[first]
-        if depth > 1:
-            gains["below"] = below - of[first]
+        gains["below"] = below - of[first]
         below = of[first]
         found.append(
             {name: _over_images(x, images) for name, x in of.items()}
@@ -158,11 +158,8 @@ def verdicts(
             above["mean"] - below["mean"] > 2 * error
         )
     for depth, gains in enumerate(errors[1:], start=1):
-        below = f"layer {depth - 1}" if depth > 1 else "patches"
-        for name, other in (
-            ("control", "its control"),
-            ("below" if depth > 1 else "patches", below),
-        ):
+        below = f"layer {depth - 1}" if depth > 1 else "the patches"
+        for name, other in (("control", "its control"), ("below", below)):
             gain = gains[f"less_than_{name}"]
             found[f"layer {depth} tells the class better than {other}"] = (
                 gain["mean"] > 2 * gain["standard_error"]
@@ -171,10 +168,7 @@ def verdicts(
 
 
 def draw(
-    dbn: DBN,
-    params: DBNParams,
-    control: DBNParams,
-    patches: Patches,
+    dbn: DBN, params: DBNParams, control: DBNParams, patches: Patches
 ) -> dict[str, Any]:
     """Figures by file name: the patches that excite units most, where receptive fields
     are, and how the numbers of a layer's units are distributed."""

@@ -207,16 +207,16 @@ def test_a_verdict_is_its_criterion():
     layers = [layer(0.5, 0.5), layer(0.58, 0.0), layer(0.67, 0.0)]
     gains = [
         {},
-        errors(control=0.03, patches=0.021),
-        errors(control=0.019, patches=0.05, below=0.03),
-        errors(control=0.03, patches=0.05, below=-0.03),
+        errors(control=0.03, below=0.021),
+        errors(control=0.019, below=0.03),
+        errors(control=0.03, below=-0.03),
     ]
     assert _fields.verdicts(layers, gains) == {
         "layer 1 is edges or blobs of colour": True,
         "layer 2 sees more of the patch than layer 1": False,
         "layer 3 sees more of the patch than layer 2": True,
         "layer 1 tells the class better than its control": True,
-        "layer 1 tells the class better than patches": True,
+        "layer 1 tells the class better than the patches": True,
         "layer 2 tells the class better than its control": False,
         "layer 2 tells the class better than layer 1": True,
         "layer 3 tells the class better than its control": True,
