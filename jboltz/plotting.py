@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -138,6 +139,61 @@ def scatter(
             )
     axes.set(title=title, xlabel=axis_labels[0], ylabel=axis_labels[1])
     axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure
+
+
+def circles(
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    image_shape: tuple[int, ...],
+    *,
+    title: str,
+) -> Figure:
+    """Named panels of circles on an empty image: centres, (count, 2) rows and columns,
+    and radii, (count,), in pixels."""
+    height, width = image_shape[:2]
+    figure = Figure(figsize=(3.4 * len(panels), 3.9), dpi=_DPI)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, (centres, radii)) in zip(axes, panels.items(), strict=True):
+        for (row, column), radius in zip(
+            np.asarray(centres), np.asarray(radii), strict=True
+        ):
+            circle = Circle((column, row), radius, fill=False, color="C0", alpha=0.3)
+            axis.add_patch(circle)
+        axis.set(title=f"{name}: {len(np.asarray(radii))} units", aspect="equal")
+        axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        axis.set(xticks=[], yticks=[])
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def distributions(
+    panels: Mapping[str, Mapping[str, ArrayLike]], *, title: str
+) -> Figure:
+    """One panel an entry, two in a row, of named samples: a box each, from the lower to
+    the upper quartile with the median, and whiskers over the middle 90 %."""
+    rows = -(-len(panels) // 2)
+    bars = max(len(panel) for panel in panels.values())
+    figure = Figure(figsize=(10, rows * (0.3 * bars + 0.9) + 0.6), dpi=_DPI)
+    grid = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, (name, panel) in zip(grid, panels.items(), strict=False):
+        values = [np.asarray(x, np.float64) for x in panel.values()]
+        axes.boxplot(
+            *(values,),
+            orientation="horizontal",
+            widths=0.6,
+            whis=(5, 95),
+            showfliers=False,
+        )
+        axes.set_yticks(range(1, len(panel) + 1), list(panel))
+        axes.invert_yaxis()
+        axes.set_title(name)
+        axes.set_xlim(left=0)
+        axes.grid(axis="x", alpha=0.3)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle(title)
     figure.tight_layout()
     return figure
 

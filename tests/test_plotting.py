@@ -1,5 +1,6 @@
-"""Curves are seen, whichever sign they have."""
+"""Figures show the numbers that they are given."""
 
+import numpy as np
 import pytest
 
 from jboltz import plotting
@@ -11,3 +12,21 @@ def test_a_curve_is_within_its_axes(values, bottom):
     low, high = axes.get_ylim()
     assert low <= min(values) < max(values) <= high
     assert bottom is None or low == bottom
+
+
+def test_circles_are_where_and_as_large_as_they_are_said_to_be():
+    panels = {"one": ([[2.0, 5.0], [0.0, 1.0]], [1.5, 3.0])}
+    (axes,) = plotting.circles(panels, (8, 9, 3), title="").axes
+    assert [circle.center for circle in axes.patches] == [(5.0, 2.0), (1.0, 0.0)]
+    assert [circle.radius for circle in axes.patches] == [1.5, 3.0]
+    assert axes.get_xlim() == (-0.5, 8.5)
+    assert axes.get_ylim() == (7.5, -0.5)  # Rows go down.
+
+
+def test_a_distribution_has_its_median_in_its_own_row():
+    panels = {"size": {"a": np.arange(5.0), "b": np.arange(7.0, 10.0)}}
+    axes = plotting.distributions(panels, title="").axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+    lines = [np.asarray(line.get_xydata()) for line in axes.lines]
+    for row, median in ((1, 2.0), (2, 8.0)):
+        assert any((x[:, 0] == median).all() and x[:, 1].mean() == row for x in lines)

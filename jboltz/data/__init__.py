@@ -10,6 +10,7 @@ from jboltz.data.patches import (
     extract_patches,
     fit_whitening,
     normalize_contrast,
+    patch_places,
     unwhiten,
     whiten,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "load_cifar10",
     "load_mnist",
     "normalize_contrast",
+    "patch_places",
     "scale_pixels",
     "split_validation",
     "standardize",

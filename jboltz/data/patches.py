@@ -39,7 +39,33 @@ def extract_patches(
             "from uint8 of shape (N, H, W, C); reshape flat images to `(-1, "
             "*image_shape)`, and give grey ones a last axis with `images[..., None]`."
         )
-    _, height, width, _ = images.shape
+    places = patch_places(images.shape[:3], num_patches, size=size, seed=seed)
+    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    patches = np.moveaxis(windows[places], 1, -1).reshape(num_patches, -1)
+    return as_real(patches)
+
+
+def patch_places(
+    shape: tuple[int, int, int], num_patches: int, *, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, top row and left column of the patches that `extract_patches` cuts with
+    this seed: whose label a patch has.
+
+    Args:
+      shape: (N, H, W) of the images.
+
+    Raises:
+      ValueError: no patches, or patches larger than the images.
+
+    Example:
+      >>> image, row, column = patch_places((5, 32, 32), 7, size=8, seed=0)
+      >>> bool(image.max() < 5 and row.max() <= 24)
+      True
+    """
+    count, height, width = shape
     if not 1 <= size <= min(height, width):
         raise ValueError(
             f"`size` is {size} but the images are {height} by {width}; pass a number "
@@ -50,18 +76,14 @@ def extract_patches(
             f"`num_patches` is {num_patches} but at least 1 is needed; pass a positive "
             "number."
         )
-    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
-    windows = np.lib.stride_tricks.sliding_window_view(
-        images, (size, size), axis=(1, 2)
-    )
-    places = windows.shape[:3]
+    places = (count, height - size + 1, width - size + 1)
     words = np.random.Philox(seed).random_raw(num_patches)
     # The remainder is uniform to within places / 2⁶⁴. `math.prod` and not NumPy's: with
     # its signed integer the words would become floats and lose their last bits.
-    chosen = (words % math.prod(places)).astype(np.int64)
-    indices = np.unravel_index(chosen, places)
-    patches = np.moveaxis(windows[indices], 1, -1).reshape(num_patches, -1)
-    return as_real(patches)
+    image, row, column = np.unravel_index(
+        (words % math.prod(places)).astype(np.int64), places
+    )
+    return image, row, column
 
 
 def normalize_contrast(

@@ -1,32 +1,61 @@
-"""Pictures of the layers of a trained DBN."""
+"""Pictures of the layers of a trained DBN, gray or coloured."""
 
+import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Key
 
-from jboltz import plotting
-from jboltz.data import Dataset
+from jboltz import plotting, random
+from jboltz.base import State
 from jboltz.evaluation.features import (
     combined_filters,
     dbn_inputs,
     maximise_activation,
     principal_components,
 )
-from jboltz.learning.pretrain import unit_interval
+from jboltz.experiments import _run
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.samplers.ancestral import generate
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """How vectors of the visible units become pictures."""
+
+    name: str
+    """What one of the data is called: "digit"."""
+    names: str
+    """And many of them: "digits"."""
+    shape: tuple[int, ...]
+    """Of a picture: height, width and, in colour, the number of colours."""
+    norm: float
+    """How far from their biases the inputs of a picture that excites a unit are."""
+    of_weights: Callable[[Array], ArrayLike] = lambda W: W
+    """Rows of weights → rows of pixels, 0 where there is no weight."""
+    of_states: Callable[[Array], ArrayLike] = lambda v: v
+    """Rows of states → rows of pixels in [0, 1], with ½ for nothing."""
 
 
 def draw(
-    dbn: DBN, params: DBNParams, data: Dataset, shape: tuple[int, ...]
+    dbn: DBN,
+    params: DBNParams,
+    examples: Array,
+    labels: ArrayLike | None,
+    pictures: Pictures,
+    *,
+    kind: str,
 ) -> dict[str, Any]:
-    """Figures by file name: what each layer looks for, what it makes of digits, and how
-    its codes lie."""
-    digits = unit_interval(jnp.asarray(data.test[:80:10]))
-    codes = jax.vmap(dbn.encode, in_axes=(None, 0))(
-        params, unit_interval(jnp.asarray(data.test[:2000]))
-    )
+    """Figures by file name: what each layer looks for, what it makes of `examples`, and
+    how their codes lie.
+
+    Args:
+      kind: which data the examples are, "test" or "held-out".
+    """
+    codes = jax.vmap(dbn.encode, in_axes=(None, 0))(params, examples)
     coordinates, shares = principal_components(codes)
     combined, maximised = {}, {}
     for depth in range(1, len(params) + 1):
@@ -34,24 +63,36 @@ def draw(
         filters = combined_filters([layer.weights for layer in params[:depth]])
         # The same units, those with the largest filters, in both pictures.
         chosen = jnp.argsort(-jnp.linalg.norm(filters, axis=0))[:100]
-        combined[name] = filters[:, chosen].T
-        maximised[name] = 2 * _maximise(dbn, params, chosen, depth) - 1
+        combined[name] = pictures.of_weights(filters[:, chosen].T)
+        states = maximise(dbn, params, chosen, pictures.norm, depth=depth)
+        maximised[name] = 2 * jnp.asarray(pictures.of_states(states)) - 1
+    chains = {
+        name: pictures.of_states(x) if name.startswith("v") else x
+        for name, x in _up_and_down(dbn, params, examples[:80:10]).items()
+    }
     return {
         "combined_filters": plotting.colour_tiles(
-            combined, shape, title="Filters by linear combination: W1, W1 W2, …"
+            combined,
+            pictures.shape,
+            title="Filters by linear combination: W1, W1 W2, …",
         ),
         "maximised_activations": plotting.colour_tiles(
-            maximised, shape, title="Images that excite a unit most"
+            maximised, pictures.shape, title="Images that excite a unit most"
+        ),
+        "reconstructions": _reconstructions(
+            dbn, params, examples[:160:10], pictures, kind
         ),
         "chains": plotting.states(
-            _up_and_down(dbn, params, digits),
-            shape,
-            title="Test digits up through all layers and down again, in means",
+            chains,
+            pictures.shape,
+            title=f"{kind.capitalize()} {pictures.names} up through all layers and "
+            "down again, in means",
         ),
         "codes": plotting.scatter(
             coordinates,
-            None if data.test_labels is None else data.test_labels[: len(codes)],
-            title=f"Codes of {len(codes)} test digits in layer {len(params)}",
+            labels,
+            title=f"Codes of {len(codes)} {kind} {pictures.names} in layer "
+            f"{len(params)}",
             axis_labels=(
                 f"first principal component ({shares[0]:.0%} of the variance)",
                 f"second ({shares[1]:.0%})",
@@ -60,29 +101,83 @@ def draw(
     }
 
 
-@partial(jax.jit, static_argnames=("dbn", "depth"))
-def _maximise(dbn, params, chosen, depth):
-    visible = dbn.layers[0].visible
+def draw_samples(
+    dbn: DBN,
+    params: DBNParams,
+    starts: State,
+    key: Key[Array, ""],
+    pictures: Pictures,
+    *,
+    longest: int,
+) -> Any:
+    """A figure of pictures along the chains that start at the data `starts`, and at the
+    end of others, `longest` sweeps long, that start at noise: one chain an example."""
+    # Chains with keys of their own: on the same draws, those from data and those from
+    # noise would meet.
+    keys_up, keys_noise, keys, keys_from_noise = (
+        random.fold_in_range(k, len(starts)) for k in jax.random.split(key, 4)
+    )
+    below, top = params[:-1], dbn.layers[-1].visible
+    from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, starts, keys_up)
+    from_noise = jax.vmap(top.sample, in_axes=(None, None, 0))(
+        params[-1].visible, jnp.zeros(top.size), keys_noise
+    )
+    # Step t of a chain draws the same in each row: a row goes on where the one above
+    # it stopped.
+    rows = {f"training {pictures.name}": starts}
+    for name, length in _run.sweep_counts(longest).items():
+        rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
+    rows["from noise"] = _generate(
+        dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)
+    )
+    return plotting.image_rows(
+        {name: pictures.of_states(row) for name, row in rows.items()},
+        pictures.shape,
+        title=f"Samples: Gibbs sweeps in the top RBM, from {pictures.names} and from "
+        "noise",
+    )
+
+
+@partial(jax.jit, static_argnames=("dbn", "norm", "depth"))
+def maximise(
+    dbn: DBN, params: DBNParams, chosen: Array, norm: float, *, depth: int
+) -> State:
+    """States that excite the chosen units of layer `depth` most."""
     images, _ = maximise_activation(
         partial(dbn_inputs, dbn, params, depth=depth),
-        *(visible, params[0].visible, chosen, jax.random.key(0)),
-        # Log-odds of the pixels are moved by 2 on average (root mean square).
-        norm=2 * visible.size**0.5,
+        *(dbn.layers[0].visible, params[0].visible, chosen, jax.random.key(0)),
+        norm=norm,
     )
     return images
 
 
-def _up_and_down(
-    dbn: DBN, params: DBNParams, digits: jax.Array
-) -> dict[str, jax.Array]:
+@partial(jax.jit, static_argnames="dbn")
+def _generate(dbn, params, starts, keys, num_steps):
+    one = partial(generate, dbn, num_steps=num_steps)
+    return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
+
+
+def _reconstructions(dbn, params, examples, pictures, kind):
+    rows = {f"{kind} {pictures.name}": examples}
+    for depth, layer in enumerate(dbn.layers, start=1):
+        through = partial(dbn.reconstruct, params, depth=depth)
+        rows[f"through {layer.hidden.size}"] = jax.vmap(through)(examples)
+    return plotting.image_rows(
+        {name: pictures.of_states(row) for name, row in rows.items()},
+        pictures.shape,
+        title=f"{kind.capitalize()} {pictures.names} and their mean reconstructions",
+    )
+
+
+def _up_and_down(dbn: DBN, params: DBNParams, x: Array) -> dict[str, Array]:
     """The means of every layer, on the way up and on the way down."""
-    columns = {"v": digits}
+    columns = {"v": x}
     for index, layer in enumerate(dbn.layers):
         up = jax.vmap(layer.mean_hidden_state, in_axes=(None, 0))
-        digits = up(params[index], digits)
-        columns[f"h{index + 1}"] = digits
+        x = up(params[index], x)
+        columns[f"h{index + 1}"] = x
     for index, layer in reversed(list(enumerate(dbn.layers))):
         down = jax.vmap(layer.mean_visible_state, in_axes=(None, 0))
-        digits = down(params[index], digits)
-        columns[f"h{index}, back" if index else "v, back"] = digits
+        x = down(params[index], x)
+        columns[f"h{index}, back" if index else "v, back"] = x
     return columns

@@ -19,6 +19,7 @@ from jboltz.data import (
     fit_whitening,
     load_cifar10,
     normalize_contrast,
+    patch_places,
     warn_unstandardized,
     whiten,
 )
@@ -41,6 +42,7 @@ class Patches:
     test: np.ndarray
     whitening: Whitening
     shape: tuple[int, int, int]  # of one patch
+    images: dict[str, np.ndarray]  # of each patch, by part: the image it was cut from
 
 
 def cut(config: Any, data: Dataset) -> Patches:
@@ -49,7 +51,7 @@ def cut(config: Any, data: Dataset) -> Patches:
     assert data.image_shape is not None
     train = data.train.reshape(-1, *data.image_shape)
     held_out = len(train) // HELD_OUT
-    images = {
+    sources = {
         "train": (train[:-held_out], config.num_patches),
         "validation": (train[-held_out:], config.num_patches // HELD_OUT),
         "test": (
@@ -57,18 +59,21 @@ def cut(config: Any, data: Dataset) -> Patches:
             config.num_patches // HELD_OUT,
         ),
     }
-    patches = {}
-    for index, (name, (source, count)) in enumerate(images.items()):
-        seed = 3 * config.seed + index
-        cut = extract_patches(source, count, size=config.patch_size, seed=seed)
+    patches, images = {}, {}
+    for index, (name, (source, count)) in enumerate(sources.items()):
+        places = {"size": config.patch_size, "seed": 3 * config.seed + index}
+        cut = extract_patches(source, count, **places)
         patches[name] = normalize_contrast(cut) if config.contrast == "unit" else cut
+        images[name], _, _ = patch_places(source.shape[:3], count, **places)
+    # The held-out images are the last of the training images.
+    images["validation"] = images["validation"] + len(train) - held_out
     whitening = fit_whitening(
         patches["train"], config.epsilon, num_components=config.num_components
     )
     white = {name: whiten(whitening, x) for name, x in patches.items()}
     warn_unstandardized(white["train"], "whitened patches")
     shape = (config.patch_size, config.patch_size, data.image_shape[2])
-    return Patches(**white, whitening=whitening, shape=shape)
+    return Patches(**white, whitening=whitening, shape=shape, images=images)
 
 
 def gaussian_log_likelihood(train: np.ndarray, x: np.ndarray) -> float:
@@ -102,11 +107,17 @@ def log_likelihood(
     return float(-np.asarray(energies, np.float64).mean() - log_z)
 
 
+def as_pixels(patches: Patches, directions: ArrayLike) -> np.ndarray:
+    """Directions among whitened patches, (count, num_features), as differences of
+    pixels."""
+    return np.asarray(directions) @ patches.whitening.inverse
+
+
 def filters(patches: Patches, weights: ArrayLike, *, title: str) -> Any:
     """What each hidden unit adds to a patch, largest first, beside PCA's directions."""
     W = np.asarray(weights)
     order = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")
-    learnt = W[:, order].T @ patches.whitening.inverse
+    learnt = as_pixels(patches, W[:, order].T)
     # Unwhitened, the covariance of white features is that of the patches.
     covariance = patches.whitening.inverse.T @ patches.whitening.inverse
     directions = np.linalg.eigh(covariance)[1].T[::-1]
@@ -123,15 +134,25 @@ def load(config: Any) -> Dataset:
 
 
 def check(config: Any, data: Dataset) -> None:
+    """Refuses what no RBM of patches can be trained on.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the images.
+    """
+    check_patches(config, data)
+    _checks.at_least(
+        config, {"num_hidden": 1, "epochs": 1, "num_chains": 1, "num_steps": 1}
+    )
+
+
+def check_patches(config: Any, data: Dataset) -> None:
     """Refuses what no program on patches can run.
 
     Raises:
       ValueError: a field that makes no sense, or does not fit the images.
     """
     _checks.at_least(
-        config,
-        {"num_hidden": 1, "epochs": 1, "batch_size": 1, "num_chains": 1}
-        | {"num_steps": 1, "patch_size": 1, "num_patches": 10 * HELD_OUT},
+        config, {"batch_size": 1, "patch_size": 1, "num_patches": 10 * HELD_OUT}
     )
     _checks.rates(config, "learning_rate", "epsilon")
     _checks.seed(config)

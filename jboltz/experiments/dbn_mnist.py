@@ -6,49 +6,24 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 
 import dataclasses
 import pathlib
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jboltz import plotting, random
+from jboltz import plotting
 from jboltz.data import Dataset, Scaling, check_scaling, load_mnist, scale_pixels
-from jboltz.evaluation.monitors import (
-    layer_monitors,
-    reconstruction_errors,
-    update_norm,
-)
-from jboltz.experiments import _checks, _config, _layers, _run
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.experiments import _checks, _config, _greedy, _layers, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.pretrain import greedy, unit_interval
+from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
-from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.samplers.ancestral import generate
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
-
-NUM_MONITORED = 1000
-"""Training images, the first, on which the layers are followed."""
-
-MONITORS = {
-    "decay_rate": "decay of singular values",
-    "effective_rank": "effective rank",
-    "participation": "participation",
-    "mean_activity": "mean activity",
-    "sparse_share": "share of units in 5–15 %",
-    "dead_share": "share of dead units",
-    "saturated_share": "share of saturated units",
-    "through_error": "error of pixels, through",
-    "local_error": "error of the layer below",
-    "weight_norm": "norm of the weights",
-    "update_norm": "norm of an epoch's update",
-}
-"""What is drawn of a layer's records, with its title."""
 
 BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
 """Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
@@ -129,56 +104,23 @@ def run(
     # Keys: layer i of the fold draws from fold_in(key_train, i).
     key_train, _ = jax.random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
-    monitored = unit_interval(train[:NUM_MONITORED])
-    layers, trained = [], []
 
-    def fit_layer(index, prepare, key):
+    def rule(index):
         rbm = dbn.layers[index]
         estimator = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps)
-        optimizer = make_optimizer(config, len(train))
+        return estimator, make_optimizer(config, len(train))
 
-        def init(key):
-            key_params, key_estimator = jax.random.split(key)
-            params = rbm.init(key_params)
-            return init_train_state(params, estimator, optimizer, key_estimator)
-
-        def monitor(before, after):
-            return _monitor(dbn, (*trained, before), (*trained, after), monitored)
-
-        state, records = _run.fit_with_checkpoints(
-            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
-            *(init, train, key),
-            batch_size=config.batch_size,
-            num_epochs=config.epochs,
-            prepare=prepare,
-            monitor=monitor,
-        )
-        trained.append(state.params)
-        layers.append(
-            {
-                "num_visible": rbm.visible.size,
-                "num_hidden": rbm.hidden.size,
-                "losses": [record["loss"] for record in records],
-                "seconds": [record["seconds"] for record in records],
-                "monitors": {
-                    name: [record[name] for record in records] for name in MONITORS
-                },
-            }
-        )
-        return state.params
-
-    params = greedy(
-        dbn.layers, key_train, fit_layer=fit_layer, features=config.features
+    params, layers = _greedy.pretrain(
+        *(workdir, dbn, train, unit_interval(train[: _greedy.NUM_MONITORED])),
+        key_train,
+        rule=rule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        features=config.features,
     )
     test = unit_interval(jnp.asarray(data.test))
     errors = reconstruction_errors(dbn, params, test)
     return params, {"layers": layers, "test": {"reconstruction_errors": errors}}
-
-
-@partial(jax.jit, static_argnames="dbn")
-def _monitor(dbn, before, after, data):
-    moved = {"update_norm": update_norm(before[-1], after[-1])}
-    return layer_monitors(dbn, after, data) | moved
 
 
 def build(config: Config) -> DBN:
@@ -201,84 +143,36 @@ def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransform
     return optax.chain(optimizer, project(within(-config.clip, config.clip)))
 
 
-def sample(
-    config: Config, params: DBNParams, digits: jax.Array
-) -> dict[str, jax.Array]:
-    """Pictures along the chains that start at `digits`, and at the end of others
-    that start at noise: one chain a digit."""
-    dbn = build(config)
-    _, key = jax.random.split(jax.random.key(config.seed))
-    # Chains with keys of their own: on the same draws, those from data and those from
-    # noise would meet.
-    keys_up, keys_noise, keys, keys_from_noise = (
-        random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 4)
-    )
-    below, top = params[:-1], dbn.layers[-1].visible
-    from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, digits, keys_up)
-    from_noise = jax.vmap(top.sample, in_axes=(None, None, 0))(
-        params[-1].visible, jnp.zeros(top.size), keys_noise
-    )
-
-    # Step t of a chain draws the same in each row: a row goes on where the one above
-    # it stopped.
-    longest = config.sample_steps
-    rows = {"training digit": digits}
-    for name, length in _run.sweep_counts(longest).items():
-        rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
-    rows["from noise"] = _generate(
-        dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)
-    )
-    return rows
-
-
-@partial(jax.jit, static_argnames="dbn")
-def _generate(dbn, params, starts, keys, num_steps):
-    one = partial(generate, dbn, num_steps=num_steps)
-    return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
-
-
 def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
     dbn, data = build(config), scale(config, data)
-    shape = data.image_shape or (28, 28)
+    pictures = _layers.Pictures(
+        name="digit",
+        names="digits",
+        shape=data.image_shape or (28, 28),
+        # Log-odds of the pixels are moved by 2 on average (root mean square).
+        norm=2 * config.layers[0] ** 0.5,
+    )
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
-    digits = unit_interval(jnp.asarray(data.test[:160:10]))
-    rows = {"test digit": digits}
-    for depth, size in enumerate(config.layers[1:], start=1):
-        reconstruct = partial(dbn.reconstruct, params, depth=depth)
-        rows[f"through {size}"] = jax.vmap(reconstruct)(digits)
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
-    layers = {
-        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer
-        for index, layer in enumerate(numbers["layers"], start=1)
-    }
-    monitors = {
-        label: {name: layer["monitors"][key] for name, layer in layers.items()}
-        for key, label in MONITORS.items()
-    }
+    test = unit_interval(jnp.asarray(data.test[:2000]))
+    labels = None if data.test_labels is None else data.test_labels[: len(test)]
+    _, key = jax.random.split(jax.random.key(config.seed))
     return {
         "filters": plotting.filters(
-            params[0].weights, shape, title="First-layer filters, largest norm first"
+            params[0].weights,
+            pictures.shape,
+            title="First-layer filters, largest norm first",
         ),
-        "reconstructions": plotting.image_rows(
-            rows, shape, title="Test digits and their mean reconstructions"
+        "samples": _layers.draw_samples(
+            *(dbn, params, starts, key, pictures), longest=config.sample_steps
         ),
-        "samples": plotting.image_rows(
-            sample(config, params, starts),
-            shape,
-            title="Samples: Gibbs sweeps in the top RBM, from digits and from noise",
+        **_greedy.draw(
+            numbers["layers"], rule=f"CD-{config.num_steps}", on="training digits"
         ),
-        "losses": plotting.curves(
-            {name: layer["losses"] for name, layer in layers.items()},
-            title=f"Reconstruction error of CD-{config.num_steps} on training data",
-            ylabel="mean squared error a unit, sampled",
-        ),
-        "monitors": plotting.curve_panels(
-            monitors, title="Each layer while it trained, on the same training digits"
-        ),
-        **_layers.draw(dbn, params, data, shape),
+        **_layers.draw(dbn, params, test, labels, pictures, kind="test"),
     }
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
+from jboltz.base import Batch, EnergyModel, Estimator, Leaf, Metrics, Params, State
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.models.rbm import RBM
 
@@ -47,11 +47,11 @@ class SparseState:
     activities: Leaf  # (hidden,) in [0, 1]
 
 
-class _EstimatorOfRBM(Estimator, Protocol):
-    """An estimator that says of which RBM."""
+class _EstimatorOfModel(Estimator, Protocol):
+    """An estimator that says of which model, as all of jboltz do."""
 
     @property
-    def model(self) -> RBM: ...
+    def model(self) -> EnergyModel: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Sparse:
       'squared_distance'
     """
 
-    estimator: _EstimatorOfRBM
+    estimator: _EstimatorOfModel
     target: float
     strength: float
     rate: float = 0.1
@@ -110,7 +110,13 @@ class Sparse:
 
     @property
     def model(self) -> RBM:
-        return self.estimator.model
+        model = self.estimator.model
+        if not isinstance(model, RBM):
+            raise ValueError(
+                f"`estimator` is of {model} but mean activities are those of an RBM's "
+                "hidden units; wrap an estimator of an `RBM`."
+            )
+        return model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
         """Activities begin at what they are without the weights."""

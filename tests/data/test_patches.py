@@ -9,6 +9,7 @@ from jboltz.data import (
     extract_patches,
     fit_whitening,
     normalize_contrast,
+    patch_places,
     unwhiten,
     whiten,
 )
@@ -53,6 +54,14 @@ def test_the_seed_decides():
     corners = np.rint(first[:, :3] * 255).astype(int)
     words = np.random.Philox(3).random_raw(9) % (6 * 2 * 4)
     np.testing.assert_array_equal((corners @ [8, 4, 1]), words)
+
+
+def test_places_are_those_of_the_patches():
+    """Each patch begins with its image, row and column."""
+    patches = extract_patches(numbered_images(), 40, size=4, seed=5)
+    image, row, column = patch_places((6, 9, 11), 40, size=4, seed=5)
+    corners = np.rint(patches[:, :3] * 255).astype(int)
+    np.testing.assert_array_equal(corners, np.stack([image, row, column], axis=1))
 
 
 def test_whole_images_and_grey_ones():

@@ -135,6 +135,25 @@ def test_units_that_are_no_probabilities_have_no_sparsity(getkey):
     assert "mean_activity" not in found
 
 
+def test_a_layer_over_real_units_is_followed_too(getkey, x64):
+    """Up by v/σ², down to μ + W h: errors are those of the real means."""
+    dbn = jboltz.DBN.chain(jboltz.Gaussian(5), jboltz.Bernoulli(4), jboltz.Bernoulli(3))
+    params = draw_like(jax.eval_shape(dbn.init, getkey()), getkey(), 1.0)
+    data = 3 * rng_of(getkey()).normal(size=(20, 5))
+    found = numbers(layer_monitors(dbn, params[:1], jnp.asarray(data)))
+    p = jax.tree.map(np.asarray, params[0])
+    precision = np.exp(-p.visible.log_variance)
+    h = 1 / (1 + np.exp(-((data * precision) @ p.weights + p.hidden.bias)))
+    error = np.mean((data - (p.visible.mean + h @ p.weights.T)) ** 2)
+    assert found["through_error"] == pytest.approx(error, rel=1e-9)
+    assert found["local_error"] == pytest.approx(error, rel=1e-9)
+    assert found["mean_activity"] == pytest.approx(h.mean(), rel=1e-9)
+    errors = reconstruction_errors(dbn, params, jnp.asarray(data))
+    assert errors[0] == pytest.approx(error, rel=1e-9)
+    above = numbers(layer_monitors(dbn, params, jnp.asarray(data)))
+    assert errors[1] == pytest.approx(above["through_error"], rel=1e-9)
+
+
 def test_an_update_is_as_long_as_what_it_adds(getkey):
     rbm = jboltz.RBM(*UNITS[:2])
     before = rbm.init(getkey())

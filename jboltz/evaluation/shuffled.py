@@ -1,0 +1,70 @@
+"""The control of a stack: units with the same weights, in another order."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jboltz import random
+from jboltz.base import State
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBM, RBMParams
+
+_HALVINGS = 40
+"""Of an interval of inputs: as far as single precision tells numbers apart."""
+
+
+def shuffle_units(
+    dbn: DBN,
+    params: DBNParams,
+    data: Float[Array, "examples visible"],
+    key: Key[Array, ""],
+) -> DBNParams:
+    """`params` with the weights of every unit permuted, and every unit as active.
+
+    Column j of each layer's weights keeps its values, so its norm and its sparsity; its
+    bias is moved so that the mean of E[h_j | m] over the means m that reach the layer,
+    from `data` and the shuffled layers below, is what it was. What is left of the
+    learning is how strong and how active units are, not what they look for.
+
+    Layer l draws from `fold_in(key, l)`. Only for hidden units whose mean rises with
+    the bias, one number a unit (Bernoulli, Gaussian).
+    """
+    below, shuffled_below, shuffled = data, data, []
+    for index, (rbm, layer) in enumerate(zip(dbn.layers, params, strict=True)):
+        above = jax.vmap(rbm.mean_hidden_state, in_axes=(None, 0))(layer, below)
+        drawn = _in_another_order(layer, random.fold_in(key, index))
+        drawn = _as_active(rbm, drawn, shuffled_below, jnp.mean(above, axis=0))
+        shuffled.append(drawn)
+        up = jax.vmap(rbm.mean_hidden_state, in_axes=(None, 0))
+        below, shuffled_below = above, up(drawn, shuffled_below)
+    return tuple(shuffled)
+
+
+def _in_another_order(layer: RBMParams, key: Key[Array, ""]) -> RBMParams:
+    weights = jax.random.permutation(key, layer.weights, axis=0, independent=True)
+    return RBMParams(visible=layer.visible, hidden=layer.hidden, weights=weights)
+
+
+def _as_active(
+    rbm: RBM, layer: RBMParams, data: State, target: Float[Array, " hidden"]
+) -> RBMParams:
+    """The layer with hidden biases at which its mean states are `target`."""
+    inputs = jax.vmap(rbm.hidden_inputs, in_axes=(None, 0))(layer, data)
+
+    def mean(moved):
+        unit = rbm.hidden.shift(layer.hidden, moved)
+        return jnp.mean(jax.vmap(partial(rbm.hidden.mean_state, unit))(inputs), axis=0)
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        is_low = mean(middle) < target
+        return jnp.where(is_low, middle, low), jnp.where(is_low, high, middle)
+
+    # What the shuffled and the learnt inputs can differ by.
+    reach = 2 * jnp.max(jnp.abs(inputs), axis=0) + 50
+    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-reach, reach))
+    hidden = rbm.hidden.shift(layer.hidden, (low + high) / 2)
+    return RBMParams(visible=layer.visible, hidden=hidden, weights=layer.weights)

@@ -1,0 +1,136 @@
+"""Greedy pretraining of a DBN, each layer followed while it trains."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import optax
+from jaxtyping import Array, Key
+
+from jboltz import plotting
+from jboltz.base import Estimator, Params, State
+from jboltz.evaluation.monitors import layer_monitors, update_norm
+from jboltz.experiments import _run
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.pretrain import greedy
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.dbn import DBN, DBNParams
+
+NUM_MONITORED = 1000
+"""Training examples, the first, on which the layers are followed."""
+
+MONITORS = {
+    "decay_rate": "decay of singular values",
+    "effective_rank": "effective rank",
+    "participation": "participation",
+    "mean_activity": "mean activity",
+    "sparse_share": "share of units in 5–15 %",
+    "dead_share": "share of dead units",
+    "saturated_share": "share of saturated units",
+    "through_error": "error of the data, through",
+    "local_error": "error of the layer below",
+    "weight_norm": "norm of the weights",
+    "update_norm": "norm of an epoch's update",
+}
+"""What is drawn of a layer's records, with its title."""
+
+
+def pretrain(
+    workdir: Workdir,
+    dbn: DBN,
+    rows: State,
+    monitored: State,
+    key: Key[Array, ""],
+    *,
+    rule: Callable[[int], tuple[Estimator, optax.GradientTransformation]],
+    start: Callable[[DBNParams, Key[Array, ""]], Params] | None = None,
+    epochs: int,
+    batch_size: int,
+    features: Literal["means", "samples"] = "means",
+) -> tuple[DBNParams, list[dict[str, Any]]]:
+    """Trains the layers bottom-up, with a checkpoint after every epoch.
+
+    Args:
+      rows: the data as they are stored.
+      monitored: states of the data, on which each epoch is judged.
+      rule: the estimator and the optimizer of layer `index`, from 0.
+      start: the first parameters of a layer, given those of the layers below it; None:
+        as its RBM initialises them.
+
+    Returns:
+      One params record a layer, and of each layer its sizes, and its losses, seconds
+      and monitors an epoch.
+    """
+    layers: list[dict[str, Any]] = []
+    trained: list[Params] = []
+
+    def fit_layer(index, prepare, key):
+        rbm = dbn.layers[index]
+        estimator, optimizer = rule(index)
+
+        def init(key):
+            key_params, key_estimator = jax.random.split(key)
+            init_params = partial(start, tuple(trained)) if start else rbm.init
+            params = init_params(key_params)
+            return init_train_state(params, estimator, optimizer, key_estimator)
+
+        def monitor(before, after):
+            return _monitor(dbn, (*trained, before), (*trained, after), monitored)
+
+        state, records = _run.fit_with_checkpoints(
+            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
+            *(init, rows, key),
+            batch_size=batch_size,
+            num_epochs=epochs,
+            prepare=prepare,
+            monitor=monitor,
+        )
+        trained.append(state.params)
+        layers.append(
+            {
+                "num_visible": rbm.visible.size,
+                "num_hidden": rbm.hidden.size,
+                "losses": [record["loss"] for record in records],
+                "seconds": [record["seconds"] for record in records],
+                "monitors": {
+                    name: [record[name] for record in records] for name in MONITORS
+                },
+            }
+        )
+        return state.params
+
+    return greedy(dbn.layers, key, fit_layer=fit_layer, features=features), layers
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _monitor(dbn, before, after, data):
+    moved = {"update_norm": update_norm(before[-1], after[-1])}
+    return layer_monitors(dbn, after, data) | moved
+
+
+def draw(layers: list[dict[str, Any]], *, rule: str, on: str) -> dict[str, Any]:
+    """Figures by file name, of what `pretrain` returned.
+
+    Args:
+      rule: what the layers were trained by, "CD-1".
+      on: what they were followed on, "training digits".
+    """
+    named = {
+        f"layer {index} ({layer['num_visible']}–{layer['num_hidden']})": layer
+        for index, layer in enumerate(layers, start=1)
+    }
+    monitors = {
+        label: {name: layer["monitors"][key] for name, layer in named.items()}
+        for key, label in MONITORS.items()
+    }
+    return {
+        "losses": plotting.curves(
+            {name: layer["losses"] for name, layer in named.items()},
+            title=f"Reconstruction error of {rule} on training data",
+            ylabel="mean squared error a unit, sampled",
+        ),
+        "monitors": plotting.curve_panels(
+            monitors, title=f"Each layer while it trained, on the same {on}"
+        ),
+    }

@@ -1,0 +1,284 @@
+"""Deep belief network on colour patches of CIFAR-10, and what its layers look for.
+python -m jboltz.experiments.dbn_cifar10
+
+The blog that goes with the PyTorch notes says that layer 1 learns edges and blobs of
+colour, layer 2 strokes and textures, layer 3 parts. Here each of the three is a number
+with a control beside it: units with the same weights in another order.
+
+Reference: Lee, Ekanadham & Ng (2008), Sparse deep belief net model for visual area V2;
+Krizhevsky (2009), Learning multiple layers of features from tiny images.
+"""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jboltz.data import Dataset
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.evaluation.shuffled import shuffle_units
+from jboltz.experiments import (
+    _checks,
+    _config,
+    _fields,
+    _greedy,
+    _layers,
+    _patches,
+    _run,
+)
+from jboltz.experiments._workdir import Workdir
+from jboltz.learning.contrastive import ContrastiveDivergence
+from jboltz.learning.sparsity import Sparse
+from jboltz.learning.transforms import by_field
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBMParams
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.gaussian import Gaussian, GaussianParams
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Pretrains a DBN with Gaussian visible units on whitened patches of CIFAR-10."""
+
+    PRESETS: ClassVar = {
+        "small": {"num_patches": 20_000, "num_components": 64, "epochs": 15}
+        | {"layers": [200, 100, 50], "sample_steps": 100},
+    }
+
+    workdir: pathlib.Path = pathlib.Path("runs/dbn_cifar10")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: Literal["small"] | None = None
+    """Values to begin with: `small` takes a minute. Flags win."""
+    layers: tuple[int, ...] = (400, 200, 100)
+    """Hidden units a layer, the top last; below them are the whitened patches."""
+    patch_size: int = 16
+    """Height and width of a patch, in pixels."""
+    num_patches: int = 40_000
+    """Training patches; a tenth as many for validation, and for the test."""
+    contrast: Literal["unit", "raw"] = "unit"
+    """`unit` gives every patch mean 0 and the same contrast before whitening."""
+    num_components: int = 128
+    """Principal directions that are kept, each with variance 1: the visible units."""
+    epsilon: float = 1e-3
+    """Added to the variance of every direction before it is made 1."""
+    deviation: float = 0.7
+    """Standard deviation of a visible unit given the hidden ones; it is not learned.
+    The smaller, the more hidden units it takes to explain a patch."""
+    epochs: int = 25
+    """Epochs a layer; every patch once an epoch."""
+    batch_size: int = 100
+    """Patches an update; the last batch of an epoch may be shorter."""
+    learning_rate: float = 0.003
+    """First step size of Adam, in every layer; it falls linearly to 0."""
+    weight_scale: float = 0.05
+    """Standard deviation of the initial weights of layer 1; above it 0.01."""
+    sparsity_targets: tuple[float, ...] = (0.03, 0.05, 0.1)
+    """Mean activity that the units of each layer are drawn to; where they begin."""
+    sparsity_strengths: tuple[float, ...] = (10.0, 10.0, 10.0)
+    """How much the squared distance from that target counts, in each layer; 0 is CD
+    alone."""
+    num_steps: int = 1
+    """k of CD-k: Gibbs sweeps from the data to the negative sample."""
+    sample_steps: int = 1000
+    """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
+    read_test: bool = True
+    """Judge by patches of the test images; without, by those of held-out training
+    images, by which settings are chosen."""
+    seed: int = 0
+    """Decides patches, initial weights, order, control and every draw."""
+    data: _config.Cifar10 = dataclasses.field(default_factory=_config.Cifar10)
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+
+
+def check(config: Config, data: Dataset) -> None:
+    """Refuses what cannot be run, before anything is written.
+
+    Raises:
+      ValueError: a field that makes no sense, or does not fit the images.
+    """
+    _patches.check_patches(config, data)
+    _checks.at_least(config, {"epochs": 1, "num_steps": 1, "sample_steps": 1})
+    _checks.rates(config, "deviation", "weight_scale")
+    _checks.labels(data)
+    if not config.layers or min(config.layers) < 2:
+        raise ValueError(
+            f"`layers` is {config.layers} but needs one or more sizes of at least 2: "
+            "the hidden layers."
+        )
+    for name in ("sparsity_targets", "sparsity_strengths"):
+        if len(getattr(config, name)) != len(config.layers):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)} but needs one number for each of "
+                f"the {len(config.layers)} `layers`."
+            )
+    dbn = build(config)
+    for index in range(len(config.layers)):
+        estimator(config, dbn, index)
+
+
+def build(config: Config) -> DBN:
+    return DBN.chain(Gaussian(config.num_components), *map(Bernoulli, config.layers))
+
+
+def estimator(config: Config, dbn: DBN, index: int) -> Sparse:
+    """What layer `index`, from 0, is trained by."""
+    rbm = dbn.layers[index]
+    return Sparse(
+        ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps),
+        target=config.sparsity_targets[index],
+        strength=config.sparsity_strengths[index],
+    )
+
+
+def run(
+    config: Config, data: Dataset, workdir: Workdir
+) -> tuple[DBNParams, dict[str, Any]]:
+    """Pretrains and evaluates; the parameters are those of whitened patches."""
+    dbn, patches = build(config), _patches.cut(config, data)
+    train = jnp.asarray(patches.train)
+    updates = config.epochs * -(-len(train) // config.batch_size)
+    adam = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
+
+    def rule(index):
+        fixed = {"log_variance": optax.set_to_zero()} if index == 0 else {}
+        return estimator(config, dbn, index), by_field(adam, **fixed)
+
+    params, layers = _greedy.pretrain(
+        *(workdir, dbn, train, train[: _greedy.NUM_MONITORED]),
+        jax.random.key(config.seed),
+        rule=rule,
+        start=lambda below, key: start(config, dbn, train, below, key),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+    )
+    stacks = {"learnt": params, "control": shuffled(config, dbn, params, patches)}
+    forms = []
+    for depth in range(1, len(params) + 1):
+        of = {k: _fields.forms(dbn, x, patches, depth=depth) for k, x in stacks.items()}
+        forms.append(_fields.summary(of["learnt"], of["control"]))
+    judged_by = "test" if config.read_test else "validation"
+    errors = _fields.class_errors(dbn, stacks, data, patches, judged_by=judged_by)
+    judged = jnp.asarray(getattr(patches, judged_by))
+    return params, {
+        "layers": layers,
+        "judged_by": judged_by,
+        "reconstruction_errors": reconstruction_errors(dbn, params, judged),
+        "forms": forms,
+        "class_errors": errors,
+        "verdicts": _fields.verdicts(forms, errors),
+    }
+
+
+def start(
+    config: Config, dbn: DBN, train: jax.Array, below: DBNParams, key: jax.Array
+) -> RBMParams:
+    """Units that are without the weights as active as they are to be: the hidden ones
+    as their target says, the visible ones as the data that reach them."""
+    index = len(below)
+    rbm, target = dbn.layers[index], config.sparsity_targets[index]
+    params = rbm.init(key)
+    log_odds = math.log(target) - math.log1p(-target)
+    hidden = rbm.hidden.shift(params.hidden, jnp.full(rbm.hidden.size, log_odds))
+    if index > 0:
+        codes = jax.vmap(dbn.encode, in_axes=(None, 0))(below, train)
+        visible = rbm.visible.fit(codes)
+        return RBMParams(visible=visible, hidden=hidden, weights=params.weights)
+    log_variance = jnp.full(rbm.visible.size, 2 * math.log(config.deviation))
+    return RBMParams(
+        visible=GaussianParams(mean=params.visible.mean, log_variance=log_variance),
+        hidden=hidden,
+        weights=config.weight_scale * jax.random.normal(key, params.weights.shape),
+    )
+
+
+def shuffled(
+    config: Config, dbn: DBN, params: DBNParams, patches: _patches.Patches
+) -> DBNParams:
+    """The control, as active as the learnt units on the first training patches."""
+    key = jax.random.fold_in(jax.random.key(config.seed), len(params))
+    return shuffle_units(dbn, params, jnp.asarray(patches.train[:5000]), key)
+
+
+def draw_figures(
+    config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures of a run, by file name; those of examples show held-out patches."""
+    dbn, patches = build(config), _patches.cut(config, data)
+
+    # One scale for all patches: gray is the average one.
+    limit = np.quantile(np.abs(_patches.as_pixels(patches, patches.validation)), 0.99)
+
+    def of_states(x):
+        return np.clip(0.5 + 0.5 * _patches.as_pixels(patches, x) / limit, 0, 1)
+
+    pictures = _layers.Pictures(
+        name="patch",
+        names="patches",
+        shape=patches.shape,
+        norm=float(np.sqrt(config.num_components)),  # that of an average patch
+        of_weights=lambda W: _patches.as_pixels(patches, W),
+        of_states=of_states,
+    )
+    examples = jnp.asarray(patches.validation[:2000])
+    assert data.train_labels is not None
+    labels = np.asarray(data.train_labels)[patches.images["validation"]]
+    key = jax.random.fold_in(jax.random.key(config.seed), len(params) + 1)
+    control = shuffled(config, dbn, params, patches)
+    return {
+        "filters": _patches.filters(
+            patches,
+            params[0].weights,
+            title="What each unit of layer 1 adds to a patch",
+        ),
+        "samples": _layers.draw_samples(
+            *(dbn, params, jnp.asarray(patches.train[:16]), key, pictures),
+            longest=config.sample_steps,
+        ),
+        **_greedy.draw(
+            numbers["layers"], rule=f"CD-{config.num_steps}", on="training patches"
+        ),
+        **_layers.draw(
+            *(dbn, params, examples, labels[:2000], pictures), kind="held-out"
+        ),
+        **_fields.draw(dbn, params, control, patches),
+    }
+
+
+def report(results: dict[str, Any]) -> None:
+    """The results in a few lines."""
+    for index, (layer, error) in enumerate(
+        zip(results["layers"], results["reconstruction_errors"], strict=True), start=1
+    ):
+        _run.say(
+            f"layer {index}  {layer['num_visible']}-{layer['num_hidden']}: loss "
+            f"{layer['losses'][0]:.4f} to {layer['losses'][-1]:.4f}; mean "
+            f"reconstruction of {results['judged_by']} patches through it: MSE "
+            f"{error:.4f}"
+        )
+    _fields.report(results)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    _run.main(
+        *("dbn_cifar10", Config, arguments),
+        load=_patches.load,
+        check=check,
+        run=run,
+        draw_figures=draw_figures,
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    main()
