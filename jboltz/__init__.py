@@ -48,6 +48,7 @@ from jboltz.evaluation.features import (
     principal_components,
     receptive_field,
 )
+from jboltz.evaluation.filters import colour_share, extent, orientation
 from jboltz.evaluation.generation import (
     adversarial_accuracy,
     diversity,
@@ -59,10 +60,12 @@ from jboltz.evaluation.likelihood import MeanLogLikelihood, log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.monitors import layer_monitors
 from jboltz.evaluation.partition import log_partition, model_log_partition
+from jboltz.evaluation.probe import LinearProbe, fit_linear_probe
 from jboltz.evaluation.pseudo_likelihood import (
     pseudo_log_likelihood,
     stochastic_pseudo_log_likelihood,
 )
+from jboltz.evaluation.shuffled import shuffle_units
 from jboltz.learning.best import Best, keep_least
 from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
 from jboltz.learning.classifier import (
@@ -207,6 +210,7 @@ __all__ = [
     "LabelledDBN",
     "Ladder",
     "LayerInput",
+    "LinearProbe",
     "LogEstimate",
     "MeanFieldPCD",
     "MeanLogLikelihood",
@@ -256,6 +260,7 @@ __all__ = [
     "classifier_of",
     "classify",
     "classify_by_samples",
+    "colour_share",
     "combined_filters",
     "contrast",
     "contrastive_loss",
@@ -266,8 +271,10 @@ __all__ = [
     "diversity",
     "enhanced",
     "error_rate",
+    "extent",
     "fit",
     "fit_coder",
+    "fit_linear_probe",
     "fit_stream",
     "free_energy_gap",
     "from_linen_params",
@@ -296,6 +303,7 @@ __all__ = [
     "nearest_distance",
     "observe_picture",
     "observe_visible",
+    "orientation",
     "per_layer",
     "posterior",
     "precision_recall",
@@ -310,6 +318,7 @@ __all__ = [
     "sample",
     "scaled",
     "sharpness",
+    "shuffle_units",
     "squared_distance",
     "stack_params",
     "stochastic_pseudo_log_likelihood",
