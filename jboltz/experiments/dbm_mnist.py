@@ -83,7 +83,7 @@ class Config:
     held_out: int = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
-    ladder_scale: float = 0.5
+    ladder_scale: float = 1.0
     """Rungs of the ladders of annealing for log Z, in units of 14 500."""
     ladder_check: float = 10.0
     """A second, longer ladder for log Z, in units of the first; 0 goes without."""
