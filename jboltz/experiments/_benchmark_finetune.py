@@ -73,7 +73,7 @@ def by_products(batches: Float[Array, "updates batch pixels"]) -> Work:
 
 
 def products(
-    weights: tuple[Float[Array, "below above"], ...],
+    weights: tuple[Float[Array, "_ _"], ...],
     batches: Float[Array, "updates batch pixels"],
 ) -> tuple[Array, ...]:
     """The products that an update cannot do without: of each layer one up, one for its
