@@ -53,7 +53,7 @@ class Config:
     num_labels: int = 0
     """Training images whose class is known, as many of each class; 0 for all but those
     held out."""
-    epochs: int = 10
+    epochs: int = 8
     """Epochs of each net; that with the fewest held-out errors is kept."""
     batch_size: int = 100
     """Examples an update; the last batch of an epoch may be shorter."""
