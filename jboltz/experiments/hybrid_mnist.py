@@ -1,5 +1,6 @@
-"""Codes of a pretrained network in a convolutional net, on MNIST, with their controls.
-python -m jboltz.experiments.dbn_mnist --layers 784 500 400 --workdir runs/dbn_square
+r"""Codes of a pretrained network in a convolutional net, on MNIST, with their controls.
+python -m jboltz.experiments.dbn_mnist --layers 784 500 400 --epochs 10 \
+    --learning-rate 0.05 --batch-size 100 --workdir runs/dbn_square
 python -m jboltz.experiments.hybrid_mnist --pretrained runs/dbn_square
 
 Beside them the same net on the pixels alone, and the same hybrids on codes of the same
