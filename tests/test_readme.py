@@ -99,7 +99,36 @@ def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
 
 
 def test_recorded_errors_of_classifiers_are_those_in_the_readme():
-    nets = results("finetune_mnist/results.json")["nets"]
-    for found in nets.values():
-        assert f"**{100 * found['test']['error']:.2f} %**" in README
-        assert f"{100 * found['test']['standard_error']:.2f} each" in README
+    for name in ("results", "results-rbm-1024", "results-rbm-500"):
+        nets = results(f"finetune_mnist/{name}.json")["nets"]
+        (tuned, tuned_error), (control, control_error) = (
+            [f"{100 * nets[net]['test'][k]:.2f}" for k in ("error", "standard_error")]
+            for net in ("pretrained", "control")
+        )
+        row = f"| **{tuned}** ± {tuned_error} | {control} ± {control_error} |"
+        assert row in README
+
+
+def test_recorded_accuracies_with_few_labels_are_those_in_the_readme():
+    for name in ("results", "results-longer"):
+        run = results(f"few_labels_mnist/{name}.json")
+        for net in ("pretrained", "control"):
+            found = [nets[net]["test"]["error"] for nets in run["num_labels"].values()]
+            row = " | ".join(f"{100 * (1 - error):.2f}" for error in found)
+            assert f"| {net}, {run['config']['epochs']} epochs | {row} |" in README
+
+
+def test_recorded_errors_of_hybrids_are_those_in_the_readme():
+    for found in results("hybrid_mnist/results.json")["nets"].values():
+        assert f"{100 * found['test']['error']:.2f} %" in README
+
+
+def test_recorded_numbers_of_the_autoencoder_are_those_in_the_readme():
+    found = results("vae_mnist/results.json")["test"]
+    errors, models = found["reconstruction"], found["bounds"]["models"]
+    for name in ("DBN", "VAE", "mean training image"):
+        assert f"{errors[name]['squared_error']['mean']:.5f}"[1:] in README
+        assert f"{errors[name]['cross_entropy']['mean']:.4f}"[1:] in README
+    for model in ("DBN by AIS, longer ladder", "VAE"):
+        for bound in models[model].values():
+            assert f"{bound['mean']:.1f}".replace("-", "−") in README
