@@ -10,13 +10,20 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from jboltz.base import Batch, State
 from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import _run
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import LayerInput
-from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.learning.step import (
+    TrainState,
+    TrainStep,
+    init_train_state,
+    make_train_step,
+    num_rows,
+)
 from jboltz.learning.train import fit
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.gibbs import Gibbs
@@ -103,6 +110,29 @@ def by_jboltz(
             prepare=prepare,
         )
         return as_machine(jax.block_until_ready(state.params))
+
+    return work
+
+
+def updates(
+    step: TrainStep, state: TrainState, batches: State, key: Key[Array, ""]
+) -> Work:
+    """An update a batch, in one scan; every call goes on where the last one stopped."""
+    calls = itertools.count()
+
+    @jax.jit
+    def run(state, batches, key):
+        keys = jax.random.split(key, num_rows(Batch(values=batches)))
+        return jax.lax.scan(
+            lambda state, x: step(state, Batch(values=x[0]), x[1]),
+            *(state, (batches, keys)),
+        )
+
+    def work():
+        nonlocal state
+        key_call = jax.random.fold_in(key, next(calls))
+        state, _ = jax.block_until_ready(run(state, batches, key_call))
+        return tuple(jax.tree.leaves(state.params))
 
     return work
 

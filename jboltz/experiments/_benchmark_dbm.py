@@ -10,7 +10,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
@@ -53,22 +52,7 @@ def by_jboltz(batches: np.ndarray, key: Key[Array, ""]) -> Work:
     step = make_train_step(estimator, optimizer)
     key_init, key_run = jax.random.split(key)
     state = init_train_state(dbm.init(key_init), estimator, optimizer, key_init)
-    rows, calls = jnp.asarray(batches), itertools.count()
-
-    @jax.jit
-    def updates(state, rows, key):
-        keys = jax.random.split(key, len(rows))
-        return jax.lax.scan(
-            lambda state, x: step(state, Batch(values=x[0]), x[1]), state, (rows, keys)
-        )
-
-    def work():
-        nonlocal state
-        key_call = jax.random.fold_in(key_run, next(calls))
-        state, _ = jax.block_until_ready(updates(state, rows, key_call))
-        return tuple(jax.tree.leaves(state.params))
-
-    return work
+    return cd.updates(step, state, jnp.asarray(batches), key_run)
 
 
 def by_products() -> Work:

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
@@ -48,22 +47,7 @@ def by_jboltz(
     params = net.init(key_init, batches[0, 0])["params"]
     state = init_train_state(params, estimator, optimizer, key_init)
     labels = jax.random.randint(key_labels, batches.shape[:2], 0, LAYERS[-1])
-    rows, calls = Labelled(images=batches, labels=labels), itertools.count()
-
-    @jax.jit
-    def updates(state, rows, key):
-        keys = jax.random.split(key, len(rows.labels))
-        return jax.lax.scan(
-            lambda state, x: step(state, Batch(values=x[0]), x[1]), state, (rows, keys)
-        )
-
-    def work():
-        nonlocal state
-        key_call = jax.random.fold_in(key_run, next(calls))
-        state, _ = jax.block_until_ready(updates(state, rows, key_call))
-        return tuple(jax.tree.leaves(state.params))
-
-    return work
+    return cd.updates(step, state, Labelled(images=batches, labels=labels), key_run)
 
 
 def by_products(batches: Float[Array, "updates batch pixels"]) -> Work:

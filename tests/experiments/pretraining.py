@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 import pytest
 
 from jboltz import data
+from jboltz.checkpoint import Checkpoints
 
 PRETRAINING = {
     "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
@@ -62,3 +64,21 @@ def pretrain(name, workdir, images=None):
 
 class Crash(BaseException):
     """As sudden as a kill: nothing in the program catches it."""
+
+
+@contextmanager
+def crash_after(num_saves):
+    """The program that runs inside crashes right after so many checkpoints."""
+    save, count = Checkpoints.save, 0
+
+    def crash(*args, **kwargs):
+        nonlocal count
+        save(*args, **kwargs)
+        count += 1
+        if count == num_saves:
+            raise Crash
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash)
+        with pytest.raises(Crash):
+            yield

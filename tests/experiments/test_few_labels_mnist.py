@@ -5,9 +5,8 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import few_labels_mnist
-from tests.experiments.pretraining import Crash, pretrain, start
+from tests.experiments.pretraining import crash_after, pretrain, start
 
 FLAGS = "--epochs 2 --num-labels 8 170 --batch-size 40 --learning-rates 0.01 0.003"
 
@@ -41,7 +40,7 @@ def outcome(workdir):
     return results["num_labels"], figures
 
 
-def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
+def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, capsys):
     assert tune(tmp_path / "whole", dbn) == 0
     assert "8 labels:\npretrained: test error" in capsys.readouterr().out
     numbers, figures = outcome(tmp_path / "whole")
@@ -54,19 +53,8 @@ def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
     for figure in (tmp_path / "whole" / "figures").iterdir():
         assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
 
-    save, count = Checkpoints.save, 0
-
-    def crash(*args, **kwargs):
-        nonlocal count
-        save(*args, **kwargs)
-        count += 1
-        if count == 7:  # After the first epoch of the last control.
-            raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash)
-        with pytest.raises(Crash):
-            tune(tmp_path / "stopped", dbn)
+    with crash_after(7):  # After the first epoch of the last control.
+        tune(tmp_path / "stopped", dbn)
     capsys.readouterr()
     assert tune(tmp_path / "stopped", dbn) == 0
     assert "control_170: goes on after epoch 1 of 2" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 import jboltz
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _pretrained
-from tests.experiments.pretraining import Crash, dataset, pretrain, start
+from tests.experiments.pretraining import crash_after, dataset, pretrain, start
 
 FLAGS = "--epochs 2 --batch-size 40 --held-out 40 --dropout 0.1 0.2 0.2".split()
 
@@ -38,7 +38,7 @@ def outcome(workdir):
     return results["nets"], figures
 
 
-def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
+def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, capsys):
     assert tune(tmp_path / "whole", dbn) == 0
     text = capsys.readouterr().out
     assert "pretrained: held-out error" in text
@@ -56,19 +56,8 @@ def test_it_runs_and_resumes_bit_for_bit(dbn, tmp_path, monkeypatch, capsys):
     for figure in (tmp_path / "whole" / "figures").iterdir():
         assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
 
-    save, count = Checkpoints.save, 0
-
-    def crash(*args, **kwargs):
-        nonlocal count
-        save(*args, **kwargs)
-        count += 1
-        if count == 3:  # After the first epoch of the control.
-            raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash)
-        with pytest.raises(Crash):
-            tune(tmp_path / "stopped", dbn)
+    with crash_after(3):  # After the first epoch of the control.
+        tune(tmp_path / "stopped", dbn)
     capsys.readouterr()
     assert tune(tmp_path / "stopped", dbn) == 0
     assert "control: goes on after epoch 1 of 2" in capsys.readouterr().out

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _hybrid, _pretrained
 from jboltz.experiments.hybrid_mnist import Config, maps
 from jboltz.learning.hybrid import encode, fit_coder
 from tests.experiments import pretraining
-from tests.experiments.pretraining import Crash, dataset, pretrain
+from tests.experiments.pretraining import crash_after, dataset, pretrain
 from tests.experiments.test_finetune_mnist import outcome
 
 FLAGS = (
@@ -85,20 +84,9 @@ def test_its_report_names_nets_errors_and_parameters(dbn, whole, capsys):
     assert "parameters: pixels 215" in text
 
 
-def test_it_resumes_bit_for_bit(dbn, whole, tmp_path, monkeypatch, capsys):
-    save, count = Checkpoints.save, 0
-
-    def crash(*args, **kwargs):
-        nonlocal count
-        save(*args, **kwargs)
-        count += 1
-        if count == 5:  # After the first epoch of the third net.
-            raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash)
-        with pytest.raises(Crash):
-            start(tmp_path, dbn)
+def test_it_resumes_bit_for_bit(dbn, whole, tmp_path, capsys):
+    with crash_after(5):  # After the first epoch of the third net.
+        start(tmp_path, dbn)
     assert not (tmp_path / "results.json").exists()
     capsys.readouterr()
     assert start(tmp_path, dbn) == 0
