@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike
 # No pyplot: figures are objects, and nothing opens a window or changes a global style.
 _DPI = 120
 
+_LABEL_POINTS = 11
+"""From one label to the next above it: the size of its letters, and a little."""
+
 
 def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> Figure:
     """The weights of each hidden unit as an image, (num_visible, num_hidden).
@@ -202,10 +205,11 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
     """One curve an entry over epochs, each labelled at its end with its last value."""
     figure = Figure(figsize=(7, 4.2), dpi=_DPI)
     axes = figure.subplots()
-    _draw_curves(axes, series)
+    _draw_curves(axes, series, room=0.15)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     axes.legend(frameon=False)
     figure.tight_layout()
+    _label_ends(axes)
     return figure
 
 
@@ -218,37 +222,57 @@ def curve_panels(
     figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (name, series) in zip(grid, panels.items(), strict=False):
-        _draw_curves(axes, series)
+        _draw_curves(axes, series, room=0.35)
         axes.set_title(name)
-        axes.margins(x=0.35)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     grid[0].legend(frameon=False)
     figure.suptitle(title)
     figure.supxlabel("epoch")
     figure.tight_layout()
+    for axes in grid[: len(panels)]:
+        _label_ends(axes)
     return figure
 
 
-def _draw_curves(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
+def _draw_curves(
+    axes: Axes, series: Mapping[str, Sequence[float]], *, room: float
+) -> None:
+    """With `room` for labels at the right, as a share of the width."""
     for name, values in series.items():
         epochs = np.arange(1, len(values) + 1)
-        (line,) = axes.plot(epochs, values, marker="o", markersize=4, label=name)
-        if len(values) and np.isfinite(values[-1]):
-            axes.annotate(
-                f"{values[-1]:.4f}",
-                (epochs[-1], values[-1]),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                color=line.get_color(),
-            )
+        axes.plot(epochs, values, marker="o", markersize=4, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    last = max(map(len, series.values()), default=1)
+    span = max(last - 1, 1)
+    axes.set_xlim(1 - 0.05 * span, last + room * span)
     # An error is shown from 0 on; a contrast, which is below, as it is.
     if axes.dataLim.y0 >= 0:
         axes.set_ylim(bottom=0)
-    axes.margins(x=0.15)
     axes.grid(alpha=0.3)
+
+
+def _label_ends(axes: Axes) -> None:
+    """The last value beside the end of each line, one above the other where ends are
+    close. The layout has to be final."""
+    ends = [
+        (line, *(np.asarray(data)[-1] for data in line.get_data()))
+        for line in axes.lines
+        if len(np.asarray(line.get_xdata()))
+    ]
+    ends = sorted((x for x in ends if np.isfinite(x[2])), key=lambda x: x[2])
+    taken = dict.fromkeys((x for _, x, _ in ends), -np.inf)
+    for line, x, y in ends:
+        height = axes.transData.transform((x, y))[1] * 72 / _DPI
+        taken[x] = max(height, taken[x] + _LABEL_POINTS)
+        axes.annotate(
+            f"{y:.4f}",
+            (x, y),
+            xytext=(6, taken[x] - height),
+            textcoords="offset points",
+            va="center",
+            color=line.get_color(),
+        )
 
 
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Figures show the numbers that they are given."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,20 @@ def test_a_curve_is_within_its_axes(values, bottom):
     low, high = axes.get_ylim()
     assert low <= min(values) < max(values) <= high
     assert bottom is None or low == bottom
+
+
+def test_labels_of_curves_that_end_close_do_not_overlap():
+    """And each is that of its curve, in the order of the curves."""
+    ends = {"a": 0.5, "b": 0.501, "c": 0.5005, "far": 0.9}
+    series = {name: [1.0, value] for name, value in ends.items()}
+    figure = plotting.curves(series, title="", ylabel="")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        *("0.5000", "0.5005", "0.5010", "0.9000")
+    ]
+    for below, above in itertools.pairwise(boxes):
+        assert below.y1 <= above.y0
 
 
 def test_circles_are_where_and_as_large_as_they_are_said_to_be():

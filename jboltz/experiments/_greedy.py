@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import optax
@@ -13,7 +13,7 @@ from jboltz.base import Estimator, Params, State
 from jboltz.evaluation.monitors import layer_monitors, update_norm
 from jboltz.experiments import _run
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.pretrain import greedy
+from jboltz.learning.pretrain import Features, greedy
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 
@@ -47,7 +47,7 @@ def pretrain(
     start: Callable[[DBNParams, Key[Array, ""]], Params] | None = None,
     epochs: int,
     batch_size: int,
-    features: Literal["means", "samples"] = "means",
+    features: Features = "means",
 ) -> tuple[DBNParams, list[dict[str, Any]]]:
     """Trains the layers bottom-up, with a checkpoint after every epoch.
 

@@ -18,7 +18,7 @@ from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import _checks, _config, _greedy, _layers, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.pretrain import Features, unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBN, DBNParams
@@ -61,7 +61,7 @@ class Config:
     images; clipped to their range there. Pixels need `min-max` or none."""
     num_steps: int = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
-    features: Literal["means", "samples"] = "means"
+    features: Features = "means"
     """What a layer hands up: means of the gray images, binarised afresh each epoch, or
     samples of binarised images."""
     sample_steps: int = 1000

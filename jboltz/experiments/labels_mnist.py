@@ -23,8 +23,8 @@ from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.discriminative import beside_labels
-from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
+from jboltz.learning.discriminative import Hybrid, beside_labels
+from jboltz.learning.pretrain import Features, LayerInput, greedy, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.up_down import UpDown, UpDownParams, untie
 from jboltz.models.dbn import DBNParams
@@ -61,10 +61,16 @@ class Config:
     """Units a layer: the pixels first, the top last; labels join the last but one."""
     epochs: int = 30
     """Epochs a layer of greedy training, by CD-1 in centred coordinates."""
+    features: Features = "means"
+    """What greedy training hands up: draws from p(h | v) of the mean features, samples
+    all the way, or probabilities as they are."""
     learning_rate: float = 0.1
     """First step size of SGD in greedy training; it falls linearly to 0."""
     momentum: float = 0.5
     """Of greedy training."""
+    discriminative: float = 0.0
+    """Times that −log p(label | features) counts beside −log p(label, features) in
+    training the top RBM, greedily and by up–down; 0 leaves it to the second alone."""
     up_down_epochs: tuple[int, ...] = (20, 20, 20)
     """Epochs of each stage of up–down."""
     up_down_steps: tuple[int, ...] = (3, 6, 10)
@@ -100,7 +106,7 @@ def check(config: Config, data: Dataset) -> None:
     _checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 0, "momentum": 0}
-        | {"sample_steps": 1},
+        | {"sample_steps": 1, "discriminative": 0},
     )
     _checks.rates(config, "learning_rate", "up_down_learning_rate")
     _checks.seed(config)
@@ -182,11 +188,16 @@ def pretrain(
     layers = []
     updates = config.epochs * -(-len(rows[0]) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
-    optimizer = optax.sgd(rate, config.momentum)
+    weight = config.discriminative
 
     def fit_layer(index, prepare, key):
         rbm = model.layers[index]
         estimator = Centred(ContrastiveDivergence(rbm, Gibbs(rbm)))
+        optimizer = optax.sgd(rate, config.momentum)
+        if rbm == model.top and weight:
+            # `Hybrid` weighs the generative part, and the rate is said of that part.
+            estimator = Hybrid(estimator, 1 / weight)
+            optimizer = optax.chain(optax.scale(weight), optimizer)
 
         def init(key):
             key_params, key_estimator = jax.random.split(key)
@@ -206,7 +217,8 @@ def pretrain(
         layers.append({"losses": [record["loss"] for record in records]})
         return state.params
 
-    return greedy(model.layers, key, fit_layer=fit_layer), layers
+    stack = greedy(model.layers, key, fit_layer=fit_layer, features=config.features)
+    return stack, layers
 
 
 def fine_tune(
@@ -239,7 +251,7 @@ def fine_tune(
         optimizer = optax.sgd(
             optax.linear_schedule(first, last, num_epochs * steps_per_epoch)
         )
-        estimator = UpDown(model, num_steps)
+        estimator = UpDown(model, num_steps, discriminative=config.discriminative)
         state, new = _run.fit_with_checkpoints(
             *(workdir, f"up_down_{index + 1}", make_train_step(estimator, optimizer)),
             partial(init_train_state, params, estimator, optimizer),

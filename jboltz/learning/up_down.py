@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Integer, Key
 
@@ -62,9 +63,19 @@ class UpDown:
 
     model: DBN | LabelledDBN
     num_steps: int | Integer[Array, ""] = 1
+    discriminative: float = 0.0
+    """Times that −log p(y | code of v), by which a `LabelledDBN` is judged, counts in
+    the gradient of the top RBM, as in a `Hybrid`; it goes no further down."""
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
+        if self.discriminative < 0 or (
+            self.discriminative and not isinstance(self.model, LabelledDBN)
+        ):
+            raise ValueError(
+                f"`discriminative` is {self.discriminative} but it is at least 0, and "
+                "0 where no label is among the units; pass 0, or a `LabelledDBN`."
+            )
         if len(self.model.layers) < 2:
             raise ValueError(
                 f"`model` has {len(self.model.layers)} layer but there is no way up or "
@@ -81,7 +92,8 @@ class UpDown:
     ) -> tuple[UpDownParams, State, Metrics]:
         """Metrics, means in nats: `wake`, −log p of the way up by the way down;
         `sleep`, −log q of the way down by the way up; `contrast`, F of the top RBM at
-        the data less F at the ends of its chains."""
+        the data less F at the ends of its chains; where it counts, `cross_entropy`,
+        −log p(y | code of v)."""
         refuse_mask(batch)
         directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
@@ -104,21 +116,31 @@ class UpDown:
 
         def losses(params, wake, data, negative, sleep):
             energy = top.free_energy(params.top, data)
-            return {
+            found = {
                 "wake": -directed.log_probability_down(params.generative, wake),
                 "contrast": energy - top.free_energy(params.top, negative),
                 "sleep": -directed.log_probability_up(params.recognition, sleep),
             }
+            total = sum(found.values())
+            if self.discriminative:
+                found["cross_entropy"] = self._cross_entropy(params, wake[0], data[1])
+                total = total + self.discriminative * found["cross_entropy"]
+            return total, found
 
         def mean_loss(params):
-            each = jax.vmap(losses, in_axes=(None, 0, 0, 0, 0))(
+            total, each = jax.vmap(losses, in_axes=(None, 0, 0, 0, 0))(
                 params, wake, data, chains.visible, sleep
             )
             means = {k: weighted_mean(x, batch.weights) for k, x in each.items()}
-            return sum(means.values()), means
+            return weighted_mean(total, batch.weights), means
 
         gradient, metrics = jax.grad(mean_loss, has_aux=True)(params)
         return gradient, state, metrics
+
+    def _cross_entropy(self, params: UpDownParams, v: State, label: State) -> Array:
+        recognition = jax.lax.stop_gradient(params.recognition)
+        log_p = self.model.label_log_probabilities((*recognition, params.top), v)
+        return -jnp.vdot(label, log_p)
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
         """The images, and the labels if there are any."""

@@ -1,6 +1,7 @@
 """The greedy fold: what each layer is fed, going on where it stopped, and learning."""
 
 from functools import partial
+from typing import get_args
 
 import chex
 import jax
@@ -10,12 +11,13 @@ import optax
 import pytest
 
 import jboltz
-from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.pretrain import Features, unit_interval
 from tests.helpers import binary_states, errors_without_hook, random_params
 
 WIDTHS = (6, 5, 4, 3)
 DBN = jboltz.DBN.chain(*map(jboltz.Bernoulli, WIDTHS))
 OPTIMIZER = optax.sgd(0.1)
+FEATURES = get_args(Features)
 
 bit_for_bit = chex.assert_trees_all_equal
 
@@ -75,7 +77,7 @@ def test_samples_go_up_from_drawn_pixels(layer, getkey):
     np.testing.assert_array_equal(values, states)
 
 
-@pytest.mark.parametrize("features", ["means", "samples"])
+@pytest.mark.parametrize("features", FEATURES)
 def test_draws_of_a_row_do_not_depend_on_the_batch_size(features, getkey):
     stack = random_stack(DBN, getkey())[:1]
     layer_input = jboltz.LayerInput(DBN.layers[:2], features)
@@ -104,6 +106,17 @@ def test_real_data_are_not_drawn(features, getkey):
     np.testing.assert_array_equal(second, uniforms(keys, 5) < means)
 
 
+def test_probabilities_are_handed_up_as_they_are(getkey):
+    """The gray levels, and the mean states above them: what "means" draws from."""
+    rows, key, stack = gray_rows(getkey()), getkey(), random_stack(DBN, getkey())[:2]
+    expected = np.asarray(rows, np.float32) / 255
+    for count in (1, 2, 3):
+        layer_input = jboltz.LayerInput(DBN.layers[:count], "probabilities")
+        values = layer_input(stack[: count - 1], rows, key)
+        np.testing.assert_allclose(values, expected, rtol=1e-5)
+        expected = up(stack[count - 1], expected) if count < 3 else None
+
+
 def test_a_gray_level_is_the_probability_of_a_drawn_one():
     """All 256 of them: black is never drawn, white always; floats stay as they are."""
     levels = jnp.arange(256, dtype=jnp.uint8)[None]
@@ -129,7 +142,7 @@ def test_other_integers_are_refused(getkey):
         layer_input((), jnp.asarray(rows), getkey())
 
 
-@pytest.mark.parametrize("features", ["means", "samples"])
+@pytest.mark.parametrize("features", FEATURES)
 def test_labels_stand_beside_what_comes_from_below(features, getkey):
     """Layers without labels, and what of the top one is none, are fed as ever."""
     labelled = jboltz.LabelledDBN.chain(*map(jboltz.Bernoulli, WIDTHS), num_classes=3)
@@ -150,7 +163,8 @@ def test_features_that_do_not_exist_are_refused():
     setup = "import jboltz as j; layer = j.RBM(j.Bernoulli(2), j.Bernoulli(1))"
     call = "j.LayerInput((layer,), 'sample')"
     expected = (
-        "ValueError: `features` is 'sample' but needs to be 'means' or 'samples'."
+        "ValueError: `features` is 'sample' but needs to be one of ('means', "
+        "'samples', 'probabilities')."
     )
     assert errors_without_hook(setup, [call]) == {call: expected}
 
@@ -217,7 +231,7 @@ def test_going_on_above_any_layer_is_an_uninterrupted_run(getkey):
         assert trained == list(range(num_done, 3))
 
 
-@pytest.mark.parametrize("features", ["means", "samples"])
+@pytest.mark.parametrize("features", FEATURES)
 def test_each_layer_has_its_key_and_sees_the_layers_below(features, getkey):
     key, rows, key_rows = getkey(), gray_rows(getkey()), getkey()
     params = random_stack(DBN, getkey())

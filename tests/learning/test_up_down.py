@@ -97,6 +97,30 @@ def test_both_ways_follow_their_delta_rules_and_the_top_is_cd(model, getkey, x64
     close(gradient.top, expected(model.layers[-1], params.top, data, negative))
 
 
+def test_the_label_counts_in_the_gradient_of_the_top_alone(getkey, x64):
+    """As often as said, by the exact gradient at the code."""
+    params = jboltz.untie(draw_params(LABELLED, getkey))
+    values, key = draw_values(LABELLED, getkey), getkey()
+    estimator = jboltz.UpDown(LABELLED, discriminative=3.0)
+    batch = Batch(values=values)
+    gradient, _, metrics = estimate(estimator, params, batch, key)
+    plain, _, _ = estimate(jboltz.UpDown(LABELLED), params, batch, key)
+    encode = partial(LABELLED.below.encode, params.recognition)
+    code = Batch(values=(jax.vmap(encode)(values[0]), values[1]))
+    label = jboltz.Discriminative(LABELLED.top)
+    expected, _, judged = label.estimate(params.top, (), code, key)
+    close(gradient.top, jax.tree.map(lambda x, y: x + 3 * y, plain.top, expected))
+    close(gradient.recognition, plain.recognition)
+    close(gradient.generative, plain.generative)
+    close(metrics["cross_entropy"], judged["cross_entropy"])
+
+
+@pytest.mark.parametrize(("model", "weight"), [(PLAIN, 1.0), (LABELLED, -1.0)])
+def test_labels_that_cannot_count_are_refused(model, weight):
+    with pytest.raises(ValueError, match=f"`discriminative` is {weight} but"):
+        jboltz.UpDown(model, discriminative=weight)
+
+
 def test_an_example_counts_as_often_as_its_weight(getkey):
     params = jboltz.untie(draw_params(LABELLED, getkey))
     values, key = draw_values(LABELLED, getkey), getkey()
