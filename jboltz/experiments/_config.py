@@ -11,8 +11,19 @@ import tyro
 ConfigT = TypeVar("ConfigT")
 
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
-"""Fields that change no number: where and how a run is kept, and where its data were
-found (what they are is compared by their checksum)."""
+DISPLAY_FIELDS += ("mesh", "distributed")
+"""Fields that do not make a run another run: where and how it is kept, where its data
+were found (what they are is compared by their checksum), and on which devices."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """How many devices share training; no draw depends on it."""
+
+    data: int = 1
+    """Devices among which batches and chains are divided."""
+    model: int = 1
+    """Devices among which hidden units, and their weights, are divided."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +86,26 @@ def as_json(config: Any) -> dict[str, Any]:
         return str(value) if isinstance(value, pathlib.Path) else value
 
     return convert(dataclasses.asdict(config))
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What two runs do not have in common, a line a field."""
+    old, new = _flat(old), _flat(new)
+    return [
+        f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def as_toml(fields: dict[str, Any]) -> str:

@@ -15,14 +15,16 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Key
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jboltz import sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
-from jboltz.experiments import _config
+from jboltz.experiments import _config, _processes
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.step import (
     History,
@@ -41,7 +43,9 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """One plain line for the user."""
+    """One plain line for the user, from the first process."""
+    if not _processes.is_first():
+        return
     _CONSOLE.print(line, markup=False)
     _CONSOLE.file.flush()  # A log in a file should show where the run is.
 
@@ -74,7 +78,7 @@ def main(
       draw_figures: matplotlib figures by file name.
       report: shows `results.json` in a few lines.
     """
-    started, clock = time.perf_counter(), CompileClock()
+    started, clock, is_distributed = time.perf_counter(), CompileClock(), False
     received = [signal.SIGINT]
 
     def terminate(number, _):
@@ -85,6 +89,10 @@ def main(
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         config = _config.parse(config_class, name, arguments)
+        is_distributed = getattr(config, "distributed", False)
+        if is_distributed:
+            _processes.join()
+        mesh = _mesh(config)
         data = load(config)
         say(data.note)
         check(config, data)
@@ -100,11 +108,15 @@ def main(
             "config": _config.identity(config),
             "data": about_data,
         }
+        if is_distributed:
+            versions = {"versions": about_machine["versions"]}
+            _processes.check_agreement(identity | versions)
         with Workdir(
             config.workdir,
             identity,
             overwrite=config.overwrite,
             tensorboard=config.tensorboard,
+            mesh=mesh,
         ) as workdir:
             results = workdir.results()
             if results is None:
@@ -112,7 +124,7 @@ def main(
                 params, numbers = run(config, data, workdir)
                 if params is not None:
                     with Checkpoints(workdir.path / "model") as model:
-                        model.save(0, params, {})
+                        model.save(0, _placed(params, mesh), {})
                 workdir.write_figures(draw_figures(config, data, params, numbers))
                 results = {
                     "program": name,
@@ -142,8 +154,27 @@ def main(
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             say("What was saved is kept: make room, and the same command goes on.")
         sys.exit(2)
+    except jax.errors.JaxRuntimeError as error:
+        if not is_distributed:
+            raise
+        _processes.leave(error)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _mesh(config: Any) -> Mesh | None:
+    """The devices to train on; None for one, where nothing has to be placed."""
+    asked = getattr(config, "mesh", _config.Mesh())
+    mesh = sharding.make_mesh(data=asked.data, model=asked.model)
+    if mesh.size == 1:
+        return None
+    if (batch_size := getattr(config, "batch_size", None)) is not None:
+        sharding.check_batch(batch_size, mesh)
+    return mesh
+
+
+def _placed(tree: Any, mesh: Mesh | None) -> Any:
+    return tree if mesh is None else sharding.replicate(tree, mesh)
 
 
 def _raised_by_jboltz(error: BaseException) -> bool:
@@ -184,7 +215,11 @@ def fit_with_checkpoints(
       other metric, and what `monitor` returned.
     """
     key_init, key_fit = jax.random.split(key)
-    template = jax.eval_shape(init, key_init)
+    template, mesh = jax.eval_shape(init, key_init), workdir.mesh
+    if mesh is not None:
+        template = _laid_out(template, mesh)
+        prepare = sharding.over_data(prepare, mesh)
+        data = sharding.replicate(as_batch(data), mesh)
     folder = workdir.path / "checkpoints" / stage
     with Checkpoints(folder) as checkpoints:
         found, damaged = checkpoints.restore(template)
@@ -192,10 +227,12 @@ def fit_with_checkpoints(
             say(f"warning: {line}; the one before it is used")
         records = found.notes["epochs"] if found else []
         state = found.state if found else init(key_init)
+        if mesh is not None and not found:
+            state = sharding.place(state, mesh)
         workdir.write_metrics(stage, records)
         if records:
             say(f"{stage}: goes on after epoch {len(records)} of {num_epochs}")
-        started, before = time.perf_counter(), state.params
+        started, before = time.perf_counter(), _gathered(state.params, mesh)
 
         def on_epoch(epoch: int, state: TrainState, history: History) -> None:
             nonlocal started, before
@@ -208,9 +245,10 @@ def fit_with_checkpoints(
             }
             record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
             if monitor is not None:
-                seen = monitor(before, state.params)
+                after = _gathered(state.params, mesh)
+                seen = monitor(before, after)
                 record |= {name: float(x) for name, x in seen.items()}
-                before = state.params
+                before = after
             records.append(record)
             checkpoints.save(epoch + 1, state, {"epochs": records})
             workdir.write_metrics(stage, records)
@@ -239,7 +277,19 @@ def fit_with_checkpoints(
                 raise FloatingPointError(
                     f"{stage}: {error} The last good checkpoint: {last}."
                 ) from error
-    return state, records
+    # What comes after training runs on one device, of every process.
+    return _gathered(state, mesh), records
+
+
+def _laid_out(template: TrainState, mesh: Mesh) -> TrainState:
+    def one(x, sharding):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    return jax.tree.map(one, template, sharding.layout(template, mesh))
+
+
+def _gathered(tree: Any, mesh: Mesh | None) -> Any:
+    return tree if mesh is None else sharding.gather(tree)
 
 
 @contextmanager

@@ -6,6 +6,10 @@ import pathlib
 import shutil
 from typing import Any
 
+from jax.sharding import Mesh
+
+from jboltz.experiments import _config, _processes
+
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
 
@@ -13,12 +17,15 @@ OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
 class Workdir:
     """A run's folder, held by one process at a time: a context manager.
 
+    Of a run of several processes the first one holds it and writes, the others read.
+
     Args:
       path: made if it is not there.
       run: what makes the run this run: program, configuration, data. A folder that
         began with another one is refused.
       overwrite: delete what an earlier run left there first.
       tensorboard: keep its epochs and figures as TensorBoard events too.
+      mesh: the devices that training is laid out over; None: one.
 
     Raises:
       OSError: the folder cannot be written, or another process holds it.
@@ -32,8 +39,14 @@ class Workdir:
         *,
         overwrite: bool = False,
         tensorboard: bool = False,
+        mesh: Mesh | None = None,
     ) -> None:
-        self.path = path
+        self.path, self.mesh = path, mesh
+        self._lock, self._events = None, None
+        _processes.by_first(lambda: self._open(run, overwrite, tensorboard))
+
+    def _open(self, run: dict[str, Any], overwrite: bool, tensorboard: bool) -> None:
+        path = self.path
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path / ".lock")
@@ -66,7 +79,8 @@ class Workdir:
     def __exit__(self, *exception: object) -> None:
         if self._events is not None:
             self._events.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run recorded; None while it is not finished."""
@@ -87,6 +101,8 @@ class Workdir:
         A stage's records are also in its checkpoint: so the file never holds a line
         of an epoch that a resumed run has still to do.
         """
+        if self._lock is None:
+            return
         file = self.path / "metrics.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
@@ -96,6 +112,8 @@ class Workdir:
 
     def write_figures(self, figures: dict[str, Any]) -> None:
         """Saves matplotlib figures as figures/NAME.png."""
+        if self._lock is None:
+            return
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
@@ -117,6 +135,8 @@ class Workdir:
 
     def _write(self, name: str, text: str) -> None:
         """All or nothing: a reader, or a crash, sees the old file or the new one."""
+        if self._lock is None:
+            return
         draft = self.path / f".{name}.draft"
         with draft.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -179,24 +199,8 @@ def _check_no_run(path: pathlib.Path) -> None:
 def _check_same_run(
     path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    old, new = _flat(old), _flat(new)
-    differences = [
-        f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    if differences:
+    if found := _config.differences(old, new):
         raise ValueError(
-            f"The workdir {path} holds another run: {'; '.join(differences)}. Give the "
-            "old values to go on, another --workdir, or --overwrite to begin anew."
+            f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
+            "values to go on, another --workdir, or --overwrite to begin anew."
         )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

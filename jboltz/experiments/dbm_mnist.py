@@ -101,6 +101,9 @@ class Config:
     seed: int = 0
     """Decides initial weights, order and every draw."""
     data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
+    distributed: bool = False
+    """One of several processes, on as many hosts, that run this same command."""
     config: pathlib.Path | None = None
     """TOML file with values of these fields; flags beside it win."""
     tensorboard: bool = False

@@ -93,6 +93,9 @@ class Config:
     seed: int = 0
     """Decides patches, initial weights, order, control and every draw."""
     data: _config.Cifar10 = dataclasses.field(default_factory=_config.Cifar10)
+    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
+    distributed: bool = False
+    """One of several processes, on as many hosts, that run this same command."""
     config: pathlib.Path | None = None
     """TOML file with values of these fields; flags beside it win."""
     tensorboard: bool = False

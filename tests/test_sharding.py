@@ -1,0 +1,231 @@
+"""Many devices: the draws of one, the collectives that there have to be, and moving.
+
+Eight devices are simulated on the processor; see `conftest`.
+"""
+
+import re
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jboltz
+from jboltz import sharding
+from jboltz.checkpoint import Checkpoints
+from jboltz.learning.step import init_train_state, make_train_step, prepared_step
+from tests.helpers import errors_without_hook, rng_of
+
+SIZES = [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 8), (2, 4)]
+MESHES = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+VISIBLE, HIDDEN, BATCH, CHAINS = 48, 32, 16, 24
+RBM = jboltz.RBM(jboltz.Bernoulli(VISIBLE), jboltz.Bernoulli(HIDDEN))
+DBM = jboltz.DBM(tuple(map(jboltz.Bernoulli, (VISIBLE, HIDDEN, 16))))
+SLAB = jboltz.SpikeAndSlab(VISIBLE, HIDDEN)
+GIBBS = jboltz.Gibbs(RBM)
+CD = jboltz.ContrastiveDivergence(RBM, GIBBS, num_steps=2)
+PCD = jboltz.PersistentContrastiveDivergence(RBM, GIBBS, CHAINS, num_steps=2)
+ESTIMATORS = {
+    "CD": CD,
+    "centred PCD": jboltz.Centred(PCD),
+    "fast PCD": jboltz.FastPersistentContrastiveDivergence(RBM, GIBBS, CHAINS),
+    "spike and slab": jboltz.PersistentContrastiveDivergence(
+        SLAB, jboltz.Gibbs(SLAB), CHAINS
+    ),
+    "DBM": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), CHAINS, max_sweeps=3),
+}
+OPTIMIZER = optax.sgd(0.05, momentum=0.5)
+
+
+def as_float(rows, key):
+    del key
+    return rows.astype(jnp.float32)
+
+
+def mesh_of(size):
+    return sharding.make_mesh(data=size[0], model=size[1])
+
+
+def binary(getkey, *shape):
+    return jnp.asarray(rng_of(getkey()).integers(0, 2, shape), jnp.uint8)
+
+
+def start(estimator, key):
+    key_params, key_state = jax.random.split(key)
+    params = estimator.model.init(key_params)
+    return init_train_state(params, estimator, OPTIMIZER, key_state)
+
+
+@MESHES
+def test_chains_draw_what_they_draw_on_one_device(size, getkey):
+    """Exactly, where sums do not round: weights are multiples of 1/64."""
+    params = jax.tree.map(lambda x: jnp.round(64 * x) / 64, RBM.init(getkey()))
+    rng = rng_of(getkey())
+    weights = jnp.asarray(rng.integers(-64, 64, (VISIBLE, HIDDEN)) / 64, jnp.float32)
+    params = RBM.from_parts((params.visible, params.hidden), (weights,))
+    visible = binary(getkey, CHAINS, VISIBLE).astype(jnp.float32)
+    chains, key = jboltz.init_chains(GIBBS, params, visible, getkey()), getkey()
+    run = jax.jit(partial(jboltz.run_chains, GIBBS, num_steps=5))
+    expected, _ = run(params, chains, key)
+    mesh = mesh_of(size)
+    placed = sharding.place({"estimator_state": chains, "params": params}, mesh)
+    got, _ = run(placed["params"], placed["estimator_state"], key)
+    chex.assert_trees_all_equal(jax.device_get(got), jax.device_get(expected))
+
+
+@pytest.mark.parametrize("size", [(8, 1), (1, 8), (2, 4)], ids=str)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_training_is_that_of_one_device(name, size, getkey):
+    """To the rounding of sums; with a last batch that the devices do not share."""
+    estimator = ESTIMATORS[name]
+    state, key = start(estimator, getkey()), getkey()
+    rows, step = (
+        binary(getkey, 3 * BATCH + 3, VISIBLE),
+        make_train_step(estimator, OPTIMIZER),
+    )
+    fit = partial(jboltz.fit, step, key=key, batch_size=BATCH, num_epochs=1)
+    expected, _ = fit(state, rows, prepare=as_float)
+    mesh = mesh_of(size)
+    got, _ = fit(
+        *(sharding.place(state, mesh), sharding.replicate(rows, mesh)),
+        prepare=sharding.over_data(as_float, mesh),
+    )
+    chex.assert_trees_all_close(
+        sharding.gather(got.params), expected.params, rtol=1e-4, atol=1e-5
+    )
+    for leaf, kept in zip(
+        jax.tree.leaves(got), jax.tree.leaves(sharding.layout(got, mesh)), strict=True
+    ):
+        assert leaf.sharding.is_equivalent_to(kept, leaf.ndim)
+
+
+COLLECTIVES = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
+
+
+def collectives(text):
+    """Name, and bytes of the result, of each collective of a compiled program; those
+    in the body of a loop once."""
+    found = []
+    for line in text.splitlines():
+        match = re.search(rf"= (.*?) ({COLLECTIVES})(?:-start)?\(", line)
+        if match:
+            shapes = re.findall(r"(?:f32|u32|s32|pred)\[([\d,]*)\]", match[1])
+            counts = [np.prod([int(n) for n in x.split(",") if n]) for x in shapes]
+            found.append((match[2], 4 * int(sum(counts))))
+    return found
+
+
+def compile_step(estimator, size, *, batch=BATCH, num_visible=VISIBLE):
+    mesh = mesh_of(size)
+    state = jax.eval_shape(partial(start, estimator), jax.random.key(0))
+    placed = sharding.layout(state, mesh)
+    whole = sharding.replicated(mesh)
+
+    def shaped(x, where):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+
+    rows = jax.ShapeDtypeStruct((batch, num_visible), jnp.uint8, sharding=whole)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    run = partial(prepared_step, make_train_step(estimator, OPTIMIZER))
+    program = jax.jit(run, donate_argnums=1, out_shardings=(placed, whole))
+    return program.lower(
+        sharding.over_data(as_float, mesh),
+        jax.tree.map(shaped, state, placed),
+        jboltz.Batch(values=rows),
+        shaped(key, whole),
+    ).compile()
+
+
+GRADIENT = 4 * (VISIBLE * HIDDEN + VISIBLE + HIDDEN)
+
+
+@pytest.mark.parametrize("estimator", [CD, PCD], ids=["CD", "PCD"])
+def test_over_data_a_step_reduces_the_gradient_and_its_metrics_once(estimator):
+    """In one all-reduce. It holds the gradients of both phases: XLA adds them before
+    it reduces on accelerators, and after on a processor."""
+    ((name, size),) = collectives(compile_step(estimator, (8, 1)).as_text())
+    assert name == "all-reduce"
+    assert 2 * GRADIENT <= size <= 2 * GRADIENT + 1024
+
+
+def test_over_model_a_sweep_reduces_the_inputs_of_the_visible_units():
+    found = collectives(compile_step(PCD, (1, 8)).as_text())
+    assert {name for name, _ in found} == {"all-reduce"}
+    sweep, *metrics = sorted((size for _, size in found), reverse=True)
+    assert sweep == 4 * CHAINS * VISIBLE
+    # Free energies, sums over hidden units, of examples and of chains.
+    assert sum(metrics) <= 4 * (BATCH + CHAINS)
+
+
+def test_over_both_nothing_is_gathered():
+    found = collectives(compile_step(PCD, (2, 4)).as_text())
+    assert {name for name, _ in found} == {"all-reduce"}
+    sizes = [size for _, size in found]
+    assert 4 * (CHAINS // 2) * VISIBLE in sizes
+    local = 4 * (VISIBLE * HIDDEN // 4 + VISIBLE + HIDDEN // 4)
+    assert max(sizes) <= max(2 * local + 1024, 4 * (CHAINS // 2) * VISIBLE)
+
+
+def test_twice_the_devices_do_twice_the_batch():
+    """Products a device, as XLA counts them, from 1 to 8 devices."""
+    flops = [
+        compile_step(CD, (count, 1), batch=64 * count).cost_analysis()["flops"]
+        for count in (1, 2, 4, 8)
+    ]
+    assert max(flops) <= 1.02 * min(flops)
+
+
+def test_a_model_that_no_device_holds_is_laid_out():
+    """100 000 × 20 000 weights are 8 GB: a device has an eighth of them, of their
+    momentum, and less than that whole for all that a step needs besides."""
+    num_visible, num_hidden = 100_000, 20_000
+    model = jboltz.RBM(jboltz.Bernoulli(num_visible), jboltz.Bernoulli(num_hidden))
+    estimator = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+    program = compile_step(estimator, (1, 8), num_visible=num_visible)
+    memory = program.memory_analysis()
+    weights = 4 * num_visible * num_hidden
+    assert memory.argument_size_in_bytes <= 1.01 * 2 * weights / 8
+    assert memory.temp_size_in_bytes <= weights / 2
+    assert memory.alias_size_in_bytes >= 0.99 * 2 * weights / 8
+
+
+def test_checkpoints_move_between_meshes(tmp_path, getkey):
+    state = start(PCD, getkey())
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, sharding.place(state, mesh_of((8, 1))), {})
+        for size in [(1, 8), (2, 4), (1, 1)]:
+            placed = sharding.layout(state, mesh_of(size))
+            template = jax.tree.map(
+                lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+                *(state, placed),
+            )
+            found, _ = checkpoints.restore(template)
+            chex.assert_trees_all_equal(
+                jax.device_get(found.state), jax.device_get(state)
+            )
+            assert jax.tree.map(lambda x: x.sharding, found.state) == placed
+
+
+def test_what_devices_cannot_share_is_refused(getkey):
+    setup = (
+        "import jax; jax.config.update('jax_num_cpu_devices', 8); import jboltz as j; "
+        "from jboltz import sharding as s; m = j.RBM(j.Bernoulli(6), j.Bernoulli(5)); "
+        "p = {'params': m.init(jax.random.key(0))}"
+    )
+    errors = {
+        "s.make_mesh(data=0)": "`mesh.data` is 0 but needs to be at least 1.",
+        "s.make_mesh(data=3)": "3 × 1 = 3, which does not divide the 8 devices; take",
+        "s.make_mesh(data=4, model=4)": "4 × 4 = 16 but there are 8 devices; ask for",
+        "s.check_batch(100, s.make_mesh(data=8))": (
+            "`batch_size` is 100, which `mesh.data` = 8 does not divide; take a "
+            "multiple of it, or 4 along `data`."
+        ),
+        "s.place(p, s.make_mesh(model=2))": "is 5, which `mesh.model` = 2 does not",
+    }
+    found = errors_without_hook(setup, list(errors))
+    for call, message in errors.items():
+        assert found[call].startswith("ValueError")
+        assert message in found[call]
