@@ -123,6 +123,7 @@ from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.models.swapped import Swapped
+from jboltz.random import THREEFRY_13
 from jboltz.samplers.ancestral import AncestralGibbs, generate, generate_labelled
 from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run, run_chains
@@ -162,6 +163,7 @@ __all__ = [
     "DBM",
     "DBN",
     "RBM",
+    "THREEFRY_13",
     "VAE",
     "AncestralGibbs",
     "Annealed",

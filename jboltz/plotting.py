@@ -255,14 +255,13 @@ def _draw_curves(
 def _label_ends(axes: Axes) -> None:
     """The last value beside the end of each line, one above the other where ends are
     close. The layout has to be final."""
-    ends = [
-        (line, *(np.asarray(data)[-1] for data in line.get_data()))
-        for line in axes.lines
-        if len(np.asarray(line.get_xdata()))
-    ]
-    ends = sorted((x for x in ends if np.isfinite(x[2])), key=lambda x: x[2])
+    ends = []
+    for line in axes.lines:
+        x, y = (np.asarray(data, float) for data in line.get_data())
+        if len(x) and np.isfinite(y[-1]):
+            ends.append((y[-1], x[-1], line.get_color()))
     taken = dict.fromkeys((x for _, x, _ in ends), -np.inf)
-    for line, x, y in ends:
+    for y, x, colour in sorted(ends, key=lambda end: end[0]):
         height = axes.transData.transform((x, y))[1] * 72 / _DPI
         taken[x] = max(height, taken[x] + _LABEL_POINTS)
         axes.annotate(
@@ -271,7 +270,7 @@ def _label_ends(axes: Axes) -> None:
             xytext=(6, taken[x] - height),
             textcoords="offset points",
             va="center",
-            color=line.get_color(),
+            color=colour,
         )
 
 

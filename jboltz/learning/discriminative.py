@@ -55,10 +55,10 @@ class Discriminative:
 
 
 class _EstimatorOfRBM(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do."""
+    """An estimator that says of which RBM, as all of jboltz do."""
 
     @property
-    def model(self) -> RBM: ...
+    def model(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)

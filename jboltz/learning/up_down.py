@@ -12,7 +12,7 @@ from jboltz.base import Batch, Metrics, State
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.models.labelled import LabelledDBN
+from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBMParams
 from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs
@@ -121,7 +121,7 @@ class UpDown:
                 "contrast": energy - top.free_energy(params.top, negative),
                 "sleep": -directed.log_probability_up(params.recognition, sleep),
             }
-            total = sum(found.values())
+            total = found["wake"] + found["contrast"] + found["sleep"]
             if self.discriminative:
                 found["cross_entropy"] = self._cross_entropy(params, wake[0], data[1])
                 total = total + self.discriminative * found["cross_entropy"]
@@ -138,9 +138,9 @@ class UpDown:
         return gradient, state, metrics
 
     def _cross_entropy(self, params: UpDownParams, v: State, label: State) -> Array:
-        recognition = jax.lax.stop_gradient(params.recognition)
-        log_p = self.model.label_log_probabilities((*recognition, params.top), v)
-        return -jnp.vdot(label, log_p)
+        directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
+        code = jax.lax.stop_gradient(directed.encode(params.recognition, v))
+        return -jnp.vdot(label, label_log_probabilities(top, params.top, code))
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
         """The images, and the labels if there are any."""
