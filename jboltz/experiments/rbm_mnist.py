@@ -79,6 +79,8 @@ class Config:
     """Persistent chains."""
     num_steps: int = 1
     """Gibbs sweeps of each chain an update."""
+    products: Literal["float32", "bfloat16"] = "float32"
+    """Of matrices, in training: what an accelerator is fastest at is `bfloat16`."""
     offset_rate: float = 0.01
     """Share of a batch's means in the offsets of centring."""
     ladder_scale: float = 1.0
@@ -162,9 +164,10 @@ def fit(
     """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
     is_gray = config.binarisation == "stochastic"
     train = jnp.asarray(images) if is_gray else threshold(images).values
+    trained = dataclasses.replace(rbm, products=config.products)
     estimator = Centred(
         PersistentContrastiveDivergence(
-            rbm, Gibbs(rbm), config.num_chains, config.num_steps
+            trained, Gibbs(trained), config.num_chains, config.num_steps
         ),
         config.offset_rate,
     )
