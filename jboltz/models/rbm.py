@@ -33,6 +33,7 @@ class RBM:
 
     visible: Unit
     hidden: Unit
+    _: dataclasses.KW_ONLY
     products: Literal["float32", "bfloat16"] = "float32"
     """What weights and activities are rounded to where they are multiplied: sums, all
     parameters and all else stay as they are. Binary states are exact in both. With
