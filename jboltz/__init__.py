@@ -93,6 +93,7 @@ from jboltz.learning.finetune import (
 )
 from jboltz.learning.hybrid import Coder, ConvNet, JoinedNet, fit_coder
 from jboltz.learning.imputed import Imputed
+from jboltz.learning.indices import FromIndices, pad_indices
 from jboltz.learning.mean_field import (
     MeanFieldPCD,
     mean_field,
@@ -106,7 +107,12 @@ from jboltz.learning.sparsity import (
     kullback_leibler,
     squared_distance,
 )
-from jboltz.learning.step import TrainState, init_train_state, make_train_step
+from jboltz.learning.step import (
+    TrainState,
+    as_given,
+    init_train_state,
+    make_train_step,
+)
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
@@ -196,6 +202,7 @@ __all__ = [
     "FastState",
     "FreeEnergyGap",
     "FreeEnergyModel",
+    "FromIndices",
     "Gaussian",
     "GaussianParams",
     "GershgorinPenalty",
@@ -253,6 +260,7 @@ __all__ = [
     "adapt_ladder",
     "adversarial_accuracy",
     "annealed_importance_sampling",
+    "as_given",
     "autocorrelation_time",
     "beside_labels",
     "binarise_once",
@@ -306,6 +314,7 @@ __all__ = [
     "observe_picture",
     "observe_visible",
     "orientation",
+    "pad_indices",
     "per_layer",
     "posterior",
     "precision_recall",

@@ -14,6 +14,8 @@ visible units, once a Gibbs sweep.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -153,6 +155,16 @@ class _Split:
             return x
 
         return jax.tree.map(one, rows)
+
+
+def feed(mesh: Mesh) -> Callable[[np.ndarray], Array]:
+    """The `place` of `fit_stream`: of each batch a device along `data` gets its rows.
+
+    Of several processes each passes the rows of its own devices, those that `batches`
+    gives to its `share`.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
+    return partial(jax.make_array_from_process_local_data, sharding)
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:

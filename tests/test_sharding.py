@@ -102,6 +102,26 @@ def test_training_is_that_of_one_device(name, size, getkey):
         assert leaf.sharding.is_equivalent_to(kept, leaf.ndim)
 
 
+@pytest.mark.parametrize("size", [(8, 1), (2, 4)], ids=str)
+def test_a_stream_feeds_every_device_its_rows(size, getkey):
+    """And trains as on one device."""
+    state, key = start(CD, getkey()), getkey()
+    rows = np.asarray(binary(getkey, 3, BATCH, VISIBLE))
+    fit = partial(jboltz.fit_stream, make_train_step(CD, OPTIMIZER), key=key)
+    expected, _ = fit(state, rows, prepare=as_float)
+    mesh = mesh_of(size)
+    placed = sharding.feed(mesh)(rows)
+    assert placed.sharding.shard_shape(rows.shape) == (3, BATCH // size[0], VISIBLE)
+    got, _ = fit(
+        *(sharding.place(state, mesh), rows),
+        prepare=sharding.over_data(as_float, mesh),
+        place=sharding.feed(mesh),
+    )
+    chex.assert_trees_all_close(
+        sharding.gather(got.params), expected.params, rtol=1e-4, atol=1e-5
+    )
+
+
 COLLECTIVES = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
 
 

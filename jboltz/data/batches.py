@@ -12,6 +12,7 @@ def batches(
     seed: int,
     num_epochs: int | None = None,
     first_epoch: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[np.ndarray]:
     """Every example once per epoch, in an order that depends on (seed, epoch) only.
 
@@ -26,6 +27,8 @@ def batches(
       num_epochs: where the run ends, counted from epoch 0; None never ends.
       first_epoch: where to continue. The same call with `first_epoch=e` gives what the
         uninterrupted one gives after e epochs.
+      share: (i, n) gives of every batch the i-th of n parts: those of process i of n,
+        (jax.process_index(), jax.process_count()).
 
     Raises:
       ValueError: at the call and not at the first batch.
@@ -51,15 +54,31 @@ def batches(
             f"`first_epoch` is {first_epoch} and `num_epochs` {num_epochs}, but epochs "
             "run from 0 to `num_epochs`, the total; pass the number of finished epochs."
         )
-    return _batches(values, batch_size, seed, num_epochs, first_epoch)
+    index, count = share
+    short = len(values) % batch_size
+    if not 0 <= index < count or batch_size % count or short % count:
+        raise ValueError(
+            f"`share` is {share} but {count} parts of equal size are needed of batches "
+            f"of {batch_size} and of the last one, of {short or batch_size}; take a "
+            "batch size and a number of examples that are multiples."
+        )
+    return _batches(values, batch_size, seed, num_epochs, first_epoch, share)
 
 
 def _batches(
-    values: np.ndarray, batch_size: int, seed: int, num_epochs: int | None, epoch: int
+    values: np.ndarray,
+    batch_size: int,
+    seed: int,
+    num_epochs: int | None,
+    epoch: int,
+    share: tuple[int, int],
 ) -> Iterator[np.ndarray]:
+    index, count = share
     while num_epochs is None or epoch < num_epochs:
         words = np.random.Philox(key=np.array([seed, epoch], np.uint64))
         order = np.argsort(words.random_raw(len(values)), kind="stable")
         for start in range(0, len(values), batch_size):
-            yield values[order[start : start + batch_size]]
+            rows = order[start : start + batch_size]
+            part = len(rows) // count
+            yield values[rows[index * part : (index + 1) * part]]
         epoch += 1

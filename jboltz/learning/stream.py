@@ -38,6 +38,7 @@ def fit_stream(
     prepare: Prepare = as_given,
     chunk_size: int = 32,
     first_step: int = 0,
+    place: Callable[[np.ndarray], Array] = jnp.asarray,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
     """Trains on a host iterator of batches, for data that do not fit the device.
@@ -50,6 +51,8 @@ def fit_stream(
       batches: rows each, or a `Batch` of them with weights or a mask. Weights of mean 1
         over the stream leave the learning rate what it is.
       chunk_size: batches a program; changes no result.
+      place: puts the batches of a program, (chunk, rows, …), on their devices; that of
+        `sharding.feed` on many, each process with its own rows.
       first_step: steps done already, with batches that `batches` no longer holds.
       on_chunk: called as `(steps done, state, history of the chunk)`; the state is a
         copy, to be kept.
@@ -79,7 +82,7 @@ def fit_stream(
         if on_chunk is not None:
             on_chunk(first + count, after, histories[-1])
 
-    for stack, count in _stacks(batches, chunk_size):
+    for stack, count in _stacks(batches, chunk_size, place):
         before = copy(state)
         state, chunk, all_finite = _run_stack(
             train_step, state, stack, prepare, key, step, count
@@ -113,7 +116,7 @@ def _run_stack(train_step, state, stack, prepare, key, first, count):
     return state, history, is_finite(state.params)
 
 
-def _stacks(batches, chunk_size: int) -> Iterator[tuple[Batch, int]]:
+def _stacks(batches, chunk_size: int, place) -> Iterator[tuple[Batch, int]]:
     """Groups of up to `chunk_size` batches of one shape, padded to that length."""
     described = (
         (batch, [(x.shape, x.dtype) for x in jax.tree.leaves(batch)])
@@ -123,5 +126,5 @@ def _stacks(batches, chunk_size: int) -> Iterator[tuple[Batch, int]]:
         # Not itertools.batched, which is new in Python 3.12.
         while chunk := [batch for batch, _ in itertools.islice(group, chunk_size)]:
             padding = [chunk[-1]] * (chunk_size - len(chunk))
-            stack = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *chunk, *padding)
+            stack = jax.tree.map(lambda *x: place(np.stack(x)), *chunk, *padding)
             yield stack, len(chunk)

@@ -87,3 +87,19 @@ def test_any_64_bit_seed(seed):
 def test_bad_arguments_raise_at_the_call(arguments, message):
     with pytest.raises(ValueError, match=message):
         batches(**{"values": VALUES, "batch_size": 16, "seed": 0, **arguments})
+
+
+def test_shares_of_a_batch_are_its_rows_in_order():
+    values = np.arange(22)
+    whole = list(batches(values, 8, seed=3, num_epochs=2))
+    shares = [
+        list(batches(values, 8, seed=3, num_epochs=2, share=(i, 2))) for i in (0, 1)
+    ]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
+@pytest.mark.parametrize("share", [(2, 2), (-1, 2), (0, 3), (0, 4)])
+def test_shares_that_are_not_equal_are_refused(share):
+    with pytest.raises(ValueError, match=r"`share` is .* parts of equal size"):
+        batches(np.arange(22), 8, seed=3, share=share)

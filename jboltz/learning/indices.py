@@ -1,0 +1,60 @@
+"""Sparse binary data, as lists of the visible units that are on."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key
+
+
+@dataclasses.dataclass(frozen=True)
+class FromIndices:
+    """The `prepare` of rows of indices: binary states of `num_visible` units.
+
+    A row holds the units that are on, and −1 where it has fewer: what somebody bought,
+    the words of a document. Made on the device, inside the step, so that memory and
+    copies from the host are those of the indices.
+    """
+
+    num_visible: int
+
+    def __call__(
+        self, rows: Integer[Array, "batch places"], key: Key[Array, ""]
+    ) -> Float[Array, "batch visible"]:
+        del key
+        batch, visible = rows.shape[0], self.num_visible
+        # What is empty lands in a unit after the last, which is cut off.
+        places = jnp.where(rows < 0, visible, rows)
+        states = jnp.zeros((batch, visible + 1))
+        return states.at[jnp.arange(batch)[:, None], places].set(1.0)[:, :visible]
+
+
+def pad_indices(
+    rows: Sequence[Sequence[int]], num_visible: int, *, num_places: int | None = None
+) -> Integer[np.ndarray, "batch places"]:
+    """Lists of units that are on, as int32 rows of one length, −1 where one is shorter.
+
+    Args:
+      num_places: length of a row; by default that of the longest list.
+
+    Raises:
+      ValueError: an index is no unit, or a list is longer than a row.
+    """
+    longest = max(map(len, rows), default=0)
+    num_places = longest if num_places is None else num_places
+    if longest > num_places:
+        raise ValueError(
+            f"`num_places` is {num_places} but a row has {longest} entries; make room "
+            "for the longest."
+        )
+    padded = np.full((len(rows), num_places), -1, np.int32)
+    for row, indices in zip(padded, rows, strict=True):
+        row[: len(indices)] = indices
+        if len(indices) and not 0 <= min(indices) <= max(indices) < num_visible:
+            raise ValueError(
+                f"`rows` holds {min(indices)} to {max(indices)} in one row but units "
+                f"are numbered 0 to {num_visible - 1}; renumber them, or raise "
+                "`num_visible`."
+            )
+    return padded
