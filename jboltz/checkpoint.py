@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from jboltz.base import State
@@ -60,6 +61,9 @@ class Checkpoints:
         with Checkpoints(folder) as checkpoints:
             found, damaged = checkpoints.restore(jax.eval_shape(init, key))
             checkpoints.save(step, state, {"loss": 0.1})
+
+    Of several processes, each calls `save` and `restore` with arrays over all of their
+    devices, on a folder that all of them see.
 
     Args:
       folder: made if it is not there.
@@ -121,8 +125,10 @@ class Checkpoints:
                         self._manager.delete(old)
                 saved = self._manager.save(step, args=items)
                 self._manager.wait_until_finished()
-            if saved:
+            if saved and jax.process_index() == 0:
                 _seal(self.folder / str(step))
+            if jax.process_count() > 1:  # None goes on before the step is sound.
+                multihost_utils.sync_global_devices(f"step {step} is sealed")
         except Exception as error:
             raise OSError(
                 f"Step {step} could not be saved in {self.folder} ({_reason(error)}). "

@@ -85,6 +85,16 @@ def layout(tree: Tree, mesh: Mesh) -> Tree:
     )
 
 
+def template(tree: Tree, mesh: Mesh) -> Tree:
+    """Shapes and dtypes of `tree`, and its `layout`: what `Checkpoints.restore` takes
+    to put a state on these devices, whichever it was saved from."""
+
+    def one(x, sharding):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    return jax.tree.map(one, tree, layout(tree, mesh))
+
+
 def place(tree: Tree, mesh: Mesh) -> Tree:
     """`tree` on the devices of the mesh, as `layout` says.
 

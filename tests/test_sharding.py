@@ -141,22 +141,20 @@ def collectives(text):
 def compile_step(estimator, size, *, batch=BATCH, num_visible=VISIBLE):
     mesh = mesh_of(size)
     state = jax.eval_shape(partial(start, estimator), jax.random.key(0))
-    placed = sharding.layout(state, mesh)
-    whole = sharding.replicated(mesh)
-
-    def shaped(x, where):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
-
+    whole, key = sharding.replicated(mesh), jax.eval_shape(lambda: jax.random.key(0))
     rows = jax.ShapeDtypeStruct((batch, num_visible), jnp.uint8, sharding=whole)
-    key = jax.eval_shape(lambda: jax.random.key(0))
     run = partial(prepared_step, make_train_step(estimator, OPTIMIZER))
-    program = jax.jit(run, donate_argnums=1, out_shardings=(placed, whole))
-    return program.lower(
-        sharding.over_data(as_float, mesh),
-        jax.tree.map(shaped, state, placed),
-        jboltz.Batch(values=rows),
-        shaped(key, whole),
-    ).compile()
+    placed = sharding.layout(state, mesh), whole
+    return (
+        jax.jit(run, donate_argnums=1, out_shardings=placed)
+        .lower(
+            sharding.over_data(as_float, mesh),
+            sharding.template(state, mesh),
+            jboltz.Batch(values=rows),
+            jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
+        )
+        .compile()
+    )
 
 
 GRADIENT = 4 * (VISIBLE * HIDDEN + VISIBLE + HIDDEN)
@@ -217,16 +215,12 @@ def test_checkpoints_move_between_meshes(tmp_path, getkey):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, sharding.place(state, mesh_of((8, 1))), {})
         for size in [(1, 8), (2, 4), (1, 1)]:
-            placed = sharding.layout(state, mesh_of(size))
-            template = jax.tree.map(
-                lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
-                *(state, placed),
-            )
-            found, _ = checkpoints.restore(template)
+            found, _ = checkpoints.restore(sharding.template(state, mesh_of(size)))
             chex.assert_trees_all_equal(
                 jax.device_get(found.state), jax.device_get(state)
             )
-            assert jax.tree.map(lambda x: x.sharding, found.state) == placed
+            where = jax.tree.map(lambda x: x.sharding, found.state)
+            assert where == sharding.layout(state, mesh_of(size))
 
 
 def test_what_devices_cannot_share_is_refused(getkey):

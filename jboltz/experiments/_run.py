@@ -217,7 +217,7 @@ def fit_with_checkpoints(
     key_init, key_fit = jax.random.split(key)
     template, mesh = jax.eval_shape(init, key_init), workdir.mesh
     if mesh is not None:
-        template = _laid_out(template, mesh)
+        template = sharding.template(template, mesh)
         prepare = sharding.over_data(prepare, mesh)
         data = sharding.replicate(as_batch(data), mesh)
     folder = workdir.path / "checkpoints" / stage
@@ -279,13 +279,6 @@ def fit_with_checkpoints(
                 ) from error
     # What comes after training runs on one device, of every process.
     return _gathered(state, mesh), records
-
-
-def _laid_out(template: TrainState, mesh: Mesh) -> TrainState:
-    def one(x, sharding):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-    return jax.tree.map(one, template, sharding.layout(template, mesh))
 
 
 def _gathered(tree: Any, mesh: Mesh | None) -> Any:
