@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
@@ -195,7 +196,8 @@ class Checkpoints:
             state=ocp.args.StandardRestore(_with_shardings(template)),
             notes=ocp.args.JsonRestore(),
         )
-        return Checkpoint(step, found.state, found.notes)
+        state = jax.tree.map(_uncommitted, found.state, template)
+        return Checkpoint(step, state, found.notes)
 
     def _read(self, step: int, **items: Any) -> Any:
         with _quiet_orbax():
@@ -275,6 +277,11 @@ def _check_template(
 
 def _describe(leaf: list[Any] | None) -> str:
     return f"{leaf[0]}{tuple(leaf[1])}" if leaf else "nothing"
+
+
+def _uncommitted(x: Any, template: Any) -> Any:
+    # Orbax ties it to the device; nobody who asked for no place meant to.
+    return x if getattr(template, "sharding", None) else jnp.asarray(np.asarray(x))
 
 
 def _with_shardings(template: State) -> State:

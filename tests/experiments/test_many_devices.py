@@ -54,6 +54,16 @@ def test_a_run_moves_from_mesh_to_mesh(tmp_path, capsys):
     )
 
 
+def test_a_net_with_a_posterior_is_trained_on_a_mesh(tmp_path):
+    """Its held-out examples have been through a model out of a checkpoint."""
+    pretraining.pretrain("dbm_mnist", tmp_path / "dbm")
+    flags = "--epochs 1 --batch-size 40 --held-out 30 --mesh.data 4".split()
+    pretrained = "--pretrained", tmp_path / "dbm"
+    assert (
+        pretraining.start("finetune_mnist", tmp_path / "net", *pretrained, *flags) == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
