@@ -98,8 +98,28 @@ def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
         assert shown(found["AIS"]["mean"]) in README
 
 
+def percent(values):
+    """Mean and standard deviation of three seeds."""
+    assert len(values) == 3
+    mean, sd = 100 * np.mean(values), 100 * np.std(values, ddof=1)
+    return f"{mean:.2f} ± {sd:.2f}"
+
+
 def test_recorded_errors_of_classifiers_are_those_in_the_readme():
-    for name in ("results", "results-rbm-1024", "results-rbm-500"):
+    wide = [
+        results(f"finetune_mnist/results-rbm-1024-{seed}.json") for seed in range(3)
+    ]
+    deep = [
+        results(f"few_labels_mnist/{name}.json")["num_labels"]["60000"]
+        for name in ("results", "results-1", "results-2")
+    ]
+    for seeds in ([run["nets"] for run in wide], deep):
+        tuned, control = (
+            percent([nets[net]["test"]["error"] for nets in seeds])
+            for net in ("pretrained", "control")
+        )
+        assert f"| **{tuned}** | {control} |" in README
+    for name in ("results", "results-rbm-500"):
         nets = results(f"finetune_mnist/{name}.json")["nets"]
         (tuned, tuned_error), (control, control_error) = (
             [f"{100 * nets[net]['test'][k]:.2f}" for k in ("error", "standard_error")]
@@ -110,12 +130,24 @@ def test_recorded_errors_of_classifiers_are_those_in_the_readme():
 
 
 def test_recorded_accuracies_with_few_labels_are_those_in_the_readme():
-    for name in ("results", "results-longer"):
-        run = results(f"few_labels_mnist/{name}.json")
-        for net in ("pretrained", "control"):
-            found = [nets[net]["test"]["error"] for nets in run["num_labels"].values()]
-            row = " | ".join(f"{100 * (1 - error):.2f}" for error in found)
-            assert f"| {net}, {run['config']['epochs']} epochs | {row} |" in README
+    few = [results(f"few_labels_mnist/results-few-{seed}.json") for seed in range(3)]
+    many = [
+        results(f"few_labels_mnist/{name}.json")
+        for name in ("results", "results-1", "results-2")
+    ]
+    for net in ("pretrained", "control"):
+        found = [
+            percent([1 - run["num_labels"][n][net]["test"]["error"] for run in runs])
+            for runs, numbers in ((few, ("100", "1000")), (many, ("10000", "60000")))
+            for n in numbers
+        ]
+        assert f"| {net} | {' | '.join(found)} |" in README
+
+
+def test_recorded_errors_of_label_units_are_those_in_the_readme():
+    found = results("labels_mnist/results.json")
+    for stage in ("greedy", "up_down"):
+        assert f"{100 * found[stage]['error']:.2f} %" in README
 
 
 def test_recorded_errors_of_hybrids_are_those_in_the_readme():

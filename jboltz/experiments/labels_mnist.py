@@ -59,23 +59,23 @@ class Config:
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[int, ...] = (784, 500, 500, 2000)
     """Units a layer: the pixels first, the top last; labels join the last but one."""
-    epochs: int = 30
+    epochs: int = 25
     """Epochs a layer of greedy training, by CD-1 in centred coordinates."""
-    features: Features = "means"
+    features: Features = "probabilities"
     """What greedy training hands up: draws from p(h | v) of the mean features, samples
     all the way, or probabilities as they are."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.04
     """First step size of SGD in greedy training; it falls linearly to 0."""
-    momentum: float = 0.5
+    momentum: float = 0.9
     """Of greedy training."""
-    discriminative: float = 0.0
+    discriminative: float = 3.0
     """Times that −log p(label | features) counts beside −log p(label, features) in
     training the top RBM, greedily and by up–down; 0 leaves it to the second alone."""
-    up_down_epochs: tuple[int, ...] = (20, 20, 20)
+    up_down_epochs: tuple[int, ...] = (40, 10, 10)
     """Epochs of each stage of up–down."""
-    up_down_steps: tuple[int, ...] = (3, 6, 10)
+    up_down_steps: tuple[int, ...] = (1, 2, 3)
     """Gibbs sweeps of the top RBM in each stage."""
-    up_down_learning_rate: float = 0.1
+    up_down_learning_rate: float = 0.04
     """First step size of plain SGD in up–down; it falls linearly to 0 over all
     stages."""
     batch_size: int = 100
