@@ -34,9 +34,10 @@ def gibbs(machine: tuple[Any, ...], starts: np.ndarray, seed: int) -> Work:
         return jax.vmap(one)(states, jax.random.split(key, len(starts)))
 
     key, calls = jax.random.key(seed), itertools.count(1)
-    weights, _, hidden_bias = (jnp.asarray(x) for x in machine)
-    p = jax.nn.sigmoid(starts @ weights + hidden_bias)
-    states = [jnp.asarray(starts > 0), jax.random.uniform(key, p.shape) < p]
+    weights, _, hidden_bias = (np.asarray(x) for x in machine)
+    inputs = jnp.asarray(starts @ weights + hidden_bias)
+    hidden = jax.random.uniform(key, inputs.shape) < jax.nn.sigmoid(inputs)
+    states = [jnp.asarray(starts > 0), hidden]
 
     def work():
         nonlocal states

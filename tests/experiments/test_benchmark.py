@@ -52,7 +52,19 @@ def small_tasks(monkeypatch):
     monkeypatch.setattr(in_torch, "can_compile", lambda: False)
 
 
-def test_smoke(tmp_path, capsys, small_tasks):
+# Of rbms, which is written in TorchScript.
+torch_script = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
+@pytest.fixture
+def promotion():
+    """thrml leaves it to NumPy's rules, which the tests of jboltz forbid."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@torch_script
+def test_smoke(tmp_path, capsys, small_tasks, promotion):
     benchmark.main(["--workdir", str(tmp_path), *SMALL])
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
@@ -182,6 +194,7 @@ def test_compiled_by_pytorch(getkey):
         np.testing.assert_allclose(x, y, atol=0.02)
 
 
+@torch_script
 @pytest.mark.parametrize("package", ["torch", "rbms"])
 def test_a_peer_learns_by_the_gradient(package, getkey):
     """An epoch of one batch, without weights: no draw meets what is expected."""
@@ -198,7 +211,7 @@ def test_a_peer_learns_by_the_gradient(package, getkey):
         np.testing.assert_allclose(gradient, expected, atol=5 / np.sqrt(len(binary)))
 
 
-def test_thrml_samples_the_machine(getkey):
+def test_thrml_samples_the_machine(getkey, promotion):
     pytest.importorskip("thrml")
     machine, images = machine_and_images(getkey, 2000)
     starts = np.round(images)
