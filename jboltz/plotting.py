@@ -296,18 +296,18 @@ def bars(
 ) -> Figure:
     """One panel of horizontal bars an entry; a bar is (value, low end, high end).
 
-    The first bar of a panel is coloured: the others are what it is compared with.
+    The first bar of a panel is coloured: the others are what it is compared with. One
+    that is more than ten times as long ends there; its number says how long it is.
     """
-    rows = max(len(panel) for panel in panels.values())
-    size = (4.6 * len(panels) + 0.8, 0.42 * rows + 1.6)
-    figure = Figure(figsize=size, dpi=_DPI)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure, axes = _grid(len(panels), max(map(len, panels.values())))
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
-        for row, (value, low, high) in enumerate(panel.values()):
-            axis.barh(row, value, color="C0" if row == 0 else "C7")
-            axis.plot((low, high), (row, row), color="black", linewidth=1)
-            text = f" {value:.3g}"
-            axis.text(max(value, high), row, text, va="center")
+        longest = 10 * next(iter(panel.values()))[0] or np.inf
+        for row, (value, *ends) in enumerate(panel.values()):
+            length, *ends = (min(x, longest) for x in (value, *ends))
+            axis.barh(row, length, color="C0" if row == 0 else "C7")
+            axis.plot(ends, (row, row), color="black", linewidth=1)
+            text = f" {value:.3g}" if value <= longest else f" … {value:.3g}"
+            axis.text(max(length, *ends), row, text, va="center")
         axis.set_yticks(range(len(panel)), list(panel))
         axis.invert_yaxis()
         axis.margins(x=0.15)
@@ -317,3 +317,37 @@ def bars(
     figure.suptitle(title)
     figure.tight_layout()
     return figure
+
+
+def curves_over(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[int | float, float]]]],
+    *,
+    title: str,
+    xlabel: str,
+) -> Figure:
+    """One panel an entry, with curves through points (x, y); both from 0 to ∞, x with
+    equal steps for equal ratios."""
+    figure, axes = _grid(len(panels), 6)
+    for axis, (name, series) in zip(axes, panels.items(), strict=True):
+        for label, points in series.items():
+            axis.plot(*zip(*points, strict=True), "o-", markersize=4, label=label)
+        axis.set_xscale("log", base=2)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        axis.set(title=name, xlabel=xlabel)
+    axes[0].legend(frameon=False)
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def _grid(num_panels: int, num_bars: int) -> tuple[Figure, np.ndarray]:
+    """A figure, and the axes of panels for so many bars, at most three in a row."""
+    columns = min(num_panels, 3)
+    rows = -(-num_panels // columns)
+    size = (4.6 * columns + 0.8, (0.42 * num_bars + 1.2) * rows + 0.4)
+    figure = Figure(figsize=size, dpi=_DPI)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[num_panels:]:
+        axis.set_axis_off()
+    return figure, axes[:num_panels]

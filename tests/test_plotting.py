@@ -46,3 +46,25 @@ def test_a_distribution_has_its_median_in_its_own_row():
     lines = [np.asarray(line.get_xydata()) for line in axes.lines]
     for row, median in ((1, 2.0), (2, 8.0)):
         assert any((x[:, 0] == median).all() and x[:, 1].mean() == row for x in lines)
+
+
+def test_a_bar_that_dwarfs_the_first_is_cut_and_keeps_its_number():
+    bars = {"a": (2.0, 1.0, 3.0), "b": (4.0, 4.0, 4.0), "c": (800.0, 700.0, 900.0)}
+    (axes,) = plotting.bars({"x": bars}, title="x", xlabel="x").axes
+    assert [bar.get_width() for bar in axes.patches] == [2.0, 4.0, 20.0]
+    assert [text.get_text().split()[-1] for text in axes.texts] == ["2", "4", "800"]
+    assert axes.get_xlim()[0] == 0
+
+
+def test_curves_go_through_their_points_three_panels_in_a_row():
+    points = [(1, 0.5), (16, 0.25)]
+    panels = {str(index): {"a": points, "b": points[:1]} for index in range(4)}
+    figure = plotting.curves_over(panels, title="x", xlabel="x")
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == list(panels)
+    assert len({axes.get_position().y0 for axes in shown}) == 2
+    for axes in shown:
+        (first, second) = (np.transpose(line.get_data()) for line in axes.lines)
+        np.testing.assert_array_equal(first, points)
+        np.testing.assert_array_equal(second, points[:1])
+        assert axes.get_ylim()[0] == 0

@@ -37,10 +37,15 @@ def measure(
         "jboltz": by_jboltz(model, params, rows, key),
         "products": gibbs.by_products(model, NUM_CHAINS, RUNGS),
     }
-    contestants = timing.beside_products(
-        "AIS", works, rounds, seed=seed, per=("rung", RUNGS)
-    )
-    return {"num_chains": NUM_CHAINS, "rungs": RUNGS, "contestants": contestants}
+    contestants = timing.beside_products("AIS", works, rounds, seed=seed)
+    timing.add_milliseconds(contestants, "rung", RUNGS)
+    title = f"AIS, {model.visible.size}–{model.hidden.size}: {RUNGS} rungs of "
+    return {
+        "title": title + f"{NUM_CHAINS} chains",
+        "num_chains": NUM_CHAINS,
+        "rungs": RUNGS,
+        "contestants": contestants,
+    }
 
 
 def by_jboltz(

@@ -1,7 +1,7 @@
 """The training task of `benchmark`: one epoch of CD-1."""
 
 import itertools
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -10,28 +10,26 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, State
+from jboltz.base import Estimator
+from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_peers as peers
+from jboltz.experiments import _benchmark_rbms as in_rbms
 from jboltz.experiments import _benchmark_timing as timing
+from jboltz.experiments import _benchmark_torch as in_torch
 from jboltz.experiments import _run
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import LayerInput
-from jboltz.learning.step import (
-    TrainState,
-    TrainStep,
-    init_train_state,
-    make_train_step,
-    num_rows,
-)
+from jboltz.learning.step import TrainStep, init_train_state, make_train_step
 from jboltz.learning.train import fit
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.gibbs import Gibbs
-from jboltz.units.bernoulli import BernoulliParams
 
-LIMITS = {"jboltz": 0.0, "products": 0.0, "torch": 0.05, "torch_loader": 0.05}
-LIMITS |= {"torch_notes": 0.05, "sklearn": 0.25}
-"""Of the checks. scikit-learn's PCD-1 does not learn quite what CD-1 learns."""
+LIMITS = {"jboltz": 0.0, "sklearn": 0.25}
+"""Of the checks, others 0.05. scikit-learn's PCD-1 does not learn quite what CD-1
+learns."""
+
+_OPTIMIZER = optax.sgd(peers.LEARNING_RATE)
 
 
 def measure(
@@ -43,47 +41,92 @@ def measure(
     batch_size: int,
     rounds: int,
     seed: int,
-) -> tuple[RBMParams, dict[str, Any]]:
-    """The parameters after jboltz's first epoch, and the record of the task."""
-    versions, num_steps = peers.installed(), -(-len(rows) // batch_size)
-    _run.say("CD-1: the first epoch of each contestant is checked and not counted")
+) -> dict[str, Any]:
+    """The record of the task: CD-1 from `params`."""
     memory = {"before": _run.peak_memory_mb()}
-    works = {"jboltz": by_jboltz(model, params, rows, key, batch_size=batch_size)}
-    machine, first_seconds = timing.timed(works["jboltz"])
+    ours = by_jboltz(
+        *(model, ContrastiveDivergence(model, Gibbs(model)), params, rows, key),
+        batch_size=batch_size,
+    )
+    first = timing.timed(ours)
     # Before another library is loaded: the peak is that of the process.
     memory["after"] = _run.peak_memory_mb()
-    works["products"] = by_products(model, batch_size, num_steps)
-    images = as_float(rows)
+    versions, start = peers.installed(), common.as_machine(params)
+    images = common.as_float(rows)
+    arguments = (start, images, batch_size, seed)
+    on_binary = (common.binarised(images, seed), batch_size, seed)
+    works = {"jboltz": ours}
     if versions["torch"]:
-        start = as_machine(params)
-        works["torch"] = peers.torch_cd(start, images, batch_size, seed)
-        works["torch_loader"] = peers.torch_cd_loader(start, images, batch_size, seed)
-        works["torch_notes"] = peers.torch_notes(start, images, batch_size, seed)
+        works["torch"] = in_torch.cd(*arguments)
+        if in_torch.can_compile():
+            works["torch_compiled"] = in_torch.cd(*arguments, in_torch.compiled)
+        works["torch_loader"] = in_torch.cd_loader(*arguments)
+        works["torch_notes"] = in_torch.notes(*arguments)
+    if versions["rbms"]:
+        works["rbms"] = in_rbms.cd(start, *on_binary)
     if versions["scikit-learn"]:
-        works["sklearn"] = peers.sklearn_cd(
-            binarised(images, seed), model.hidden.size, batch_size, seed
-        )
-    outcomes = {"jboltz": machine}
-    outcomes |= {name: w() for name, w in works.items() if name != "jboltz"}
-    checks = check(model, outcomes, images[:1000])
-    timing.require_same_work("CD-1", checks)
-    contestants = timing.compare(timing.rounds("CD-1", works, rounds, seed=seed))
-    for name, record in contestants.items():
-        record["milliseconds_a_step"] = 1e3 * record["seconds"]["median"] / num_steps
-        record["check"] = checks[name]
-    later = contestants["jboltz"]["seconds"]["median"]
-    return as_params(machine), {
+        binary, *others = on_binary
+        works["sklearn"] = peers.sklearn_pcd(binary, model.hidden.size, *others)
+    record = compare(
+        *("CD-1", model, rows, works),
+        limits=LIMITS,
+        batch_size=batch_size,
+        rounds=rounds,
+        seed=seed,
+        first={"jboltz": first},
+    )
+    return record | {"peak_memory_mb": memory}
+
+
+def compare(
+    name: str,
+    model: RBM,
+    rows: np.ndarray,
+    works: dict[str, Work],
+    *,
+    limits: dict[str, float],
+    batch_size: int,
+    rounds: int,
+    seed: int,
+    first: dict[str, tuple[tuple[Any, ...], float]] | None = None,
+) -> dict[str, Any]:
+    """The record of epochs of `rows` by `works`, and by their five products alone.
+
+    Args:
+      name: of what they train by.
+      limits: of the checks, by contestant.
+      first: as for `timing.contest`.
+    """
+    num_steps, images = -(-len(rows) // batch_size), common.as_float(rows[:1000])
+    ours, *others = works.items()
+    products = by_products(model, batch_size, num_steps)
+    sizes = (model.visible.size, model.hidden.size)
+    name = f"{name}, {sizes[0]}–{sizes[1]}, batch {batch_size}"
+    contestants = timing.contest(
+        *(name, dict([ours, ("products", products), *others]), rounds),
+        seed=seed,
+        check=partial(check, model, images=images, limits=limits),
+        first=first,
+    )
+    timing.add_milliseconds(contestants, "step", num_steps)
+    # A connection counts once an example, as in "connection updates per second".
+    timing.add_rates(contestants, connections=sizes[0] * sizes[1] * len(rows))
+    first_seconds = contestants["jboltz"]["first_seconds"]
+    return {
+        "title": f"{name}: {num_steps} updates",
         "num_examples": len(rows),
+        "num_hidden": sizes[1],
+        "batch_size": batch_size,
         "num_steps": num_steps,
         "contestants": contestants,
         "first_epoch_seconds": first_seconds,
-        "compile_seconds": first_seconds - later,
-        "peak_memory_mb": memory,
+        "compile_seconds": first_seconds - contestants["jboltz"]["seconds"]["median"],
     }
 
 
 def by_jboltz(
     model: RBM,
+    estimator: Estimator,
     params: RBMParams,
     rows: np.ndarray,
     key: Key[Array, ""],
@@ -91,12 +134,10 @@ def by_jboltz(
     batch_size: int,
 ) -> Work:
     """One epoch by `fit`, as any user calls it; every call is the next epoch."""
-    estimator = ContrastiveDivergence(model, Gibbs(model))
-    optimizer = optax.sgd(peers.LEARNING_RATE)
-    train_step = make_train_step(estimator, optimizer)
+    train_step = _train_step(estimator)
     prepare = jax.tree_util.Partial(LayerInput((model,)), ())
     key_init, key_fit = jax.random.split(key)
-    state = init_train_state(params, estimator, optimizer, key_init)
+    state = init_train_state(params, estimator, _OPTIMIZER, key_init)
     data, epochs = jnp.asarray(rows), itertools.count()
 
     def work():
@@ -109,38 +150,35 @@ def by_jboltz(
             num_epochs=epoch + 1,
             prepare=prepare,
         )
-        return as_machine(jax.block_until_ready(state.params))
+        return common.as_machine(jax.block_until_ready(state.params))
 
     return work
 
 
-def updates(
-    step: TrainStep, state: TrainState, batches: State, key: Key[Array, ""]
-) -> Work:
-    """An update a batch, in one scan; every call goes on where the last one stopped."""
-    calls = itertools.count()
+@cache
+def _train_step(estimator: Estimator) -> TrainStep:
+    """The same one for an estimator, so that what was compiled serves again."""
+    return make_train_step(estimator, _OPTIMIZER)
 
-    @jax.jit
-    def run(state, batches, key):
-        keys = jax.random.split(key, num_rows(Batch(values=batches)))
-        return jax.lax.scan(
-            lambda state, x: step(state, Batch(values=x[0]), x[1]),
-            *(state, (batches, keys)),
-        )
 
-    def work():
-        nonlocal state
-        key_call = jax.random.fold_in(key, next(calls))
-        state, _ = jax.block_until_ready(run(state, batches, key_call))
-        return tuple(jax.tree.leaves(state.params))
-
-    return work
+def trained(
+    model: RBM,
+    params: RBMParams,
+    rows: np.ndarray,
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+) -> RBMParams:
+    """The parameters after an epoch of CD-1, for tasks that need a model of images."""
+    estimator = ContrastiveDivergence(model, Gibbs(model))
+    epoch = by_jboltz(model, estimator, params, rows, key, batch_size=batch_size)
+    return common.as_params(epoch())
 
 
 def by_products(model: RBM, batch_size: int, num_steps: int) -> Work:
     """The products alone. The short last batch of an epoch counts as a full one."""
     shape = (model.visible.size, model.hidden.size)
-    weights, v = orthonormal(shape, batch_size)
+    weights, v = common.orthonormal(shape, batch_size)
     run = jax.jit(partial(products, num_steps=num_steps))
     return lambda: jax.block_until_ready(run(weights, v))
 
@@ -168,20 +206,11 @@ def products(
     return jax.lax.scan(step, start, length=num_steps)[0]
 
 
-def orthonormal(shape: tuple[int, int], num_rows: int) -> tuple[Array, Array]:
-    """Orthonormal weights and rows of visible states, for products without end.
-
-    v W Wᵀ then neither grows nor vanishes however often it is taken, and no
-    arithmetic is needed to keep it in range.
-    """
-    rng = np.random.default_rng(0)
-    left, _, right = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
-    v = rng.standard_normal((num_rows, shape[0]))
-    return jnp.asarray(left @ right, jnp.float32), jnp.asarray(v, jnp.float32)
-
-
 def check(
-    model: RBM, outcomes: dict[str, tuple[Any, ...]], images: np.ndarray
+    model: RBM,
+    outcomes: dict[str, tuple[Any, ...]],
+    images: np.ndarray,
+    limits: dict[str, float],
 ) -> dict[str, dict[str, Any]]:
     """That each contestant learnt what jboltz did, to the mean reconstruction error."""
 
@@ -192,7 +221,7 @@ def check(
         return jnp.mean((images - v) ** 2)
 
     def error(machine):
-        return float(mean_error(as_params(machine), images))
+        return float(mean_error(common.as_params(machine), images))
 
     ours, checks = error(outcomes["jboltz"]), {}
     for name, outcome in outcomes.items():
@@ -203,30 +232,7 @@ def check(
         checks[name] = {
             "what": "relative distance of its reconstruction error from jboltz's",
             "value": abs(value / ours - 1),
-            "limit": LIMITS[name],
+            "limit": limits.get(name, 0.05),
             "reconstruction_error": value,
         }
     return checks
-
-
-def as_float(rows: np.ndarray) -> np.ndarray:
-    """Stored images as float32 in [0, 1]."""
-    return rows.astype(np.float32) / 255 if rows.dtype == np.uint8 else rows
-
-
-def binarised(images: np.ndarray, seed: int) -> np.ndarray:
-    uniforms = np.random.default_rng(seed).random(images.shape, np.float32)
-    return (uniforms < images).astype(np.float32)
-
-
-def as_machine(params: RBMParams) -> tuple[Array, Array, Array]:
-    return params.weights, params.visible.bias, params.hidden.bias
-
-
-def as_params(machine: tuple[Any, ...]) -> RBMParams:
-    weights, visible_bias, hidden_bias = (jnp.asarray(np.asarray(x)) for x in machine)
-    return RBMParams(
-        visible=BernoulliParams(bias=visible_bias),
-        hidden=BernoulliParams(bias=hidden_bias),
-        weights=weights,
-    )

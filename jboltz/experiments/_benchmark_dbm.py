@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from jboltz.experiments import _benchmark_cd as cd
+from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.mean_field import MeanFieldPCD
@@ -30,13 +30,15 @@ def measure(
     rows: np.ndarray, key: Key[Array, ""], *, rounds: int, seed: int
 ) -> dict[str, Any]:
     """The record of the task: updates on binarised images, and their products alone."""
-    images = cd.as_float(rows[np.arange(UPDATES * BATCH_SIZE) % len(rows)])
-    batches = cd.binarised(images, seed).reshape(UPDATES, BATCH_SIZE, -1)
+    images = common.as_float(rows[np.arange(UPDATES * BATCH_SIZE) % len(rows)])
+    batches = common.binarised(images, seed).reshape(UPDATES, BATCH_SIZE, -1)
     works = {"jboltz": by_jboltz(batches, key), "products": by_products()}
-    contestants = timing.beside_products(
-        "DBM", works, rounds, seed=seed, per=("step", UPDATES)
-    )
-    about = {"layers": LAYERS, "batch_size": BATCH_SIZE, "num_chains": NUM_CHAINS}
+    contestants = timing.beside_products("DBM", works, rounds, seed=seed)
+    timing.add_milliseconds(contestants, "step", UPDATES)
+    title = f"DBM, {common.sizes(LAYERS)}: {UPDATES} joint updates of {BATCH_SIZE} "
+    title += f"examples and {NUM_CHAINS} chains"
+    about = {"title": title}
+    about |= {"layers": LAYERS, "batch_size": BATCH_SIZE, "num_chains": NUM_CHAINS}
     steps = {"num_steps": NUM_STEPS, "num_sweeps": NUM_SWEEPS, "updates": UPDATES}
     return {**about, **steps, "contestants": contestants}
 
@@ -52,12 +54,12 @@ def by_jboltz(batches: np.ndarray, key: Key[Array, ""]) -> Work:
     step = make_train_step(estimator, optimizer)
     key_init, key_run = jax.random.split(key)
     state = init_train_state(dbm.init(key_init), estimator, optimizer, key_init)
-    return cd.updates(step, state, jnp.asarray(batches), key_run)
+    return common.updates(step, state, jnp.asarray(batches), key_run)
 
 
 def by_products() -> Work:
     (W0, v), (W1, h) = (
-        cd.orthonormal(shape, BATCH_SIZE) for shape in itertools.pairwise(LAYERS)
+        common.orthonormal(shape, BATCH_SIZE) for shape in itertools.pairwise(LAYERS)
     )
     run = jax.jit(partial(products, updates=UPDATES))
     return lambda: jax.block_until_ready(run(W0, W1, v, h))

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from jboltz.experiments import _benchmark_cd as cd
+from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.classifier import Classifier
@@ -26,13 +26,14 @@ def measure(
     rows: np.ndarray, key: Key[Array, ""], *, rounds: int, seed: int
 ) -> dict[str, Any]:
     """The record of the task: updates on gray images, and their products alone."""
-    images = cd.as_float(rows[np.arange(UPDATES * BATCH_SIZE) % len(rows)])
+    images = common.as_float(rows[np.arange(UPDATES * BATCH_SIZE) % len(rows)])
     batches = jnp.asarray(images.reshape(UPDATES, BATCH_SIZE, -1))
     works = {"jboltz": by_jboltz(batches, key), "products": by_products(batches)}
-    contestants = timing.beside_products(
-        "fine-tuning", works, rounds, seed=seed, per=("step", UPDATES)
-    )
-    about = {"layers": LAYERS, "batch_size": BATCH_SIZE, "updates": UPDATES}
+    contestants = timing.beside_products("fine-tuning", works, rounds, seed=seed)
+    timing.add_milliseconds(contestants, "step", UPDATES)
+    title = f"Fine-tuning {common.sizes(LAYERS)}: {UPDATES} updates of {BATCH_SIZE} "
+    about = {"title": title + "examples by Adam"}
+    about |= {"layers": LAYERS, "batch_size": BATCH_SIZE, "updates": UPDATES}
     return {**about, "contestants": contestants}
 
 
@@ -47,11 +48,13 @@ def by_jboltz(
     params = net.init(key_init, batches[0, 0])["params"]
     state = init_train_state(params, estimator, optimizer, key_init)
     labels = jax.random.randint(key_labels, batches.shape[:2], 0, LAYERS[-1])
-    return cd.updates(step, state, Labelled(images=batches, labels=labels), key_run)
+    return common.updates(step, state, Labelled(images=batches, labels=labels), key_run)
 
 
 def by_products(batches: Float[Array, "updates batch pixels"]) -> Work:
-    weights = tuple(cd.orthonormal(shape, 1)[0] for shape in itertools.pairwise(LAYERS))
+    weights = tuple(
+        common.orthonormal(shape, 1)[0] for shape in itertools.pairwise(LAYERS)
+    )
     run = jax.jit(products)
     return lambda: jax.block_until_ready(run(weights, batches))
 

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jboltz.experiments import _benchmark_cd as cd
+from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_peers as peers
+from jboltz.experiments import _benchmark_rbms as in_rbms
+from jboltz.experiments import _benchmark_thrml as in_thrml
 from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _run
+from jboltz.experiments import _benchmark_torch as in_torch
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.samplers.chains import init_chains, run_chains
@@ -35,32 +37,58 @@ def measure(
     seed: int,
 ) -> dict[str, Any]:
     """The record of the task: chains that start at binarised images."""
-    versions, machine = peers.installed(), cd.as_machine(params)
-    _run.say("Gibbs: the first call of each contestant is checked and not counted")
-    images = cd.as_float(rows[np.arange(num_chains) % len(rows)])
-    starts = cd.binarised(images, seed)
+    versions, machine = peers.installed(), common.as_machine(params)
+    images = common.as_float(rows[np.arange(num_chains) % len(rows)])
+    starts = common.binarised(images, seed)
+    advance = partial(by_jboltz, model, params, starts, key)
     works = {
-        "jboltz": by_jboltz(model, params, starts, key, num_sweeps=num_sweeps),
+        "jboltz": advance(num_sweeps=num_sweeps),
         "products": by_products(model, num_chains, num_sweeps),
     }
+    arguments = (machine, starts, num_sweeps, seed)
     if versions["torch"]:
-        works["torch"] = peers.torch_gibbs(machine, starts, num_sweeps, seed)
+        works["torch"] = in_torch.gibbs(*arguments)
+        if in_torch.can_compile():
+            works["torch_compiled"] = in_torch.gibbs(*arguments, in_torch.compiled)
+    if versions["rbms"]:
+        works["rbms"] = in_rbms.gibbs(*arguments)
     if versions["scikit-learn"]:
-        works["sklearn"] = peers.sklearn_gibbs(machine, starts, num_sweeps, seed)
-    checks = check({name: w() for name, w in works.items()})
-    timing.require_same_work("Gibbs", checks)
-    contestants = timing.compare(timing.rounds("Gibbs", works, rounds, seed=seed))
-    num_units = model.visible.size + model.hidden.size
-    num_connections = model.visible.size * model.hidden.size
-    for name, record in contestants.items():
-        rate = num_sweeps / record["seconds"]["median"]
-        record["sweeps_per_second"] = rate
-        # A unit counts once a sweep, whether or not its draw changes it; a connection
-        # twice, once in each direction.
-        record["unit_flips_per_second"] = rate * num_chains * num_units
-        record["connections_per_second"] = rate * num_chains * 2 * num_connections
-        record["check"] = checks[name]
-    return {"contestants": contestants}
+        works["sklearn"] = peers.sklearn_gibbs(*arguments)
+    fractions = {}
+    if versions["thrml"]:
+        works["thrml"] = in_thrml.gibbs(machine, starts, seed)
+        fractions["thrml"] = in_thrml.NUM_SWEEPS / num_sweeps
+
+    def check_all(outcomes):
+        checks = check({k: v for k, v in outcomes.items() if k not in fractions})
+        for name in fractions:
+            # Beside as few sweeps of jboltz: neither is at equilibrium.
+            ours = advance(num_sweeps=in_thrml.NUM_SWEEPS)()
+            checks |= {name: check({"jboltz": ours, name: outcomes[name]})[name]}
+        return checks
+
+    sizes = (model.visible.size, model.hidden.size)
+    name = f"Gibbs, {sizes[0]}–{sizes[1]}"
+    contestants = timing.contest(
+        *(name, works, rounds), seed=seed, check=check_all, fractions=fractions
+    )
+    done = {k: x * num_sweeps * num_chains for k, x in amounts(*sizes).items()}
+    timing.add_rates(contestants, sweeps=num_sweeps, **done)
+    return {
+        "title": f"{name}: {num_sweeps} sweeps of {num_chains} chains",
+        "num_hidden": sizes[1],
+        "num_chains": num_chains,
+        "num_sweeps": num_sweeps,
+        "measured_fractions": fractions,
+        "contestants": contestants,
+    }
+
+
+def amounts(num_visible: int, num_hidden: int) -> dict[str, int]:
+    """Of a sweep of one chain. A unit counts once, whether or not its draw changes it;
+    a connection twice, once in each direction."""
+    flips, connections = num_visible + num_hidden, 2 * num_visible * num_hidden
+    return {"unit_flips": flips, "connections": connections}
 
 
 def by_jboltz(
@@ -87,7 +115,7 @@ def by_jboltz(
 
 def by_products(model: RBM, num_chains: int, num_sweeps: int) -> Work:
     shape = (model.visible.size, model.hidden.size)
-    weights, v = cd.orthonormal(shape, num_chains)
+    weights, v = common.orthonormal(shape, num_chains)
     run = jax.jit(partial(products, num_sweeps=num_sweeps))
     return lambda: jax.block_until_ready(run(weights, v))
 

@@ -1,0 +1,150 @@
+"""The results of `benchmark` as tables and figures: each record brings its title, and
+its contestants' quantities the columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from jboltz import plotting
+from jboltz.experiments import _run
+
+COLUMNS = {
+    "milliseconds_a_step": ("ms/step", 1.0),
+    "milliseconds_a_rung": ("ms/rung", 1.0),
+    "milliseconds_a_sweep": ("ms/sweep", 1.0),
+    "sweeps_per_second": ("sweeps/s", 1.0),
+    "unit_flips_per_second": ("Mflips/s", 1e6),
+    "connections_per_second": ("Gconn/s", 1e9),
+}
+"""Of what a contestant's record may hold: the heading, and the unit."""
+
+
+def figures(tasks: dict[str, Any]) -> dict[str, Any]:
+    """By file name, of what was measured."""
+    drawn = {}
+    panels = {
+        # Two lines: what, and how much of it.
+        record["title"].replace(": ", ":\n", 1): {
+            r["label"]: (r["seconds"]["median"], *r["seconds"]["quartiles"])
+            for r in record["contestants"].values()
+        }
+        for record in tasks.values()
+        if "contestants" in record
+    }
+    if panels:
+        title = "float32: seconds, median and quartiles"
+        drawn["benchmark"] = plotting.bars(panels, title=title, xlabel="seconds")
+    if "sweep" in tasks:
+        drawn["sweep"] = plotting.curves_over(
+            _curves(tasks["sweep"]["tasks"]),
+            title="jboltz, float32, by the number of hidden units",
+            xlabel="examples of a batch, or chains",
+        )
+    return drawn
+
+
+def _curves(tasks: dict[str, Any]) -> dict[str, Any]:
+    shares, rates = {}, {}
+    for name, records in tasks.items():
+        share, rate = {}, {}
+        for record in records:
+            label, x = f"{record['num_hidden']} hidden", record["num_rows"]
+            ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
+            over = floor["time_over_jboltz"]["median"]
+            share.setdefault(label, []).append((x, over))
+            connections = ours["connections_per_second"] / 1e9
+            rate.setdefault(label, []).append((x, connections))
+        shares[f"{name}: share of the products' rate"] = share
+        rates[f"{name}: 10⁹ connections/s"] = rate
+    return shares | rates
+
+
+def compile_seconds(tasks: dict[str, Any]) -> str:
+    """By task, how much longer jboltz's first call took than later ones."""
+    ours = {
+        name: record["contestants"]["jboltz"]
+        for name, record in tasks.items()
+        if "contestants" in record
+    }
+    return ", ".join(
+        f"{name} {record['first_seconds'] - record['seconds']['median']:.1f}"
+        for name, record in ours.items()
+    )
+
+
+def tables(tasks: dict[str, Any]) -> None:
+    """A table a task, and one of all sizes of the sweep."""
+    for record in tasks.values():
+        if "contestants" in record:
+            _show_contest(record)
+    if "sweep" in tasks:
+        _show_sweep(tasks["sweep"])
+
+
+def _show_contest(record: dict[str, Any]) -> None:
+    contestants = record["contestants"].values()
+    columns = {
+        key: column
+        for key, column in COLUMNS.items()
+        if all(key in contestant for contestant in contestants)
+    }
+    headings = [heading for heading, _ in columns.values()]
+    rows = []
+    for contestant in contestants:
+        ratio = contestant["time_over_jboltz"]
+        low, high = ratio["quartiles"]
+        quantities = (contestant[k] / unit for k, (_, unit) in columns.items())
+        rows.append(
+            [
+                contestant["label"],
+                f"{contestant['seconds']['median']:.3f}",
+                f"{ratio['median']:.2f}",
+                f"{low:.2f}–{high:.2f}",
+                *map(_three_digits, quantities),
+            ]
+        )
+    fixed = ("", "seconds", "ratio", "quartiles")
+    _print(record["title"], [*fixed, *headings], rows)
+
+
+def _show_sweep(sweep: dict[str, Any]) -> None:
+    rows = []
+    for name, records in sweep["tasks"].items():
+        for record in records:
+            ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
+            median = ours["seconds"]["median"]
+            flips = ours.get("unit_flips_per_second")
+            rows.append(
+                [
+                    name,
+                    str(record["num_hidden"]),
+                    str(record["num_rows"]),
+                    _three_digits(1e3 * median / record["parts"]),
+                    f"{floor['time_over_jboltz']['median']:.2f}",
+                    _three_digits(ours["connections_per_second"] / 1e9),
+                    "" if flips is None else _three_digits(flips / 1e6),
+                    f"{ours['first_seconds'] - median:.1f}",
+                ]
+            )
+    headings = ["", "hidden", "rows", "ms", "share", "Gconn/s", "Mflips/s", "compile"]
+    _print("Sweep: jboltz, and its share of the products' rate", headings, rows)
+    for line in sweep["left_out"]:
+        _run.say(f"left out: {line}")
+
+
+def _three_digits(x: float) -> str:
+    return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
+
+
+def _print(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    _run.say(title)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for index, heading in enumerate(headings):
+        justify = "right" if index else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
