@@ -96,7 +96,7 @@ class RBM:
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
         return self._product(params.weights, self.hidden.activity(params.hidden, h))
 
-    def _product(self, x: Array, y: Array) -> Array:
+    def _product(self, x, y):
         if self.products == "float32":
             return x @ y
         # A processor ignores the precision and an accelerator rounds by itself, so

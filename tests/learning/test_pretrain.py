@@ -77,7 +77,7 @@ def test_samples_go_up_from_drawn_pixels(layer, getkey):
     np.testing.assert_array_equal(values, states)
 
 
-@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("features", ["means", "samples"])
 def test_draws_of_a_row_do_not_depend_on_the_batch_size(features, getkey):
     stack = random_stack(DBN, getkey())[:1]
     layer_input = jboltz.LayerInput(DBN.layers[:2], features)
