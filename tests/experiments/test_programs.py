@@ -11,6 +11,7 @@ from matplotlib.image import imread
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _patches
+from tests.experiments.pretraining import crash_after
 
 # Module, flags of a run of seconds, and where its data are loaded.
 MNIST = "--epochs 2 --batch-size 40 --sample-steps 4 --num-chains 5".split()
@@ -87,12 +88,8 @@ def outcome(workdir):
     return metrics, numbers, figures
 
 
-class Crash(BaseException):
-    """As sudden as a kill: nothing in the program catches it."""
-
-
 @each_program
-def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
+def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, capsys):
     assert start(name, tmp_path / "whole") == 0
     whole = outcome(tmp_path / "whole")
     for figure in (tmp_path / "whole" / "figures").iterdir():
@@ -101,20 +98,8 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, monkeypatch, capsys):
         assert model._manager.all_steps() == [0]
 
     # After an epoch of the last stage.
-    save, count = Checkpoints.save, 0
-    last = {"dbm_mnist": 2, "labels_mnist": 6}.get(name, 1)
-
-    def crash(*args, **kwargs):
-        nonlocal count
-        save(*args, **kwargs)
-        count += 1
-        if count == last:
-            raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash)
-        with pytest.raises(Crash):
-            start(name, tmp_path / "stopped")
+    with crash_after({"dbm_mnist": 2, "labels_mnist": 6}.get(name, 1)):
+        start(name, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "results.json").exists()
     capsys.readouterr()
     assert start(name, tmp_path / "stopped") == 0
