@@ -162,8 +162,8 @@ GRADIENT = 4 * (VISIBLE * HIDDEN + VISIBLE + HIDDEN)
 
 @pytest.mark.parametrize("estimator", [CD, PCD], ids=["CD", "PCD"])
 def test_over_data_a_step_reduces_the_gradient_and_its_metrics_once(estimator):
-    """In one all-reduce. It holds the gradients of both phases: XLA adds them before
-    it reduces on accelerators, and after on a processor."""
+    """In one all-reduce. On a processor it holds the gradients of both phases, which
+    are added after it."""
     ((name, size),) = collectives(compile_step(estimator, (8, 1)).as_text())
     assert name == "all-reduce"
     assert 2 * GRADIENT <= size <= 2 * GRADIENT + 1024
