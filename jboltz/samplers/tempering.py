@@ -79,24 +79,14 @@ class ParallelTempering:
         ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
         dtype = jax.tree.leaves(params)[0].dtype
         ladder = jax.tree.map(lambda x: x.astype(dtype), ladder)
-        rungs, axes = _rungs(params, ladder)
-        return _start(self.model, rungs, axes, self.num_replicas, v, key, ladder)
+        apply = _with_moving_rungs(params, ladder)
+        return _start(self.model, apply, self.num_replicas, v, key, ladder)
 
     def step(
         self, params: Params, state: TemperingState, key: Key[Array, ""]
     ) -> tuple[TemperingState, Metrics]:
-        rungs, axes = _rungs(params, state.ladder)
-        return _step(self.model, rungs, axes, state, key)
-
-
-def _rungs(params, ladder):
-    """The params of all replicas, and their axes: mapped over β alone, they share the
-    weights, and one product serves all rungs."""
-    first: Any = 0
-    return (
-        AnnealedParams(params=params, base=ladder.base, beta=ladder.beta),
-        AnnealedParams(params=None, base=None, beta=first),
-    )
+        apply = _with_moving_rungs(params, state.ladder)
+        return _step(self.model, apply, state, key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,40 +106,71 @@ class TrajectoryTempering:
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
         """A chain all of whose replicas start at `v`."""
-        return _start(self.model, params, 0, _count_replicas(params), v, key)
+        num_replicas = _count_replicas(params)
+        return _start(self.model, _with_moving_states(params), num_replicas, v, key)
 
     def step(
         self, params: Params, state: TemperingState, key: Key[Array, ""]
     ) -> tuple[TemperingState, Metrics]:
-        return _step(self.model, params, 0, state, key)
+        return _step(self.model, _with_moving_states(params), state, key)
 
 
-def _start(model, rungs, axes, num_replicas, v, key, ladder=()):
-    """`rungs`: the params of all replicas; `axes`: their `in_axes` for `vmap`."""
+# A swap moves no state, only what is known of who has it: `states`, that of each
+# replica, and `replicas`, that of each state. What then takes function(params of a
+# replica, its state, …) of all replicas is one of two.
+
+
+def _with_moving_rungs(params, ladder):
+    """The rungs go to the states. The weights are those of all rungs, so that what a
+    state sends through them serves its swaps and the next draw: one product."""
+    first: Any = 0
+    axes = AnnealedParams(params=None, base=None, beta=first)
+
+    def apply(function, order, v, *others):
+        states, replicas = order
+        rungs = AnnealedParams(
+            params=params, base=ladder.base, beta=ladder.beta[replicas]
+        )
+        others = jax.tree.map(lambda x: x[replicas], others)
+        out = jax.vmap(function, (axes, *[0] * (1 + len(others))))(rungs, v, *others)
+        return jax.tree.map(lambda x: x[states], out)
+
+    return apply
+
+
+def _with_moving_states(params):
+    """The states go to the replicas, which are too large to move."""
+
+    def apply(function, order, v, *others):
+        states, _ = order
+        return jax.vmap(function)(params, jax.tree.map(lambda x: x[states], v), *others)
+
+    return apply
+
+
+def _start(model, apply, num_replicas, v, key, ladder=()):
     visible = jax.tree.map(lambda x: jnp.stack([x] * num_replicas), v)
     keys = random.fold_in_range(key, num_replicas)
-    hidden = jax.vmap(model.sample_hidden, (axes, 0, 0))(rungs, visible, keys)
+    hidden = apply(model.sample_hidden, _unmoved(num_replicas), visible, keys)
     return _record(visible, hidden, jnp.arange(num_replicas) == 0, ladder)
 
 
-def _step(model, rungs, axes, state, key):
+def _step(model, apply, state, key):
     key_v, key_h, *keys_swap = random.split(key, 4)
-    hidden = join_replicas(state.replicas.hidden, state.hidden)
+    h = join_replicas(state.replicas.hidden, state.hidden)
     num_replicas = state.is_renewed.shape[0]
-    draw_v = jax.vmap(model.sample_visible, (axes, 0, 0))
-    v = draw_v(rungs, hidden, random.fold_in_range(key_v, num_replicas))
+    order = _unmoved(num_replicas)
+    v = apply(model.sample_visible, order, h, random.fold_in_range(key_v, num_replicas))
 
-    def energies(v):
-        return jax.vmap(model.free_energy, (axes, 0))(rungs, v)
+    def energies(order):
+        return apply(model.free_energy, order, v)
 
-    # The free energy travels with the state that it is of.
-    carry, rates = (v, state.is_renewed, energies(v)), []
+    own, rates = energies(order), []
     for first, key_swap in enumerate(keys_swap):
-        carry, rate = _swap(energies, carry, first, key_swap)
+        order, own, rate = _swap(energies, order, own, first, key_swap)
         rates.append(rate)
-    v, is_renewed, _ = carry
-    draw_h = jax.vmap(model.sample_hidden, (axes, 0, 0))
-    h = draw_h(rungs, v, random.fold_in_range(key_h, num_replicas))
+    h = apply(model.sample_hidden, order, v, random.fold_in_range(key_h, num_replicas))
+    v, is_renewed = jax.tree.map(lambda x: x[order[0]], (v, state.is_renewed))
     is_even = np.arange(num_replicas - 1) % 2 == 0
     metrics = {
         "acceptance": jnp.where(is_even, *(rate[:-1] for rate in rates)),
@@ -159,27 +180,31 @@ def _step(model, rungs, axes, state, key):
     return _record(v, h, is_renewed, state.ladder), metrics
 
 
-def _swap(energies, carry, first, key):
-    """Swaps within the pairs (first, first + 1), (first + 2, first + 3), …"""
-    v, is_renewed, own = carry
+def _unmoved(num_replicas):
+    return (jnp.arange(num_replicas),) * 2
+
+
+def _swap(energies, order, own, first, key):
+    """Swaps within the pairs (first, first + 1), (first + 2, first + 3), …
+
+    `own`: the free energy of every replica's state in that replica.
+    """
+    states, replicas = order
     index = np.arange(len(own))
     partner = index + np.where((index - first) % 2 == 0, 1, -1)
     # Who has nobody to swap with swaps with itself.
-    partner = np.where((partner < 0) | (partner >= len(own)), index, partner)
-    other = energies(jax.tree.map(lambda x: x[partner], v))
+    is_alone = (partner < 0) | (partner >= len(own))
+    partner = jnp.asarray(np.where(is_alone, index, partner))
+    other = energies((states[partner], partner[replicas]))
     gain = own - other
     log_ratio = gain + gain[partner]
     # One uniform a pair: that of the lower of the two.
-    u = random.uniform(key, own.shape, own.dtype)[np.minimum(index, partner)]
+    u = random.uniform(key, own.shape, own.dtype)[jnp.minimum(index, partner)]
     is_accepted = jnp.log(u) < log_ratio
-
-    def exchange(x):
-        mask = is_accepted.reshape(-1, *[1] * (x.ndim - 1))
-        return jnp.where(mask, x[partner], x)
-
-    v, is_renewed = jax.tree.map(exchange, (v, is_renewed))
+    swap = jnp.where(is_accepted, partner, index)
+    order = states[swap], swap[replicas]
     own = jnp.where(is_accepted, other, own)
-    return (v, is_renewed, own), jnp.exp(jnp.minimum(log_ratio, 0))
+    return order, own, jnp.exp(jnp.minimum(log_ratio, 0))
 
 
 def _record(visible, hidden, is_renewed, ladder):

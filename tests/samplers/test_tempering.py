@@ -302,3 +302,15 @@ def test_training_with_parallel_tempering_learns_both_modes(getkey):
     assert min(p[0b1100], p[0b0011]) > 0.25
     beta = state.estimator_state.ladder.beta
     np.testing.assert_allclose(beta[7], np.arange(4) / 3, rtol=1e-6)
+
+
+def test_a_step_needs_the_products_of_a_sweep(getkey):
+    """What a state sends to the hidden units serves its swaps and the next draw."""
+    model = jboltz.RBM(jboltz.Bernoulli(600), jboltz.Bernoulli(400))
+    sampler, num_chains = ParallelTempering(Annealed(model), 4), 5
+    params = model.init(getkey())
+    chains = chains_at(sampler, params, jnp.zeros((num_chains, 600)), getkey())
+    compiled = advance.lower(sampler, params, chains, getkey()).compile()
+    products = compiled.cost_analysis()["flops"] / (2 * num_chains * 4 * 600 * 400)
+    # Sums, the uniforms above all, are less than half a product.
+    assert 2 <= products < 2.6
