@@ -29,7 +29,7 @@ LIMITS = {"jboltz": 0.0, "sklearn": 0.25}
 """Of the checks, others 0.05. scikit-learn's PCD-1 does not learn quite what CD-1
 learns."""
 
-_OPTIMIZER = optax.sgd(peers.LEARNING_RATE)
+OPTIMIZER = optax.sgd(peers.LEARNING_RATE)
 
 
 def measure(
@@ -134,17 +134,17 @@ def by_jboltz(
     batch_size: int,
 ) -> Work:
     """One epoch by `fit`, as any user calls it; every call is the next epoch."""
-    train_step = _train_step(estimator)
+    step = train_step(estimator)
     prepare = jax.tree_util.Partial(LayerInput((model,)), ())
     key_init, key_fit = jax.random.split(key)
-    state = init_train_state(params, estimator, _OPTIMIZER, key_init)
+    state = init_train_state(params, estimator, OPTIMIZER, key_init)
     data, epochs = jnp.asarray(rows), itertools.count()
 
     def work():
         nonlocal state
         epoch = next(epochs)
         state, _ = fit(
-            *(train_step, state, data, key_fit),
+            *(step, state, data, key_fit),
             batch_size=batch_size,
             first_epoch=epoch,
             num_epochs=epoch + 1,
@@ -156,9 +156,9 @@ def by_jboltz(
 
 
 @cache
-def _train_step(estimator: Estimator) -> TrainStep:
+def train_step(estimator: Estimator) -> TrainStep:
     """The same one for an estimator, so that what was compiled serves again."""
-    return make_train_step(estimator, _OPTIMIZER)
+    return make_train_step(estimator, OPTIMIZER)
 
 
 def trained(

@@ -1,6 +1,7 @@
 """What the tasks of `benchmark` share: data, machines as arrays, and a scan."""
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -62,6 +63,11 @@ def binarised(images: np.ndarray, seed: int) -> np.ndarray:
 
 def as_machine(params: RBMParams) -> tuple[Array, Array, Array]:
     return params.weights, params.visible.bias, params.hidden.bias
+
+
+def flat(machines: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The arrays of all, one machine after another."""
+    return tuple(itertools.chain.from_iterable(machines))
 
 
 def as_params(machine: tuple[Any, ...]) -> RBMParams:

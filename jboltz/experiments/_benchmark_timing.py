@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -18,6 +16,7 @@ hands back what it computed, so that the work can be checked."""
 
 LABELS = {
     "jboltz": "jboltz",
+    "threefry_13": "jboltz, THREEFRY_13",
     "products": "products alone",
     "torch": "PyTorch",
     "torch_compiled": "PyTorch, compiled",
@@ -31,15 +30,6 @@ LABELS = {
 PAUSE = 0.2
 """Seconds before a measurement: the threads of the library before, which wait for more
 work in a loop, go to sleep (OpenMP's after some milliseconds)."""
-
-_IMPORTS = """
-import time
-start = time.perf_counter()
-import jax
-middle = time.perf_counter()
-import jboltz
-print(middle - start, time.perf_counter() - middle)
-"""
 
 
 def busy() -> float | None:
@@ -140,17 +130,6 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     """Median, quartiles, and all the values in the order they were taken."""
     low, median, high = (float(x) for x in np.quantile(values, (0.25, 0.5, 0.75)))
     return {"median": median, "quartiles": [low, high], "values": list(values)}
-
-
-def import_seconds(count: int) -> dict[str, Any]:
-    """Seconds of `import jax`, and of `import jboltz` after it, in new processes."""
-    pairs = []
-    for _ in range(count):
-        command = [sys.executable, "-c", _IMPORTS]
-        out = subprocess.run(command, capture_output=True, text=True, check=True)
-        pairs.append([float(word) for word in out.stdout.split()])
-    jax_alone, jboltz_more = zip(*pairs, strict=True)
-    return {"jax": summary(jax_alone), "jboltz_beyond_jax": summary(jboltz_more)}
 
 
 def beside_products(

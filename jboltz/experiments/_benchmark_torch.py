@@ -87,6 +87,30 @@ def notes(
     return work
 
 
+def stacked(
+    train: Callable[..., Work],
+    machines: tuple[tuple[Any, ...], ...],
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+) -> Work:
+    """An epoch of each layer by `train`, from the means of the layers below.
+
+    In PyTorch's favour: means are computed once, and all at a time.
+    """
+
+    def work():
+        x, done = images, []
+        for machine in machines:
+            W, b, c = train(machine, x, batch_size, seed)()
+            done += [W, b, c]
+            with torch().no_grad():
+                x = torch().sigmoid(torch().from_numpy(x) @ W + c).numpy()
+        return tuple(done)
+
+    return work
+
+
 def gibbs(
     machine: tuple[Any, ...],
     starts: np.ndarray,

@@ -16,43 +16,22 @@ from jboltz.data import Dataset, check_values, load_mnist
 from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_dbm as dbm
+from jboltz.experiments import _benchmark_dbn as dbn
 from jboltz.experiments import _benchmark_finetune as finetune
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_mean_field as mean_field
 from jboltz.experiments import _benchmark_pcd as pcd
 from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_show as show
+from jboltz.experiments import _benchmark_start as start_up
 from jboltz.experiments import _benchmark_sweep as sweeps
+from jboltz.experiments import _benchmark_targets as targets
 from jboltz.experiments import _benchmark_tempering as tempering
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.models.rbm import RBM
 from jboltz.units.bernoulli import Bernoulli
-
-TARGETS = {
-    "CD-1, batch 64: share of the products' rate": ("cd_epoch", "products", 1 / 1.15),
-    "CD-1, batch 64: speed over PyTorch, DataLoader": ("cd_epoch", "torch_loader", 2.3),
-    "CD-1, batch 64: speed over the notes": ("cd_epoch", "torch_notes", 2.8),
-    "CD-1, batch 64: speed over rbms": ("cd_epoch", "rbms", 2.8),
-    "CD-1, batch 64: speed over scikit-learn": ("cd_epoch", "sklearn", 1.8),
-    "CD-1, batch 512: share of the products' rate": (
-        *("cd_epoch_large_batch", "products", 1 / 1.1),
-    ),
-    "Gibbs, 500 hidden: share of the products' rate": ("gibbs", "products", 0.7),
-    "Gibbs, 500 hidden: speed over rbms": ("gibbs", "rbms", 2.5),
-    "Gibbs, 500 hidden: speed over thrml": ("gibbs", "thrml", 20),
-    "Gibbs, 200 hidden: share of the products' rate": (
-        *("gibbs_small_model", "products", 0.55),
-    ),
-    "Gibbs, 200 hidden: speed over rbms": ("gibbs_small_model", "rbms", 2.5),
-    "Gibbs, 200 hidden: speed over thrml": ("gibbs_small_model", "thrml", 20),
-    "DBM step: share of the products' rate": ("dbm_step", "products", 0.5),
-    "AIS: share of the products' rate": ("ais", "products", 0.4),
-    "Fine-tuning: share of the products' rate": ("finetune", "products", 0.6),
-}
-"""Task, contestant, and the least that its time over jboltz's may be, at the sizes of
-the defaults."""
 
 LARGE_BATCH = 512
 SMALL_MODEL, MANY_CHAINS = 200, 2000
@@ -62,6 +41,7 @@ Task = Literal[
     "cd_epoch",
     "cd_epoch_large_batch",
     "pcd_epoch",
+    "dbn_epoch",
     "gibbs",
     "gibbs_small_model",
     "tempering",
@@ -69,15 +49,17 @@ Task = Literal[
     "mean_field",
     "ais",
     "finetune",
+    "start",
     "sweep",
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Times CD-1, PCD-1 and Gibbs sampling beside PyTorch, scikit-learn, rbms and
-    thrml, as far as they are installed, and tempering, annealing, fine-tuning and the
-    joint training of a deep Boltzmann machine beside their matrix products."""
+    """Times CD-1, PCD-1, greedy pretraining and Gibbs sampling beside PyTorch,
+    scikit-learn, rbms and thrml, as far as they are installed; tempering, annealing,
+    fine-tuning and the joint training of a deep Boltzmann machine beside their matrix
+    products; and how long the main job takes to start."""
 
     PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 3}}
 
@@ -177,6 +159,7 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
         "pcd_epoch": lambda key: pcd.measure(
             *(*start(config.num_hidden), rows, key), **training
         ),
+        "dbn_epoch": lambda key: dbn.measure(rows, key, **shared),
         "gibbs": lambda key: gibbs.measure(
             *(*trained(config.num_hidden), rows, key),
             num_chains=config.num_chains,
@@ -194,6 +177,7 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
             *(*trained(config.num_hidden), rows, key), **shared
         ),
         "finetune": lambda key: finetune.measure(rows, key, **shared),
+        "start": lambda _: start_up.measure(config.data, rounds=config.repetitions),
         "sweep": lambda key: sweeps.measure(config.sweep, rows, key, **shared),
     }
     tasks = {
@@ -203,25 +187,12 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
     }
     return None, {
         **tasks,
-        "import_seconds": timing.import_seconds(config.repetitions),
-        "targets": compare(tasks),
+        "targets": targets.compare(tasks),
         "peers": versions,
         "threads": peers.threads(versions),
         "load_average_before": load,
         "learning_rate": peers.LEARNING_RATE,
     }
-
-
-def compare(tasks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Of each target that was measured its value, and whether that is enough."""
-    targets = {}
-    for name, (task, contestant, least) in TARGETS.items():
-        record = tasks.get(task, {"contestants": {}})["contestants"].get(contestant)
-        if record is not None:
-            value = record["time_over_jboltz"]["median"]
-            is_met = value >= least
-            targets[name] = {"value": value, "at_least": least, "is_met": is_met}
-    return targets
 
 
 def missing() -> dict[str, str | None]:
@@ -262,15 +233,10 @@ def report(results: dict[str, Any]) -> None:
             f"peak memory {memory['before']:.0f} MB before CD-1, {memory['after']:.0f} "
             "MB after jboltz's first epoch"
         )
-    imports = results["import_seconds"]
-    _run.say(
-        f"import {imports['jboltz_beyond_jax']['median']:.2f} s beyond the "
-        f"{imports['jax']['median']:.2f} s of jax"
-    )
-    for name, target in results["targets"].items():
-        verdict = "met" if target["is_met"] else "missed"
-        least = target["at_least"]
-        _run.say(f"{name} {target['value']:.2f}, at least {least:.2f}: {verdict}")
+    if (start := tasks.get("start")) is not None:
+        _run.say(start_up.describe(start))
+    for line in targets.describe(results["targets"]):
+        _run.say(line)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,93 @@
+"""The start of the main job as a task of `benchmark`: from the command to the line of
+its first epoch, in processes of their own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from jboltz.experiments import _benchmark_timing as timing
+from jboltz.experiments import _config
+
+_IMPORTS = """
+import time
+start = time.perf_counter()
+import jax, flax, optax, orbax.checkpoint
+middle = time.perf_counter()
+import jboltz
+print(middle - start, time.perf_counter() - middle)
+"""
+
+
+def measure(data: _config.Mnist, *, rounds: int) -> dict[str, Any]:
+    """The record of the task: one start with an empty folder of compiled programs, and
+    `rounds` with what that one left in it; and as often the imports alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = pathlib.Path(folder) / "compiled"
+        cold, *warm = (
+            first_epoch(data, pathlib.Path(folder) / f"run_{index}", cache)
+            for index in range(1 + rounds)
+        )
+    pairs = [import_seconds() for _ in range(rounds)]
+    libraries, jboltz_more = map(timing.summary, zip(*pairs, strict=True))
+    record = {
+        "title": "Start of the main job, to the line of its first epoch",
+        "cold_seconds": cold,
+        "warm_seconds": timing.summary(warm),
+        "import_seconds": {
+            "libraries": libraries,
+            "jboltz_beyond_them": jboltz_more,
+        },
+    }
+    return record
+
+
+def describe(record: dict[str, Any]) -> str:
+    """In a line."""
+    imports = record["import_seconds"]
+    return (
+        f"{record['title']}: {record['cold_seconds']:.1f} s, with programs compiled "
+        f"before {record['warm_seconds']['median']:.1f} s, of which importing the "
+        f"libraries {imports['libraries']['median']:.1f} s, jboltz "
+        f"{imports['jboltz_beyond_them']['median']:.2f} s"
+    )
+
+
+def first_epoch(
+    data: _config.Mnist, workdir: pathlib.Path, cache: pathlib.Path
+) -> float:
+    """Seconds from the command to the line; the program is then stopped."""
+    command = [sys.executable, "-m", "jboltz.experiments.dbn_mnist"]
+    command += ["--workdir", str(workdir), "--data.source", data.source]
+    if data.manual_dir is not None:
+        command += ["--data.manual-dir", str(data.manual_dir)]
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    start, said = time.perf_counter(), []
+    with subprocess.Popen(
+        command,
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        for line in program.stdout or ():
+            said.append(line)
+            if "epoch 1/" in line:
+                seconds = time.perf_counter() - start
+                program.kill()
+                return seconds
+    raise ChildProcessError(f"{' '.join(command)} ended early:\n{''.join(said)}")
+
+
+def import_seconds() -> tuple[float, float]:
+    """Of the libraries, and of `import jboltz` after them."""
+    command = [sys.executable, "-c", _IMPORTS]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    libraries, jboltz_more = map(float, out.stdout.split())
+    return libraries, jboltz_more
