@@ -88,10 +88,14 @@ def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
         assert f"| {mean} ({lower} to {upper}) |" in README
     assert shown(run["raise"]["mean"]) in README
     assert shown(run["pseudo_log_likelihood"]["mean"]) in README
-    short = results("rbm_mnist/results-short.json")["log_likelihood"]
-    found = short["AIS, longer ladder"]
-    mean, lower, upper = (shown(found[k]) for k in ("mean", "lower", "upper"))
-    assert f"{mean} ({lower} to {upper}" in README
+    for name in ("short", "short-bfloat16"):
+        short = results(f"rbm_mnist/results-{name}.json")["log_likelihood"]
+        found = short["AIS, longer ladder"]
+        mean, lower, upper = (shown(found[k]) for k in ("mean", "lower", "upper"))
+        assert f"{mean} ({lower} to {upper}" in README
+    for seed in range(2):
+        found = results(f"rbm_mnist/results-exact-bfloat16-{seed}.json")
+        assert shown(found["log_likelihood"]["enumeration"]["mean"]) in README
     for seed in range(3):
         found = results(f"rbm_mnist/results-exact-{seed}.json")["log_likelihood"]
         assert shown(found["enumeration"]["mean"]) in README

@@ -210,6 +210,38 @@ def test_a_model_that_no_device_holds_is_laid_out():
     assert memory.alias_size_in_bytes >= 0.99 * 2 * weights / 8
 
 
+def test_a_smaller_one_is_made_and_trained_where_it_is_laid_out(getkey):
+    """From lists of what is on, by a stream; nothing is ever whole on a device."""
+    num_visible, num_hidden, mesh = 2000, 400, mesh_of((2, 4))
+    model = jboltz.RBM(jboltz.Bernoulli(num_visible), jboltz.Bernoulli(num_hidden))
+    estimator = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+
+    def init(key):
+        return init_train_state(model.init(key), estimator, OPTIMIZER, key)
+
+    key, rng = getkey(), rng_of(getkey())
+    layout = sharding.layout(jax.eval_shape(init, key), mesh)
+    state = jax.jit(init, out_shardings=layout)(key)
+    # Each row is of one half of the units.
+    halves = rng.integers(0, 2, 320)
+    lists = [rng.choice(1000, 20, replace=False) + 1000 * half for half in halves]
+    rows = jboltz.pad_indices([x.tolist() for x in lists], num_visible)
+    state, history = jboltz.fit_stream(
+        make_train_step(estimator, OPTIMIZER),
+        *(state, rows.reshape(20, 16, -1), getkey()),
+        prepare=sharding.over_data(jboltz.FromIndices(num_visible), mesh),
+        place=sharding.feed(mesh),
+    )
+    stays = jax.tree.map(
+        lambda x, y: x.sharding.is_equivalent_to(y, x.ndim), state, layout
+    )
+    assert all(jax.tree.leaves(stays))
+    held = state.params.weights.addressable_shards
+    assert {shard.data.shape for shard in held} == {(num_visible, num_hidden // 4)}
+    error = history["reconstruction_error"]
+    assert error[-1] < 0.5 * error[0]
+
+
 def test_checkpoints_move_between_meshes(tmp_path, getkey):
     state = start(PCD, getkey())
     with Checkpoints(tmp_path) as checkpoints:

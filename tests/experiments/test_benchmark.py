@@ -13,6 +13,7 @@ from jboltz.experiments import _benchmark_annealing as annealing
 from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_dbm as dbm
+from jboltz.experiments import _benchmark_dbn as dbn
 from jboltz.experiments import _benchmark_finetune as finetune
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_mean_field as mean_field
@@ -81,7 +82,10 @@ def test_smoke(tmp_path, capsys, small_tasks, promotion):
     contestants = {
         **dict.fromkeys(("cd_epoch", "cd_epoch_large_batch"), alone | others | notes),
         "pcd_epoch": alone | others,
-        **dict.fromkeys(("gibbs", "gibbs_small_model"), alone | others | thrml),
+        "dbn_epoch": alone | notes,
+        **dict.fromkeys(
+            ("gibbs", "gibbs_small_model"), alone | others | thrml | {"threefry_13"}
+        ),
         **dict.fromkeys(("tempering", "dbm_step", "mean_field"), alone),
         **dict.fromkeys(("ais", "finetune"), alone),
     }
@@ -111,7 +115,17 @@ def test_smoke(tmp_path, capsys, small_tasks, promotion):
     target = results["targets"]["Gibbs, 500 hidden: share of the products' rate"]
     expected = {"value": products, "at_least": 0.7, "is_met": products >= 0.7}
     assert target == expected
-    assert results["import_seconds"]["jboltz_beyond_jax"]["median"] > 0
+    ours, products = (
+        np.array(sampling["contestants"][k]["seconds"]["values"])
+        for k in ("threefry_13", "products")
+    )
+    target = results["targets"]["Gibbs, 500 hidden: the same by THREEFRY_13"]
+    assert target["value"] == pytest.approx(np.median(products / ours))
+    start = results["start"]
+    assert len(start["warm_seconds"]["values"]) == 2
+    imports = start["import_seconds"]["libraries"]["median"]
+    assert 0 < imports < start["warm_seconds"]["median"]
+    assert results["targets"]["Start, seconds"]["at_most"] == max(8, 2 * imports)
     assert results["peers"] == installed
     assert results["threads"]["cores"] == results["device"]["cpu_cores"]
     assert (tmp_path / "figures" / "benchmark.png").stat().st_size > 1000
@@ -271,6 +285,20 @@ def test_no_product_of_mean_field_is_left_out(monkeypatch):
     compiled = jax.jit(mean_field.products).lower(W0, W1, v).compile()
     flops = compiled.cost_analysis()["flops"]
     assert flops == pytest.approx(2 * 32 * 64 * (96 + 2 * 80), rel=0.02)
+
+
+def test_no_product_of_pretraining_is_left_out():
+    """Of the second layer one up from the data, and five of CD-1; the loop once."""
+    shapes = ((96, 64), (64, 80))
+    weights = tuple(common.orthonormal(shape, 1)[0] for shape in shapes)
+    batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
+    run = partial(dbn.products, layer=1)
+    compiled = jax.jit(run).lower(weights, batches).compile()
+    flops = compiled.cost_analysis()["flops"]
+    assert flops == pytest.approx(2 * 32 * 64 * (96 + 5 * 80), rel=0.02)
+    expected = cd.products(weights[1], batches[-1] @ weights[0], num_steps=1)
+    for x, y in zip(run(weights, batches), expected, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-3)
 
 
 def test_no_product_of_fine_tuning_is_left_out():
