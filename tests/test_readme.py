@@ -168,3 +168,30 @@ def test_recorded_numbers_of_the_autoencoder_are_those_in_the_readme():
     for model in ("DBN by AIS, longer ladder", "VAE"):
         for bound in models[model].values():
             assert f"{bound['mean']:.1f}".replace("-", "−") in README
+
+
+def test_recorded_speeds_are_those_in_the_readme():
+    run = results("benchmark/results.json")
+    shown_as = {
+        **dict.fromkeys(
+            ("cd_epoch", "cd_epoch_large_batch", "pcd_epoch", "dbn_epoch"),
+            lambda record: f"{record['seconds']['median']:.2f} s",
+        ),
+        **dict.fromkeys(
+            ("gibbs", "gibbs_small_model"),
+            lambda record: f"{record['sweeps_per_second']:.3g} sweeps/s",
+        ),
+        **{
+            task: lambda record, part=part: f"{record[f'milliseconds_a_{part}']:.3g} ms"
+            for task, part in (
+                *(("tempering", "step"), ("mean_field", "sweep"), ("dbm_step", "step")),
+                *(("ais", "rung"), ("finetune", "step")),
+            )
+        },
+    }
+    for task, show in shown_as.items():
+        for name, record in run[task]["contestants"].items():
+            ratio = f" ({record['time_over_jboltz']['median']:.2f}×)"
+            value = show(record) + ("" if name == "jboltz" else ratio)
+            assert f"| {value} |" in README, value
+    assert f"{run['start']['warm_seconds']['median']:.1f} s after it" in README
