@@ -43,7 +43,7 @@ TARGETS = {
             ("share of the products' rate", "products", share, "jboltz"),
             ("the same by THREEFRY_13", "products", cheaper, "threefry_13"),
             ("speed over rbms", "rbms", 2.5, "jboltz"),
-            ("speed over thrml", "thrml", 20, "jboltz"),
+            ("speed over thrml", "thrml", 20.0, "jboltz"),
         )
     },
     "DBM step: share of the products' rate": Target("dbm_step", "products", 0.5),
