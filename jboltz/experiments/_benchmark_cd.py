@@ -223,16 +223,4 @@ def check(
     def error(machine):
         return float(mean_error(common.as_params(machine), images))
 
-    ours, checks = error(outcomes["jboltz"]), {}
-    for name, outcome in outcomes.items():
-        if name == "products":
-            checks[name] = timing.not_finite(outcome)
-            continue
-        value = error(outcome)
-        checks[name] = {
-            "what": "relative distance of its reconstruction error from jboltz's",
-            "value": abs(value / ours - 1),
-            "limit": limits.get(name, 0.05),
-            "reconstruction_error": value,
-        }
-    return checks
+    return common.errors_beside(outcomes, error, limits)

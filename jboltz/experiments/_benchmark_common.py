@@ -1,7 +1,7 @@
 """What the tasks of `benchmark` share: data, machines as arrays, and a scan."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, State
+from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.step import TrainState, TrainStep, num_rows
 from jboltz.models.rbm import RBMParams
@@ -82,3 +83,25 @@ def as_params(machine: tuple[Any, ...]) -> RBMParams:
 def sizes(layers: tuple[int, ...]) -> str:
     """As "784–500" of (784, 500)."""
     return "–".join(map(str, layers))
+
+
+def errors_beside(
+    outcomes: dict[str, tuple[Any, ...]],
+    error: Callable[[tuple[Any, ...]], float],
+    limits: dict[str, float],
+) -> dict[str, dict[str, Any]]:
+    """The checks that each contestant's reconstruction error is jboltz's; limits are
+    0.05 where none is named."""
+    ours, checks = error(outcomes["jboltz"]), {}
+    for name, outcome in outcomes.items():
+        if name == "products":
+            checks[name] = timing.not_finite(outcome)
+            continue
+        value = error(outcome)
+        checks[name] = {
+            "what": "relative distance of its reconstruction error from jboltz's",
+            "value": abs(value / ours - 1),
+            "limit": limits.get(name, 0.05),
+            "reconstruction_error": value,
+        }
+    return checks

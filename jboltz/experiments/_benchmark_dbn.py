@@ -26,8 +26,6 @@ from jboltz.units.bernoulli import Bernoulli
 
 LAYERS = (784, 500, 200)
 BATCH_SIZE = 64
-LIMIT = 0.05
-"""Of the check."""
 
 
 def measure(
@@ -138,16 +136,4 @@ def check(
         params = tuple(map(common.as_params, machines))
         return float(reconstruction_errors(dbn, params, images)[-1])
 
-    ours, checks = error(outcomes["jboltz"]), {}
-    for name, outcome in outcomes.items():
-        if name == "products":
-            checks[name] = timing.not_finite(outcome)
-            continue
-        value = error(outcome)
-        checks[name] = {
-            "what": "relative distance of its reconstruction error from jboltz's",
-            "value": abs(value / ours - 1),
-            "limit": LIMIT,
-            "reconstruction_error": value,
-        }
-    return checks
+    return common.errors_beside(outcomes, error, {})
