@@ -47,7 +47,8 @@ class Unit(Protocol):
     The state x is what a layer is; the activity a(x) is what meets the weights; the
     inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
 
-    A unit whose draws are no p(x | I) of its energy says so: `exact = False`.
+    A unit whose draws are no p(x | I) of its energy says so: `exact = False`. One whose
+    E(0) is 0 for all parameters may: `vanishes_at_zero = True`.
     """
 
     @property
@@ -206,6 +207,11 @@ class Estimator(Protocol):
 def is_exact(unit: Unit) -> bool:
     """Whether the draws of `unit` are those of p(x | I) ∝ exp(I·a(x) − E(x))."""
     return getattr(unit, "exact", True)
+
+
+def vanishes_at_zero(unit: Unit) -> bool:
+    """Whether `unit` says that E(0) = 0 for all parameters."""
+    return getattr(unit, "vanishes_at_zero", False)
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:

@@ -62,6 +62,34 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> A
     return draws.reshape(shape)
 
 
+def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
+    """`jax.random.permutation(key, count)`, of a key that is no tracer.
+
+    XLA's sort asks a function which of two numbers is less, on a processor: 60 000 take
+    20 ms, which is 3 % of a fast epoch on them, and 1 ms in NumPy.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.random.permutation(key, count)
+    places = np.arange(count, dtype=np.uint64)
+    order = np.arange(count, dtype=jnp.arange(0).dtype)
+    for bits in np.asarray(_sort_keys(key, count)):
+        # Beside their places, so that equal ones stay in order.
+        pairs = (bits.astype(np.uint64) << np.uint64(32)) | places
+        pairs.sort()
+        order = order[pairs & np.uint64(2**32 - 1)]
+    return order
+
+
+@partial(jax.jit, static_argnames="count")
+def _sort_keys(key: Key[Array, ""], count: int) -> UInt32[Array, "sorts count"]:
+    """What `jax.random.permutation` sorts by: at least 3 log₂ `count` bits a number."""
+    num_sorts, rows = math.ceil(3 * math.log(max(1, count)) / math.log(2**32 - 1)), []
+    for _ in range(num_sorts):
+        key, key_sort = jax.random.split(key)
+        rows.append(jax.random.bits(key_sort, (count,), jnp.uint32))
+    return jnp.stack(rows) if rows else jnp.zeros((0, count), jnp.uint32)
+
+
 def _num_rounds(key: Key[Array, ""]) -> int:
     """Of the threefry hash that this key's numbers are; 0 of another generator."""
     # Without `jax_threefry_partitionable` JAX lays out counters in another order.

@@ -39,6 +39,16 @@ def test_other_dtypes_are_left_to_jax(dtype, getkey, x64):
     np.testing.assert_array_equal(draws, jax.random.uniform(key, (9,), dtype))
 
 
+@pytest.mark.parametrize("impl", ["threefry2x32", jboltz.THREEFRY_13, "rbg"], ids=str)
+@pytest.mark.parametrize("count", [1, 2, 1625, 1626, 200_000])
+def test_permutation_is_that_of_jax(count, impl):
+    """Sorted once up to 1625, then twice; among 200 000 numbers some are equal."""
+    key = jax.random.key(count, impl=impl)
+    order, expected = random.permutation(key, count), jax.random.permutation(key, count)
+    assert order.dtype == expected.dtype
+    np.testing.assert_array_equal(order, expected)
+
+
 # The cheaper stream.
 
 

@@ -16,7 +16,7 @@ from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_rbms as in_rbms
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import _benchmark_torch as in_torch
-from jboltz.experiments import _run
+from jboltz.experiments import _machine
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import LayerInput
@@ -43,14 +43,14 @@ def measure(
     seed: int,
 ) -> dict[str, Any]:
     """The record of the task: CD-1 from `params`."""
-    memory = {"before": _run.peak_memory_mb()}
+    memory = {"before": _machine.peak_memory_mb()}
     ours = by_jboltz(
         *(model, ContrastiveDivergence(model, Gibbs(model)), params, rows, key),
         batch_size=batch_size,
     )
     first = timing.timed(ours)
     # Before another library is loaded: the peak is that of the process.
-    memory["after"] = _run.peak_memory_mb()
+    memory["after"] = _machine.peak_memory_mb()
     versions, start = peers.installed(), common.as_machine(params)
     images = common.as_float(rows)
     arguments = (start, images, batch_size, seed)

@@ -1,12 +1,7 @@
 """What every program shares: its frame, its progress, and training that resumes."""
 
 import errno
-import importlib.metadata
-import os
-import pathlib
-import platform
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +19,7 @@ from jboltz import sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
-from jboltz.experiments import _config, _processes
+from jboltz.experiments import _config, _machine, _processes
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.step import (
     History,
@@ -36,8 +31,6 @@ from jboltz.learning.step import (
     num_rows,
 )
 from jboltz.learning.train import fit
-
-PACKAGES = ("jboltz", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -78,7 +71,7 @@ def main(
       draw_figures: matplotlib figures by file name.
       report: shows `results.json` in a few lines.
     """
-    started, clock, is_distributed = time.perf_counter(), CompileClock(), False
+    started, clock, is_distributed = time.perf_counter(), _machine.CompileClock(), False
     received = [signal.SIGINT]
 
     def terminate(number, _):
@@ -88,6 +81,7 @@ def main(
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
+        _machine.use_wide_vectors()
         config = _config.parse(config_class, name, arguments)
         is_distributed = getattr(config, "distributed", False)
         if is_distributed:
@@ -96,7 +90,7 @@ def main(
         data = load(config)
         say(data.note)
         check(config, data)
-        about_machine = environment()
+        about_machine = _machine.environment()
         about_data = {
             "name": data.name,
             "num_train": len(data.train),
@@ -134,7 +128,7 @@ def main(
                     **about_machine,
                     "compile_seconds": round(clock.seconds, 2),
                     "wall_seconds": round(time.perf_counter() - started, 2),
-                    "peak_memory_mb": peak_memory_mb(),
+                    "peak_memory_mb": _machine.peak_memory_mb(),
                 }
                 workdir.write_results(results)
             else:
@@ -322,67 +316,3 @@ def sweep_counts(longest: int) -> dict[str, int]:
     """1, 10, 100, … and `longest` sweeps, each with its name: rows of pictures."""
     counts = [*(10**i for i in range(9) if 10**i < longest), longest]
     return {f"{count} sweep{'s' * (count > 1)}": count for count in counts}
-
-
-def environment() -> dict[str, Any]:
-    """Device, versions and commit, for `results.json`."""
-    devices = jax.devices()
-    return {
-        "device": {
-            "platform": devices[0].platform,
-            "kind": devices[0].device_kind,
-            "count": len(devices),
-            "processor": _processor(),
-            "cpu_cores": os.cpu_count(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
-        "commit": _commit(),
-    }
-
-
-def peak_memory_mb() -> float:
-    """The largest resident size of this process so far, in 10⁶ bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows.
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
-
-
-class CompileClock:
-    """Seconds that XLA has spent compiling in this process, from now on."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-
-    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += duration_secs
-
-
-def _processor() -> str:
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The git commit that the code runs from; None where it is no checkout."""
-    folder = pathlib.Path(__file__).parents[2]
-    if not (folder / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from jax.sharding import Mesh
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 from jboltz.experiments import _config, _processes
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
-OWN_NAMES += ("model", "results.json", "tensorboard", "report.html")
+OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
 
 
 class Workdir:
@@ -92,6 +93,18 @@ class Workdir:
         """The last thing that a run does: afterwards it is finished."""
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
+    def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `measure` returns, as JSON has it; kept, so that it is measured once.
+
+        For a part that takes minutes and has no checkpoints of its own: a run that ends
+        before its results does not lose it.
+        """
+        file = f"parts/{name}.json"
+        if not (self.path / file).exists():
+            (self.path / "parts").mkdir(exist_ok=True)
+            self._write(file, json.dumps(measure(), indent=1))
+        return self._read(file)
+
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
 
@@ -137,12 +150,13 @@ class Workdir:
         """All or nothing: a reader, or a crash, sees the old file or the new one."""
         if self._lock is None:
             return
-        draft = self.path / f".{name}.draft"
+        target = self.path / name
+        draft = target.with_name(f".{target.name}.draft")
         with draft.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.path / name)
+        draft.replace(target)
 
 
 def _events(path: pathlib.Path):

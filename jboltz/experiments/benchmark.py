@@ -7,7 +7,7 @@ is timed.
 
 import dataclasses
 import pathlib
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -125,8 +125,7 @@ def check(config: Config, data: Dataset) -> None:
 
 
 def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str, Any]]:
-    """Measures; returns the numbers to record."""
-    del workdir
+    """Measures; returns the numbers to record. A task that is done is kept."""
     load, versions = timing.busy(), missing()
     rows = data.train[: config.num_examples]
     key_params, key_trained, key_tasks = jax.random.split(
@@ -181,7 +180,7 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
         "sweep": lambda key: sweeps.measure(config.sweep, rows, key, **shared),
     }
     tasks = {
-        name: task(jax.random.fold_in(key_tasks, index))
+        name: workdir.part(name, partial(task, jax.random.fold_in(key_tasks, index)))
         for index, (name, task) in enumerate(measure.items())
         if name in config.tasks
     }

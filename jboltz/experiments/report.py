@@ -16,7 +16,7 @@ from jboltz.experiments import _page, _run
 from jboltz.experiments._page import Table, join, text
 from jboltz.experiments._recorded import read
 
-ABOUT = ("program", "config", "data", "device", "versions", "commit")
+ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
 COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""

@@ -88,7 +88,7 @@ def fit(
     state, histories = copy(state), []
     for epoch in range(first_epoch, num_epochs):
         key_order, key_steps = random.split(random.fold_in(key, epoch))
-        order = _shuffle(key_order, num_examples)
+        order = random.permutation(key_order, num_examples)
         history = {}
         for first, last in itertools.pairwise(bounds):
             before = copy(state)
@@ -151,11 +151,6 @@ def _run_epoch(
             for name, x in history.items()
         }
     return state, history, is_finite(state.params)
-
-
-@partial(jax.jit, static_argnames="count")
-def _shuffle(key, count):
-    return jax.random.permutation(key, count)
 
 
 def _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch):

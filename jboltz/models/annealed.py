@@ -9,7 +9,15 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, Shape, State, Unit, is_exact
+from jboltz.base import (
+    Leaf,
+    Params,
+    Shape,
+    State,
+    Unit,
+    is_exact,
+    vanishes_at_zero,
+)
 
 
 @runtime_checkable
@@ -191,12 +199,14 @@ def _rung(unit, own, base, inputs, beta):
 def _log_normalizer(unit, own, base, inputs, beta):
     """log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))), in nats."""
     rung = _rung(unit, own, base, inputs, beta)
+    value = unit.log_normalizer(rung, jnp.zeros_like(inputs))
+    if vanishes_at_zero(unit):
+        return value
     # The constant that `interpolate` leaves open is read off at x = 0, where a(x) = 0.
     # Not every unit has that state, but the energies are polynomials.
     zero = _zeros(unit.shape, inputs.dtype)
     exact = (1 - beta) * unit.energy(base, zero) + beta * unit.energy(own, zero)
-    constant = exact - unit.energy(rung, zero)
-    return unit.log_normalizer(rung, jnp.zeros_like(inputs)) - constant
+    return value - (exact - unit.energy(rung, zero))
 
 
 def _log_normalizer_change(unit, own, base, inputs, betas):

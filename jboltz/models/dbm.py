@@ -170,7 +170,7 @@ class DBM:
     def mean_visible_state(self, params: DBMParams, h: Layers) -> State:
         """E[x₀ | x₁]: the picture under the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
-        return self.units[0].mean_state(params.units[0], params.weights[0] @ a)
+        return self.units[0].mean_state(params.units[0], a @ params.weights[0].T)
 
     @property
     def domain(self) -> Domain:
@@ -314,7 +314,7 @@ def inputs_of(
     if index > 0:
         inputs.append(activities[index - 1] @ params.weights[index - 1])
     if index < len(params.weights):
-        inputs.append(params.weights[index] @ activities[index + 1])
+        inputs.append(activities[index + 1] @ params.weights[index].T)
     return sum(inputs[1:], start=inputs[0])
 
 

@@ -94,7 +94,7 @@ class RBM:
     def visible_inputs(self, params: RBMParams, h: State) -> Float[Array, " visible"]:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
-        return self._product(params.weights, self.hidden.activity(params.hidden, h))
+        return self._product(self.hidden.activity(params.hidden, h), params.weights.T)
 
     def _product(self, x, y):
         if self.products == "float32":

@@ -116,8 +116,8 @@ class TrajectoryTempering:
 
 
 # A swap moves no state, only what is known of who has it: `states`, that of each
-# replica, and `replicas`, that of each state. What then takes function(params of a
-# replica, its state, …) of all replicas is one of two.
+# replica, and `replicas`, that of each state; None as long as each has its own. What
+# then takes function(params of a replica, its state, …) of all replicas is one of two.
 
 
 def _with_moving_rungs(params, ladder):
@@ -128,12 +128,10 @@ def _with_moving_rungs(params, ladder):
 
     def apply(function, order, v, *others):
         states, replicas = order
-        rungs = AnnealedParams(
-            params=params, base=ladder.base, beta=ladder.beta[replicas]
-        )
-        others = jax.tree.map(lambda x: x[replicas], others)
+        beta, others = _take((ladder.beta, others), replicas)
+        rungs = AnnealedParams(params=params, base=ladder.base, beta=beta)
         out = jax.vmap(function, (axes, *[0] * (1 + len(others))))(rungs, v, *others)
-        return jax.tree.map(lambda x: x[states], out)
+        return _take(out, states)
 
     return apply
 
@@ -143,15 +141,22 @@ def _with_moving_states(params):
 
     def apply(function, order, v, *others):
         states, _ = order
-        return jax.vmap(function)(params, jax.tree.map(lambda x: x[states], v), *others)
+        return jax.vmap(function)(params, _take(v, states), *others)
 
     return apply
+
+
+_UNMOVED = (None, None)
+
+
+def _take(tree, index):
+    return tree if index is None else jax.tree.map(lambda x: x[index], tree)
 
 
 def _start(model, apply, num_replicas, v, key, ladder=()):
     visible = jax.tree.map(lambda x: jnp.stack([x] * num_replicas), v)
     keys = random.fold_in_range(key, num_replicas)
-    hidden = apply(model.sample_hidden, _unmoved(num_replicas), visible, keys)
+    hidden = apply(model.sample_hidden, _UNMOVED, visible, keys)
     return _record(visible, hidden, jnp.arange(num_replicas) == 0, ladder)
 
 
@@ -159,13 +164,13 @@ def _step(model, apply, state, key):
     key_v, key_h, *keys_swap = random.split(key, 4)
     h = join_replicas(state.replicas.hidden, state.hidden)
     num_replicas = state.is_renewed.shape[0]
-    order = _unmoved(num_replicas)
-    v = apply(model.sample_visible, order, h, random.fold_in_range(key_v, num_replicas))
+    keys = random.fold_in_range(key_v, num_replicas)
+    v = apply(model.sample_visible, _UNMOVED, h, keys)
 
     def energies(order):
         return apply(model.free_energy, order, v)
 
-    own, rates = energies(order), []
+    order, own, rates = (jnp.arange(num_replicas),) * 2, energies(_UNMOVED), []
     for first, key_swap in enumerate(keys_swap):
         order, own, rate = _swap(energies, order, own, first, key_swap)
         rates.append(rate)
@@ -178,10 +183,6 @@ def _step(model, apply, state, key):
     }
     is_renewed = is_renewed.at[0].set(True).at[-1].set(False)
     return _record(v, h, is_renewed, state.ladder), metrics
-
-
-def _unmoved(num_replicas):
-    return (jnp.arange(num_replicas),) * 2
 
 
 def _swap(energies, order, own, first, key):

@@ -1,6 +1,7 @@
 """Binary units, x ∈ {0, 1}."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.units import _log1p
 
 
 @struct.dataclass
@@ -26,6 +28,8 @@ class Bernoulli:
     """
 
     size: int
+
+    vanishes_at_zero: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_size(self)
@@ -49,7 +53,7 @@ class Bernoulli:
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return -params.bias @ self.activity(params, x)
+        return -(self.activity(params, x) @ params.bias)
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]
@@ -125,9 +129,9 @@ class Bernoulli:
         # it falls by −log(1 − σ(−a)(1 − e⁻ʳ)): nothing here overflows or cancels.
         a, b = jnp.abs(x), jnp.abs(y)
         r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
-        tail = 0.5 * (1 - jnp.tanh(0.5 * jnp.minimum(a, b)))
-        fall = jnp.log1p(tail * jnp.expm1(-r))
-        return jnp.sum(positive + jnp.where(b > a, fall, -fall))
+        tail = jax.nn.sigmoid(-jnp.minimum(a, b))
+        fall = _log1p.log1p(tail * jnp.expm1(-r))
+        return jnp.sum(jnp.where(b > a, positive + fall, positive - fall))
 
     def _field(
         self, params: BernoulliParams, inputs: Float[Array, " size"]
@@ -139,12 +143,12 @@ class Bernoulli:
 @jax.custom_jvp
 def _softplus(x: Array) -> Array:
     """log(1 + eˣ)."""
-    return jnp.logaddexp(x, 0.0)
+    return _log1p.softplus(x)
 
 
 @_softplus.defjvp
 def _softplus_jvp(primals, tangents):
-    # JAX differentiates logaddexp through its value. The sigmoid is cheaper, and the
-    # compiler shares it with the one that a chain has drawn from.
+    # Cheaper than to differentiate the value, and the compiler shares the sigmoid with
+    # the one that a chain has drawn from.
     (x,), (dx,) = primals, tangents
     return _softplus(x), jax.nn.sigmoid(x) * dx

@@ -17,6 +17,7 @@ from jboltz.base import (
     check_shape,
     check_size,
     is_exact,
+    vanishes_at_zero,
 )
 
 
@@ -54,6 +55,10 @@ class Copies:
     @property
     def exact(self) -> bool:
         return is_exact(self.unit)
+
+    @property
+    def vanishes_at_zero(self) -> bool:
+        return vanishes_at_zero(self.unit)
 
     def init(self) -> Params:
         return self.unit.init()
@@ -143,6 +148,10 @@ class Joined:
     @property
     def exact(self) -> bool:
         return is_exact(self.first) and is_exact(self.second)
+
+    @property
+    def vanishes_at_zero(self) -> bool:
+        return vanishes_at_zero(self.first) and vanishes_at_zero(self.second)
 
     def init(self) -> JoinedParams:
         return JoinedParams(first=self.first.init(), second=self.second.init())

@@ -1,6 +1,7 @@
 """Non-negative real units with a bias and a log-precision each."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,8 @@ class ReLU:
     """
 
     size: int
+
+    vanishes_at_zero: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_size(self)

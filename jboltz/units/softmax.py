@@ -1,6 +1,7 @@
 """Sites in one of several categories each: one-hot states, Potts spins."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class Softmax:
     sites: int
     num_categories: int
 
+    vanishes_at_zero: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         check_size(self, "sites", "num_categories")
 
@@ -59,7 +62,7 @@ class Softmax:
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
     ) -> Float[Array, ""]:
-        return -params.bias.ravel() @ self.activity(params, x)
+        return -(self.activity(params, x) @ params.bias.ravel())
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]

@@ -1,6 +1,7 @@
 """Spins, x ∈ {−1, +1}."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,8 @@ class Spin:
 
     size: int
 
+    vanishes_at_zero: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         check_size(self)
 
@@ -47,7 +50,7 @@ class Spin:
         return SpinParams(bias=0.5 * (jnp.log(up + 1) - jnp.log(down + 1)))
 
     def energy(self, params: SpinParams, x: Float[Array, " size"]) -> Float[Array, ""]:
-        return -params.bias @ self.activity(params, x)
+        return -(self.activity(params, x) @ params.bias)
 
     def activity(
         self, params: SpinParams, x: Float[Array, " size"]

@@ -306,11 +306,11 @@ def test_training_with_parallel_tempering_learns_both_modes(getkey):
 
 def test_a_step_needs_the_products_of_a_sweep(getkey):
     """What a state sends to the hidden units serves its swaps and the next draw."""
-    model = jboltz.RBM(jboltz.Bernoulli(600), jboltz.Bernoulli(400))
+    model = jboltz.RBM(jboltz.Bernoulli(1200), jboltz.Bernoulli(800))
     sampler, num_chains = ParallelTempering(Annealed(model), 4), 5
     params = model.init(getkey())
-    chains = chains_at(sampler, params, jnp.zeros((num_chains, 600)), getkey())
+    chains = chains_at(sampler, params, jnp.zeros((num_chains, 1200)), getkey())
     compiled = advance.lower(sampler, params, chains, getkey()).compile()
-    products = compiled.cost_analysis()["flops"] / (2 * num_chains * 4 * 600 * 400)
+    products = compiled.cost_analysis()["flops"] / (2 * num_chains * 4 * 1200 * 800)
     # Sums, the uniforms above all, are less than half a product.
     assert 2 <= products < 2.6

@@ -1,0 +1,36 @@
+"""log(1 + y) where the hot path needs it: between 1/2 and 2.
+
+XLA's is right for every y, by two formulas and a choice, and takes four times as long
+as an exponential on a processor.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def log1p(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 + y) for −1/2 ≤ y ≤ 1, to three units in the last place of a float32.
+
+    2 artanh s = 2 (s + s³/3 + s⁵/5 + …) with s = y / (2 + y): there |s| ≤ 1/3, and what
+    is left out is below 2·10⁻⁸ of the value. Other types than float32 go to JAX.
+
+    Reference:
+      Abramowitz & Stegun (1964), Handbook of mathematical functions, 4.1.29.
+    """
+    if y.dtype != jnp.float32:
+        return jnp.log1p(y)
+    s = y / (2 + y)
+    z = s * s
+    tail = np.float32(1 / 13)
+    for k in (11, 9, 7, 5, 3):
+        tail = tail * z + np.float32(1 / k)
+    return 2 * s * (1 + z * tail)
+
+
+def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 + eˣ)."""
+    rest = log1p(jnp.exp(-jnp.abs(x)))
+    # A choice at the end: sums of what ends in arithmetic go to a library of XLA's that
+    # writes every step of it to memory.
+    return jnp.where(x > 0, x + rest, rest)

@@ -1,0 +1,68 @@
+"""Programs ask XLA for wide vectors, which changes how long they take and nothing else.
+
+What is computed is printed by a process of its own for each width, at the optimisation
+that users have: the suite's own processes take less.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jboltz.experiments import _machine
+
+FLAG = "--xla_cpu_prefer_vector_width"
+
+CODE = """
+import hashlib, jax, jax.numpy as jnp, numpy as np, optax
+import jboltz
+
+model = jboltz.RBM(jboltz.Bernoulli(83), jboltz.Bernoulli(50))
+key = jax.random.key(0)
+params = model.init(key)
+v = (jax.random.uniform(key, (40, 83)) < 0.3).astype(jnp.float32)
+estimator = jboltz.PersistentContrastiveDivergence(model, jboltz.Gibbs(model), 20)
+optimizer = optax.adam(0.01)
+state = jboltz.init_train_state(params, estimator, optimizer, key)
+step = jboltz.make_train_step(estimator, optimizer)
+state, history = jboltz.fit(step, state, v, key, batch_size=16, num_epochs=3)
+tempering = jboltz.ParallelTempering(jboltz.Annealed(model), 5)
+chains = jboltz.init_chains(tempering, state.params, v, key)
+chains, _ = jboltz.run_chains(tempering, state.params, chains, key, num_steps=5)
+for x in jax.tree.leaves((state, history, chains)):
+    print(hashlib.md5(np.asarray(x).tobytes()).hexdigest())
+"""
+
+
+def test_the_bits_of_a_training_run_and_of_chains_are_those_of_half_the_width():
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", CODE],
+            env=os.environ | {"XLA_FLAGS": f"{FLAG}={width}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for width in (256, 512)
+    ]
+    assert outputs[0] == outputs[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, f"{FLAG}=512"),
+        ("", f"{FLAG}=512"),
+        ("--xla_dump_to=x", f"--xla_dump_to=x {FLAG}=512"),
+        (f"{FLAG}=256", f"{FLAG}=256"),
+        ("flags.txt", "flags.txt"),
+    ],
+)
+def test_what_the_user_has_set_is_kept(given, expected, monkeypatch):
+    if given is None:
+        monkeypatch.delenv("XLA_FLAGS", raising=False)
+    else:
+        monkeypatch.setenv("XLA_FLAGS", given)
+    _machine.use_wide_vectors()
+    assert os.environ["XLA_FLAGS"] == expected
