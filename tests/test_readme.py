@@ -195,3 +195,14 @@ def test_recorded_speeds_are_those_in_the_readme():
             value = show(record) + ("" if name == "jboltz" else ratio)
             assert f"| {value} |" in README, value
     assert f"{run['start']['warm_seconds']['median']:.1f} s after it" in README
+
+
+def test_what_the_width_of_vectors_is_worth_is_what_was_recorded():
+    for name, task in (("CD-1 runs", "cd_epoch"), ("Gibbs sampling", "gibbs")):
+        wide, half = (
+            results(f"benchmark/results{suffix}.json")[task]["contestants"]["products"]
+            for suffix in ("", "-256-bit")
+        )
+        shares = [100 * x["time_over_jboltz"]["median"] for x in (wide, half)]
+        words = " ".join(README.split())
+        assert f"{name} at {shares[0]:.0f} % in place of {shares[1]:.0f} %" in words
