@@ -1,4 +1,4 @@
-"""Keys and uniforms: those of `jax.random`, bit for bit, in one loop with their use.
+"""Keys, uniforms and permutations: those of `jax.random`, bit for bit, in less time.
 
 On CPU JAX lowers threefry to a loop over its five groups of rounds, each of which goes
 through memory. Written out, the hash fuses with what uses it: a Bernoulli state takes

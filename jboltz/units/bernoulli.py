@@ -131,6 +131,7 @@ class Bernoulli:
         r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
         tail = jax.nn.sigmoid(-jnp.minimum(a, b))
         fall = _log1p.log1p(tail * jnp.expm1(-r))
+        # A choice at the end, as in `softplus`.
         return jnp.sum(jnp.where(b > a, positive + fall, positive - fall))
 
     def _field(
