@@ -141,31 +141,6 @@ def test_smoke(tmp_path, capsys, small_tasks, promotion):
     assert max(len(line) for line in out.splitlines() if "─" in line) <= 80
 
 
-def test_what_was_measured_before_a_failure_is_kept(tmp_path, small_tasks, monkeypatch):
-    """And it is not measured again when the same command goes on."""
-    measure, calls = annealing.measure, []
-
-    def counted(*arguments, **options):
-        calls.append(1)
-        return measure(*arguments, **options)
-
-    def broken(*_, **__):
-        raise RuntimeError("the machine went to sleep")
-
-    monkeypatch.setattr(annealing, "measure", counted)
-    command = ["--workdir", str(tmp_path), *SMALL, "--tasks", "ais", "finetune"]
-    with monkeypatch.context() as context:
-        context.setattr(finetune, "measure", broken)
-        with pytest.raises(RuntimeError, match="to sleep"):
-            benchmark.main(command)
-    kept = json.loads((tmp_path / "parts" / "ais.json").read_text())
-    benchmark.main(command)
-    assert calls == [1]
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["ais"] == kept
-    assert results["finetune"]["contestants"].keys() == {"jboltz", "products"}
-
-
 def check_rates(task, name, amount):
     for record in task["contestants"].values():
         expected = amount / record["seconds"]["median"]
