@@ -53,7 +53,7 @@ class Bernoulli:
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return -(self.activity(params, x) @ params.bias)
+        return self.activity(params, x) @ -params.bias
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]

@@ -62,7 +62,7 @@ class NoisyReLU:
     def energy(
         self, params: NoisyReLUParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return -(self.activity(params, x) @ params.bias)
+        return self.activity(params, x) @ -params.bias
 
     def activity(
         self, params: NoisyReLUParams, x: Float[Array, " size"]

@@ -62,7 +62,7 @@ class Softmax:
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
     ) -> Float[Array, ""]:
-        return -(self.activity(params, x) @ params.bias.ravel())
+        return self.activity(params, x) @ -params.bias.ravel()
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]

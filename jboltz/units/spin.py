@@ -50,7 +50,7 @@ class Spin:
         return SpinParams(bias=0.5 * (jnp.log(up + 1) - jnp.log(down + 1)))
 
     def energy(self, params: SpinParams, x: Float[Array, " size"]) -> Float[Array, ""]:
-        return -(self.activity(params, x) @ params.bias)
+        return self.activity(params, x) @ -params.bias
 
     def activity(
         self, params: SpinParams, x: Float[Array, " size"]
