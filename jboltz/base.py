@@ -10,6 +10,8 @@ units: it implements `EnergyModel` itself and keeps every sampler and estimator.
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
@@ -248,6 +250,75 @@ def _outline(x: Any) -> str:
     if isinstance(x, tuple):
         return f"a tuple of {len(x)}"
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
+
+
+def dtype_of(params: Params) -> Any:
+    """The dtype that all leaves of a record share."""
+    return jnp.result_type(*jax.tree.leaves(params))
+
+
+def cast_states(states: State, params: Params) -> State:
+    """`states` in the dtype of `params`, so that a chain keeps the type it starts with.
+
+    Chains carry their states through compiled loops, whose carry may not change type.
+    """
+    dtype = dtype_of(params)
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
+
+
+def check_params(model: Any, params: Params, name: str = "params") -> None:
+    """Refuses a record that is no set of parameters of `model`.
+
+    The record that `model.init` makes says which leaves there are and their shapes.
+    Values are looked at only where they are known: under `jit`, `vmap` or `grad` shapes
+    and dtypes alone are checked.
+
+    Args:
+      model: anything with `init(key) -> params`.
+      name: what the caller calls the record.
+
+    Raises:
+      ValueError: the leaves are others than those of `model.init` or have other shapes,
+        or one of them holds NaN or an infinity.
+      TypeError: a leaf is not floating point, or the leaves differ in dtype.
+    """
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    got = {jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves}
+    need = {
+        jax.tree_util.keystr(path): x.shape
+        for path, x in jax.tree_util.tree_leaves_with_path(like)
+    }
+    remedy = "pass what `init` of the same model makes"
+    # As text: `==` takes two records with leaves in the same places for equal.
+    if str(jax.tree.structure(params)) != str(jax.tree.structure(like)):
+        raise ValueError(
+            f"`{name}` is {jax.tree.structure(params)} with leaves of shapes "
+            f"{list(got.values())} but {model} needs {jax.tree.structure(like)} with "
+            f"{list(need.values())}; {remedy}."
+        )
+    for path, shape in got.items():
+        if shape != need[path]:
+            raise ValueError(
+                f"`{name}{path}` has shape {shape} but {model} needs {need[path]}; "
+                f"{remedy}."
+            )
+    dtypes = {jax.tree_util.keystr(path): jnp.result_type(x) for path, x in leaves}
+    if len({*dtypes.values()}) > 1 or not all(
+        jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values()
+    ):
+        raise TypeError(
+            f"`{name}` has leaves of dtypes { {k: str(d) for k, d in dtypes.items()} } "
+            "but needs one floating point dtype; cast them, "
+            f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
+        )
+    for path, leaf in leaves:
+        if not isinstance(leaf, jax.core.Tracer) and not jnp.isfinite(leaf).all():
+            raise ValueError(
+                f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity but "
+                "every parameter needs to be finite; look for a diverged run, or lower "
+                "its learning rate."
+            )
 
 
 def check_size(unit: Unit, *fields: str) -> None:
