@@ -8,11 +8,13 @@ activities (the spike-and-slab RBM, whose precision the spikes modulate) is no p
 units: it implements `EnergyModel` itself and keeps every sampler and estimator.
 """
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
 if TYPE_CHECKING:
@@ -290,12 +292,10 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
         for path, x in jax.tree_util.tree_leaves_with_path(like)
     }
     remedy = "pass what `init` of the same model makes"
-    # As text: `==` takes two records with leaves in the same places for equal.
-    if str(jax.tree.structure(params)) != str(jax.tree.structure(like)):
+    if _records_of(params) != _records_of(like) or got.keys() != need.keys():
         raise ValueError(
-            f"`{name}` is {jax.tree.structure(params)} with leaves of shapes "
-            f"{list(got.values())} but {model} needs {jax.tree.structure(like)} with "
-            f"{list(need.values())}; {remedy}."
+            f"`{name}` is {_records_of(params)} with leaves {got} but {model} needs "
+            f"{_records_of(like)} with leaves {need}; {remedy}."
         )
     for path, shape in got.items():
         if shape != need[path]:
@@ -313,12 +313,18 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
     for path, leaf in leaves:
-        if not isinstance(leaf, jax.core.Tracer) and not jnp.isfinite(leaf).all():
+        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
             raise ValueError(
                 f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity but "
                 "every parameter needs to be finite; look for a diverged run, or lower "
                 "its learning rate."
             )
+
+
+def _records_of(tree: Any) -> str:
+    """The classes of a tree of records, which `==` of two structures ignores."""
+    names = re.findall(r"CustomNode\((\w+)", str(jax.tree.structure(tree)))
+    return ", ".join(names) or type(tree).__name__
 
 
 def check_size(unit: Unit, *fields: str) -> None:
