@@ -21,6 +21,7 @@ from jboltz.evaluation.log_estimate import (
 )
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.dbm import DBM, DBMParams
+from jboltz.products import full_precision
 
 _SEGMENTS = ((0.0, 0.5, 500), (0.5, 0.9, 4_000), (0.9, 1.0, 10_000))
 
@@ -47,6 +48,7 @@ def ladder(scale: int | float = 1) -> np.ndarray:
     return np.concatenate([*parts, [1.0]])
 
 
+@full_precision
 def annealed_importance_sampling(
     annealed: Any,
     params: Params,
@@ -82,6 +84,7 @@ def annealed_importance_sampling(
     return checked(log_estimate(log_weights, log_z))
 
 
+@full_precision
 def reverse_annealed_importance_sampling(
     annealed: Any,
     params: Params,
@@ -110,6 +113,7 @@ def reverse_annealed_importance_sampling(
     )
 
 
+@full_precision
 def raise_log_likelihood(
     annealed: Any,
     params: Params,
@@ -140,6 +144,7 @@ def raise_log_likelihood(
     return checked(log_estimate(log_weights, shift))
 
 
+@full_precision
 def clamped_annealed_importance_sampling(
     model: DBM,
     params: DBMParams,
@@ -168,6 +173,7 @@ def clamped_annealed_importance_sampling(
     return checked(log_estimate(log_weights, log_z))
 
 
+@full_precision
 def log_partition_along(
     model: FreeEnergyModel,
     path: Sequence[Params],
@@ -214,6 +220,7 @@ def log_partition_along(
     )
 
 
+@full_precision
 def anneal(
     annealed: Any,
     params: AnnealedParams,

@@ -13,6 +13,7 @@ from jboltz import random
 from jboltz.base import Leaf, Params, State, Unit
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.products import full_precision, full_product, product
 
 
 def combined_filters(
@@ -45,9 +46,10 @@ def combined_filters(
                 f"`weights` have shapes {shapes}, which do not chain: {above} units "
                 f"meet {below}; give the layers of one stack, bottom first."
             )
-    return reduce(jnp.matmul, weights)
+    return reduce(full_product, weights)
 
 
+@full_precision
 def dbn_inputs(
     dbn: DBN, params: DBNParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
@@ -60,6 +62,7 @@ def dbn_inputs(
     return dbn.layers[depth - 1].hidden_inputs(params[depth - 1], below)
 
 
+@full_precision
 def dbm_inputs(
     dbm: DBM, params: DBMParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
@@ -75,7 +78,7 @@ def dbm_inputs(
 
     def inputs_above(x, index):
         activity = dbm.units[index].activity(params.units[index], x)
-        return activity @ params.weights[index]
+        return product(activity, params.weights[index])
 
     for index in range(depth - 1):
         inputs = 2 * inputs_above(v, index)
@@ -83,6 +86,7 @@ def dbm_inputs(
     return inputs_above(v, depth - 1)
 
 
+@full_precision
 def maximise_activation(
     layer_inputs: Callable[[State], Float[Array, " units"]],
     visible: Unit,
@@ -188,6 +192,7 @@ def receptive_field(
     )
 
 
+@full_precision
 def principal_components(
     codes: Float[Array, "examples code"], num_components: int = 2
 ) -> tuple[Float[Array, "examples components"], Float[Array, " components"]]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jboltz.base import Metrics
+from jboltz.products import full_product
 
 
 def precision_recall(
@@ -190,7 +191,7 @@ def _by_rows(
     def one(arguments):
         index, row = arguments
         # Of equal points rounding can leave less than nothing.
-        distances = jnp.maximum(jnp.sum(row**2) + norms - 2 * (y @ row), 0)
+        distances = jnp.maximum(jnp.sum(row**2) + norms - 2 * full_product(y, row), 0)
         if skip_self is not None:
             distances = distances.at[index].set(skip_self)
         return reduce(distances)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from jboltz.base import Domain, FreeEnergyModel, Params, State
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.products import full_precision
 
 Number: TypeAlias = float | np.floating | np.ndarray | Array
 
@@ -79,6 +80,7 @@ def domain_of(model: FreeEnergyModel) -> Domain:
     return domain
 
 
+@full_precision
 def per_example(
     function: Callable[[State], Array], values: State, *, batch_size: int
 ) -> Float[np.ndarray, "examples ..."]:

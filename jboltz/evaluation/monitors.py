@@ -11,11 +11,13 @@ from jaxtyping import Array, Float
 from jboltz.base import Metrics
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
+from jboltz.products import full_precision, full_product
 
 # Of the largest singular value. In single precision what is smaller is rounding.
 _NEGLIGIBLE = 1e-6
 
 
+@full_precision
 def layer_monitors(
     dbn: DBN, params: DBNParams, data: Float[Array, "examples visible"]
 ) -> Metrics:
@@ -54,12 +56,13 @@ def update_norm(before: RBMParams, after: RBMParams) -> Float[Array, ""]:
     return jnp.linalg.norm(after.weights - before.weights)
 
 
+@full_precision
 def covariance_spectrum(
     lower: Float[Array, "examples lower"], upper: Float[Array, "examples upper"]
 ) -> Float[Array, " rank"]:
     """The singular values of C = Σ_n (x_n − x̄)(y_n − ȳ)ᵀ / (N − 1), largest first."""
     lower, upper = (x - jnp.mean(x, axis=0, keepdims=True) for x in (lower, upper))
-    covariance = lower.T @ upper / (len(lower) - 1)
+    covariance = full_product(lower.T, upper) / (len(lower) - 1)
     return jnp.linalg.svd(covariance, compute_uv=False)
 
 
@@ -113,6 +116,7 @@ def sparsity_monitors(q: Float[Array, " hidden"]) -> Metrics:
     }
 
 
+@full_precision
 def reconstruction_errors(
     dbn: DBN,
     params: DBNParams,

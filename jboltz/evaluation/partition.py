@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.products import full_precision
 from jboltz.units.bernoulli import Bernoulli
 
 MOST_UNITS = 25
@@ -17,6 +18,7 @@ MOST_UNITS = 25
 _CHOICES = {"unit interval": (0, 1), "spin": (-1, 1)}
 
 
+@full_precision
 def log_partition(
     hidden_free_energy: Callable[[State], Float[Array, ""]],
     hidden: int | Unit | tuple[Unit, ...],

@@ -22,6 +22,7 @@ from jboltz.evaluation.likelihood import (
     summary,
 )
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import full_product, product
 
 _FAR = 1e12
 """Inputs that saturate every unit of bounded activity."""
@@ -100,7 +101,7 @@ def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
             other = v.at[site].set(state[site])
             # Only the block of this site differs: its rows of the weights suffice.
             change = unit.activity(params.visible, other) - activity
-            change = change.reshape(unit.shape[0], -1)[site] @ blocks[site]
+            change = product(change.reshape(unit.shape[0], -1)[site], blocks[site])
             return negative_free_energy(other, inputs + change)
 
         terms = jax.vmap(with_value)(states) + log_weights[:, site]
@@ -124,7 +125,7 @@ def _alternatives(model: RBM, params: RBMParams):
 
     def farthest(sign):
         def along(row):
-            return row @ hidden.mean(params.hidden, sign * _FAR * row)
+            return full_product(row, hidden.mean(params.hidden, sign * _FAR * row))
 
         return jax.vmap(along)(params.weights)
 

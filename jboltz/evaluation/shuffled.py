@@ -10,11 +10,13 @@ from jboltz import random
 from jboltz.base import State
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import full_precision
 
 _HALVINGS = 40
 """Of an interval of inputs: as far as single precision tells numbers apart."""
 
 
+@full_precision
 def shuffle_units(
     dbn: DBN,
     params: DBNParams,

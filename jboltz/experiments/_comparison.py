@@ -20,6 +20,7 @@ from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.vae import VAE, log_likelihood_of_pixels
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.products import full_precision
 
 MEAN_IMAGE = "mean training image"
 """The reconstruction that knows nothing of an image."""
@@ -68,6 +69,7 @@ def reconstruction_errors(
     return {"least_cross_entropy": float(jnp.mean(entropy)), **table}
 
 
+@full_precision
 @partial(jax.jit, static_argnames="log_odds_of")
 def _errors(log_odds_of, params, images):
     def one(v):

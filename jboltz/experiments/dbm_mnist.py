@@ -30,6 +30,7 @@ from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.swapped import Swapped
+from jboltz.products import product
 from jboltz.samplers.chains import run as run_chain
 from jboltz.samplers.gibbs import ClampedGibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -220,7 +221,7 @@ def reconstruct(config: Config, params: DBMParams, images: Array) -> float:
     dbm = build(config)
 
     def one(v):
-        inputs = params.weights[0] @ mean_field(dbm, params, v).activities[0]
+        inputs = product(params.weights[0], mean_field(dbm, params, v).activities[0])
         return jnp.mean((v - dbm.units[0].mean_state(params.units[0], inputs)) ** 2)
 
     return float(jnp.mean(jax.lax.map(one, images, batch_size=1000)))

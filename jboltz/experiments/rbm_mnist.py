@@ -32,6 +32,7 @@ from jboltz.learning.pretrain import LayerInput, unit_interval
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import Precision
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import observe_picture, sample
 from jboltz.samplers.gibbs import Gibbs
@@ -79,7 +80,7 @@ class Config:
     """Persistent chains."""
     num_steps: int = 1
     """Gibbs sweeps of each chain an update."""
-    products: Literal["float32", "bfloat16"] = "float32"
+    products: Precision = "float32"
     """Of matrices, in training: what an accelerator is fastest at is `bfloat16`."""
     offset_rate: float = 0.01
     """Share of a batch's means in the offsets of centring."""
@@ -164,10 +165,9 @@ def fit(
     """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
     is_gray = config.binarisation == "stochastic"
     train = jnp.asarray(images) if is_gray else threshold(images).values
-    trained = dataclasses.replace(rbm, products=config.products)
     estimator = Centred(
         PersistentContrastiveDivergence(
-            trained, Gibbs(trained), config.num_chains, config.num_steps
+            rbm, Gibbs(rbm), config.num_chains, config.num_steps
         ),
         config.offset_rate,
     )
@@ -179,10 +179,13 @@ def fit(
         params = dataclasses.replace(
             rbm.init(key_params), visible=rbm.visible.fit(unit_interval(train))
         )
-        return init_train_state(params, estimator, optimizer, key_estimator)
+        # The chains' first draw is one of training.
+        with jax.default_matmul_precision(config.products):
+            return init_train_state(params, estimator, optimizer, key_estimator)
 
+    step = make_train_step(estimator, optimizer, precision=config.products)
     return _run.fit_with_checkpoints(
-        *(workdir, "rbm", make_train_step(estimator, optimizer), init, train, key),
+        *(workdir, "rbm", step, init, train, key),
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         prepare=jax.tree_util.Partial(LayerInput((rbm,)), ()),

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from jboltz.base import Leaf, Metrics, Params
 from jboltz.learning.step import TrainState
+from jboltz.products import full_precision
 
 
 @struct.dataclass
@@ -43,7 +44,7 @@ def keep_least(
     """
 
     def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
-        found = judge(state.params)
+        found = full_precision(judge)(state.params)
         state = TrainState(
             step=state.step,
             params=state.params,

@@ -16,6 +16,7 @@ from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.models.dbm import DBM
 from jboltz.models.rbm import RBM
+from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
 """One vector of activities a layer, bottom first."""
@@ -150,8 +151,8 @@ def centre(model: RBM | DBM, gradient: Params, offsets: Offsets) -> Params:
     )
     shifts = [jnp.zeros_like(b) for b in biases]
     for i, W in enumerate(weights):
-        shifts[i] -= W @ offsets[i + 1]
-        shifts[i + 1] -= offsets[i] @ W
+        shifts[i] -= full_product(W, offsets[i + 1])
+        shifts[i + 1] -= full_product(offsets[i], W)
     units = tuple(
         unit.shift(g, shift)
         for unit, g, shift in zip(model.units, units, shifts, strict=True)

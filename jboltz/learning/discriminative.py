@@ -13,6 +13,7 @@ from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.finetune import labelled
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
+from jboltz.products import full_product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,4 +122,4 @@ def _judge(model, params, example):
     x, y = example
     log_p = label_log_probabilities(model, params, x)
     is_wrong = jnp.argmax(log_p) != jnp.argmax(y)
-    return -jnp.vdot(y, log_p), jnp.where(is_wrong, 1.0, 0.0)
+    return -full_product(y.ravel(), log_p), jnp.where(is_wrong, 1.0, 0.0)

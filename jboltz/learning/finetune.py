@@ -20,6 +20,7 @@ from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import TrainState, num_rows
 from jboltz.learning.transforms import project
+from jboltz.products import full_precision
 
 
 @struct.dataclass
@@ -116,6 +117,7 @@ def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
     return _scale(rows)
 
 
+@full_precision
 @partial(jax.jit, static_argnames="net")
 def judge(
     net: nn.Module, params: Params, examples: Labelled

@@ -25,6 +25,7 @@ from jboltz.learning.contrastive import (
     weighted_mean,
 )
 from jboltz.models.dbm import DBM, DBMParams, inputs_of
+from jboltz.products import full_product, product
 from jboltz.samplers.chains import check_num_steps, run_chains
 
 
@@ -60,14 +61,16 @@ def mean_field(
     _check_ascent(tolerance, max_sweeps)
     first = dbm.mean_activities(params, v)
     num_layers = len(first)
-    below = first[0] @ params.weights[0]
+    below = product(first[0], params.weights[0])
     order = [*range(1, num_layers, 2), *range(2, num_layers, 2)]
 
     def inputs(activities, index):
         if index > 1:
             return inputs_of(params, activities, index)
         # The data do not move: their product is taken once.
-        return below + params.weights[1] @ activities[2] if num_layers > 2 else below
+        if num_layers == 2:
+            return below
+        return below + product(params.weights[1], activities[2])
 
     def sweep(carry):
         old, _, _, count = carry
@@ -105,14 +108,15 @@ def variational_free_energy(
     """
     units, unit_params = dbm.units[1:], params.units[1:]
     entropy_and_own = sum(
-        unit.log_normalizer(p, inputs) - inputs @ m
+        unit.log_normalizer(p, inputs) - full_product(inputs, m)
         for unit, p, inputs, m in zip(
             units, unit_params, q.inputs, q.activities, strict=True
         )
     )
     a = (dbm.units[0].activity(params.units[0], v), *q.activities)
     coupling = sum(
-        (a[index] @ W) @ a[index + 1] for index, W in enumerate(params.weights)
+        full_product(product(a[index], W), a[index + 1])
+        for index, W in enumerate(params.weights)
     )
     return dbm.units[0].energy(params.units[0], v) - entropy_and_own - coupling
 
@@ -168,7 +172,7 @@ class MeanFieldPCD:
             return weighted_mean(data, batch.weights) - jnp.mean(negative)
 
         def reconstruct(m):
-            inputs = params.weights[0] @ m
+            inputs = product(params.weights[0], m)
             return model.units[0].mean_state(params.units[0], inputs)
 
         value, gradient = jax.value_and_grad(contrast)(params)

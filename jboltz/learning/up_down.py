@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Integer, Key
 
@@ -14,6 +13,7 @@ from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBMParams
+from jboltz.products import full_product
 from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs
 
@@ -140,7 +140,8 @@ class UpDown:
     def _cross_entropy(self, params: UpDownParams, v: State, label: State) -> Array:
         directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         code = jax.lax.stop_gradient(directed.encode(params.recognition, v))
-        return -jnp.vdot(label, label_log_probabilities(top, params.top, code))
+        log_p = label_log_probabilities(top, params.top, code)
+        return -full_product(label.ravel(), log_p)
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
         """The images, and the labels if there are any."""

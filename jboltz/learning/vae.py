@@ -15,6 +15,7 @@ from jboltz.base import Batch, Domain, Metrics, Params
 from jboltz.learning.best import Best, before_training
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.step import num_rows
+from jboltz.products import full_precision
 
 
 class VAE(nn.Module):
@@ -108,6 +109,7 @@ class NegativeELBO:
         return gradient, state, {"negative_elbo": loss, "kl": kl}
 
 
+@full_precision
 def elbo(
     vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
 ) -> Float[Array, ""]:
@@ -119,6 +121,7 @@ def elbo(
     return likelihood - kl
 
 
+@full_precision
 def log_weight(
     vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
 ) -> Float[Array, ""]:
@@ -133,6 +136,7 @@ def log_weight(
     return log_likelihood_of_pixels(_decode(vae, params, z), v) + ratio
 
 
+@full_precision
 def importance_weighted_bound(
     vae: VAE,
     params: Params,
@@ -175,6 +179,7 @@ def log_likelihood_of_pixels(
     return jnp.sum(v * log_odds - jax.nn.softplus(log_odds))
 
 
+@full_precision
 def picture_from_prior(
     vae: VAE, params: Params, key: Key[Array, ""]
 ) -> Float[Array, " visible"]:

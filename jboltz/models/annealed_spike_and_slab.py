@@ -11,6 +11,7 @@ from jboltz import random
 from jboltz.base import State
 from jboltz.models.annealed import AnnealedParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
+from jboltz.products import full_product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
 
@@ -65,7 +66,7 @@ class AnnealedSpikeAndSlab:
         alpha = jnp.exp(own.log_slab_precision)
         residual = h.slabs - jnp.sqrt(beta) * mean * h.spikes
         field = beta * (own.spike_bias + log_odds)
-        hidden = jnp.sum(0.5 * alpha * residual**2) - field @ h.spikes
+        hidden = jnp.sum(0.5 * alpha * residual**2) - full_product(field, h.spikes)
         return self._visible_energy(params, v) + hidden
 
     def free_energy(self, params: AnnealedParams, v: State) -> Float[Array, ""]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
+from jboltz.products import full_product, product
 from jboltz.units.composite import Copies
 
 Layers = tuple[State, ...]
@@ -69,7 +70,7 @@ class DBM:
             for unit, p, x in zip(self.units, params.units, layers, strict=True)
         ]
         coupling = [
-            (below @ W) @ above
+            full_product(product(below, W), above)
             for below, W, above in zip(a, params.weights, a[1:], strict=False)
         ]
         return _total(own) - _total(coupling)
@@ -119,7 +120,7 @@ class DBM:
         """
         means = self.mean_activities(params, v)
         inputs = [
-            means[index - 1] @ params.weights[index - 1]
+            product(means[index - 1], params.weights[index - 1])
             for index in range(2, len(self.units), 2)
         ]
         above = self._sample(params, 2, inputs, key)
@@ -145,7 +146,7 @@ class DBM:
         check_shape("v", v, self.units[0].shape, f"{self}.units[0]")
         below, bottom, *others = params.units
         a = self.units[0].activity(below, v)
-        unit, inputs = self.units[1], a @ params.weights[0]
+        unit, inputs = self.units[1], product(a, params.weights[0])
         shifted = unit.shift(bottom, inputs)
         # `shift` leaves a constant open: both Γ are of the same integral.
         constant = unit.log_normalizer(shifted, jnp.zeros_like(inputs))
@@ -163,14 +164,15 @@ class DBM:
         a = [self.units[0].activity(params.units[0], v)]
         for index, W in enumerate(params.weights, start=1):
             factor = 1 if index == len(params.weights) else 2
-            inputs = factor * (a[-1] @ W)
+            inputs = factor * product(a[-1], W)
             a.append(self.units[index].mean(params.units[index], inputs))
         return tuple(a)
 
     def mean_visible_state(self, params: DBMParams, h: Layers) -> State:
         """E[x₀ | x₁]: the picture under the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
-        return self.units[0].mean_state(params.units[0], a @ params.weights[0].T)
+        inputs = product(a, params.weights[0].T)
+        return self.units[0].mean_state(params.units[0], inputs)
 
     @property
     def domain(self) -> Domain:
@@ -312,9 +314,9 @@ def inputs_of(
     """What reaches layer `index` from its neighbours, whose `activities` are given."""
     inputs = []
     if index > 0:
-        inputs.append(activities[index - 1] @ params.weights[index - 1])
+        inputs.append(product(activities[index - 1], params.weights[index - 1]))
     if index < len(params.weights):
-        inputs.append(activities[index + 1] @ params.weights[index].T)
+        inputs.append(product(activities[index + 1], params.weights[index].T))
     return sum(inputs[1:], start=inputs[0])
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jboltz.models.rbm import RBMParams
+from jboltz.products import full_product
 from jboltz.units.bernoulli import BernoulliParams
 from jboltz.units.gaussian import GaussianParams
 
@@ -97,6 +98,8 @@ def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMPara
             mean=location + scale * visible.mean,
             log_variance=visible.log_variance + 2 * jnp.log(scale),
         ),
-        hidden=BernoulliParams(bias=params.hidden.bias - activity @ params.weights),
+        hidden=BernoulliParams(
+            bias=params.hidden.bias - full_product(activity, params.weights)
+        ),
         weights=scale[:, None] * params.weights,
     )

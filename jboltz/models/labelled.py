@@ -9,6 +9,7 @@ from jboltz import random
 from jboltz.base import State, Unit
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import product
 from jboltz.units.composite import Joined
 from jboltz.units.softmax import Softmax
 
@@ -33,7 +34,7 @@ def label_log_probabilities(
     """
     unit, _ = parts_of(model.visible)
     W, U = params.weights[: unit.size], params.weights[unit.size :]
-    inputs = unit.activity(params.visible.first, x) @ W
+    inputs = product(unit.activity(params.visible.first, x), W)
 
     def score(row, bias):
         return bias + model.hidden.log_normalizer(params.hidden, inputs + row)

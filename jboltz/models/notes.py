@@ -17,6 +17,7 @@ from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params, State, check_shape
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.products import product
 
 
 @struct.dataclass
@@ -54,7 +55,7 @@ class NotesGaussianRBM:
     ) -> Float[Array, " hidden"]:
         """p(h = 1 | v)."""
         check_shape("v", v, (self.num_visible,), self)
-        return jax.nn.sigmoid(v @ params.weights + params.hidden_bias)
+        return jax.nn.sigmoid(product(v, params.weights) + params.hidden_bias)
 
     def sample_hidden(
         self, params: NotesGaussianParams, v: State, key: Key[Array, ""]
@@ -68,7 +69,7 @@ class NotesGaussianRBM:
     ) -> Float[Array, " visible"]:
         """A draw from N(Wh + b, σ²I)."""
         check_shape("h", h, (self.num_hidden,), self)
-        mean = params.weights @ h + params.visible_bias
+        mean = product(params.weights, h) + params.visible_bias
         return mean + self.sigma * jax.random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
@@ -80,7 +81,7 @@ class NotesGaussianRBM:
         """What CD adds to the parameters, at learning rate 1."""
         p, p_k = (_over(self.mean_spikes, params, x) for x in (v, v_k))
         return NotesGaussianParams(
-            weights=(v.T @ p - v_k.T @ p_k) / len(v),
+            weights=(product(v.T, p) - product(v_k.T, p_k)) / len(v),
             visible_bias=jnp.mean(v - v_k, axis=0),
             hidden_bias=jnp.mean(p - p_k, axis=0),
         )
@@ -134,7 +135,7 @@ class NotesSpikeAndSlab:
     ) -> Float[Array, " hidden"]:
         """p(h = 1 | v)."""
         check_shape("v", v, (self.num_visible,), self)
-        return jax.nn.sigmoid(v @ params.weights + params.spike_bias)
+        return jax.nn.sigmoid(product(v, params.weights) + params.spike_bias)
 
     def sample_hidden(
         self, params: NotesSpikeAndSlabParams, v: State, key: Key[Array, ""]
@@ -144,7 +145,8 @@ class NotesSpikeAndSlab:
         p = self.mean_spikes(params, v)
         spikes = (random.uniform(key_spikes, p.shape, p.dtype) < p).astype(p.dtype)
         noise = jax.random.normal(key_slabs, spikes.shape, spikes.dtype)
-        slabs = (v @ params.weights + params.slab_bias) * spikes + self.sigma * noise
+        mean = product(v, params.weights) + params.slab_bias
+        slabs = mean * spikes + self.sigma * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
     def sample_visible(
@@ -152,7 +154,7 @@ class NotesSpikeAndSlab:
     ) -> Float[Array, " visible"]:
         """A draw from N(Ws + a, σ²I), whatever the spikes are."""
         check_shape("h.slabs", h.slabs, (self.num_hidden,), self)
-        mean = params.weights @ h.slabs + params.visible_bias
+        mean = product(params.weights, h.slabs) + params.visible_bias
         return mean + self.sigma * jax.random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
@@ -166,7 +168,7 @@ class NotesSpikeAndSlab:
         The slab bias moves by the mean over hidden units of the sum over examples.
         """
         p, p_k = (_over(self.mean_spikes, params, x) for x in (v, v_k))
-        sums = v.T @ p - v_k.T @ p_k
+        sums = product(v.T, p) - product(v_k.T, p_k)
         return NotesSpikeAndSlabParams(
             weights=sums / len(v),
             visible_bias=jnp.mean(v - v_k, axis=0),

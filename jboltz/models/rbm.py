@@ -1,7 +1,7 @@
 """The restricted Boltzmann machine over any two units."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.products import full_product, product
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -33,19 +34,6 @@ class RBM:
 
     visible: Unit
     hidden: Unit
-    _: dataclasses.KW_ONLY
-    products: Literal["float32", "bfloat16"] = "float32"
-    """What weights and activities are rounded to where they are multiplied: sums, all
-    parameters and all else stay as they are. Binary states are exact in both. With
-    `bfloat16` an accelerator multiplies several times as fast; evaluate, log Z above
-    all, with `float32`."""
-
-    def __post_init__(self) -> None:
-        if self.products not in ("float32", "bfloat16"):
-            raise ValueError(
-                f"`products` is {self.products!r} but needs to be 'float32' or "
-                "'bfloat16'."
-            )
 
     def init(self, key: Key[Array, ""]) -> RBMParams:
         """Weights from N(0, 0.01²); units as they initialise themselves."""
@@ -63,7 +51,7 @@ class RBM:
         return (
             self.visible.energy(params.visible, v)
             + self.hidden.energy(params.hidden, h)
-            - inputs @ self.hidden.activity(params.hidden, h)
+            - full_product(inputs, self.hidden.activity(params.hidden, h))
         )
 
     def free_energy(self, params: RBMParams, v: State) -> Float[Array, ""]:
@@ -89,19 +77,12 @@ class RBM:
     def hidden_inputs(self, params: RBMParams, v: State) -> Float[Array, " hidden"]:
         """a_v(v)ᵀ W, without the hidden bias."""
         check_shape("v", v, self.visible.shape, f"{self}.visible")
-        return self._product(self.visible.activity(params.visible, v), params.weights)
+        return product(self.visible.activity(params.visible, v), params.weights)
 
     def visible_inputs(self, params: RBMParams, h: State) -> Float[Array, " visible"]:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
-        return self._product(self.hidden.activity(params.hidden, h), params.weights.T)
-
-    def _product(self, x, y):
-        if self.products == "float32":
-            return x @ y
-        # A processor ignores the precision and an accelerator rounds by itself, so
-        # that with both the numbers are the same everywhere.
-        return jnp.matmul(_round(x), _round(y), precision="BF16_BF16_F32")
+        return product(self.hidden.activity(params.hidden, h), params.weights.T)
 
     def sample_hidden(self, params: RBMParams, v: State, key: Key[Array, ""]) -> State:
         """A draw from p(h | v)."""
@@ -177,15 +158,9 @@ class RBM:
         return RBMParams(visible=visible, hidden=hidden, weights=W)
 
 
-def _round(x: Array) -> Array:
-    """To the nearest bfloat16, as a float32; a derivative passes as it is."""
-    rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
-    return x + jax.lax.stop_gradient(rounded - x)
-
-
 def _log_probability(
     unit: Unit, params: Params, inputs: Float[Array, " size"], x: State
 ) -> Float[Array, ""]:
     """log p(x | I) = I·a(x) − E(x) − Γ(I)."""
-    exponent = inputs @ unit.activity(params, x) - unit.energy(params, x)
+    exponent = full_product(inputs, unit.activity(params, x)) - unit.energy(params, x)
     return exponent - unit.log_normalizer(params, inputs)

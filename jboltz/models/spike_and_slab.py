@@ -14,6 +14,7 @@ from jboltz import random
 from jboltz.base import Domain, Leaf, State, check_shape
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
+from jboltz.products import full_product, product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -171,7 +172,8 @@ class SpikeAndSlab:
         on = params.spike_bias - self.kappa * alpha * mu**2
         on = on - 0.5 * self.penalty.of_visible(params, v**2)
         slab = 0.5 * alpha * h.slabs**2 - (inputs + alpha * mu) * h.slabs * h.spikes
-        return self.visible_energy(params, v) + jnp.sum(slab) - on @ h.spikes
+        spikes = full_product(on, h.spikes)
+        return self.visible_energy(params, v) + jnp.sum(slab) - spikes
 
     def free_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
         """F(x) = ½ xᵀΛx − a·x − Σ_i [softplus(b_i + I_i) + ½ log 2π/α_i], where
@@ -193,16 +195,17 @@ class SpikeAndSlab:
         linear, precision, root, log_det = self._given_spikes(params, spikes)
         alpha, mu = jnp.exp(params.log_slab_precision), params.slab_mean
         on = params.spike_bias + (0.5 - self.kappa) * alpha * mu**2
-        square = jnp.sum(linear**2 / precision) + jnp.sum((root @ linear) ** 2)
+        from_spikes = full_product(root, linear)
+        square = jnp.sum(linear**2 / precision) + jnp.sum(from_spikes**2)
         pixels = 0.5 * (self.num_visible * _LOG_2PI + log_det + square)
-        return -on @ spikes - self._slab_entropy(params) - pixels
+        return -full_product(on, spikes) - self._slab_entropy(params) - pixels
 
     def hidden_inputs(
         self, params: SpikeAndSlabParams, v: State
     ) -> Float[Array, " hidden"]:
         """xᵀW."""
         check_shape("v", v, (self.num_visible,), self)
-        return v @ params.weights
+        return product(v, params.weights)
 
     def sample_hidden(
         self, params: SpikeAndSlabParams, v: State, key: Key[Array, ""]
@@ -242,8 +245,8 @@ class SpikeAndSlab:
         """Mean C_h m_h and covariance C_h of x given h, the slabs integrated out:
         C_h⁻¹ = Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i), m_h = a + Σ w_i μ_i h_i."""
         linear, precision, root, _ = self._given_spikes(params, spikes)
-        covariance = jnp.diag(1 / precision) + root.T @ root
-        return covariance @ linear, covariance
+        covariance = jnp.diag(1 / precision) + full_product(root.T, root)
+        return full_product(covariance, linear), covariance
 
     def sample_start(
         self, params: SpikeAndSlabParams, key: Key[Array, ""]
@@ -281,7 +284,7 @@ class SpikeAndSlab:
         self.check_hidden(h)
         visible = jnp.exp(params.log_visible_precision)
         precision = visible + self.penalty.of_spikes(params, h.spikes)
-        linear = params.weights @ (h.spikes * h.slabs) + params.visible_bias
+        linear = product(params.weights, h.spikes * h.slabs) + params.visible_bias
         return linear, precision
 
     def _given_spikes(self, params, spikes):
@@ -296,10 +299,11 @@ class SpikeAndSlab:
         factor = params.weights * scale[None]
         scaled = factor / precision[:, None]
         identity = jnp.eye(self.num_hidden, dtype=factor.dtype)
-        lower = jnp.linalg.cholesky(identity - factor.T @ scaled)
+        lower = jnp.linalg.cholesky(identity - full_product(factor.T, scaled))
         root = solve_triangular(lower, scaled.T, lower=True)
         log_det = -jnp.sum(jnp.log(precision)) - 2 * jnp.sum(jnp.log(jnp.diag(lower)))
-        linear = params.visible_bias + params.weights @ (params.slab_mean * spikes)
+        slabs = params.slab_mean * spikes
+        linear = params.visible_bias + product(params.weights, slabs)
         return linear, precision, root, log_det
 
     def visible_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:

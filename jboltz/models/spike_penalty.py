@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jboltz.base import Params
+from jboltz.products import full_product, product
 
 EDGE = 0.999
 """Largest ‖Λ^-½ W α^-½‖₂ that `NoPenalty.project` leaves; at 1 the model has no Z."""
@@ -31,14 +32,14 @@ class GershgorinPenalty:
     ) -> Float[Array, " hidden"]:
         """xᵀ Φ_i x of each hidden unit, from x²."""
         flat = jnp.exp(params.log_penalty) * jnp.sum(squares)
-        return flat + (squares @ jnp.abs(params.weights)) * self._reach(params)
+        return flat + product(squares, jnp.abs(params.weights)) * self._reach(params)
 
     def of_spikes(
         self, params: Params, spikes: Float[Array, " hidden"]
     ) -> Float[Array, " visible"]:
         """The diagonal of Σ_i Φ_i h_i."""
-        flat = jnp.exp(params.log_penalty) @ spikes
-        return flat + jnp.abs(params.weights) @ (self._reach(params) * spikes)
+        flat = full_product(jnp.exp(params.log_penalty), spikes)
+        return flat + product(jnp.abs(params.weights), self._reach(params) * spikes)
 
     def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
         return _smallest_visible_precision(params)
@@ -64,7 +65,8 @@ class NormPenalty:
         self, params: Params, spikes: Float[Array, " hidden"]
     ) -> Float[Array, " visible"]:
         """The diagonal of Σ_i Φ_i h_i."""
-        return jnp.full_like(params.visible_bias, self._flat(params) @ spikes)
+        flat = full_product(self._flat(params), spikes)
+        return jnp.full_like(params.visible_bias, flat)
 
     def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
         return _smallest_visible_precision(params)
@@ -100,7 +102,7 @@ class NoPenalty:
         # Every spike takes a positive semidefinite part away, so all on is the worst.
         scaled = params.weights * jnp.exp(-0.5 * params.log_slab_precision)[None]
         precision = jnp.diag(jnp.exp(params.log_visible_precision))
-        return jnp.linalg.eigvalsh(precision - scaled @ scaled.T)[0]
+        return jnp.linalg.eigvalsh(precision - full_product(scaled, scaled.T))[0]
 
     def project(self, params: Params) -> Params:
         """The nearest W with ‖Λ^-½ W α^-½‖₂ ≤ 0.999: larger singular values cut.
@@ -112,7 +114,7 @@ class NoPenalty:
         right = jnp.exp(-0.5 * params.log_slab_precision)[None]
         scaled = left * params.weights * right
         U, values, V = jnp.linalg.svd(scaled, full_matrices=False)
-        excess = (U * jax.nn.relu(values - EDGE)[None]) @ V
+        excess = full_product(U * jax.nn.relu(values - EDGE)[None], V)
         return dataclasses.replace(
             params, weights=params.weights - excess / left / right
         )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
 from jboltz.base import Leaf, Metrics, Params, Sampler, State
+from jboltz.products import full_product
 from jboltz.samplers.chains import check_num_steps, run_chains
 from jboltz.samplers.start import Chains, sampler_for, start_chains
 
@@ -232,7 +233,7 @@ def _merge(so_far: Moments, x: Any, index: Integer[Array, ""]) -> Moments:
     if covariance is not None:
         centred = _rows(jax.tree.map(lambda x, mean: x - mean[None], x, mean))
         (apart,) = _rows(jax.tree.map(lambda step: step[None], step))
-        spread = jnp.matmul(centred.T, centred, precision="highest") / len(centred)
+        spread = full_product(centred.T, centred) / len(centred)
         covariance = average(covariance, spread, jnp.outer(apart, apart))
     return Moments(
         mean=jax.tree.map(lambda m, s: m + s / (index + 1), so_far.mean, step),

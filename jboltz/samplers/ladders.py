@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
 from jboltz.base import FreeEnergyModel, Params, State
+from jboltz.products import full_precision
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.tempering import (
     Ladder,
@@ -146,6 +147,7 @@ def choose_checkpoints(
     return np.asarray(indices)
 
 
+@full_precision
 def _acceptances(
     model: FreeEnergyModel, params: Params, visible: State
 ) -> Float[Array, "replicas replicas"]:

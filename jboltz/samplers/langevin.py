@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Metrics, State
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import full_precision
 from jboltz.samplers.gibbs import Gibbs, GibbsState
 from jboltz.units.gaussian import Gaussian
 
@@ -109,9 +110,10 @@ class GibbsLangevin:
             return GibbsState(new, model.sample_hidden(params, new, key_h)), {}
         h = model.sample_hidden(params, new, key_proposal)
         back = decay * new + (1 - decay) * model.mean_visible_state(params, h)
+        free_energy = full_precision(model.free_energy)
         log_ratio = (
-            model.free_energy(params, old)
-            - model.free_energy(params, new)
+            free_energy(params, old)
+            - free_energy(params, new)
             + 0.5 * jnp.sum(((new - mean) ** 2 - (old - back) ** 2) / variance)
         )
         u = random.uniform(key_accept, (), log_ratio.dtype)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State
 from jboltz.models.annealed import AnnealedParams
+from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
 
 
@@ -168,7 +169,7 @@ def _step(model, apply, state, key):
     v = apply(model.sample_visible, _UNMOVED, h, keys)
 
     def energies(order):
-        return apply(model.free_energy, order, v)
+        return apply(full_precision(model.free_energy), order, v)
 
     order, own, rates = (jnp.arange(num_replicas),) * 2, energies(_UNMOVED), []
     for first, key_swap in enumerate(keys_swap):

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.products import full_product
 from jboltz.units import _log1p
 
 
@@ -53,7 +54,7 @@ class Bernoulli:
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return self.activity(params, x) @ -params.bias
+        return full_product(self.activity(params, x), -params.bias)
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]

@@ -10,6 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.products import full_product
 
 
 @struct.dataclass
@@ -62,7 +63,7 @@ class NoisyReLU:
     def energy(
         self, params: NoisyReLUParams, x: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return self.activity(params, x) @ -params.bias
+        return full_product(self.activity(params, x), -params.bias)
 
     def activity(
         self, params: NoisyReLUParams, x: Float[Array, " size"]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.products import full_product
 
 
 @struct.dataclass
@@ -62,7 +63,7 @@ class Softmax:
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
     ) -> Float[Array, ""]:
-        return self.activity(params, x) @ -params.bias.ravel()
+        return full_product(self.activity(params, x), -params.bias.ravel())
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]

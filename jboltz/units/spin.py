@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.products import full_product
 
 
 @struct.dataclass
@@ -50,7 +51,7 @@ class Spin:
         return SpinParams(bias=0.5 * (jnp.log(up + 1) - jnp.log(down + 1)))
 
     def energy(self, params: SpinParams, x: Float[Array, " size"]) -> Float[Array, ""]:
-        return self.activity(params, x) @ -params.bias
+        return full_product(self.activity(params, x), -params.bias)
 
     def activity(
         self, params: SpinParams, x: Float[Array, " size"]
