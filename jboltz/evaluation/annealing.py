@@ -48,7 +48,6 @@ def ladder(scale: int | float = 1) -> np.ndarray:
     return np.concatenate([*parts, [1.0]])
 
 
-@full_precision
 def annealed_importance_sampling(
     annealed: Any,
     params: Params,
@@ -84,7 +83,6 @@ def annealed_importance_sampling(
     return checked(log_estimate(log_weights, log_z))
 
 
-@full_precision
 def reverse_annealed_importance_sampling(
     annealed: Any,
     params: Params,
@@ -113,7 +111,6 @@ def reverse_annealed_importance_sampling(
     )
 
 
-@full_precision
 def raise_log_likelihood(
     annealed: Any,
     params: Params,
@@ -144,7 +141,6 @@ def raise_log_likelihood(
     return checked(log_estimate(log_weights, shift))
 
 
-@full_precision
 def clamped_annealed_importance_sampling(
     model: DBM,
     params: DBMParams,
@@ -173,7 +169,6 @@ def clamped_annealed_importance_sampling(
     return checked(log_estimate(log_weights, log_z))
 
 
-@full_precision
 def log_partition_along(
     model: FreeEnergyModel,
     path: Sequence[Params],
@@ -268,6 +263,7 @@ def _move(annealed, params, v, key):
 
 
 @partial(jax.jit, static_argnums=0)
+@full_precision
 def _from_base(annealed, rungs, keys):
     def of_chain(key):
         key_start, key_run = random.split(key)
@@ -278,6 +274,7 @@ def _from_base(annealed, rungs, keys):
 
 
 @partial(jax.jit, static_argnums=0)
+@full_precision
 def _from_model(annealed, rungs, samples, key):
     down = _at(rungs, rungs.beta[::-1])
 
@@ -289,6 +286,7 @@ def _from_model(annealed, rungs, samples, key):
 
 
 @partial(jax.jit, static_argnums=0, static_argnames="num_chains")
+@full_precision
 def _from_points(annealed, rungs, points, key, *, num_chains):
     down, model = _at(rungs, rungs.beta[::-1]), _at(rungs, rungs.beta[-1])
 
@@ -303,6 +301,7 @@ def _from_points(annealed, rungs, points, key, *, num_chains):
 
 
 @partial(jax.jit, static_argnums=0, static_argnames="num_chains")
+@full_precision
 def _clamped(model, params, base, betas, points, key, *, num_chains):
     annealed = Annealed(model.hidden_model)
 
@@ -327,6 +326,7 @@ def _of_points(of_chain, points, key, num_chains):
 
 
 @partial(jax.jit, static_argnums=0)
+@full_precision
 def _bridge(model, here, there, v):
     free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
     return free_energy(here, v) - free_energy(there, v)

@@ -69,8 +69,8 @@ def reconstruction_errors(
     return {"least_cross_entropy": float(jnp.mean(entropy)), **table}
 
 
-@full_precision
 @partial(jax.jit, static_argnames="log_odds_of")
+@full_precision
 def _errors(log_odds_of, params, images):
     def one(v):
         log_odds = log_odds_of(params, v)

@@ -117,8 +117,8 @@ def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
     return _scale(rows)
 
 
-@full_precision
 @partial(jax.jit, static_argnames="net")
+@full_precision
 def judge(
     net: nn.Module, params: Params, examples: Labelled
 ) -> dict[str, Float[Array, ""]]:
