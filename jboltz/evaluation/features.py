@@ -192,7 +192,6 @@ def receptive_field(
     )
 
 
-@full_precision
 def principal_components(
     codes: Float[Array, "examples code"], num_components: int = 2
 ) -> tuple[Float[Array, "examples components"], Float[Array, " components"]]:

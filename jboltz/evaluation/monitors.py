@@ -56,7 +56,6 @@ def update_norm(before: RBMParams, after: RBMParams) -> Float[Array, ""]:
     return jnp.linalg.norm(after.weights - before.weights)
 
 
-@full_precision
 def covariance_spectrum(
     lower: Float[Array, "examples lower"], upper: Float[Array, "examples upper"]
 ) -> Float[Array, " rank"]:
