@@ -27,7 +27,8 @@ def log_partition(
 
     Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`
     and `rbm.hidden`; with few visible ones, `partial(rbm.free_energy, params)` and
-    `rbm.visible`. States go through in chunks, with a running logsumexp.
+    `rbm.visible`. States go through in chunks, whose sums are added at the end: a
+    running sum would be rounded as often as there are chunks.
 
     Args:
       hidden_free_energy: of one state, the other layer summed out.
@@ -56,16 +57,15 @@ def log_partition(
         state = state_of(hidden, number)
         return -hidden_free_energy(jax.tree.map(lambda x: x.astype(dtype), state))
 
-    def of_chunk(total, first):
+    def of_chunk(first):
         numbers = first + jnp.arange(chunk_size)
         log_weights = jax.vmap(log_weight)(jnp.minimum(numbers, count - 1))
         log_weights = jnp.where(numbers < count, log_weights, -jnp.inf)
-        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights)), None
+        return jax.nn.logsumexp(log_weights)
 
     chunk_size = min(chunk_size, count)
     firsts = chunk_size * jnp.arange(-(-count // chunk_size))
-    start = jnp.full((), -jnp.inf, dtype)
-    return jax.lax.scan(of_chunk, start, firsts)[0]
+    return jax.nn.logsumexp(jax.lax.map(of_chunk, firsts))
 
 
 def model_log_partition(

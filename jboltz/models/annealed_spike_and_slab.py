@@ -96,7 +96,7 @@ class AnnealedSpikeAndSlab:
         own = params.params
         mean, log_odds = self.model.given_visible(own, v)
         spikes = self._spikes.sample(*self._rung(params, log_odds), key_spikes)
-        noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
+        noise = random.normal(key_slabs, mean.shape, mean.dtype)
         scale = jnp.exp(-0.5 * own.log_slab_precision)
         slabs = jnp.sqrt(params.beta) * mean * spikes + scale * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
@@ -113,7 +113,7 @@ class AnnealedSpikeAndSlab:
         base_precision = (1 - beta) * jnp.exp(-base.log_variance)
         precision = base_precision + beta * precision
         mean = (base_precision * base.mean + linear) / precision
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        noise = random.normal(key, mean.shape, mean.dtype)
         return mean + jax.lax.rsqrt(precision) * noise
 
     def sample_start(

@@ -211,7 +211,7 @@ class SpikeAndSlab:
         key_spikes, key_slabs = random.split(key)
         mean, inputs = self.given_visible(params, v)
         spikes = self._spikes.sample(self._spike_params(params), inputs, key_spikes)
-        noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
+        noise = random.normal(key_slabs, mean.shape, mean.dtype)
         slabs = mean * spikes + jnp.exp(-0.5 * params.log_slab_precision) * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
@@ -226,7 +226,7 @@ class SpikeAndSlab:
     ) -> Float[Array, " visible"]:
         """A draw from N(C(W(s⊙h) + a), C), C⁻¹ = Λ + Σ Φ_i h_i diagonal."""
         linear, precision = self.given_hidden(params, h)
-        noise = jax.random.normal(key, linear.shape, linear.dtype)
+        noise = random.normal(key, linear.shape, linear.dtype)
         return linear / precision + jax.lax.rsqrt(precision) * noise
 
     def mean_visible_state(

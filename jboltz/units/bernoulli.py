@@ -83,9 +83,10 @@ class Bernoulli:
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        p = self.mean(params, inputs)
+        field = self._field(params, inputs)
+        p = jax.nn.sigmoid(random.widened(field))
         # Explicit uniforms: the parity suite replays them in another library.
-        return (random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+        return (random.uniform(key, p.shape, p.dtype) < p).astype(field.dtype)
 
     def shift(
         self, params: BernoulliParams, inputs: Float[Array, " size"]
@@ -96,6 +97,11 @@ class Bernoulli:
         self, params: BernoulliParams, base: BernoulliParams, beta: Float[Array, ""]
     ) -> BernoulliParams:
         return BernoulliParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def energies(
+        self, params: BernoulliParams, x: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return -params.bias * self.activity(params, x)
 
     def alternatives(
         self,
@@ -122,17 +128,16 @@ class Bernoulli:
         (here, there), field = betas, self._field(params, inputs)
         x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
         gain = (there - here) * (field - base.bias)  # y − x, before they are rounded
-        has_one_sign = (x > 0) == (y > 0)
-        positive = jnp.maximum(y, 0) - jnp.maximum(x, 0)
-        positive = jnp.where(has_one_sign, jnp.where(x > 0, gain, 0), positive)
-        # The rest of log(1 + eˣ) is log(1 + e⁻ᵃ), a = |x|, and between a and a + r
-        # it falls by −log(1 − σ(−a)(1 − e⁻ʳ)): nothing here overflows or cancels.
-        a, b = jnp.abs(x), jnp.abs(y)
-        r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
-        tail = jax.nn.sigmoid(-jnp.minimum(a, b))
-        fall = _log1p.log1p(tail * jnp.expm1(-r))
-        # A choice at the end, as in `softplus`.
-        return jnp.sum(jnp.where(b > a, positive + fall, positive - fall))
+        return jnp.sum(_log1p.softplus_gain(x, y, gain))
+
+    def log_normalizer_gain(
+        self,
+        params: BernoulliParams,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        x = self._field(params, inputs)
+        return jnp.sum(_log1p.softplus_gain(x, x + change, change))
 
     def _field(
         self, params: BernoulliParams, inputs: Float[Array, " size"]

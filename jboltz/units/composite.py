@@ -17,6 +17,7 @@ from jboltz.base import (
     check_shape,
     check_size,
     is_exact,
+    log_normalizer_gain,
     vanishes_at_zero,
 )
 
@@ -106,6 +107,14 @@ class Copies:
         self, params: Params, base: Params, beta: Float[Array, ""]
     ) -> Params:
         return self.unit.interpolate(params, base, beta)
+
+    def log_normalizer_gain(
+        self,
+        params: Params,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        return self.num_copies * log_normalizer_gain(self.unit, params, inputs, change)
 
     def _stacked(self, shape: Shape) -> Shape:
         if any(isinstance(part, tuple) for part in shape):
@@ -230,6 +239,17 @@ class Joined:
             first=self.first.interpolate(params.first, base.first, beta),
             second=self.second.interpolate(params.second, base.second, beta),
         )
+
+    def log_normalizer_gain(
+        self,
+        params: JoinedParams,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        (first, second), changes = self._split(inputs), self._split(change)
+        return log_normalizer_gain(
+            self.first, params.first, first, changes[0]
+        ) + log_normalizer_gain(self.second, params.second, second, changes[1])
 
     def _split(
         self, inputs: Float[Array, " size"]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
+from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
 
 
@@ -96,9 +97,11 @@ class NoisyReLU:
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        c = self._field(params, inputs)
-        noise = jax.random.normal(key, c.shape, c.dtype)
-        return jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
+        field = self._field(params, inputs)
+        c = random.widened(field)
+        noise = random.normal(key, c.shape, c.dtype)
+        x = jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
+        return x.astype(field.dtype)
 
     def shift(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]

@@ -74,7 +74,7 @@ class Softmax:
     def log_normalizer(
         self, params: SoftmaxParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return jnp.sum(jax.nn.logsumexp(self._field(params, inputs), axis=1))
+        return jnp.sum(self._log_normalizers(params, inputs))
 
     def mean(
         self, params: SoftmaxParams, inputs: Float[Array, " size"]
@@ -90,13 +90,14 @@ class Softmax:
         self, params: SoftmaxParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, "sites num_categories"]:
         """Inverse CDF: the first category whose cumulated probability exceeds u."""
-        p = self.mean_state(params, inputs)
+        field = self._field(params, inputs)
+        p = jax.nn.softmax(random.widened(field), axis=1)
         cumulated = jnp.cumsum(p, axis=1)
         # Times the total, which rounding leaves beside 1: no category of probability
         # zero is drawn for the largest u.
         u = random.uniform(key, (self.sites, 1), p.dtype) * cumulated[:, -1:]
         index = jnp.sum(cumulated <= u, axis=1)
-        return jax.nn.one_hot(index, self.num_categories, dtype=p.dtype)
+        return jax.nn.one_hot(index, self.num_categories, dtype=field.dtype)
 
     def shift(
         self, params: SoftmaxParams, inputs: Float[Array, " size"]
@@ -107,6 +108,21 @@ class Softmax:
         self, params: SoftmaxParams, base: SoftmaxParams, beta: Float[Array, ""]
     ) -> SoftmaxParams:
         return SoftmaxParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def log_normalizer_gain(
+        self,
+        params: SoftmaxParams,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        there = self._log_normalizers(params, inputs + change)
+        return jnp.sum(there - self._log_normalizers(params, inputs))
+
+    def energies(
+        self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
+    ) -> Float[Array, " sites"]:
+        check_shape("x", x, self.shape, self)
+        return jnp.sum(-params.bias * x, axis=1)
 
     def alternatives(
         self,
@@ -121,6 +137,11 @@ class Softmax:
         one_hot = jnp.eye(self.num_categories)
         states = jnp.tile(one_hot[:, None], (1, self.sites, 1))
         return states, jnp.zeros((self.num_categories, self.sites))
+
+    def _log_normalizers(
+        self, params: SoftmaxParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " sites"]:
+        return jax.nn.logsumexp(self._field(params, inputs), axis=1)
 
     def _field(
         self, params: SoftmaxParams, inputs: Float[Array, " size"]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.units import _log1p
 
 
 @struct.dataclass
@@ -78,9 +79,10 @@ class Spin:
     def sample(
         self, params: SpinParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, " size"]:
-        p = jax.nn.sigmoid(2 * self._field(params, inputs))
+        field = self._field(params, inputs)
+        p = jax.nn.sigmoid(2 * random.widened(field))
         is_up = random.uniform(key, p.shape, p.dtype) < p
-        return 2 * is_up.astype(p.dtype) - 1
+        return 2 * is_up.astype(field.dtype) - 1
 
     def shift(self, params: SpinParams, inputs: Float[Array, " size"]) -> SpinParams:
         return SpinParams(bias=self._field(params, inputs))
@@ -89,6 +91,21 @@ class Spin:
         self, params: SpinParams, base: SpinParams, beta: Float[Array, ""]
     ) -> SpinParams:
         return SpinParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def log_normalizer_gain(
+        self,
+        params: SpinParams,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        # log 2cosh x = log(1 + e²ˣ) − x.
+        x, gain = 2 * self._field(params, inputs), 2 * change
+        return jnp.sum(_log1p.softplus_gain(x, x + gain, gain) - change)
+
+    def energies(
+        self, params: SpinParams, x: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        return -params.bias * self.activity(params, x)
 
     def alternatives(
         self,
