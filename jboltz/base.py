@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 if TYPE_CHECKING:
     Leaf: TypeAlias = Array
@@ -81,27 +81,27 @@ class Unit(Protocol):
         """
         ...
 
-    def energy(self, params: Params, x: State) -> Float[Array, ""]:
+    def energy(self, params: Params, x: State) -> Inexact[Array, ""]:
         """E(x) in nats."""
         ...
 
-    def activity(self, params: Params, x: State) -> Float[Array, " size"]:
+    def activity(self, params: Params, x: State) -> Inexact[Array, " size"]:
         """a(x)."""
         ...
 
     def log_normalizer(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats."""
         ...
 
     def mean(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         """E[a(x) | I] = ∂Γ/∂I, for statistics."""
         ...
 
-    def mean_state(self, params: Params, inputs: Float[Array, " size"]) -> State:
+    def mean_state(self, params: Params, inputs: Inexact[Array, " size"]) -> State:
         """E[x | I], for reconstructions, features and pictures."""
         ...
 
@@ -111,7 +111,7 @@ class Unit(Protocol):
         """A draw from p(x | I); with zero inputs, a state to start from."""
         ...
 
-    def shift(self, params: Params, inputs: Float[Array, " size"]) -> Params:
+    def shift(self, params: Params, inputs: Inexact[Array, " size"]) -> Params:
         """`inputs` moved into the biases: p(x | I) becomes p(x | I + inputs)."""
         ...
 
@@ -132,9 +132,9 @@ class GainUnit(Unit, Protocol):
     def log_normalizer_gain(
         self,
         params: Params,
-        inputs: Float[Array, " size"],
-        change: Float[Array, " size"],
-    ) -> Float[Array, ""]:
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
         """Γ(I + change) − Γ(I), in nats."""
         ...
 
@@ -143,7 +143,7 @@ class GainUnit(Unit, Protocol):
 class EnumerableUnit(Unit, Protocol):
     """A `Unit` whose sites, the first axis of a state, can be summed over singly."""
 
-    def energies(self, params: Params, x: State) -> Float[Array, " sites"]:
+    def energies(self, params: Params, x: State) -> Inexact[Array, " sites"]:
         """E(x), one term a site, in nats."""
         ...
 
@@ -192,7 +192,7 @@ class EnergyModel(Protocol):
 class FreeEnergyModel(EnergyModel, Protocol):
     """An `EnergyModel` whose hidden state integrates out in closed form."""
 
-    def free_energy(self, params: Params, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: Params, v: State) -> Inexact[Array, ""]:
         """F(v) = −log ∫ dh exp(−E(v, h)), in nats."""
         ...
 
@@ -242,9 +242,9 @@ def vanishes_at_zero(unit: Unit) -> bool:
 def log_normalizer_gain(
     unit: Unit,
     params: Params,
-    inputs: Float[Array, " size"],
-    change: Float[Array, " size"],
-) -> Float[Array, ""]:
+    inputs: Inexact[Array, " size"],
+    change: Inexact[Array, " size"],
+) -> Inexact[Array, ""]:
     """Γ(I + change) − Γ(I) of any `unit`, in nats; of a `GainUnit` site by site."""
     if isinstance(unit, GainUnit):
         return unit.log_normalizer_gain(params, inputs, change)
@@ -359,6 +359,14 @@ def _records_of(tree: Any) -> str:
     """The classes of a tree of records, which `==` of two structures ignores."""
     names = re.findall(r"CustomNode\((\w+)", str(jax.tree.structure(tree)))
     return ", ".join(names) or type(tree).__name__
+
+
+def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
+    """Refuses complex numbers where the formula is no analytic function of them."""
+    if jnp.iscomplexobj(x):
+        raise TypeError(
+            f"`{name}` is {x.dtype} but {owner} needs real numbers: {reason}."
+        )
 
 
 def check_size(unit: Unit, *fields: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Inexact, Integer
 
 from jboltz.base import Domain, Params, Shape, State, Unit
 from jboltz.units.bernoulli import Bernoulli
@@ -18,11 +18,11 @@ _CHOICES = {"unit interval": (0, 1), "spin": (-1, 1)}
 
 
 def log_partition(
-    hidden_free_energy: Callable[[State], Float[Array, ""]],
+    hidden_free_energy: Callable[[State], Inexact[Array, ""]],
     hidden: int | Unit | tuple[Unit, ...],
     *,
     chunk_size: int = 2**12,
-) -> Float[Array, ""]:
+) -> Inexact[Array, ""]:
     """log Z = log Σ_h exp(−F(h)), in nats, over all states of a discrete layer.
 
     Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`
@@ -51,7 +51,8 @@ def log_partition(
         )
     count = int(total)
     zero = jax.tree.map(lambda unit: _state(unit.shape, unit.domain, 0)[0], hidden)
-    dtype = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero)).dtype
+    like = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero))
+    dtype = jnp.finfo(like.dtype).dtype  # of a complex F, that of its parts
 
     def log_weight(number):
         state = state_of(hidden, number)
@@ -70,7 +71,7 @@ def log_partition(
 
 def model_log_partition(
     model: Any, params: Params, *, chunk_size: int = 2**12
-) -> Float[Array, ""]:
+) -> Inexact[Array, ""]:
     """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
 
     Raises:

@@ -5,7 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import State
@@ -47,7 +47,7 @@ class AnnealedSpikeAndSlab:
         """A base of the means and variances of `values`."""
         return (Gaussian(self.model.num_visible).fit(values),)
 
-    def base_log_partition(self, params: AnnealedParams) -> Float[Array, ""]:
+    def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
         """log Z of the rung β = 0, in nats."""
         alpha = params.params.log_slab_precision
         hidden = jnp.sum(math.log(2) + 0.5 * (_LOG_2PI - alpha))
@@ -56,7 +56,7 @@ class AnnealedSpikeAndSlab:
 
     def energy(
         self, params: AnnealedParams, v: State, h: SpikeSlab
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """E_β(x, h, s) in nats."""
         self.model.check_hidden(h)
         own, beta = params.params, params.beta
@@ -68,7 +68,7 @@ class AnnealedSpikeAndSlab:
         hidden = jnp.sum(0.5 * alpha * residual**2) - field @ h.spikes
         return self._visible_energy(params, v) + hidden
 
-    def free_energy(self, params: AnnealedParams, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: AnnealedParams, v: State) -> Inexact[Array, ""]:
         """−log ∫ dh ds exp(−E_β(x, h, s)), in nats."""
         own = params.params
         _, log_odds = self.model.given_visible(own, v)
@@ -78,7 +78,7 @@ class AnnealedSpikeAndSlab:
 
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """F_β(x) − F_β′(x), in nats, of two rungs of one model: as a difference."""
         own, (base,), betas = here.params, here.base, (here.beta, there.beta)
         _, log_odds = self.model.given_visible(own, v)

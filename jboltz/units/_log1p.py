@@ -7,7 +7,7 @@ takes 2.2 ns of a core, and .33 by this one (.58 with half the width of vectors)
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 
 def log1p(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -29,7 +29,7 @@ def log1p(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 2 * s * (1 + z * tail)
 
 
-def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def softplus(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     """log(1 + eˣ); of a complex x, that of e^(log(1 + eˣ)) = 1 + eˣ, up to 2πi."""
     if jnp.iscomplexobj(x):
         return jnp.logaddexp(x, jnp.zeros_like(x))
@@ -40,10 +40,12 @@ def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def softplus_gain(
-    x: Float[Array, "*shape"], y: Float[Array, "*shape"], gain: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+    x: Inexact[Array, "*shape"],
+    y: Inexact[Array, "*shape"],
+    gain: Inexact[Array, "*shape"],
+) -> Inexact[Array, "*shape"]:
     """log(1 + eʸ) − log(1 + eˣ) as a difference, of `gain` = y − x before rounding."""
-    if jnp.iscomplexobj(gain):
+    if jnp.iscomplexobj(y):
         return softplus(y) - softplus(x)
     has_one_sign = (x > 0) == (y > 0)
     positive = jnp.maximum(y, 0) - jnp.maximum(x, 0)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
@@ -52,29 +52,29 @@ class Bernoulli:
 
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         return self.activity(params, x) @ -params.bias
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         del params
         check_shape("x", x, self.shape, self)
         return x
 
     def log_normalizer(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         return jnp.sum(_softplus(self._field(params, inputs)))
 
     def mean(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return jax.nn.sigmoid(self._field(params, inputs))
 
     def mean_state(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.mean(params, inputs)
 
     def sample(
@@ -89,7 +89,7 @@ class Bernoulli:
         return (random.uniform(key, p.shape, p.dtype) < p).astype(field.dtype)
 
     def shift(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
     ) -> BernoulliParams:
         return BernoulliParams(bias=self._field(params, inputs))
 
@@ -100,7 +100,7 @@ class Bernoulli:
 
     def energies(
         self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         return -params.bias * self.activity(params, x)
 
     def alternatives(
@@ -117,9 +117,9 @@ class Bernoulli:
         self,
         params: BernoulliParams,
         base: BernoulliParams,
-        inputs: Float[Array, " size"],
+        inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """What Γ gains between two rungs, of the fields (1 − β) b_base + β (b + I).
 
         Σ log(1 + exp(x′)) − log(1 + exp(x)) as a difference: the error is a rounding of
@@ -133,15 +133,15 @@ class Bernoulli:
     def log_normalizer_gain(
         self,
         params: BernoulliParams,
-        inputs: Float[Array, " size"],
-        change: Float[Array, " size"],
-    ) -> Float[Array, ""]:
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
         x = self._field(params, inputs)
         return jnp.sum(_log1p.softplus_gain(x, x + change, change))
 
     def _field(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
         return params.bias + inputs
 

@@ -5,7 +5,7 @@ import math
 
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
@@ -65,32 +65,32 @@ class Gaussian:
 
     def energy(
         self, params: GaussianParams, x: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         return jnp.sum(self.energies(params, x))
 
     def activity(
         self, params: GaussianParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
         # Twice 1/σ, which a float32 holds down to log σ² = −177, and 1/σ² to −88.
         scale = jnp.exp(-0.5 * params.log_variance)
         return x * scale * scale
 
     def log_normalizer(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         check_shape("inputs", inputs, self.shape, self)
         shift = self._rise(params, params.mean, inputs)
         return jnp.sum(shift + 0.5 * (jnp.log(2 * jnp.pi) + params.log_variance))
 
     def mean(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.activity(params, self.mean_state(params, inputs))
 
     def mean_state(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
         return params.mean + inputs
 
@@ -105,7 +105,7 @@ class Gaussian:
         return mean + jnp.exp(0.5 * params.log_variance) * noise
 
     def shift(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
     ) -> GaussianParams:
         mean = self.mean_state(params, inputs)
         return GaussianParams(mean=mean, log_variance=params.log_variance)
@@ -127,15 +127,15 @@ class Gaussian:
     def log_normalizer_gain(
         self,
         params: GaussianParams,
-        inputs: Float[Array, " size"],
-        change: Float[Array, " size"],
-    ) -> Float[Array, ""]:
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
         mean = self.mean_state(params, inputs)
         return jnp.sum(self._rise(params, mean, change))
 
     def energies(
         self, params: GaussianParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
         # Not (x − μ)² times 1/σ², which may be 0 times infinity.
         deviation = (x - params.mean) * jnp.exp(-0.5 * params.log_variance)

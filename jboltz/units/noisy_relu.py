@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_real, check_shape, check_size
 
 
 @struct.dataclass
@@ -117,7 +117,13 @@ class NoisyReLU:
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
-        return params.bias + inputs
+        field = params.bias + inputs
+        reason = (
+            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
+            "Gaussian units take complex ones"
+        )
+        check_real("params", field, self, reason)
+        return field
 
 
 @jax.custom_jvp

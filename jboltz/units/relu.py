@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_real, check_shape, check_size
 from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
@@ -152,4 +152,10 @@ class ReLU:
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
-        return params.bias + inputs
+        field = params.bias + inputs
+        reason = (
+            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
+            "Gaussian units take complex ones"
+        )
+        check_real("params", field, self, reason)
+        return field

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
@@ -61,29 +61,29 @@ class Softmax:
 
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         return self.activity(params, x) @ -params.bias.ravel()
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         del params
         check_shape("x", x, self.shape, self)
         return x.ravel()
 
     def log_normalizer(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         return jnp.sum(self._log_normalizers(params, inputs))
 
     def mean(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.mean_state(params, inputs).ravel()
 
     def mean_state(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, "sites num_categories"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, "sites num_categories"]:
         return jax.nn.softmax(self._field(params, inputs), axis=1)
 
     def sample(
@@ -100,7 +100,7 @@ class Softmax:
         return jax.nn.one_hot(index, self.num_categories, dtype=field.dtype)
 
     def shift(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
     ) -> SoftmaxParams:
         return SoftmaxParams(bias=self._field(params, inputs))
 
@@ -112,15 +112,15 @@ class Softmax:
     def log_normalizer_gain(
         self,
         params: SoftmaxParams,
-        inputs: Float[Array, " size"],
-        change: Float[Array, " size"],
-    ) -> Float[Array, ""]:
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
         there = self._log_normalizers(params, inputs + change)
         return jnp.sum(there - self._log_normalizers(params, inputs))
 
     def energies(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Float[Array, " sites"]:
+    ) -> Inexact[Array, " sites"]:
         check_shape("x", x, self.shape, self)
         return jnp.sum(-params.bias * x, axis=1)
 
@@ -139,12 +139,12 @@ class Softmax:
         return states, jnp.zeros((self.num_categories, self.sites))
 
     def _log_normalizers(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " sites"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " sites"]:
         return jax.nn.logsumexp(self._field(params, inputs), axis=1)
 
     def _field(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, "sites num_categories"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, "sites num_categories"]:
         check_shape("inputs", inputs, (self.size,), self)
         return params.bias + inputs.reshape(self.shape)
