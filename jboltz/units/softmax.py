@@ -115,8 +115,18 @@ class Softmax:
         inputs: Inexact[Array, " size"],
         change: Inexact[Array, " size"],
     ) -> Inexact[Array, ""]:
-        there = self._log_normalizers(params, inputs + change)
-        return jnp.sum(there - self._log_normalizers(params, inputs))
+        p = jax.nn.softmax(self._field(params, inputs), axis=1)
+        here, there = (
+            self._log_normalizers(params, x) for x in (inputs, inputs + change)
+        )
+        # log Σ_k p_k exp(c_k), whose error is a rounding of what Γ gains, where no
+        # unlikely category takes over; else that gain is as large as Γ.
+        change = change.reshape(self.shape)
+        most = jnp.max(change.real, axis=1)
+        fall = jnp.sum(p * jnp.expm1(change - most[:, None]), axis=1)
+        is_near = fall.real > -0.5
+        near = most + jnp.log1p(jnp.where(is_near, fall, 0))
+        return jnp.sum(jnp.where(is_near, near, there - here))
 
     def energies(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
