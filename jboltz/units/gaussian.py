@@ -69,7 +69,7 @@ class Gaussian:
         return jnp.sum(self.energies(params, x))
 
     def activity(
-        self, params: GaussianParams, x: Float[Array, " size"]
+        self, params: GaussianParams, x: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
         # Twice 1/σ, which a float32 holds down to log σ² = −177, and 1/σ² to −88.
