@@ -10,6 +10,7 @@ from jboltz.base import (
     EnumerableUnit,
     Estimator,
     FreeEnergyModel,
+    GainUnit,
     Sampler,
     Unit,
 )
@@ -203,6 +204,7 @@ __all__ = [
     "FreeEnergyGap",
     "FreeEnergyModel",
     "FromIndices",
+    "GainUnit",
     "Gaussian",
     "GaussianParams",
     "GershgorinPenalty",

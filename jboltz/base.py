@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 if TYPE_CHECKING:
     Leaf: TypeAlias = Array
@@ -81,27 +81,27 @@ class Unit(Protocol):
         """
         ...
 
-    def energy(self, params: Params, x: State) -> Float[Array, ""]:
+    def energy(self, params: Params, x: State) -> Inexact[Array, ""]:
         """E(x) in nats."""
         ...
 
-    def activity(self, params: Params, x: State) -> Float[Array, " size"]:
+    def activity(self, params: Params, x: State) -> Inexact[Array, " size"]:
         """a(x)."""
         ...
 
     def log_normalizer(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats."""
         ...
 
     def mean(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         """E[a(x) | I] = ∂Γ/∂I, for statistics."""
         ...
 
-    def mean_state(self, params: Params, inputs: Float[Array, " size"]) -> State:
+    def mean_state(self, params: Params, inputs: Inexact[Array, " size"]) -> State:
         """E[x | I], for reconstructions, features and pictures."""
         ...
 
@@ -111,7 +111,7 @@ class Unit(Protocol):
         """A draw from p(x | I); with zero inputs, a state to start from."""
         ...
 
-    def shift(self, params: Params, inputs: Float[Array, " size"]) -> Params:
+    def shift(self, params: Params, inputs: Inexact[Array, " size"]) -> Params:
         """`inputs` moved into the biases: p(x | I) becomes p(x | I + inputs)."""
         ...
 
@@ -123,8 +123,29 @@ class Unit(Protocol):
 
 
 @runtime_checkable
+class GainUnit(Unit, Protocol):
+    """A `Unit` that forms differences of Γ before it sums them over its sites.
+
+    Γ of a large layer is in the hundreds, where a float32 keeps four decimals.
+    """
+
+    def log_normalizer_gain(
+        self,
+        params: Params,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        """Γ(I + change) − Γ(I), in nats."""
+        ...
+
+
+@runtime_checkable
 class EnumerableUnit(Unit, Protocol):
     """A `Unit` whose sites, the first axis of a state, can be summed over singly."""
+
+    def energies(self, params: Params, x: State) -> Inexact[Array, " sites"]:
+        """E(x), one term a site, in nats."""
+        ...
 
     def alternatives(
         self,
@@ -171,7 +192,7 @@ class EnergyModel(Protocol):
 class FreeEnergyModel(EnergyModel, Protocol):
     """An `EnergyModel` whose hidden state integrates out in closed form."""
 
-    def free_energy(self, params: Params, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: Params, v: State) -> Inexact[Array, ""]:
         """F(v) = −log ∫ dh exp(−E(v, h)), in nats."""
         ...
 
@@ -216,6 +237,19 @@ def is_exact(unit: Unit) -> bool:
 def vanishes_at_zero(unit: Unit) -> bool:
     """Whether `unit` says that E(0) = 0 for all parameters."""
     return getattr(unit, "vanishes_at_zero", False)
+
+
+def log_normalizer_gain(
+    unit: Unit,
+    params: Params,
+    inputs: Inexact[Array, " size"],
+    change: Inexact[Array, " size"],
+) -> Inexact[Array, ""]:
+    """Γ(I + change) − Γ(I) of any `unit`, in nats; of a `GainUnit` site by site."""
+    if isinstance(unit, GainUnit):
+        return unit.log_normalizer_gain(params, inputs, change)
+    there = unit.log_normalizer(params, inputs + change)
+    return there - unit.log_normalizer(params, inputs)
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
@@ -325,6 +359,14 @@ def _records_of(tree: Any) -> str:
     """The classes of a tree of records, which `==` of two structures ignores."""
     names = re.findall(r"CustomNode\((\w+)", str(jax.tree.structure(tree)))
     return ", ".join(names) or type(tree).__name__
+
+
+def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
+    """Refuses complex numbers where the formula is no analytic function of them."""
+    if jnp.iscomplexobj(x):
+        raise TypeError(
+            f"`{name}` is {x.dtype} but {owner} needs real numbers: {reason}."
+        )
 
 
 def check_size(unit: Unit, *fields: str) -> None:

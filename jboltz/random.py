@@ -62,6 +62,33 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> A
     return draws.reshape(shape)
 
 
+def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+    """`jax.random.normal(key, shape, dtype)`; of a narrower type, drawn in float32."""
+    return jax.random.normal(key, shape, _wide(dtype)).astype(dtype)
+
+
+def widened(x: Array) -> Array:
+    """`x` in float32 where its type is narrower: what probabilities are made from.
+
+    Uniforms of bfloat16 are multiples of 2⁻⁷ and those of float16 of 2⁻¹⁰, so that
+    what is rarer is drawn too often.
+
+    Raises:
+      TypeError: `x` is complex.
+    """
+    return x.astype(_wide(x.dtype))
+
+
+def _wide(dtype: Any) -> Any:
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError(
+            f"`params` are {jnp.dtype(dtype)} but a draw needs real probabilities; "
+            "complex parameters have energies and gradients only, so sample with "
+            "real ones."
+        )
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+
+
 def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
     """`jax.random.permutation(key, count)`, of a key that is no tracer.
 

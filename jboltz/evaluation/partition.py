@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Inexact, Integer
 
 from jboltz.base import Domain, Params, Shape, State, Unit
 from jboltz.products import full_precision
@@ -20,16 +20,17 @@ _CHOICES = {"unit interval": (0, 1), "spin": (-1, 1)}
 
 @full_precision
 def log_partition(
-    hidden_free_energy: Callable[[State], Float[Array, ""]],
+    hidden_free_energy: Callable[[State], Inexact[Array, ""]],
     hidden: int | Unit | tuple[Unit, ...],
     *,
     chunk_size: int = 2**12,
-) -> Float[Array, ""]:
+) -> Inexact[Array, ""]:
     """log Z = log Σ_h exp(−F(h)), in nats, over all states of a discrete layer.
 
     Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`
     and `rbm.hidden`; with few visible ones, `partial(rbm.free_energy, params)` and
-    `rbm.visible`. States go through in chunks, with a running logsumexp.
+    `rbm.visible`. States go through in chunks, whose sums are added at the end: a
+    running sum would be rounded as often as there are chunks.
 
     Args:
       hidden_free_energy: of one state, the other layer summed out.
@@ -52,27 +53,27 @@ def log_partition(
         )
     count = int(total)
     zero = jax.tree.map(lambda unit: _state(unit.shape, unit.domain, 0)[0], hidden)
-    dtype = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero)).dtype
+    like = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero))
+    dtype = jnp.finfo(like.dtype).dtype  # of a complex F, that of its parts
 
     def log_weight(number):
         state = state_of(hidden, number)
         return -hidden_free_energy(jax.tree.map(lambda x: x.astype(dtype), state))
 
-    def of_chunk(total, first):
+    def of_chunk(first):
         numbers = first + jnp.arange(chunk_size)
         log_weights = jax.vmap(log_weight)(jnp.minimum(numbers, count - 1))
         log_weights = jnp.where(numbers < count, log_weights, -jnp.inf)
-        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights)), None
+        return jax.nn.logsumexp(log_weights)
 
     chunk_size = min(chunk_size, count)
     firsts = chunk_size * jnp.arange(-(-count // chunk_size))
-    start = jnp.full((), -jnp.inf, dtype)
-    return jax.lax.scan(of_chunk, start, firsts)[0]
+    return jax.nn.logsumexp(jax.lax.map(of_chunk, firsts))
 
 
 def model_log_partition(
     model: Any, params: Params, *, chunk_size: int = 2**12
-) -> Float[Array, ""]:
+) -> Inexact[Array, ""]:
     """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
 
     Raises:

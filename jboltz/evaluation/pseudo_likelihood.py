@@ -2,7 +2,8 @@
 
 PL(v) = Σ_i log p(v_i | rest), p(v_i | rest) = exp(−F(v)) / Σ_x exp(−F(v with x at i)),
 the sum over what site i may be, an integral if it is real. Which values those are is
-the visible unit's to say: `alternatives`.
+the visible unit's to say: `alternatives`. Of F only differences are formed, site by
+site: their sum over a large model is itself rounded by more than a site tells.
 
 Reference:
   Besag (1975), Statistical analysis of non-lattice data.
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import EnumerableUnit, State
+from jboltz.base import EnumerableUnit, State, log_normalizer_gain
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,
@@ -87,31 +88,27 @@ def stochastic_pseudo_log_likelihood(
 
 def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
     """site ↦ log p(v at site | v elsewhere)."""
-    unit, (states, log_weights) = model.visible, table
-    activity = unit.activity(params.visible, v)
+    of_site, activities, log_weights = table
     inputs = model.hidden_inputs(params, v)
-    blocks = params.weights.reshape(unit.shape[0], -1, model.hidden.size)
-
-    def negative_free_energy(v, inputs):
-        energy = unit.energy(params.visible, v)
-        return model.hidden.log_normalizer(params.hidden, inputs) - energy
+    activity, energy = of_site(v)
+    blocks = params.weights.reshape(*activity.shape, model.hidden.size)
 
     def given_rest(site: Integer[Array, ""]) -> Float[Array, ""]:
-        def with_value(state):
-            other = v.at[site].set(state[site])
+        def gain(other):
             # Only the block of this site differs: its rows of the weights suffice.
-            change = unit.activity(params.visible, other) - activity
-            change = product(change.reshape(unit.shape[0], -1)[site], blocks[site])
-            return negative_free_energy(other, inputs + change)
+            change = (other - activity[site]) @ blocks[site]
+            return log_normalizer_gain(model.hidden, params.hidden, inputs, change)
 
-        terms = jax.vmap(with_value)(states) + log_weights[:, site]
-        return negative_free_energy(v, inputs) - jax.nn.logsumexp(terms)
+        terms = jax.vmap(gain)(activities[:, site])
+        return -jax.nn.logsumexp(terms + (log_weights[:, site] + energy[site]))
 
     return given_rest
 
 
 def _alternatives(model: RBM, params: RBMParams):
-    """The visible unit's, between the farthest inputs that the hidden layer can send.
+    """The visible unit's, between the farthest inputs that the hidden layer can send:
+    what a state has at each site, the activities of all alternatives, and their log
+    weights less their energies.
 
     d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
     """
@@ -129,4 +126,11 @@ def _alternatives(model: RBM, params: RBMParams):
 
         return jax.vmap(along)(params.weights)
 
-    return unit.alternatives(params.visible, farthest(-1), farthest(1))
+    def of_site(x):
+        activity = unit.activity(params.visible, x).reshape(unit.shape[0], -1)
+        return activity, unit.energies(params.visible, x)
+
+    lowest, highest = farthest(-1), farthest(1)
+    states, log_weights = unit.alternatives(params.visible, lowest, highest)
+    activities, energies = jax.vmap(of_site)(states)
+    return of_site, activities, log_weights - energies

@@ -146,7 +146,8 @@ def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:
     """A draw with means `v` if the layer's visible units are binary, else `v`."""
     if _from_below(layer).domain != "unit interval":
         return v
-    return (random.uniform(key, v.shape, v.dtype) < v).astype(v.dtype)
+    p = random.widened(v)
+    return (random.uniform(key, p.shape, p.dtype) < p).astype(v.dtype)
 
 
 def _from_below(layer: RBM) -> Unit:

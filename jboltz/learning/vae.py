@@ -185,7 +185,7 @@ def picture_from_prior(
 ) -> Float[Array, " visible"]:
     """Draws one picture: the pixels' means under a code z ~ N(0, I)."""
     bias = params["mean"]["bias"]
-    z = jax.random.normal(key, bias.shape, bias.dtype)
+    z = random.normal(key, bias.shape, bias.dtype)
     return jax.nn.sigmoid(_decode(vae, params, z))
 
 
@@ -199,7 +199,7 @@ def _elbo_parts(vae, params, v, key):
 
 def _draw(mean, log_variance, key):
     """z = μ + σ ε, and ε."""
-    noise = jax.random.normal(key, mean.shape, mean.dtype)
+    noise = random.normal(key, mean.shape, mean.dtype)
     return mean + jnp.exp(0.5 * log_variance) * noise, noise
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import (
@@ -37,7 +37,7 @@ class Layered(Protocol):
         """One entry a layer, bottom first, in the shape of v and of h."""
         ...
 
-    def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]: ...
+    def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]: ...
 
     def hidden_inputs(self, params: Params, v: State) -> Any:
         """What reaches each layer of h."""
@@ -93,11 +93,11 @@ class Annealed:
         bottom, *others = self.model.units
         return (bottom.fit(values), *(unit.init() for unit in others))
 
-    def base_log_partition(self, params: AnnealedParams) -> Float[Array, ""]:
+    def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
         """log Z of the rung β = 0, in nats."""
         return _total(_no_input_normalizer, self.model.units, params.base)
 
-    def energy(self, params: AnnealedParams, v: State, h: State) -> Float[Array, ""]:
+    def energy(self, params: AnnealedParams, v: State, h: State) -> Inexact[Array, ""]:
         """(1 − β) E_base(v, h) + β E(v, h), in nats."""
         own = self.model.energy(params.params, v, h)
         visible, hidden = self.model.blocks(self.model.units)
@@ -106,7 +106,7 @@ class Annealed:
         base = base + _total(_energy, hidden, hidden_base, h)
         return (1 - params.beta) * base + params.beta * own
 
-    def free_energy(self, params: AnnealedParams, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: AnnealedParams, v: State) -> Inexact[Array, ""]:
         """−log ∫ dh exp(−E_β(v, h)), in nats."""
         inputs = self.model.hidden_inputs(params.params, v)
         (visible, own, base), hidden = self._blocks(params)
@@ -120,7 +120,7 @@ class Annealed:
 
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """F_β(v) − F_β′(v), in nats, of two rungs of one model: as a difference.
 
         Each of the two is large beside it, and in float32 rounded as such.

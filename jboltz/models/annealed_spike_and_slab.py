@@ -5,7 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import State
@@ -48,7 +48,7 @@ class AnnealedSpikeAndSlab:
         """A base of the means and variances of `values`."""
         return (Gaussian(self.model.num_visible).fit(values),)
 
-    def base_log_partition(self, params: AnnealedParams) -> Float[Array, ""]:
+    def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
         """log Z of the rung β = 0, in nats."""
         alpha = params.params.log_slab_precision
         hidden = jnp.sum(math.log(2) + 0.5 * (_LOG_2PI - alpha))
@@ -57,7 +57,7 @@ class AnnealedSpikeAndSlab:
 
     def energy(
         self, params: AnnealedParams, v: State, h: SpikeSlab
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """E_β(x, h, s) in nats."""
         self.model.check_hidden(h)
         own, beta = params.params, params.beta
@@ -69,7 +69,7 @@ class AnnealedSpikeAndSlab:
         hidden = jnp.sum(0.5 * alpha * residual**2) - full_product(field, h.spikes)
         return self._visible_energy(params, v) + hidden
 
-    def free_energy(self, params: AnnealedParams, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: AnnealedParams, v: State) -> Inexact[Array, ""]:
         """−log ∫ dh ds exp(−E_β(x, h, s)), in nats."""
         own = params.params
         _, log_odds = self.model.given_visible(own, v)
@@ -79,7 +79,7 @@ class AnnealedSpikeAndSlab:
 
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """F_β(x) − F_β′(x), in nats, of two rungs of one model: as a difference."""
         own, (base,), betas = here.params, here.base, (here.beta, there.beta)
         _, log_odds = self.model.given_visible(own, v)
@@ -97,7 +97,7 @@ class AnnealedSpikeAndSlab:
         own = params.params
         mean, log_odds = self.model.given_visible(own, v)
         spikes = self._spikes.sample(*self._rung(params, log_odds), key_spikes)
-        noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
+        noise = random.normal(key_slabs, mean.shape, mean.dtype)
         scale = jnp.exp(-0.5 * own.log_slab_precision)
         slabs = jnp.sqrt(params.beta) * mean * spikes + scale * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
@@ -114,7 +114,7 @@ class AnnealedSpikeAndSlab:
         base_precision = (1 - beta) * jnp.exp(-base.log_variance)
         precision = base_precision + beta * precision
         mean = (base_precision * base.mean + linear) / precision
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        noise = random.normal(key, mean.shape, mean.dtype)
         return mean + jax.lax.rsqrt(precision) * noise
 
     def sample_start(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
@@ -61,7 +61,7 @@ class DBM:
             ),
         )
 
-    def energy(self, params: DBMParams, v: Layers, h: Layers) -> Float[Array, ""]:
+    def energy(self, params: DBMParams, v: Layers, h: Layers) -> Inexact[Array, ""]:
         """E in nats, of the even layers `v` and the odd layers `h`."""
         layers = interleave(v, h)
         a = self._activities(params, layers)
@@ -75,14 +75,14 @@ class DBM:
         ]
         return _total(own) - _total(coupling)
 
-    def free_energy(self, params: DBMParams, v: Layers) -> Float[Array, ""]:
+    def free_energy(self, params: DBMParams, v: Layers) -> Inexact[Array, ""]:
         """−log Σ over the odd layers of exp(−E), in nats: of all even layers `v`.
 
         That of the data alone has no closed form; `learning.mean_field` bounds it.
         """
         return self._free_energy(params, v, summed=1)
 
-    def hidden_free_energy(self, params: DBMParams, h: Layers) -> Float[Array, ""]:
+    def hidden_free_energy(self, params: DBMParams, h: Layers) -> Inexact[Array, ""]:
         """−log Σ over the even layers of exp(−E), in nats: of all odd layers `h`."""
         return self._free_energy(params, h, summed=0)
 
@@ -138,7 +138,7 @@ class DBM:
 
     def given_data(
         self, params: DBMParams, v: State
-    ) -> tuple[DBMParams, Float[Array, ""]]:
+    ) -> tuple[DBMParams, Inexact[Array, ""]]:
         """The layers above `v`: parameters of `hidden_model`, and what they leave out.
 
         E(v, x₁ … x_L) is the energy of `hidden_model` plus the second, in nats.
@@ -256,7 +256,7 @@ class DBM:
 
     def _free_energy(
         self, params: DBMParams, block: Layers, *, summed: int
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """Of one block, every second layer from `summed` on summed out."""
         inputs = self._inputs(params, block, first=summed)
         kept, out = slice(1 - summed, None, 2), slice(summed, None, 2)
@@ -310,7 +310,7 @@ def interleave(v: Layers, h: Layers) -> Layers:
 
 def inputs_of(
     params: DBMParams, activities: Mapping[int, Array], index: int
-) -> Float[Array, " size"]:
+) -> Inexact[Array, " size"]:
     """What reaches layer `index` from its neighbours, whose `activities` are given."""
     inputs = []
     if index > 0:
@@ -320,5 +320,5 @@ def inputs_of(
     return sum(inputs[1:], start=inputs[0])
 
 
-def _total(terms: list[Array]) -> Float[Array, ""]:
+def _total(terms: list[Array]) -> Inexact[Array, ""]:
     return jnp.sum(jnp.stack(terms))

@@ -5,12 +5,14 @@ Raiko (2011) and of Liao et al. (2022). Every other form is a change of paramete
 """
 
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jboltz.models.rbm import RBMParams
 from jboltz.products import full_product
 from jboltz.units.bernoulli import BernoulliParams
-from jboltz.units.gaussian import GaussianParams
+from jboltz.units.gaussian import Gaussian, GaussianParams
 
 Vector = Float[Array, " visible"]
 
@@ -29,11 +31,7 @@ def from_precision(
     Raises:
       ValueError: a precision is not positive.
     """
-    if not bool(jnp.all(precision > 0)):
-        raise ValueError(
-            f"`precision` has the value {float(jnp.min(precision))} but every "
-            "precision must be above 0."
-        )
+    _check_positive("precision", precision)
     return RBMParams(
         visible=GaussianParams(mean=mean, log_variance=-jnp.log(precision)),
         hidden=BernoulliParams(bias=hidden_bias),
@@ -63,11 +61,7 @@ def from_krizhevsky(
     Raises:
       ValueError: a standard deviation is not positive.
     """
-    if not bool(jnp.all(deviation > 0)):
-        raise ValueError(
-            f"`deviation` has the value {float(jnp.min(deviation))} but every standard "
-            "deviation must be above 0."
-        )
+    _check_positive("deviation", deviation)
     return RBMParams(
         visible=GaussianParams(mean=mean, log_variance=2 * jnp.log(deviation)),
         hidden=BernoulliParams(bias=hidden_bias),
@@ -85,14 +79,10 @@ def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMPara
     Raises:
       ValueError: a scale is not positive.
     """
-    if not bool(jnp.all(scale > 0)):
-        raise ValueError(
-            f"`scale` has the value {float(jnp.min(scale))} but every scale must be "
-            "above 0."
-        )
+    _check_positive("scale", scale)
     visible = params.visible
     # a(x)ᵀ W′ = (v + location/scale)/σ² W: what the location adds goes into the bias.
-    activity = location / scale * jnp.exp(-visible.log_variance)
+    activity = Gaussian(location.size).activity(visible, location / scale)
     return RBMParams(
         visible=GaussianParams(
             mean=location + scale * visible.mean,
@@ -103,3 +93,11 @@ def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMPara
         ),
         weights=scale[:, None] * params.weights,
     )
+
+
+def _check_positive(name: str, x: Array) -> None:
+    """On the host: under `jit` or `grad` the values are not known."""
+    if not isinstance(x, Tracer) and not (np.asarray(x) > 0).all():
+        raise ValueError(
+            f"`{name}` has the value {np.min(x)} but every {name} must be above 0."
+        )

@@ -54,23 +54,21 @@ class NotesGaussianRBM:
         self, params: NotesGaussianParams, v: State
     ) -> Float[Array, " hidden"]:
         """p(h = 1 | v)."""
-        check_shape("v", v, (self.num_visible,), self)
-        return jax.nn.sigmoid(product(v, params.weights) + params.hidden_bias)
+        return jax.nn.sigmoid(self._log_odds(params, v))
 
     def sample_hidden(
         self, params: NotesGaussianParams, v: State, key: Key[Array, ""]
     ) -> Float[Array, " hidden"]:
         """A draw by `mean_spikes`."""
-        p = self.mean_spikes(params, v)
-        return (random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+        return _draw(self._log_odds(params, v), key)
 
     def sample_visible(
         self, params: NotesGaussianParams, h: State, key: Key[Array, ""]
     ) -> Float[Array, " visible"]:
         """A draw from N(Wh + b, σ²I)."""
         check_shape("h", h, (self.num_hidden,), self)
-        mean = product(params.weights, h) + params.visible_bias
-        return mean + self.sigma * jax.random.normal(key, mean.shape, mean.dtype)
+        mean = params.weights @ h + params.visible_bias
+        return mean + self.sigma * random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
         self,
@@ -85,6 +83,10 @@ class NotesGaussianRBM:
             visible_bias=jnp.mean(v - v_k, axis=0),
             hidden_bias=jnp.mean(p - p_k, axis=0),
         )
+
+    def _log_odds(self, params, v):
+        check_shape("v", v, (self.num_visible,), self)
+        return v @ params.weights + params.hidden_bias
 
 
 @struct.dataclass
@@ -134,19 +136,16 @@ class NotesSpikeAndSlab:
         self, params: NotesSpikeAndSlabParams, v: State
     ) -> Float[Array, " hidden"]:
         """p(h = 1 | v)."""
-        check_shape("v", v, (self.num_visible,), self)
-        return jax.nn.sigmoid(product(v, params.weights) + params.spike_bias)
+        return jax.nn.sigmoid(self._log_odds(params, v))
 
     def sample_hidden(
         self, params: NotesSpikeAndSlabParams, v: State, key: Key[Array, ""]
     ) -> SpikeSlab:
         """Spikes by `mean_spikes`, then slabs."""
         key_spikes, key_slabs = random.split(key)
-        p = self.mean_spikes(params, v)
-        spikes = (random.uniform(key_spikes, p.shape, p.dtype) < p).astype(p.dtype)
-        noise = jax.random.normal(key_slabs, spikes.shape, spikes.dtype)
-        mean = product(v, params.weights) + params.slab_bias
-        slabs = mean * spikes + self.sigma * noise
+        spikes = _draw(self._log_odds(params, v), key_spikes)
+        noise = random.normal(key_slabs, spikes.shape, spikes.dtype)
+        slabs = (v @ params.weights + params.slab_bias) * spikes + self.sigma * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
     def sample_visible(
@@ -154,8 +153,8 @@ class NotesSpikeAndSlab:
     ) -> Float[Array, " visible"]:
         """A draw from N(Ws + a, σ²I), whatever the spikes are."""
         check_shape("h.slabs", h.slabs, (self.num_hidden,), self)
-        mean = product(params.weights, h.slabs) + params.visible_bias
-        return mean + self.sigma * jax.random.normal(key, mean.shape, mean.dtype)
+        mean = params.weights @ h.slabs + params.visible_bias
+        return mean + self.sigma * random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
         self,
@@ -175,6 +174,10 @@ class NotesSpikeAndSlab:
             spike_bias=jnp.mean(p - p_k, axis=0),
             slab_bias=jnp.mean(sums, axis=1),
         )
+
+    def _log_odds(self, params, v):
+        check_shape("v", v, (self.num_visible,), self)
+        return v @ params.weights + params.spike_bias
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +226,11 @@ class NotesContrastiveDivergence:
 
 def _init_weights(model, key):
     return INIT_SCALE * jax.random.normal(key, (model.num_visible, model.num_hidden))
+
+
+def _draw(log_odds, key):
+    p = jax.nn.sigmoid(random.widened(log_odds))
+    return (random.uniform(key, p.shape, p.dtype) < p).astype(log_odds.dtype)
 
 
 def _over(function, params, x):

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
 from jboltz.products import full_product, product
@@ -44,7 +44,7 @@ class RBM:
             weights=INIT_SCALE * jax.random.normal(key, shape),
         )
 
-    def energy(self, params: RBMParams, v: State, h: State) -> Float[Array, ""]:
+    def energy(self, params: RBMParams, v: State, h: State) -> Inexact[Array, ""]:
         """E(v, h) in nats."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
         inputs = self.hidden_inputs(params, v)
@@ -54,7 +54,7 @@ class RBM:
             - full_product(inputs, self.hidden.activity(params.hidden, h))
         )
 
-    def free_energy(self, params: RBMParams, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: RBMParams, v: State) -> Inexact[Array, ""]:
         """F(v) = E_v(v) − Γ_h(a_v(v)ᵀ W) = −log ∫ dh exp(−E(v, h)).
 
         Returns:
@@ -68,18 +68,18 @@ class RBM:
         energy = self.visible.energy(params.visible, v)
         return energy - self.hidden.log_normalizer(params.hidden, inputs)
 
-    def hidden_free_energy(self, params: RBMParams, h: State) -> Float[Array, ""]:
+    def hidden_free_energy(self, params: RBMParams, h: State) -> Inexact[Array, ""]:
         """F(h) = E_h(h) − Γ_v(W a_h(h)), the visible units integrated out."""
         inputs = self.visible_inputs(params, h)
         energy = self.hidden.energy(params.hidden, h)
         return energy - self.visible.log_normalizer(params.visible, inputs)
 
-    def hidden_inputs(self, params: RBMParams, v: State) -> Float[Array, " hidden"]:
+    def hidden_inputs(self, params: RBMParams, v: State) -> Inexact[Array, " hidden"]:
         """a_v(v)ᵀ W, without the hidden bias."""
         check_shape("v", v, self.visible.shape, f"{self}.visible")
         return product(self.visible.activity(params.visible, v), params.weights)
 
-    def visible_inputs(self, params: RBMParams, h: State) -> Float[Array, " visible"]:
+    def visible_inputs(self, params: RBMParams, h: State) -> Inexact[Array, " visible"]:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
         return product(self.hidden.activity(params.hidden, h), params.weights.T)
@@ -96,14 +96,14 @@ class RBM:
 
     def hidden_log_probability(
         self, params: RBMParams, v: State, h: State
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """log p(h | v) in nats."""
         inputs = self.hidden_inputs(params, v)
         return _log_probability(self.hidden, params.hidden, inputs, h)
 
     def visible_log_probability(
         self, params: RBMParams, v: State, h: State
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """log p(v | h) in nats."""
         inputs = self.visible_inputs(params, h)
         return _log_probability(self.visible, params.visible, inputs, v)
@@ -159,8 +159,8 @@ class RBM:
 
 
 def _log_probability(
-    unit: Unit, params: Params, inputs: Float[Array, " size"], x: State
-) -> Float[Array, ""]:
+    unit: Unit, params: Params, inputs: Inexact[Array, " size"], x: State
+) -> Inexact[Array, ""]:
     """log p(x | I) = I·a(x) − E(x) − Γ(I)."""
     exponent = full_product(inputs, unit.activity(params, x)) - unit.energy(params, x)
     return exponent - unit.log_normalizer(params, inputs)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, check_shape
+from jboltz.base import Domain, Leaf, State, check_real, check_shape
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
@@ -164,7 +164,7 @@ class SpikeAndSlab:
 
     def energy(
         self, params: SpikeAndSlabParams, v: State, h: SpikeSlab
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """E(x, h, s) in nats."""
         self.check_hidden(h)
         inputs = self.hidden_inputs(params, v)
@@ -175,7 +175,7 @@ class SpikeAndSlab:
         spikes = full_product(on, h.spikes)
         return self.visible_energy(params, v) + jnp.sum(slab) - spikes
 
-    def free_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: SpikeAndSlabParams, v: State) -> Inexact[Array, ""]:
         """F(x) = ½ xᵀΛx − a·x − Σ_i [softplus(b_i + I_i) + ½ log 2π/α_i], where
         I_i + b_i is the log-odds of spike i."""
         _, inputs = self.given_visible(params, v)
@@ -184,7 +184,7 @@ class SpikeAndSlab:
 
     def hidden_free_energy(
         self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """F(h) = −Σ h_i (b_i + (½ − κ) α_i μ_i²) − ½ Σ log 2π/α_i
             − ½ log det 2πC_h − ½ m_hᵀ C_h m_h,
 
@@ -202,7 +202,7 @@ class SpikeAndSlab:
 
     def hidden_inputs(
         self, params: SpikeAndSlabParams, v: State
-    ) -> Float[Array, " hidden"]:
+    ) -> Inexact[Array, " hidden"]:
         """xᵀW."""
         check_shape("v", v, (self.num_visible,), self)
         return product(v, params.weights)
@@ -214,7 +214,7 @@ class SpikeAndSlab:
         key_spikes, key_slabs = random.split(key)
         mean, inputs = self.given_visible(params, v)
         spikes = self._spikes.sample(self._spike_params(params), inputs, key_spikes)
-        noise = jax.random.normal(key_slabs, mean.shape, mean.dtype)
+        noise = random.normal(key_slabs, mean.shape, mean.dtype)
         slabs = mean * spikes + jnp.exp(-0.5 * params.log_slab_precision) * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
@@ -229,7 +229,7 @@ class SpikeAndSlab:
     ) -> Float[Array, " visible"]:
         """A draw from N(C(W(s⊙h) + a), C), C⁻¹ = Λ + Σ Φ_i h_i diagonal."""
         linear, precision = self.given_hidden(params, h)
-        noise = jax.random.normal(key, linear.shape, linear.dtype)
+        noise = random.normal(key, linear.shape, linear.dtype)
         return linear / precision + jax.lax.rsqrt(precision) * noise
 
     def mean_visible_state(
@@ -269,7 +269,7 @@ class SpikeAndSlab:
 
     def given_visible(
         self, params: SpikeAndSlabParams, v: State
-    ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
+    ) -> tuple[Inexact[Array, " hidden"], Inexact[Array, " hidden"]]:
         """The mean of a slab that is on, and the log-odds of a spike less its bias."""
         inputs, mu = self.hidden_inputs(params, v), params.slab_mean
         alpha = jnp.exp(params.log_slab_precision)
@@ -279,7 +279,7 @@ class SpikeAndSlab:
 
     def given_hidden(
         self, params: SpikeAndSlabParams, h: SpikeSlab
-    ) -> tuple[Float[Array, " visible"], Float[Array, " visible"]]:
+    ) -> tuple[Inexact[Array, " visible"], Inexact[Array, " visible"]]:
         """C⁻¹ E[x | h, s] = W(s⊙h) + a, and C⁻¹, the precision of x."""
         self.check_hidden(h)
         visible = jnp.exp(params.log_visible_precision)
@@ -293,6 +293,8 @@ class SpikeAndSlab:
         C_h⁻¹ = P − UUᵀ with U = W diag(h/√α): Woodbury, with LLᵀ = I − UᵀP⁻¹U.
         """
         check_shape("spikes", spikes, (self.num_hidden,), self)
+        reason = "the precision of x is factored as a positive matrix"
+        check_real("params.weights", params.weights, self, reason)
         visible = jnp.exp(params.log_visible_precision)
         precision = visible + self.penalty.of_spikes(params, spikes)
         scale = spikes * jnp.exp(-0.5 * params.log_slab_precision)
@@ -306,7 +308,9 @@ class SpikeAndSlab:
         linear = params.visible_bias + product(params.weights, slabs)
         return linear, precision, root, log_det
 
-    def visible_energy(self, params: SpikeAndSlabParams, v: State) -> Float[Array, ""]:
+    def visible_energy(
+        self, params: SpikeAndSlabParams, v: State
+    ) -> Inexact[Array, ""]:
         """½ xᵀΛx − a·x."""
         precision = jnp.exp(params.log_visible_precision)
         return jnp.sum(0.5 * precision * v**2 - params.visible_bias * v)

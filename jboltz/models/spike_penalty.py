@@ -8,10 +8,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
-from jboltz.base import Params
-from jboltz.products import full_product, product
+from jboltz.base import Params, check_real
 
 EDGE = 0.999
 """Largest ‖Λ^-½ W α^-½‖₂ that `NoPenalty.project` leaves; at 1 the model has no Z."""
@@ -29,14 +28,14 @@ class GershgorinPenalty:
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
-    ) -> Float[Array, " hidden"]:
+    ) -> Inexact[Array, " hidden"]:
         """xᵀ Φ_i x of each hidden unit, from x²."""
         flat = jnp.exp(params.log_penalty) * jnp.sum(squares)
         return flat + product(squares, jnp.abs(params.weights)) * self._reach(params)
 
     def of_spikes(
         self, params: Params, spikes: Float[Array, " hidden"]
-    ) -> Float[Array, " visible"]:
+    ) -> Inexact[Array, " visible"]:
         """The diagonal of Σ_i Φ_i h_i."""
         flat = full_product(jnp.exp(params.log_penalty), spikes)
         return flat + product(jnp.abs(params.weights), self._reach(params) * spikes)
@@ -44,7 +43,9 @@ class GershgorinPenalty:
     def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
         return _smallest_visible_precision(params)
 
-    def _reach(self, params: Params) -> Float[Array, " hidden"]:
+    def _reach(self, params: Params) -> Inexact[Array, " hidden"]:
+        reason = "|W| has no complex derivative; take `NormPenalty`"
+        check_real("params.weights", params.weights, self, reason)
         norm = jnp.sum(jnp.abs(params.weights), axis=0)
         return norm * jnp.exp(-params.log_slab_precision)
 
@@ -57,13 +58,13 @@ class NormPenalty:
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
-    ) -> Float[Array, " hidden"]:
+    ) -> Inexact[Array, " hidden"]:
         """xᵀ Φ_i x of each hidden unit, from x²."""
         return self._flat(params) * jnp.sum(squares)
 
     def of_spikes(
         self, params: Params, spikes: Float[Array, " hidden"]
-    ) -> Float[Array, " visible"]:
+    ) -> Inexact[Array, " visible"]:
         """The diagonal of Σ_i Φ_i h_i."""
         flat = full_product(self._flat(params), spikes)
         return jnp.full_like(params.visible_bias, flat)
@@ -71,7 +72,7 @@ class NormPenalty:
     def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
         return _smallest_visible_precision(params)
 
-    def _flat(self, params: Params) -> Float[Array, " hidden"]:
+    def _flat(self, params: Params) -> Inexact[Array, " hidden"]:
         norm = jnp.sum(params.weights**2, axis=0)
         return jnp.exp(params.log_penalty) + norm * jnp.exp(-params.log_slab_precision)
 
@@ -88,13 +89,13 @@ class NoPenalty:
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
-    ) -> Float[Array, " hidden"]:
+    ) -> Inexact[Array, " hidden"]:
         del squares
         return jnp.zeros_like(params.spike_bias)
 
     def of_spikes(
         self, params: Params, spikes: Float[Array, " hidden"]
-    ) -> Float[Array, " visible"]:
+    ) -> Inexact[Array, " visible"]:
         del spikes
         return jnp.zeros_like(params.visible_bias)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Params, State, Unit
@@ -35,13 +35,13 @@ class Swapped:
         """One entry a layer, bottom first, in the shape of v and of h."""
         return self.model.blocks(layers)[::-1]
 
-    def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]:
+    def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]:
         return self.model.energy(params, h, v)
 
-    def free_energy(self, params: Params, v: State) -> Float[Array, ""]:
+    def free_energy(self, params: Params, v: State) -> Inexact[Array, ""]:
         return self.model.hidden_free_energy(params, v)
 
-    def hidden_free_energy(self, params: Params, h: State) -> Float[Array, ""]:
+    def hidden_free_energy(self, params: Params, h: State) -> Inexact[Array, ""]:
         return self.model.free_energy(params, h)
 
     def hidden_inputs(self, params: Params, v: State) -> Any:

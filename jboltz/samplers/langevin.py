@@ -7,7 +7,6 @@ given v′. Plain Gibbs is ρ = 0, S = σ².
 import dataclasses
 import math
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
@@ -52,7 +51,7 @@ class OverRelaxed:
         variance = (1 - self.decay**2) * jnp.exp(params.visible.log_variance)
         centre = self.model.mean_visible_state(params, state.hidden)
         mean = self.decay * state.visible + (1 - self.decay) * centre
-        noise = jax.random.normal(key_v, mean.shape, mean.dtype)
+        noise = random.normal(key_v, mean.shape, mean.dtype)
         v = mean + jnp.sqrt(variance) * noise
         return GibbsState(v, self.model.sample_hidden(params, v, key_h)), {}
 
@@ -104,7 +103,7 @@ class GibbsLangevin:
         decay, variance = self._kernel(jnp.exp(params.visible.log_variance))
         centre = model.mean_visible_state(params, state.hidden)
         mean = decay * old + (1 - decay) * centre
-        noise = jax.random.normal(key_v, mean.shape, mean.dtype)
+        noise = random.normal(key_v, mean.shape, mean.dtype)
         new = mean + jnp.sqrt(variance) * noise
         if not self.is_adjusted:
             return GibbsState(new, model.sample_hidden(params, new, key_h)), {}
@@ -116,6 +115,7 @@ class GibbsLangevin:
             - free_energy(params, new)
             + 0.5 * jnp.sum(((new - mean) ** 2 - (old - back) ** 2) / variance)
         )
+        log_ratio = random.widened(log_ratio)
         u = random.uniform(key_accept, (), log_ratio.dtype)
         is_accepted = jnp.log(u) < log_ratio
         v = jnp.where(is_accepted, new, old)

@@ -81,7 +81,7 @@ class ClampedRecognition:
             lambda hidden: self._log_weight(params, hidden),
             axis_size=self.num_proposals + 1,
         )(candidates)
-        chosen = jax.random.categorical(key_choice, log_weights)
+        chosen = jax.random.categorical(key_choice, random.widened(log_weights))
         hidden = jax.tree.map(lambda x: x[chosen], candidates)
 
         last = (v, *hidden)[-1]

@@ -201,8 +201,9 @@ def _swap(energies, order, own, first, key):
     gain = own - other
     log_ratio = gain + gain[partner]
     # One uniform a pair: that of the lower of the two.
-    u = random.uniform(key, own.shape, own.dtype)[jnp.minimum(index, partner)]
-    is_accepted = jnp.log(u) < log_ratio
+    wide = random.widened(log_ratio)
+    u = random.uniform(key, own.shape, wide.dtype)[jnp.minimum(index, partner)]
+    is_accepted = jnp.log(u) < wide
     swap = jnp.where(is_accepted, partner, index)
     order = states[swap], swap[replicas]
     own = jnp.where(is_accepted, other, own)

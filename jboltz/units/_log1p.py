@@ -4,9 +4,10 @@ XLA's is right for every y, by two formulas and a choice: on a processor a softp
 takes 2.2 ns of a core, and .33 by this one (.58 with half the width of vectors).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 
 def log1p(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -28,9 +29,32 @@ def log1p(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 2 * s * (1 + z * tail)
 
 
-def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log(1 + eˣ)."""
+def softplus(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """log(1 + eˣ); of a complex x, that of e^(log(1 + eˣ)) = 1 + eˣ, up to 2πi."""
+    if jnp.iscomplexobj(x):
+        return jnp.logaddexp(x, jnp.zeros_like(x))
     rest = log1p(jnp.exp(-jnp.abs(x)))
     # A choice at the end: sums of what ends in arithmetic go to a library of XLA's that
     # writes every step of it to memory.
     return jnp.where(x > 0, x + rest, rest)
+
+
+def softplus_gain(
+    x: Inexact[Array, "*shape"],
+    y: Inexact[Array, "*shape"],
+    gain: Inexact[Array, "*shape"],
+) -> Inexact[Array, "*shape"]:
+    """log(1 + eʸ) − log(1 + eˣ) as a difference, of `gain` = y − x before rounding."""
+    if jnp.iscomplexobj(y):
+        return softplus(y) - softplus(x)
+    has_one_sign = (x > 0) == (y > 0)
+    positive = jnp.maximum(y, 0) - jnp.maximum(x, 0)
+    positive = jnp.where(has_one_sign, jnp.where(x > 0, gain, 0), positive)
+    # The rest of log(1 + eˣ) is log(1 + e⁻ᵃ), a = |x|, and between a and a + r
+    # it falls by −log(1 − σ(−a)(1 − e⁻ʳ)): nothing here overflows or cancels.
+    a, b = jnp.abs(x), jnp.abs(y)
+    r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
+    tail = jax.nn.sigmoid(-jnp.minimum(a, b))
+    fall = log1p(tail * jnp.expm1(-r))
+    # A choice at the end, as in `softplus`.
+    return jnp.where(b > a, positive + fall, positive - fall)

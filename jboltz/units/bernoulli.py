@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
@@ -53,29 +53,29 @@ class Bernoulli:
 
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Float[Array, ""]:
-        return full_product(self.activity(params, x), -params.bias)
+    ) -> Inexact[Array, ""]:
+        return self.activity(params, x) @ -params.bias
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         del params
         check_shape("x", x, self.shape, self)
         return x
 
     def log_normalizer(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         return jnp.sum(_softplus(self._field(params, inputs)))
 
     def mean(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return jax.nn.sigmoid(self._field(params, inputs))
 
     def mean_state(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.mean(params, inputs)
 
     def sample(
@@ -84,12 +84,13 @@ class Bernoulli:
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        p = self.mean(params, inputs)
+        field = self._field(params, inputs)
+        p = jax.nn.sigmoid(random.widened(field))
         # Explicit uniforms: the parity suite replays them in another library.
-        return (random.uniform(key, p.shape, p.dtype) < p).astype(p.dtype)
+        return (random.uniform(key, p.shape, p.dtype) < p).astype(field.dtype)
 
     def shift(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
     ) -> BernoulliParams:
         return BernoulliParams(bias=self._field(params, inputs))
 
@@ -97,6 +98,11 @@ class Bernoulli:
         self, params: BernoulliParams, base: BernoulliParams, beta: Float[Array, ""]
     ) -> BernoulliParams:
         return BernoulliParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def energies(
+        self, params: BernoulliParams, x: Float[Array, " size"]
+    ) -> Inexact[Array, " size"]:
+        return -params.bias * self.activity(params, x)
 
     def alternatives(
         self,
@@ -112,9 +118,9 @@ class Bernoulli:
         self,
         params: BernoulliParams,
         base: BernoulliParams,
-        inputs: Float[Array, " size"],
+        inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
-    ) -> Float[Array, ""]:
+    ) -> Inexact[Array, ""]:
         """What Γ gains between two rungs, of the fields (1 − β) b_base + β (b + I).
 
         Σ log(1 + exp(x′)) − log(1 + exp(x)) as a difference: the error is a rounding of
@@ -123,21 +129,20 @@ class Bernoulli:
         (here, there), field = betas, self._field(params, inputs)
         x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
         gain = (there - here) * (field - base.bias)  # y − x, before they are rounded
-        has_one_sign = (x > 0) == (y > 0)
-        positive = jnp.maximum(y, 0) - jnp.maximum(x, 0)
-        positive = jnp.where(has_one_sign, jnp.where(x > 0, gain, 0), positive)
-        # The rest of log(1 + eˣ) is log(1 + e⁻ᵃ), a = |x|, and between a and a + r
-        # it falls by −log(1 − σ(−a)(1 − e⁻ʳ)): nothing here overflows or cancels.
-        a, b = jnp.abs(x), jnp.abs(y)
-        r = jnp.where(has_one_sign, jnp.abs(gain), jnp.abs(b - a))
-        tail = jax.nn.sigmoid(-jnp.minimum(a, b))
-        fall = _log1p.log1p(tail * jnp.expm1(-r))
-        # A choice at the end, as in `softplus`.
-        return jnp.sum(jnp.where(b > a, positive + fall, positive - fall))
+        return jnp.sum(_log1p.softplus_gain(x, y, gain))
+
+    def log_normalizer_gain(
+        self,
+        params: BernoulliParams,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        x = self._field(params, inputs)
+        return jnp.sum(_log1p.softplus_gain(x, x + change, change))
 
     def _field(
-        self, params: BernoulliParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
         return params.bias + inputs
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import (
@@ -17,6 +17,7 @@ from jboltz.base import (
     check_shape,
     check_size,
     is_exact,
+    log_normalizer_gain,
     vanishes_at_zero,
 )
 
@@ -67,26 +68,26 @@ class Copies:
         """The unit fitted to the copies of all examples, (examples, n, …), alike."""
         return self.unit.fit(jax.tree.map(jnp.concatenate, values))
 
-    def energy(self, params: Params, x: State) -> Float[Array, ""]:
+    def energy(self, params: Params, x: State) -> Inexact[Array, ""]:
         check_shape("x", x, self.shape, self)
         return jnp.sum(jax.vmap(self.unit.energy, in_axes=(None, 0))(params, x))
 
-    def activity(self, params: Params, x: State) -> Float[Array, " size"]:
+    def activity(self, params: Params, x: State) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
         activities = jax.vmap(self.unit.activity, in_axes=(None, 0))(params, x)
         return jnp.sum(activities, axis=0)
 
     def log_normalizer(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         return self.num_copies * self.unit.log_normalizer(params, inputs)
 
     def mean(
-        self, params: Params, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: Params, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.num_copies * self.unit.mean(params, inputs)
 
-    def mean_state(self, params: Params, inputs: Float[Array, " size"]) -> State:
+    def mean_state(self, params: Params, inputs: Inexact[Array, " size"]) -> State:
         def repeat(x):
             return jnp.broadcast_to(x[None], (self.num_copies, *x.shape))
 
@@ -99,13 +100,21 @@ class Copies:
         keys = random.fold_in_range(key, self.num_copies)
         return jax.vmap(self.unit.sample, in_axes=(None, None, 0))(params, inputs, keys)
 
-    def shift(self, params: Params, inputs: Float[Array, " size"]) -> Params:
+    def shift(self, params: Params, inputs: Inexact[Array, " size"]) -> Params:
         return self.unit.shift(params, inputs)
 
     def interpolate(
         self, params: Params, base: Params, beta: Float[Array, ""]
     ) -> Params:
         return self.unit.interpolate(params, base, beta)
+
+    def log_normalizer_gain(
+        self,
+        params: Params,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        return self.num_copies * log_normalizer_gain(self.unit, params, inputs, change)
 
     def _stacked(self, shape: Shape) -> Shape:
         if any(isinstance(part, tuple) for part in shape):
@@ -161,14 +170,14 @@ class Joined:
         first, second = values
         return JoinedParams(first=self.first.fit(first), second=self.second.fit(second))
 
-    def energy(self, params: JoinedParams, x: State) -> Float[Array, ""]:
+    def energy(self, params: JoinedParams, x: State) -> Inexact[Array, ""]:
         check_shape("x", x, self.shape, self)
         first, second = x
         return self.first.energy(params.first, first) + self.second.energy(
             params.second, second
         )
 
-    def activity(self, params: JoinedParams, x: State) -> Float[Array, " size"]:
+    def activity(self, params: JoinedParams, x: State) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
         first, second = x
         return jnp.concatenate(
@@ -179,16 +188,16 @@ class Joined:
         )
 
     def log_normalizer(
-        self, params: JoinedParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: JoinedParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         first, second = self._split(inputs)
         return self.first.log_normalizer(
             params.first, first
         ) + self.second.log_normalizer(params.second, second)
 
     def mean(
-        self, params: JoinedParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: JoinedParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         first, second = self._split(inputs)
         return jnp.concatenate(
             [
@@ -197,7 +206,9 @@ class Joined:
             ]
         )
 
-    def mean_state(self, params: JoinedParams, inputs: Float[Array, " size"]) -> State:
+    def mean_state(
+        self, params: JoinedParams, inputs: Inexact[Array, " size"]
+    ) -> State:
         first, second = self._split(inputs)
         return (
             self.first.mean_state(params.first, first),
@@ -215,7 +226,7 @@ class Joined:
         )
 
     def shift(
-        self, params: JoinedParams, inputs: Float[Array, " size"]
+        self, params: JoinedParams, inputs: Inexact[Array, " size"]
     ) -> JoinedParams:
         first, second = self._split(inputs)
         return JoinedParams(
@@ -231,8 +242,19 @@ class Joined:
             second=self.second.interpolate(params.second, base.second, beta),
         )
 
+    def log_normalizer_gain(
+        self,
+        params: JoinedParams,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        (first, second), changes = self._split(inputs), self._split(change)
+        return log_normalizer_gain(
+            self.first, params.first, first, changes[0]
+        ) + log_normalizer_gain(self.second, params.second, second, changes[1])
+
     def _split(
-        self, inputs: Float[Array, " size"]
-    ) -> tuple[Float[Array, " first"], Float[Array, " second"]]:
+        self, inputs: Inexact[Array, " size"]
+    ) -> tuple[Inexact[Array, " first"], Inexact[Array, " second"]]:
         check_shape("inputs", inputs, (self.size,), self)
         return inputs[: self.first.size], inputs[self.first.size :]

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
+from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
@@ -15,6 +15,7 @@ from jboltz.base import Leaf, check_shape, check_size
 _SPACING = 0.75
 _MARGIN = 8.0
 _MOST_NODES = 4096
+_MOST_BLUR = 0.01
 
 
 @struct.dataclass
@@ -64,31 +65,32 @@ class Gaussian:
 
     def energy(
         self, params: GaussianParams, x: Float[Array, " size"]
-    ) -> Float[Array, ""]:
-        check_shape("x", x, self.shape, self)
-        return 0.5 * jnp.sum((x - params.mean) ** 2 * jnp.exp(-params.log_variance))
+    ) -> Inexact[Array, ""]:
+        return jnp.sum(self.energies(params, x))
 
     def activity(
-        self, params: GaussianParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: GaussianParams, x: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
-        return x * jnp.exp(-params.log_variance)
+        # Twice 1/σ, which a float32 holds down to log σ² = −177, and 1/σ² to −88.
+        scale = jnp.exp(-0.5 * params.log_variance)
+        return x * scale * scale
 
     def log_normalizer(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
         check_shape("inputs", inputs, self.shape, self)
-        shift = (params.mean + 0.5 * inputs) * inputs * jnp.exp(-params.log_variance)
+        shift = self._rise(params, params.mean, inputs)
         return jnp.sum(shift + 0.5 * (jnp.log(2 * jnp.pi) + params.log_variance))
 
     def mean(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.activity(params, self.mean_state(params, inputs))
 
     def mean_state(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
         return params.mean + inputs
 
@@ -99,11 +101,11 @@ class Gaussian:
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
         mean = self.mean_state(params, inputs)
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        noise = random.normal(key, mean.shape, mean.dtype)
         return mean + jnp.exp(0.5 * params.log_variance) * noise
 
     def shift(
-        self, params: GaussianParams, inputs: Float[Array, " size"]
+        self, params: GaussianParams, inputs: Inexact[Array, " size"]
     ) -> GaussianParams:
         mean = self.mean_state(params, inputs)
         return GaussianParams(mean=mean, log_variance=params.log_variance)
@@ -112,13 +114,32 @@ class Gaussian:
         self, params: GaussianParams, base: GaussianParams, beta: Float[Array, ""]
     ) -> GaussianParams:
         # Precision and precision × mean are the natural parameters.
-        weight = beta * jnp.exp(-params.log_variance)
-        base_weight = (1 - beta) * jnp.exp(-base.log_variance)
-        precision = base_weight + weight
+        log_weight = jnp.log(beta) - params.log_variance
+        log_base_weight = jnp.log(1 - beta) - base.log_variance
+        log_precision = jnp.logaddexp(log_weight, log_base_weight)
+        weight = jnp.exp(log_weight - log_precision)
+        base_weight = jnp.exp(log_base_weight - log_precision)
         return GaussianParams(
-            mean=(base_weight * base.mean + weight * params.mean) / precision,
-            log_variance=-jnp.log(precision),
+            mean=base_weight * base.mean + weight * params.mean,
+            log_variance=-log_precision,
         )
+
+    def log_normalizer_gain(
+        self,
+        params: GaussianParams,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        mean = self.mean_state(params, inputs)
+        return jnp.sum(self._rise(params, mean, change))
+
+    def energies(
+        self, params: GaussianParams, x: Float[Array, " size"]
+    ) -> Inexact[Array, " size"]:
+        check_shape("x", x, self.shape, self)
+        # Not (x − μ)² times 1/σ², which may be 0 times infinity.
+        deviation = (x - params.mean) * jnp.exp(-0.5 * params.log_variance)
+        return 0.5 * deviation**2
 
     def alternatives(
         self,
@@ -132,7 +153,8 @@ class Gaussian:
         is exact to 1e-15, however many components there are.
 
         Raises:
-          ValueError: inputs so far apart that it would take more than 4096 nodes.
+          ValueError: inputs so far apart that it would take more than 4096 nodes, or
+            so small a variance that the nodes round to one another.
         """
         deviation = jnp.exp(0.5 * params.log_variance)
         start = params.mean + lowest - _MARGIN * deviation
@@ -146,6 +168,20 @@ class Gaussian:
                 "(Bernoulli, Spin, Softmax), or look for parameters that have diverged."
             )
         step = length / math.ceil(intervals)
+        largest = jnp.maximum(jnp.abs(start), jnp.abs(start + length))
+        blur = float(jnp.max(largest / deviation)) * float(jnp.finfo(step.dtype).eps)
+        if not blur < _MOST_BLUR:
+            raise ValueError(
+                f"`params.log_variance` is down to {float(params.log_variance.min())}, "
+                f"so that {step.dtype} rounds values of a real unit by {blur:.3g} of "
+                f"its standard deviations, but an integral over it needs "
+                f"{_MOST_BLUR}; enable x64, or standardise the data."
+            )
         index = jnp.arange(math.ceil(intervals) + 1, dtype=step.dtype)
         log_weights = jnp.broadcast_to(jnp.log(step)[None], (len(index), self.size))
         return start[None] + index[:, None] * step[None], log_weights
+
+    def _rise(self, params, mean, inputs):
+        """What inputs add to each site's Γ where its mean without them is `mean`."""
+        scale = jnp.exp(-0.5 * params.log_variance)
+        return (mean + 0.5 * inputs) * scale * (inputs * scale)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Leaf, check_shape, check_size
-from jboltz.products import full_product
+from jboltz import random
+from jboltz.base import Leaf, check_real, check_shape, check_size
 
 
 @struct.dataclass
@@ -97,9 +97,11 @@ class NoisyReLU:
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        c = self._field(params, inputs)
-        noise = jax.random.normal(key, c.shape, c.dtype)
-        return jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
+        field = self._field(params, inputs)
+        c = random.widened(field)
+        noise = random.normal(key, c.shape, c.dtype)
+        x = jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
+        return x.astype(field.dtype)
 
     def shift(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
@@ -115,7 +117,13 @@ class NoisyReLU:
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
-        return params.bias + inputs
+        field = params.bias + inputs
+        reason = (
+            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
+            "Gaussian units take complex ones"
+        )
+        check_real("params", field, self, reason)
+        return field
 
 
 @jax.custom_jvp

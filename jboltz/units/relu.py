@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_real, check_shape, check_size
 from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
@@ -81,7 +81,8 @@ class ReLU:
 
     def energy(self, params: ReLUParams, x: Float[Array, " size"]) -> Float[Array, ""]:
         check_shape("x", x, self.shape, self)
-        return jnp.sum((0.5 * jnp.exp(params.log_precision) * x - params.bias) * x)
+        scaled = jnp.exp(0.5 * params.log_precision) * x
+        return jnp.sum(0.5 * scaled**2 - params.bias * x)
 
     def activity(
         self, params: ReLUParams, x: Float[Array, " size"]
@@ -93,8 +94,7 @@ class ReLU:
     def log_normalizer(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        c = self._field(params, inputs)
-        return jnp.sum(truncated_normal.log_integral(c, params.log_precision))
+        return jnp.sum(self._log_normalizers(params, inputs))
 
     def mean(
         self, params: ReLUParams, inputs: Float[Array, " size"]
@@ -110,12 +110,11 @@ class ReLU:
         self, params: ReLUParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, " size"]:
         """The quantile of one uniform a unit, moved to the middle of its last bit."""
-        scale = jnp.exp(0.5 * params.log_precision)
-        t = self._field(params, inputs) / scale
-        # `ndtri` takes no smaller type than float32.
-        dtype = jnp.float64 if t.dtype == jnp.float64 else jnp.float32
-        u = random.uniform(key, t.shape, dtype) + 0.5 * jnp.finfo(dtype).eps
-        return truncated_normal.quantile(u, t.astype(dtype)).astype(t.dtype) / scale
+        field = self._field(params, inputs)
+        scale = jnp.exp(0.5 * random.widened(params.log_precision))
+        t = random.widened(field) / scale
+        u = random.uniform(key, t.shape, t.dtype) + 0.5 * jnp.finfo(t.dtype).eps
+        return (truncated_normal.quantile(u, t) / scale).astype(field.dtype)
 
     def shift(self, params: ReLUParams, inputs: Float[Array, " size"]) -> ReLUParams:
         return ReLUParams(
@@ -126,15 +125,37 @@ class ReLU:
         self, params: ReLUParams, base: ReLUParams, beta: Float[Array, ""]
     ) -> ReLUParams:
         # Bias and precision are the natural parameters.
-        precision = jnp.exp(params.log_precision)
-        base_precision = jnp.exp(base.log_precision)
         return ReLUParams(
             bias=(1 - beta) * base.bias + beta * params.bias,
-            log_precision=jnp.log((1 - beta) * base_precision + beta * precision),
+            log_precision=jnp.logaddexp(
+                jnp.log(1 - beta) + base.log_precision,
+                jnp.log(beta) + params.log_precision,
+            ),
         )
+
+    def log_normalizer_gain(
+        self,
+        params: ReLUParams,
+        inputs: Float[Array, " size"],
+        change: Float[Array, " size"],
+    ) -> Float[Array, ""]:
+        there = self._log_normalizers(params, inputs + change)
+        return jnp.sum(there - self._log_normalizers(params, inputs))
+
+    def _log_normalizers(
+        self, params: ReLUParams, inputs: Float[Array, " size"]
+    ) -> Float[Array, " size"]:
+        c = self._field(params, inputs)
+        return truncated_normal.log_integral(c, params.log_precision)
 
     def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         check_shape("inputs", inputs, self.shape, self)
-        return params.bias + inputs
+        field = params.bias + inputs
+        reason = (
+            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
+            "Gaussian units take complex ones"
+        )
+        check_real("params", field, self, reason)
+        return field

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
@@ -62,45 +62,46 @@ class Softmax:
 
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Float[Array, ""]:
-        return full_product(self.activity(params, x), -params.bias.ravel())
+    ) -> Inexact[Array, ""]:
+        return self.activity(params, x) @ -params.bias.ravel()
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Float[Array, " size"]:
+    ) -> Inexact[Array, " size"]:
         del params
         check_shape("x", x, self.shape, self)
         return x.ravel()
 
     def log_normalizer(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, ""]:
-        return jnp.sum(jax.nn.logsumexp(self._field(params, inputs), axis=1))
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, ""]:
+        return jnp.sum(self._log_normalizers(params, inputs))
 
     def mean(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " size"]:
         return self.mean_state(params, inputs).ravel()
 
     def mean_state(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, "sites num_categories"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, "sites num_categories"]:
         return jax.nn.softmax(self._field(params, inputs), axis=1)
 
     def sample(
         self, params: SoftmaxParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, "sites num_categories"]:
         """Inverse CDF: the first category whose cumulated probability exceeds u."""
-        p = self.mean_state(params, inputs)
+        field = self._field(params, inputs)
+        p = jax.nn.softmax(random.widened(field), axis=1)
         cumulated = jnp.cumsum(p, axis=1)
         # Times the total, which rounding leaves beside 1: no category of probability
         # zero is drawn for the largest u.
         u = random.uniform(key, (self.sites, 1), p.dtype) * cumulated[:, -1:]
         index = jnp.sum(cumulated <= u, axis=1)
-        return jax.nn.one_hot(index, self.num_categories, dtype=p.dtype)
+        return jax.nn.one_hot(index, self.num_categories, dtype=field.dtype)
 
     def shift(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
     ) -> SoftmaxParams:
         return SoftmaxParams(bias=self._field(params, inputs))
 
@@ -108,6 +109,31 @@ class Softmax:
         self, params: SoftmaxParams, base: SoftmaxParams, beta: Float[Array, ""]
     ) -> SoftmaxParams:
         return SoftmaxParams(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def log_normalizer_gain(
+        self,
+        params: SoftmaxParams,
+        inputs: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        p = jax.nn.softmax(self._field(params, inputs), axis=1)
+        here, there = (
+            self._log_normalizers(params, x) for x in (inputs, inputs + change)
+        )
+        # log Σ_k p_k exp(c_k), whose error is a rounding of what Γ gains, where no
+        # unlikely category takes over; else that gain is as large as Γ.
+        change = change.reshape(self.shape)
+        most = jnp.max(change.real, axis=1)
+        fall = jnp.sum(p * jnp.expm1(change - most[:, None]), axis=1)
+        is_near = fall.real > -0.5
+        near = most + jnp.log1p(jnp.where(is_near, fall, 0))
+        return jnp.sum(jnp.where(is_near, near, there - here))
+
+    def energies(
+        self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
+    ) -> Inexact[Array, " sites"]:
+        check_shape("x", x, self.shape, self)
+        return jnp.sum(-params.bias * x, axis=1)
 
     def alternatives(
         self,
@@ -123,8 +149,13 @@ class Softmax:
         states = jnp.tile(one_hot[:, None], (1, self.sites, 1))
         return states, jnp.zeros((self.num_categories, self.sites))
 
+    def _log_normalizers(
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, " sites"]:
+        return jax.nn.logsumexp(self._field(params, inputs), axis=1)
+
     def _field(
-        self, params: SoftmaxParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, "sites num_categories"]:
+        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, "sites num_categories"]:
         check_shape("inputs", inputs, (self.size,), self)
         return params.bias + inputs.reshape(self.shape)

@@ -36,6 +36,31 @@ def test_both_sides_and_every_chunking_agree_with_the_joint_sum(
         np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("size", [0.0, 450.0, 5000.0])
+def test_thousands_of_chunks_keep_the_digits_of_float32(size):
+    """Of F(h) = −b·h − c it is c + Σ log(1 + exp(b))."""
+    bias = np.random.default_rng(0).normal(size=13).astype(np.float32)
+
+    def free_energy(h):
+        return -jnp.sum(bias * h) - size
+
+    got = log_partition(free_energy, 13, chunk_size=1)
+    assert got.dtype == jnp.float32
+    expected = size + np.sum(np.logaddexp(0, bias.astype(float)))
+    assert abs(float(got) - expected) < 1e-6 * expected + 1e-5
+
+
+def test_of_complex_parameters_it_is_the_sum_up_to_a_turn(getkey, x64):
+    shapes = jax.eval_shape(RBM.init, getkey())
+    real, imaginary = (draw_like(shapes, getkey()) for _ in range(2))
+    params = jax.tree.map(lambda x, y: x + 1j * y, real, imaginary)
+    v, h = (np.asarray(binary_states(n)) for n in (5, 7))
+    b, c, W = params.visible.bias, params.hidden.bias, params.weights
+    exponents = (v @ b)[:, None] + (h @ c)[None] + v @ W @ h.T
+    got = model_log_partition(RBM, params, chunk_size=8)
+    np.testing.assert_allclose(np.exp(got), np.exp(exponents).sum(), rtol=1e-9)
+
+
 def test_of_a_gaussian_rbm_it_is_the_integral_over_v(getkey, x64):
     model = jboltz.RBM(jboltz.Gaussian(2), jboltz.Bernoulli(3))
     params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 0.5)

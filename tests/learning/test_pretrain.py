@@ -135,6 +135,19 @@ def test_a_gray_level_is_the_probability_of_a_drawn_one():
     assert np.max(error[4000 * p * (1 - p) > 500]) < 5
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_dark_pixels_of_half_precision_are_drawn_as_rarely(dtype, getkey):
+    """Uniforms of the type itself would draw 1.2e-4 too often."""
+    size = 1_000_000
+    layer = jboltz.RBM(jboltz.Bernoulli(size), jboltz.Bernoulli(1))
+    rows = jnp.full((1, size), 1.2e-4, dtype)
+    draws = jboltz.LayerInput((layer,))((), rows, getkey())
+    expected = size * float(rows[0, 0])
+    assert draws.dtype == dtype
+    count = int(jnp.sum(draws > 0))
+    assert abs(count - expected) < 5 * np.sqrt(expected)
+
+
 def test_other_integers_are_refused(getkey):
     layer_input = jboltz.LayerInput(DBN.layers[:1])
     rows = np.zeros((2, 6), np.int32)

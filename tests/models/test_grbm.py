@@ -89,6 +89,21 @@ def test_in_data_units_it_is_the_same_density(getkey, x64):
     )
 
 
+def test_the_forms_are_made_under_jit_too(x64):
+    beta, a, b, W, _ = draw(3)
+    arrays = tuple(map(jnp.asarray, (beta, a, b, W)))
+    params = grbm.from_precision(*arrays)
+    for function, args in (
+        (grbm.from_precision, arrays),
+        (grbm.from_krizhevsky, arrays),
+        (grbm.in_data_units, (params, arrays[1], arrays[0])),
+    ):
+        compiled, eager = jax.jit(function)(*args), function(*args)
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-12), compiled, eager
+        )
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_what_is_not_positive_is_refused(value):
     bad, one = jnp.asarray([1.0, value, 1.0]), jnp.ones(3)

@@ -20,6 +20,7 @@ from jboltz.samplers.ladders import (
 from jboltz.samplers.tempering import (
     ParallelTempering,
     TrajectoryTempering,
+    _swap,
 )
 from tests.helpers import (
     binary_states,
@@ -314,3 +315,19 @@ def test_a_step_needs_the_products_of_a_sweep(getkey):
     products = compiled.cost_analysis()["flops"] / (2 * num_chains * 4 * 1200 * 800)
     # Sums, the uniforms above all, are less than half a product.
     assert 2 <= products < 2.6
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rare_swaps_are_as_rare_in_half_precision(dtype, getkey):
+    """With probability e⁻⁹, of which uniforms of the type itself know nothing."""
+    order, own, count = (jnp.arange(2),) * 2, jnp.zeros(2, dtype), 500_000
+
+    @jax.jit
+    @jax.vmap
+    def is_swapped(key):
+        (states, _), _, _ = _swap(lambda _: own + 4.5, order, own, 0, key)
+        return states[0] == 1
+
+    swaps = int(jnp.sum(is_swapped(jax.random.split(getkey(), count))))
+    expected = count * np.exp(-9.0)
+    assert abs(swaps - expected) < 5 * np.sqrt(expected)

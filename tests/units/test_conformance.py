@@ -5,6 +5,7 @@ quadrature where it is real, of nothing but its `energy` and `activity`.
 """
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jboltz.base import Unit, vanishes_at_zero
+import jboltz
+from jboltz.base import Unit, log_normalizer_gain, vanishes_at_zero
 from jboltz.data.checks import DOMAINS
 from tests.helpers import (
     draw_like,
@@ -328,6 +330,11 @@ def bad_call(index, method, shape):
     return f"call({index}, {method!r}, {BAD_SHAPES[shape]!r}{key})"
 
 
+def complex_call(index, method):
+    key = ", key" if method == "sample" else ""
+    return f"call_complex({index}, {method!r}{key})"
+
+
 def first_shape(unit, method):
     """Of the argument of a method; of its first array, where it is a tuple."""
     shape = unit.shape if method in ("energy", "activity") else (unit.size,)
@@ -349,6 +356,11 @@ def errors():
         "    of_state = method in ('energy', 'activity')\n"
         "    expected = unit.shape if of_state else (unit.size,)\n"
         "    getattr(unit, method)(unit.init(), bad(expected, shape), *key)\n"
+        "def call_complex(index, method, *key):\n"
+        "    unit = UNITS[index]\n"
+        "    cast = (unit.init(), jnp.zeros(unit.size))\n"
+        "    cast = jax.tree.map(lambda x: x + 0j, cast)\n"
+        "    getattr(unit, method)(*cast, *key)\n"
         "def bad(expected, shape):\n"
         "    if isinstance(expected[0], tuple):\n"
         "        return tuple(bad(part, shape) for part in expected)\n"
@@ -362,7 +374,14 @@ def errors():
         for index in range(len(UNITS))
         for method in METHODS
         for shape in BAD_SHAPES
-    ] + [
+    ]
+    calls += [
+        complex_call(index, method)
+        for index in range(len(UNITS))
+        for method in METHODS
+        if method not in ("energy", "activity")
+    ]
+    calls += [
         f"build({index}, {field!r}, {value!r})"
         for index, unit in enumerate(UNITS)
         for field in counts_of(unit)
@@ -442,3 +461,111 @@ def test_a_fit_to_one_value_is_finite(unit, getkey):
     values = jax.tree.map(lambda x: jnp.repeat(x[:1], 100, axis=0), x)
     fitted = jax.jit(unit.fit)(values)
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(fitted))
+
+
+def complex_case(unit, getkey):
+    """Complex parameters and inputs, with real parts of any size that a float holds."""
+    shapes = jax.eval_shape(lambda: (unit.init(), jnp.zeros(unit.size)))
+    real, imaginary = (draw_like(shapes, getkey()) for _ in range(2))
+    return jax.tree.map(lambda x, y: x + 0.7j * y, real, imaginary)
+
+
+@each_unit
+def test_with_complex_parameters_gamma_is_analytic_or_refused(unit, getkey, x64):
+    """exp Γ = Σ_x exp(I·a(x) − E(x)), and ∂Γ is its slope, also along the imaginary
+    axis; as differences of the logarithm may be off by 2πi, of exp Γ."""
+    params, inputs = complex_case(unit, getkey)
+    if isinstance(unit, (jboltz.ReLU, jboltz.NoisyReLU)):
+        return
+    gradient = jax.jit(jax.grad(unit.log_normalizer, argnums=(0, 1), holomorphic=True))
+    flat, unravel = ravel_pytree((params, inputs))
+
+    def total(flat):
+        params, inputs = unravel(flat)
+        states, log_weights = states_of(unit)
+        exponent = np.asarray(exponents(unit, params, inputs, states))
+        return np.sum(np.exp(np.asarray(log_weights) + exponent))
+
+    z = total(flat)
+    np.testing.assert_allclose(
+        np.exp(unit.log_normalizer(params, inputs)), z, rtol=CLOSED_FORM
+    )
+    slope = np.asarray(ravel_pytree(gradient(params, inputs))[0])
+    np.testing.assert_allclose(
+        unit.mean(params, inputs), slope[-unit.size :], rtol=CLOSED_FORM, atol=1e-12
+    )
+    for index, step in enumerate(1e-6 * np.exp(1j * np.arange(len(slope)))):
+        there, back = (total(flat.at[index].add(s * step)) for s in (1, -1))
+        got = (there - back) / (2 * step * z)
+        np.testing.assert_allclose(got, slope[index], rtol=1e-6, atol=1e-7)
+
+
+@each_unit
+def test_complex_parameters_are_not_drawn_from(unit, errors):
+    methods = ["sample"]
+    if isinstance(unit, (jboltz.ReLU, jboltz.NoisyReLU)):
+        methods += ["log_normalizer", "mean"]
+    for method in methods:
+        error = errors[complex_call(UNITS.index(unit), method)]
+        assert error.startswith("TypeError: `params` "), error
+        assert "complex64" in error
+        assert "real" in error
+
+
+@each_unit
+def test_a_gain_of_gamma_is_the_difference_of_two(unit, getkey, x64):
+    params, inputs = draw_case(unit, getkey)
+    change = inputs[::-1]
+    got = log_normalizer_gain(unit, params, inputs, change)
+    here, there = (unit.log_normalizer(params, x) for x in (inputs, inputs + change))
+    np.testing.assert_allclose(got, there - here, rtol=CLOSED_FORM, atol=CLOSED_FORM)
+
+
+@pytest.mark.parametrize(
+    "unit", [jboltz.Bernoulli(500), jboltz.Spin(500), jboltz.Softmax(200, 3)], ids=repr
+)
+def test_a_gain_in_float32_is_rounded_as_what_is_gained(unit, getkey):
+    """Small changes of a large layer, against float64; Γ itself rounds by 1e-4."""
+    params, inputs = draw_case(unit, getkey)
+    params = jax.tree.map(lambda x: 4 * x, params)
+    change = 1e-3 * inputs
+    got = log_normalizer_gain(unit, params, inputs, change)
+    with enable_x64():
+        wide = jax.tree.map(lambda x: x.astype(jnp.float64), (params, inputs, change))
+        expected = log_normalizer_gain(unit, *wide)
+    assert abs(float(got) - float(expected)) < 2e-7 * float(jnp.sum(jnp.abs(change)))
+
+
+LARGE = 1_000_000
+RARE = {  # a unit, its bias, and the rare part of its state; all have p = σ(−9)
+    "Bernoulli": (jboltz.Bernoulli(LARGE), [-9.0], lambda x: x > 0),
+    "Spin": (jboltz.Spin(LARGE), [-4.5], lambda x: x > 0),
+    "Softmax": (jboltz.Softmax(LARGE, 2), [[0.0, -9.0]], lambda x: x[:, 1] > 0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("name", RARE)
+def test_rare_states_are_as_rare_in_half_precision(name, dtype, getkey):
+    """p = 1.2e-4, of which the uniforms of the types themselves know nothing."""
+    unit, bias, is_rare = RARE[name]
+    like = unit.init()
+    params = like.replace(bias=jnp.broadcast_to(jnp.asarray(bias, dtype), unit.shape))
+    x = unit.sample(params, jnp.zeros(unit.size, dtype), getkey())
+    assert x.dtype == dtype
+    p = 1 / (1 + np.exp(9.0))
+    count = int(np.sum(is_rare(np.asarray(x, np.float32))))
+    assert abs(count - LARGE * p) < 5 * np.sqrt(LARGE * p)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("unit", [jboltz.Gaussian(LARGE), jboltz.ReLU(LARGE)], ids=repr)
+def test_tails_of_real_units_are_as_heavy_in_half_precision(unit, dtype, getkey):
+    params, inputs = jax.tree.map(
+        lambda x: x.astype(dtype), (unit.init(), jnp.zeros(unit.size))
+    )
+    x = np.asarray(unit.sample(params, inputs, getkey()), np.float32)
+    # A value rounds to 3.5 or more from half a step below it on.
+    least = 3.5 - float(jnp.finfo(dtype).eps)
+    p = math.erfc(least / math.sqrt(2))
+    assert abs(np.sum(np.abs(x) >= 3.5) - LARGE * p) < 5 * np.sqrt(LARGE * p)
