@@ -96,7 +96,7 @@ def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
     def given_rest(site: Integer[Array, ""]) -> Float[Array, ""]:
         def gain(other):
             # Only the block of this site differs: its rows of the weights suffice.
-            change = (other - activity[site]) @ blocks[site]
+            change = product(other - activity[site], blocks[site])
             return log_normalizer_gain(model.hidden, params.hidden, inputs, change)
 
         terms = jax.vmap(gain)(activities[:, site])

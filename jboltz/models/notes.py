@@ -67,7 +67,7 @@ class NotesGaussianRBM:
     ) -> Float[Array, " visible"]:
         """A draw from N(Wh + b, σ²I)."""
         check_shape("h", h, (self.num_hidden,), self)
-        mean = params.weights @ h + params.visible_bias
+        mean = product(params.weights, h) + params.visible_bias
         return mean + self.sigma * random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
@@ -86,7 +86,7 @@ class NotesGaussianRBM:
 
     def _log_odds(self, params, v):
         check_shape("v", v, (self.num_visible,), self)
-        return v @ params.weights + params.hidden_bias
+        return product(v, params.weights) + params.hidden_bias
 
 
 @struct.dataclass
@@ -145,7 +145,8 @@ class NotesSpikeAndSlab:
         key_spikes, key_slabs = random.split(key)
         spikes = _draw(self._log_odds(params, v), key_spikes)
         noise = random.normal(key_slabs, spikes.shape, spikes.dtype)
-        slabs = (v @ params.weights + params.slab_bias) * spikes + self.sigma * noise
+        mean = product(v, params.weights) + params.slab_bias
+        slabs = mean * spikes + self.sigma * noise
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
     def sample_visible(
@@ -153,7 +154,7 @@ class NotesSpikeAndSlab:
     ) -> Float[Array, " visible"]:
         """A draw from N(Ws + a, σ²I), whatever the spikes are."""
         check_shape("h.slabs", h.slabs, (self.num_hidden,), self)
-        mean = params.weights @ h.slabs + params.visible_bias
+        mean = product(params.weights, h.slabs) + params.visible_bias
         return mean + self.sigma * random.normal(key, mean.shape, mean.dtype)
 
     def ascent(
@@ -177,7 +178,7 @@ class NotesSpikeAndSlab:
 
     def _log_odds(self, params, v):
         check_shape("v", v, (self.num_visible,), self)
-        return v @ params.weights + params.spike_bias
+        return product(v, params.weights) + params.spike_bias
 
 
 @dataclasses.dataclass(frozen=True)

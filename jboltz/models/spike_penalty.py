@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from jboltz.base import Params, check_real
+from jboltz.products import full_product, product
 
 EDGE = 0.999
 """Largest ‖Λ^-½ W α^-½‖₂ that `NoPenalty.project` leaves; at 1 the model has no Z."""

@@ -54,7 +54,7 @@ class Bernoulli:
     def energy(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Inexact[Array, ""]:
-        return self.activity(params, x) @ -params.bias
+        return full_product(self.activity(params, x), -params.bias)
 
     def activity(
         self, params: BernoulliParams, x: Float[Array, " size"]

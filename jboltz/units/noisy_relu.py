@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_real, check_shape, check_size
+from jboltz.products import full_product
 
 
 @struct.dataclass

@@ -63,7 +63,7 @@ class Softmax:
     def energy(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
     ) -> Inexact[Array, ""]:
-        return self.activity(params, x) @ -params.bias.ravel()
+        return full_product(self.activity(params, x), -params.bias.ravel())
 
     def activity(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, check_shape, check_size
+from jboltz.products import full_product
 from jboltz.units import _log1p
 
 
@@ -53,7 +54,7 @@ class Spin:
     def energy(
         self, params: SpinParams, x: Float[Array, " size"]
     ) -> Inexact[Array, ""]:
-        return self.activity(params, x) @ -params.bias
+        return full_product(self.activity(params, x), -params.bias)
 
     def activity(
         self, params: SpinParams, x: Float[Array, " size"]
