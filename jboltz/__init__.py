@@ -14,6 +14,7 @@ from jboltz.base import (
     Unit,
 )
 from jboltz.evaluation.annealing import (
+    anneal,
     annealed_importance_sampling,
     clamped_annealed_importance_sampling,
     ladder,
@@ -259,6 +260,7 @@ __all__ = [
     "UpDownParams",
     "adapt_ladder",
     "adversarial_accuracy",
+    "anneal",
     "annealed_importance_sampling",
     "as_given",
     "autocorrelation_time",

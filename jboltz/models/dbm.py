@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.units.composite import Copies
 
@@ -171,6 +172,10 @@ class DBM:
         """E[x₀ | x₁]: the picture under the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
         return self.units[0].mean_state(params.units[0], a @ params.weights[0].T)
+
+    def check_normalizable(self, params: DBMParams) -> None:
+        """Refuses weights between unbounded layers that make Z infinite."""
+        check_couplings(self.units, *self.parts(params))
 
     @property
     def domain(self) -> Domain:

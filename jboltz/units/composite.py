@@ -107,6 +107,9 @@ class Copies:
     ) -> Params:
         return self.unit.interpolate(params, base, beta)
 
+    def components(self, params: Params) -> tuple[tuple[Unit, Params, int], ...]:
+        return ((self.unit, params, self.num_copies),)
+
     def _stacked(self, shape: Shape) -> Shape:
         if any(isinstance(part, tuple) for part in shape):
             return tuple(self._stacked(part) for part in shape)
@@ -230,6 +233,9 @@ class Joined:
             first=self.first.interpolate(params.first, base.first, beta),
             second=self.second.interpolate(params.second, base.second, beta),
         )
+
+    def components(self, params: JoinedParams) -> tuple[tuple[Unit, Params, int], ...]:
+        return ((self.first, params.first, 1), (self.second, params.second, 1))
 
     def _split(
         self, inputs: Float[Array, " size"]

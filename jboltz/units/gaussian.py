@@ -120,6 +120,10 @@ class Gaussian:
             log_variance=-jnp.log(precision),
         )
 
+    def activity_scale(self, params: GaussianParams) -> Float[Array, " size"]:
+        """1/σ."""
+        return jnp.exp(-0.5 * params.log_variance)
+
     def alternatives(
         self,
         params: GaussianParams,

@@ -133,6 +133,10 @@ class ReLU:
             log_precision=jnp.log((1 - beta) * base_precision + beta * precision),
         )
 
+    def activity_scale(self, params: ReLUParams) -> Float[Array, " size"]:
+        """1/√γ."""
+        return jnp.exp(-0.5 * params.log_precision)
+
     def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
