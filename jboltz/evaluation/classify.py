@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params
+from jboltz.base import Params, check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.finetune import labelled
 from jboltz.learning.pretrain import unit_interval
@@ -40,6 +40,7 @@ def classify(
       images: uint8 images, or states of the data's units.
       batch_size: examples at a time.
     """
+    check_params(model, params)
     if isinstance(model, LabelledDBN):
         one = partial(model.label_log_probabilities, params)
     else:
@@ -63,6 +64,7 @@ def classify_by_samples(
     """
     if num_samples < 1:
         raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    check_params(model, params)
     rows = unit_interval(jnp.asarray(images))
 
     def one(example):

@@ -47,11 +47,11 @@ def check_couplings(
         largest = np.nextafter(_search(K, is_real, is_real_too), 0)
     if largest >= 1:
         raise ValueError(
-            "`params` have no finite Z: the weights between layers without a bound, "
-            "each measured in standard deviations of its two units, stretch a state by "
-            f"up to {largest:.6g}, but need to stay below 1, or chains run away to "
-            "infinity; scale the weights down, lower the variances, or make one of "
-            "two neighbours a layer of bounded units (Bernoulli, Spin, Softmax)."
+            f"The weights in `params` stretch real states by up to {largest:.6g} "
+            "standard deviations a standard deviation, but Gaussian and ReLU layers "
+            "need less than 1 between them, or Z = ∞ and chains run away; scale the "
+            "weights down, lower the variances, or make one of two neighbours a layer "
+            "of bounded units (Bernoulli, Spin, Softmax)."
         )
 
 
