@@ -145,9 +145,20 @@ def raise_log_likelihood(
     model as the ladder grows. E[w] = p_ann(v), so that log-likelihoods of it are low on
     average; on data it may exceed p(v).
 
+    How low, the effective samples of a point tell: by ½(1/ESS − 1/num_chains) nats
+    where there are many, and by more than that where there are few. Of log-normal
+    weights and 20 chains it is 0.04 nats at an ESS of 10, 0.3 at 4, 1.3 at 2.6 and 3
+    at 1.9. A longer ladder is worth more than more chains.
+
     Args:
       v: test points, (num_points, …).
       key: chain i of point j draws from `fold_in(fold_in(key, j), i)`.
+
+    Returns:
+      Value, interval and effective samples of each point, (num_points,) each.
+
+    Warns:
+      UserWarning: points that have no interval, for want of effective samples.
 
     Reference:
       Burda, Grosse & Salakhutdinov (2015), Accurate and conservative estimates of MRF
@@ -156,7 +167,8 @@ def raise_log_likelihood(
     _check_num_chains(num_chains)
     rungs = _rungs(annealed, params, base, betas)
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
-    return checked(log_estimate(log_weights, shift))
+    remedy = " Estimates with fewer are low, on average by 0.1 nats or more."
+    return checked(log_estimate(log_weights, shift), remedy)
 
 
 def clamped_annealed_importance_sampling(
