@@ -30,7 +30,7 @@ class ErrorRate:
 
 def classify(
     model: RBM | LabelledDBN, params: Params, images: Any, *, batch_size: int = 500
-) -> Float[np.ndarray, "examples classes"]:
+) -> Float[np.ndarray | Array, "examples classes"]:
     """log p(y | x) of each example; the `argmax` along classes is its class.
 
     Of a `LabelledDBN` it is p(y | hᴸ⁻¹) at the code of the images: exact in the top
@@ -57,7 +57,7 @@ def classify_by_samples(
     *,
     num_samples: int,
     batch_size: int = 100,
-) -> Float[np.ndarray, "examples classes"]:
+) -> Float[np.ndarray | Array, "examples classes"]:
     """log (1/K) Σ_k p(y | hᴸ⁻¹_k), over K sampled ways up.
 
     Sample k of example n draws from fold_in(fold_in(key, n), k).
@@ -79,7 +79,7 @@ def classify_by_samples(
 
 
 def error_rate(
-    log_probabilities: Float[np.ndarray, "examples classes"], labels: Any
+    log_probabilities: Float[np.ndarray | Array, "examples classes"], labels: Any
 ) -> ErrorRate:
     """What `classify` found, judged by the labels.
 

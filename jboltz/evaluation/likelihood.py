@@ -1,7 +1,7 @@
 """The mean log-likelihood of examples, and what it needs to be compared."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -37,10 +37,10 @@ class MeanLogLikelihood:
     """
 
     quantity: str = struct.field(pytree_node=False)  # such as "log-likelihood"
-    mean: Number
-    standard_error: Number  # NaN of a single example
-    lower: Number
-    upper: Number
+    mean: Any
+    standard_error: Any  # NaN of a single example
+    lower: Any
+    upper: Any
     num_examples: int = struct.field(pytree_node=False)
     binarisation: str = struct.field(pytree_node=False)  # of `Examples`
 
@@ -140,7 +140,7 @@ def summary(
 
 def weighted_mean_and_error(
     values: Float[np.ndarray | Array, " examples"], weights: Array | np.ndarray | None
-) -> tuple[Number, Number]:
+) -> tuple[Any, Any]:
     """Σ w x / Σ w, and its standard error √(n/(n − 1) Σ w²(x − m)²) / Σ w."""
     count = len(values)
     xp = library_of(values, weights)
