@@ -15,6 +15,7 @@ from jboltz.base import (
     Unit,
 )
 from jboltz.evaluation.annealing import (
+    anneal,
     annealed_importance_sampling,
     clamped_annealed_importance_sampling,
     ladder,
@@ -261,6 +262,7 @@ __all__ = [
     "UpDownParams",
     "adapt_ladder",
     "adversarial_accuracy",
+    "anneal",
     "annealed_importance_sampling",
     "as_given",
     "autocorrelation_time",

@@ -198,6 +198,19 @@ class FreeEnergyModel(EnergyModel, Protocol):
 
 
 @runtime_checkable
+class Normalizable(Protocol):
+    """A model that can tell whether Z = ∫ dv dh exp(−E(v, h)) is finite."""
+
+    def check_normalizable(self, params: Params) -> None:
+        """Refuses parameters whose Z is known to be infinite; called on the host.
+
+        Raises:
+          ValueError: it names the number that decides, and what it needs to be.
+        """
+        ...
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """A Markov kernel that leaves p(v, h; params) invariant.
 
@@ -319,6 +332,32 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
       TypeError: a leaf is not floating point, or the leaves differ in dtype.
     """
     like = jax.eval_shape(model.init, jax.random.key(0))
+    remedy = "look for a diverged run, or lower its learning rate"
+    check_like(like, params, name, model, if_not_finite=remedy)
+
+
+def check_distribution(model: Any, params: Params, name: str = "params") -> None:
+    """`check_params`, and of a `Normalizable` model whether its Z is finite."""
+    check_params(model, params, name)
+    check_normalizable(model, params)
+
+
+def check_normalizable(model: Any, params: Params) -> None:
+    """Refuses parameters that are known and whose Z `model` knows to be infinite."""
+    if isinstance(model, Normalizable) and not is_traced(params):
+        with jax.ensure_compile_time_eval():
+            model.check_normalizable(params)
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether a value is not known yet: under `jit`, `vmap` or `grad`."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def check_like(
+    like: Any, params: Params, name: str, owner: Any, *, if_not_finite: str
+) -> None:
+    """Refuses a record with other leaves than `like`, a tree of shapes; see above."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     got = {jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves}
     need = {
@@ -328,13 +367,13 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
     remedy = "pass what `init` of the same model makes"
     if _records_of(params) != _records_of(like) or got.keys() != need.keys():
         raise ValueError(
-            f"`{name}` is {_records_of(params)} with leaves {got} but {model} needs "
+            f"`{name}` is {_records_of(params)} with leaves {got} but {owner} needs "
             f"{_records_of(like)} with leaves {need}; {remedy}."
         )
     for path, shape in got.items():
         if shape != need[path]:
             raise ValueError(
-                f"`{name}{path}` has shape {shape} but {model} needs {need[path]}; "
+                f"`{name}{path}` has shape {shape} but {owner} needs {need[path]}; "
                 f"{remedy}."
             )
     dtypes = {jax.tree_util.keystr(path): jnp.result_type(x) for path, x in leaves}
@@ -347,12 +386,13 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
     for path, leaf in leaves:
-        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-            raise ValueError(
-                f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity but "
-                "every parameter needs to be finite; look for a diverged run, or lower "
-                "its learning rate."
-            )
+        # Parameters that a traced function closes over are known, and stay so.
+        with jax.ensure_compile_time_eval():
+            if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
+                raise ValueError(
+                    f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity "
+                    f"but every parameter needs to be finite; {if_not_finite}."
+                )
 
 
 def _records_of(tree: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params, State
+from jboltz.base import Params, State, check_distribution
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     LogPartition,
@@ -56,6 +56,7 @@ def dbn_bounds(
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets;
       Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
+    check_distribution(dbn, params)
     return _two_bounds(
         *(partial(_log_weight, dbn, params), as_examples(data, dbn.domain)),
         *(log_partition, key, num_samples, batch_size),
@@ -115,6 +116,7 @@ def dbm_bound(
         return -variational_free_energy(dbm, params, v, q)
 
     examples = as_examples(data, dbm.domain)
+    check_distribution(dbm, params)
     return mean_over(
         "lower bound (ELBO)", bound, examples, log_partition, batch_size=batch_size
     )

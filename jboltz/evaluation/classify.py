@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params
+from jboltz.base import Params, check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.finetune import labelled
 from jboltz.learning.pretrain import unit_interval
@@ -30,7 +30,7 @@ class ErrorRate:
 
 def classify(
     model: RBM | LabelledDBN, params: Params, images: Any, *, batch_size: int = 500
-) -> Float[np.ndarray, "examples classes"]:
+) -> Float[np.ndarray | Array, "examples classes"]:
     """log p(y | x) of each example; the `argmax` along classes is its class.
 
     Of a `LabelledDBN` it is p(y | hᴸ⁻¹) at the code of the images: exact in the top
@@ -40,6 +40,7 @@ def classify(
       images: uint8 images, or states of the data's units.
       batch_size: examples at a time.
     """
+    check_params(model, params)
     if isinstance(model, LabelledDBN):
         one = partial(model.label_log_probabilities, params)
     else:
@@ -56,13 +57,14 @@ def classify_by_samples(
     *,
     num_samples: int,
     batch_size: int = 100,
-) -> Float[np.ndarray, "examples classes"]:
+) -> Float[np.ndarray | Array, "examples classes"]:
     """log (1/K) Σ_k p(y | hᴸ⁻¹_k), over K sampled ways up.
 
     Sample k of example n draws from fold_in(fold_in(key, n), k).
     """
     if num_samples < 1:
         raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    check_params(model, params)
     rows = unit_interval(jnp.asarray(images))
 
     def one(example):
@@ -77,7 +79,7 @@ def classify_by_samples(
 
 
 def error_rate(
-    log_probabilities: Float[np.ndarray, "examples classes"], labels: Any
+    log_probabilities: Float[np.ndarray | Array, "examples classes"], labels: Any
 ) -> ErrorRate:
     """What `classify` found, judged by the labels.
 

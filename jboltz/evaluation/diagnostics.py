@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Real
 
-from jboltz.base import FreeEnergyModel, Params
+from jboltz.base import FreeEnergyModel, Params, check_params
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     domain_of,
@@ -232,6 +232,7 @@ def free_energy_gap(
             f"`validation` is binarised as {sets[0].binarisation!r} but `train` as "
             f"{sets[1].binarisation!r}, and only likes compare; treat both alike."
         )
+    check_params(model, params)
     (mean, error), (train_mean, train_error) = (
         weighted_mean_and_error(
             per_example(

@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State
+from jboltz.base import Domain, Leaf, State, is_traced
 
 
 @struct.dataclass
@@ -52,6 +52,8 @@ def binarise_once(data: Any, seed: int) -> Examples:
 def as_examples(data: Data, domain: Domain, name: str = "data") -> Examples:
     """`data` checked against the `domain` of a model; binary where that is binary.
 
+    Traced data, under `jit`, are taken unseen, and named as such.
+
     Raises:
       TypeError: not numbers.
       ValueError: gray where the units are binary; not finite, or of no such unit;
@@ -69,7 +71,7 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> Examples:
             f"`{name}` has {sorted(counts)} examples in its parts but a mean needs at "
             "least 1, and the same number in each part."
         )
-    if data.weights is not None:
+    if data.weights is not None and not is_traced(data.weights):
         _check_weights(np.asarray(data.weights), counts.pop(), name)
     return data
 
@@ -102,6 +104,8 @@ def _check(values, domain, name):
             )
         ]
         return ", ".join(parts)
+    if is_traced(values):
+        return "not known, traced"
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(

@@ -1,16 +1,24 @@
 """The mean log-likelihood of examples, and what it needs to be compared."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from jboltz.base import Domain, FreeEnergyModel, Params, State
+from jboltz.base import (
+    Domain,
+    FreeEnergyModel,
+    Params,
+    State,
+    check_distribution,
+    is_traced,
+)
 from jboltz.evaluation.examples import Data, Examples, as_examples
-from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
+from jboltz.models.annealed import Layered, check_exact
 from jboltz.products import full_precision
 
 Number: TypeAlias = float | np.floating | np.ndarray | Array
@@ -26,15 +34,15 @@ class MeanLogLikelihood:
     There are two errors, of different kinds. `standard_error` is of the mean over
     examples, as if they were drawn afresh. `lower` to `upper` is where the mean is for
     these examples, given the interval of log Z: all alike where log Z is exact, and
-    NaN where it has none.
+    NaN where it has none. Under `jit` and `vmap` the numbers are traced arrays.
     """
 
     quantity: str = struct.field(pytree_node=False)  # such as "log-likelihood"
-    mean: float
-    standard_error: float  # NaN of a single example
-    lower: float
-    upper: float
-    num_examples: int
+    mean: Any
+    standard_error: Any  # NaN of a single example
+    lower: Any
+    upper: Any
+    num_examples: int = struct.field(pytree_node=False)
     binarisation: str = struct.field(pytree_node=False)  # of `Examples`
 
 
@@ -58,12 +66,18 @@ def log_likelihood(
       batch_size: examples at a time.
 
     Raises:
-      ValueError: gray data for binary units; a log Z that is NaN or outside its bounds.
+      ValueError: gray data for binary units; a log Z that is NaN or outside its bounds;
+        parameters that are another model's, not finite, or known to have no finite Z;
+        units whose draws are not those of their energy.
     """
+    examples = as_examples(data, domain_of(model))
+    check_distribution(model, params)
+    if isinstance(model, Layered):
+        check_exact(model)
     return mean_over(
         "log-likelihood",
         lambda v: -model.free_energy(params, v),
-        as_examples(data, domain_of(model)),
+        examples,
         log_partition,
         batch_size=batch_size,
     )
@@ -83,12 +97,14 @@ def domain_of(model: FreeEnergyModel) -> Domain:
 @full_precision
 def per_example(
     function: Callable[[State], Array], values: State, *, batch_size: int
-) -> Float[np.ndarray, "examples ..."]:
-    """`function` of each example, `batch_size` at a time, as float64 on the host."""
+) -> Float[np.ndarray | Array, "examples ..."]:
+    """`function` of each example, `batch_size` at a time, as float64 on the host.
+
+    Traced, where the parameters are.
+    """
     if batch_size < 1:
         raise ValueError(f"`batch_size` is {batch_size} but needs to be at least 1.")
-    out = jax.lax.map(function, values, batch_size=batch_size)
-    return np.asarray(out, np.float64)
+    return known(jax.lax.map(function, values, batch_size=batch_size))
 
 
 def mean_over(
@@ -106,7 +122,7 @@ def mean_over(
 
 def summary(
     quantity: str,
-    values: Float[np.ndarray, " examples"],
+    values: Float[np.ndarray | Array, " examples"],
     examples: Examples,
     log_partition: LogPartition,
 ) -> MeanLogLikelihood:
@@ -125,16 +141,21 @@ def summary(
 
 
 def weighted_mean_and_error(
-    values: Float[np.ndarray, " examples"], weights: Array | np.ndarray | None
-) -> tuple[float, float]:
+    values: Float[np.ndarray | Array, " examples"], weights: Array | np.ndarray | None
+) -> tuple[Any, Any]:
     """Σ w x / Σ w, and its standard error √(n/(n − 1) Σ w²(x − m)²) / Σ w."""
     count = len(values)
-    w = np.ones(count) if weights is None else np.asarray(weights, np.float64)
-    mean = np.sum(w * values) / np.sum(w)
+    xp = library_of(values, weights)
+    w = xp.ones_like(values) if weights is None else xp.asarray(weights, values.dtype)
+    mean = xp.sum(w * values) / xp.sum(w)
     if count == 1:
-        return float(mean), float("nan")
-    squares = np.sum((w * (values - mean)) ** 2) * count / (count - 1)
-    return float(mean), float(np.sqrt(squares) / np.sum(w))
+        return _number(mean), float("nan")
+    squares = xp.sum((w * (values - mean)) ** 2) * count / (count - 1)
+    return _number(mean), _number(xp.sqrt(squares) / xp.sum(w))
+
+
+def _number(x):
+    return x if is_traced(x) else float(x)
 
 
 def _bounds(log_partition):
@@ -142,7 +163,9 @@ def _bounds(log_partition):
         z = log_partition
         log_partition = (z.value, z.lower, z.upper)
     parts = log_partition if isinstance(log_partition, tuple) else (log_partition,) * 3
-    estimate, lower, upper = (float(x) for x in parts)
+    estimate, lower, upper = (_number(x) for x in parts)
+    if is_traced(parts):
+        return estimate, lower, upper
     # Bounds may be NaN, of an estimate without an interval, or infinite.
     if not np.isfinite(estimate) or lower > estimate or upper < estimate:
         raise ValueError(

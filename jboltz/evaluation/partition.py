@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact, Integer
+from jax.flatten_util import ravel_pytree
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float, Inexact, Integer
 
-from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.base import Domain, Params, Shape, State, Unit, check_distribution
+from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.quadratic import is_normal
 
 MOST_UNITS = 25
 """Beyond 2²⁵ states enumeration takes minutes to hours."""
@@ -76,9 +81,17 @@ def model_log_partition(
 ) -> Inexact[Array, ""]:
     """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
 
+    Where all layers are Gaussian, it is an integral in closed form.
+
     Raises:
-      ValueError: both blocks have more than 2²⁵ states, or are real.
+      ValueError: both blocks have more than 2²⁵ states, or one is real and the other
+        too, but not Gaussian both; the parameters are another model's, not finite or
+        have no finite Z; units whose draws are not those of their energy.
     """
+    check_distribution(model, params)
+    check_exact(model)
+    if all(map(is_normal, model.units, model.parts(params)[0])):
+        return _normal_log_partition(model, params)
     visible, hidden = model.blocks(model.units)
     if num_states(hidden) <= num_states(visible):
         free_energy, block = model.hidden_free_energy, hidden
@@ -89,6 +102,34 @@ def model_log_partition(
         return free_energy(params, x)
 
     return log_partition(of_state, block, chunk_size=chunk_size)
+
+
+@partial(jax.jit, static_argnums=0)
+def _normal_log_partition(model: Any, params: Params) -> Float[Array, ""]:
+    """½ gᵀH⁻¹g − F(0) + ½ log det 2πH⁻¹, of a quadratic F of the smaller block."""
+
+    def zero_of(params):
+        key = jax.random.key(0)
+        v = model.sample_start(params, key)
+        return v, model.sample_hidden(params, v, key)
+
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(zero_of, params))
+    functions = (model.free_energy, model.hidden_free_energy)
+    pairs = [
+        (ravel_pytree(x), function)
+        for x, function in zip(zeros, functions, strict=True)
+    ]
+    (zero, unravel), function = min(pairs, key=lambda pair: pair[0][0].size)
+
+    def free_energy(x):
+        return function(params, unravel(x))
+
+    gradient, hessian = jax.grad(free_energy)(zero), jax.hessian(free_energy)(zero)
+    lower = jnp.linalg.cholesky(hessian)
+    root = solve_triangular(lower, gradient, lower=True)
+    half_log_det = jnp.sum(jnp.log(jnp.diag(lower)))
+    volume = 0.5 * zero.size * math.log(2 * math.pi) - half_log_det
+    return 0.5 * jnp.sum(root**2) - free_energy(zero) + volume
 
 
 def num_states(units: Unit | tuple[Unit, ...]) -> int | float:

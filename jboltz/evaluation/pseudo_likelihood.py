@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import EnumerableUnit, State, log_normalizer_gain
+from jboltz.base import EnumerableUnit, State, check_params, log_normalizer_gain
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,
@@ -112,6 +112,7 @@ def _alternatives(model: RBM, params: RBMParams):
 
     d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
     """
+    check_params(model, params)
     unit, hidden = model.visible, model.hidden
     if not isinstance(unit, EnumerableUnit):
         raise TypeError(

@@ -16,12 +16,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting
+from jboltz import plotting, random
 from jboltz.data import Dataset, load_mnist
 from jboltz.evaluation.annealing import ladder, raise_log_likelihood
 from jboltz.evaluation.diagnostics import free_energy_gap, verdict
 from jboltz.evaluation.examples import Examples, binarise_once, threshold
 from jboltz.evaluation.likelihood import log_likelihood
+from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.evaluation.pseudo_likelihood import pseudo_log_likelihood
 from jboltz.experiments import _checks, _config, _likelihoods, _run
@@ -41,9 +42,6 @@ from jboltz.units.bernoulli import Bernoulli
 
 MOST_ENUMERATED = 20
 """Hidden units up to which log Z by enumeration takes seconds."""
-
-RAISE_CHAINS = 10
-"""Of each example."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +89,11 @@ class Config:
     annealed_chains: int = 100
     """Chains of each run along a ladder."""
     raise_points: int = 50
-    """Examples whose likelihood is also estimated by RAISE, with 10 chains each."""
+    """Examples whose likelihood is also estimated by RAISE."""
+    raise_chains: int = 10
+    """Chains of each of these examples."""
+    raise_ladders: tuple[float, ...] = ()
+    """Further ladders for RAISE, in units of 14 500 rungs: how it converges."""
     num_replicas: int = 20
     """Replicas of the tempered chains."""
     tempering_steps: int = 1000
@@ -124,6 +126,7 @@ def check(config: Config, data: Dataset) -> None:
         {"num_hidden": 1, "held_out": 0, "epochs": 1, "batch_size": 1}
         | {"num_chains": 2, "num_steps": 1, "annealed_chains": 2, "raise_points": 1}
         | {
+            "raise_chains": 2,
             "num_replicas": 2,
             "tempering_steps": 4,
             "sample_steps": 4,
@@ -131,6 +134,8 @@ def check(config: Config, data: Dataset) -> None:
         },
     )
     _checks.rates(config, "learning_rate", "ladder_scale")
+    for scale in config.raise_ladders:
+        ladder(scale)
     _checks.seed(config)
     _checks.values(config, data, domain="unit interval")
     _likelihoods.check(config, data)
@@ -226,12 +231,21 @@ def evaluate(
         exact = float(jax.jit(partial(model_log_partition, rbm))(params))
         likelihoods["enumeration"] = log_likelihood(rbm, params, examples, exact)
     few = dataclasses.replace(examples, values=examples.values[: config.raise_points])
-    with _likelihoods.missing_intervals_allowed():
-        by_raise = raise_log_likelihood(
-            *(annealed, params, base, ladder(config.ladder_scale), few.values),
-            key_raise,
-            num_chains=RAISE_CHAINS,
+
+    def by_raise(scale, key):
+        with _likelihoods.missing_intervals_allowed():
+            return raise_log_likelihood(
+                annealed, params, base, ladder(scale), few.values, key,
+                num_chains=config.raise_chains,
+            )  # fmt: skip
+
+    last = by_raise(config.ladder_scale, key_raise)
+    along = {
+        str(len(ladder(scale)) - 1): _summary(
+            by_raise(scale, random.fold_in(key, index))
         )
+        for index, scale in enumerate(config.raise_ladders)
+    }
     by_ais = log_likelihood(rbm, params, few, log_z["AIS"])
     pseudo = pseudo_log_likelihood(rbm, params, examples)
     gap = free_energy_gap(rbm, params, examples, binary(config, train[: len(unseen)]))
@@ -244,13 +258,28 @@ def evaluate(
         },
         "raise": {
             "num_examples": len(few.values),
-            "mean": float(np.mean(by_raise.value)),
+            **_summary(last),
             "mean_by_ais": by_ais.mean,
+            "by_rungs": along,
         },
         "pseudo_log_likelihood": _likelihoods.as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
         "verdict": verdict(gibbs, num_steps=config.num_steps, spacing=1),
         "tempered_chains": _likelihoods.quality(metrics),
+    }
+
+
+def _summary(estimate: LogEstimate) -> dict[str, float | None]:
+    """The mean over test points, with the mean ends of their intervals if all have
+    one, and how many chains a point is worth."""
+    interval = [float(np.mean(x)) for x in (estimate.lower, estimate.upper)]
+    lower, upper = (x if np.isfinite(x) else None for x in interval)
+    return {
+        "mean": float(np.mean(estimate.value)),
+        "lower": lower,
+        "upper": upper,
+        "least_effective_samples": float(np.min(estimate.effective_samples)),
+        "median_effective_samples": float(np.median(estimate.effective_samples)),
     }
 
 
@@ -318,6 +347,12 @@ def report(results: dict[str, Any]) -> None:
     for name, found in results["log_likelihood"].items():
         _likelihoods.say(f"log-likelihood by {name}", found)
     few = results["raise"]
+    for rungs, found in few["by_rungs"].items():
+        _run.say(
+            f"RAISE with {rungs} rungs: {found['mean']:.2f}, worth "
+            f"{found['median_effective_samples']:.1f} chains a point (median; least "
+            f"{found['least_effective_samples']:.1f})"
+        )
     _run.say(
         f"of the first {few['num_examples']}: {few['mean']:.2f} by RAISE, "
         f"{few['mean_by_ais']:.2f} by AIS"

@@ -148,7 +148,7 @@ def run(
         num_epochs=config.epochs,
         loss="contrast",
     )
-    model.check_positive(state.params)
+    model.check_normalizable(state.params)
     spikes = jax.lax.map(
         lambda v: model.mean_hidden_state(state.params, v).spikes,
         jnp.asarray(patches.validation),

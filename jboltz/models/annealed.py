@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Inexact, Key
 
@@ -15,6 +16,7 @@ from jboltz.base import (
     Shape,
     State,
     Unit,
+    check_normalizable,
     is_exact,
     vanishes_at_zero,
 )
@@ -48,6 +50,17 @@ class Layered(Protocol):
         ...
 
 
+def check_exact(model: Layered) -> None:
+    """Refuses layers whose draws follow no energy: nothing they do has a likelihood."""
+    inexact = [unit for unit in model.units if not is_exact(unit)]
+    if inexact:
+        raise ValueError(
+            f"`model` has the layer {inexact[0]}, whose draws are not those of its "
+            "energy, but likelihoods and rungs need exact units; take another, as "
+            "`ReLU` for `NoisyReLU`."
+        )
+
+
 @struct.dataclass
 class AnnealedParams:
     """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
@@ -69,13 +82,7 @@ class Annealed:
     model: Layered
 
     def __post_init__(self) -> None:
-        inexact = [unit for unit in self.model.units if not is_exact(unit)]
-        if inexact:
-            raise ValueError(
-                f"`model` has the layer {inexact[0]}, whose draws are not those of its "
-                "energy, but a rung needs exact units; take another, as `ReLU` for "
-                "`NoisyReLU`."
-            )
+        check_exact(self.model)
 
     def init(self, key: Key[Array, ""]) -> AnnealedParams:
         """The model as it starts, at β = 1, above units as they start."""
@@ -84,6 +91,11 @@ class Annealed:
             base=tuple(unit.init() for unit in self.model.units),
             beta=jnp.ones(()),
         )
+
+    def check_normalizable(self, params: AnnealedParams) -> None:
+        """Refuses a model whose Z is infinite where β = 1; nothing is said below."""
+        if np.max(params.beta) == 1:
+            check_normalizable(self.model, params.params)
 
     def fit_base(self, values: State) -> tuple[Params, ...]:
         """A base whose bottom layer is fitted to `values`, (examples, *shape).

@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
@@ -41,6 +42,11 @@ class AnnealedSpikeAndSlab:
             base=(Gaussian(self.model.num_visible).init(),),
             beta=jnp.ones(()),
         )
+
+    def check_normalizable(self, params: AnnealedParams) -> None:
+        """Refuses a model whose Z is infinite where β = 1; nothing is said below."""
+        if np.max(params.beta) == 1:
+            self.model.check_normalizable(params.params)
 
     def fit_base(
         self, values: Float[Array, "examples visible"]

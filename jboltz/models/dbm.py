@@ -12,6 +12,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
 from jboltz.units.composite import Copies
@@ -173,6 +174,10 @@ class DBM:
         a = self.units[1].activity(params.units[1], h[0])
         inputs = product(a, params.weights[0].T)
         return self.units[0].mean_state(params.units[0], inputs)
+
+    def check_normalizable(self, params: DBMParams) -> None:
+        """Refuses weights between unbounded layers that make Z infinite."""
+        check_couplings(self.units, *self.parts(params))
 
     @property
     def domain(self) -> Domain:

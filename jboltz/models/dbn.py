@@ -148,6 +148,10 @@ class DBN:
             total += layer.visible_log_probability(p, v, h)
         return total
 
+    def check_normalizable(self, params: DBNParams) -> None:
+        """Refuses a top RBM whose Z is infinite; the layers below need none."""
+        self.layers[-1].check_normalizable(params[-1])
+
     @property
     def domain(self) -> Domain:
         """What the data may be, as of a `Unit`."""

@@ -9,6 +9,7 @@ from flax import struct
 from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.models.couplings import check_couplings
 from jboltz.products import full_product, product
 
 INIT_SCALE = 0.01
@@ -130,6 +131,10 @@ class RBM:
         """a_v(v) and E[a_h | v]: the mean activities of both layers at `v`."""
         hidden = self.hidden.mean(params.hidden, self.hidden_inputs(params, v))
         return self.visible.activity(params.visible, v), hidden
+
+    def check_normalizable(self, params: RBMParams) -> None:
+        """Refuses weights between two unbounded layers that make Z infinite."""
+        check_couplings(self.units, *self.parts(params))
 
     @property
     def domain(self) -> Domain:

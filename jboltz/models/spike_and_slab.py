@@ -137,7 +137,7 @@ class SpikeAndSlab:
                 )
             if like is not None:
                 check_shape(field.name.removeprefix("log_"), got, like.shape, self)
-        self.check_positive(params)
+        self.check_normalizable(params)
         return params
 
     def smallest_eigenvalue(self, params: SpikeAndSlabParams) -> Float[Array, ""]:
@@ -147,7 +147,7 @@ class SpikeAndSlab:
         """
         return self.penalty.smallest_eigenvalue(params)
 
-    def check_positive(self, params: SpikeAndSlabParams) -> None:
+    def check_normalizable(self, params: SpikeAndSlabParams) -> None:
         """Refuses a model without a joint density; to be called before sampling.
 
         Raises:

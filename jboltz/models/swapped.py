@@ -9,6 +9,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Params, State, Unit
+from jboltz.models.couplings import check_couplings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Swapped:
 
     def sample_visible(self, params: Params, h: State, key: Key[Array, ""]) -> State:
         return self.model.sample_hidden(params, h, key)
+
+    def check_normalizable(self, params: Params) -> None:
+        check_couplings(self.units, *self.parts(params))
 
     def sample_start(self, params: Params, key: Key[Array, ""]) -> State:
         """The layers of this model's v, each drawn from its biases alone."""

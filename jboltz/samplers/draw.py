@@ -10,7 +10,14 @@ from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Metrics, Params, Sampler, State
+from jboltz.base import (
+    Leaf,
+    Metrics,
+    Params,
+    Sampler,
+    State,
+    check_distribution,
+)
 from jboltz.products import full_product
 from jboltz.samplers.chains import check_num_steps, run_chains
 from jboltz.samplers.start import Chains, sampler_for, start_chains
@@ -90,8 +97,10 @@ def sample(
       sampler's metrics of the last step before each sample, in the same axes.
 
     Raises:
-      ValueError: `start` or `clamp` has a wrong shape.
+      ValueError: `start` or `clamp` has a wrong shape; `params` are another model's,
+        not finite, or known to have no finite Z.
     """
+    check_distribution(model, params)
     _check_counts(num_samples, warm_up, thinning)
     sampler = sampler_for(model, sampler, start, clamp)
     return _sample(
@@ -131,6 +140,7 @@ def moments(
       Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance:
       analysis and recommendations.
     """
+    check_distribution(model, params)
     _check_counts(num_samples, warm_up, thinning)
     sampler = sampler_for(model, sampler, start, clamp)
     return _moments(

@@ -116,6 +116,9 @@ class Copies:
     ) -> Inexact[Array, ""]:
         return self.num_copies * log_normalizer_gain(self.unit, params, inputs, change)
 
+    def components(self, params: Params) -> tuple[tuple[Unit, Params, int], ...]:
+        return ((self.unit, params, self.num_copies),)
+
     def _stacked(self, shape: Shape) -> Shape:
         if any(isinstance(part, tuple) for part in shape):
             return tuple(self._stacked(part) for part in shape)
@@ -252,6 +255,9 @@ class Joined:
         return log_normalizer_gain(
             self.first, params.first, first, changes[0]
         ) + log_normalizer_gain(self.second, params.second, second, changes[1])
+
+    def components(self, params: JoinedParams) -> tuple[tuple[Unit, Params, int], ...]:
+        return ((self.first, params.first, 1), (self.second, params.second, 1))
 
     def _split(
         self, inputs: Inexact[Array, " size"]

@@ -141,6 +141,10 @@ class Gaussian:
         deviation = (x - params.mean) * jnp.exp(-0.5 * params.log_variance)
         return 0.5 * deviation**2
 
+    def activity_scale(self, params: GaussianParams) -> Float[Array, " size"]:
+        """1/σ."""
+        return jnp.exp(-0.5 * params.log_variance)
+
     def alternatives(
         self,
         params: GaussianParams,

@@ -148,6 +148,10 @@ class ReLU:
         c = self._field(params, inputs)
         return truncated_normal.log_integral(c, params.log_precision)
 
+    def activity_scale(self, params: ReLUParams) -> Float[Array, " size"]:
+        """1/√γ."""
+        return jnp.exp(-0.5 * params.log_precision)
+
     def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:

@@ -304,6 +304,86 @@ def test_without_effective_samples_there_is_no_interval_and_a_warning(getkey):
 
 
 @pytest.mark.parametrize(
+    ("deviation", "effective_samples", "error"),
+    [(1, 10, 0.04), (2, 4.3, 0.34), (3, 2.6, 1.3), (4, 1.9, 3.1)],
+)
+def test_how_low_an_estimate_is_follows_from_its_effective_samples(
+    deviation, effective_samples, error
+):
+    """The numbers of `raise_log_likelihood`: 20 log-normal weights of mean 1."""
+    normal = np.random.default_rng(0).normal(size=(20_000, 20))
+    got = log_estimate(deviation * normal - deviation**2 / 2, 0.0)
+    np.testing.assert_allclose(-got.value.mean(), error, rtol=0.1)
+    ess = np.median(got.effective_samples)
+    np.testing.assert_allclose(ess, effective_samples, rtol=0.05)
+
+
+def test_points_without_an_interval_are_counted(getkey):
+    annealed, params, base = draw_rbm(getkey, scale=3.0)
+    v = binary_states(4)[3:8]
+    with pytest.warns(UserWarning, match=r"none at \d of 5 points.* are low") as caught:
+        got = raise_log_likelihood(
+            annealed, params, base, BETAS[[0, -1]], v, getkey(), num_chains=11
+        )
+    few = got.effective_samples < 10
+    assert f"none at {few.sum()} of 5 points" in str(caught[0].message)
+    np.testing.assert_array_equal(np.isnan(got.lower), few)
+    np.testing.assert_array_equal(np.isnan(got.upper), few)
+
+
+def test_an_ensemble_is_estimated_by_vmap_as_one_by_one(getkey):
+    annealed, params, base = draw_rbm(getkey, scale=0.3)
+    ensemble = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), params)
+    v, few, key = binary_states(4), binary_states(4)[:3], getkey()
+
+    def estimates(params):
+        log_z = annealed_importance_sampling(
+            annealed, params, base, BETAS, key, num_chains=30
+        )
+        half = jax.tree.map(lambda x: 0.5 * x, params)
+        path = log_partition_along(RBM, [half, params], [v])
+        return log_z, path, jboltz.log_likelihood(RBM, params, few, log_z)
+
+    together = jax.jit(jax.vmap(estimates))(ensemble)
+    for index in range(2):
+        alone = estimates(jax.tree.map(lambda x, i=index: x[i], ensemble))
+        assert alone[0].value.dtype == np.float64
+        assert np.isfinite(alone[0].lower)
+        for x, y in zip(*map(jax.tree.leaves, (together, alone)), strict=True):
+            np.testing.assert_allclose(x[index], y, rtol=1e-4, atol=1e-5)
+
+
+def test_every_direction_can_be_traced(getkey):
+    annealed, params, base = draw_rbm(getkey)
+    dbm = jboltz.DBM(layers(4, 3, 2))
+
+    def estimates(params, deep, key, v):
+        path = (annealed, params, base, BETAS)
+        return (
+            reverse_annealed_importance_sampling(*path, v, key),
+            raise_log_likelihood(*path, v, key),
+            clamped_annealed_importance_sampling(dbm, deep, BETAS, v, key),
+        )
+
+    ensemble = jax.tree.map(lambda x: jnp.stack([x] * 5), params)
+    deep = jax.eval_shape(jax.vmap(dbm.init), jax.random.split(getkey(), 5))
+    traced = jax.vmap(estimates, in_axes=(0, 0, None, None))
+    got = jax.eval_shape(traced, ensemble, deep, getkey(), binary_states(4)[:3])
+    for estimate, shape in zip(got, [(5,), (5, 3), (5, 3)], strict=True):
+        assert {estimate.value.shape, estimate.lower.shape} == {shape}
+
+
+def test_a_traced_estimate_is_that_of_the_host(getkey):
+    log_weights = 450 + jax.random.normal(getkey(), (3, 40))
+    log_weights = log_weights * jnp.asarray([[1.0], [1.0], [3.0]])
+    host = log_estimate(log_weights, jnp.arange(3.0))
+    traced = jax.jit(log_estimate)(log_weights, jnp.arange(3.0))
+    assert np.isnan(host.lower).tolist() == [False, False, True]
+    for x, y in zip(*map(jax.tree.leaves, (traced, host)), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
     "betas",
     [[0.1, 1.0], [0.0, 0.9], [0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5 + 1e-9, 1.0], 1.0],
     ids=["from above 0", "below 1", "a step of 0", "a step of 0 in float32", "one"],
@@ -316,10 +396,92 @@ def test_a_ladder_that_does_not_increase_from_0_to_1_is_refused(betas, getkey):
 
 def test_one_chain_is_refused_an_interval(getkey):
     annealed, params, base = draw_rbm(getkey)
-    with pytest.raises(ValueError, match=r"`num_chains` is 1 .* `anneal`"):
+    with pytest.raises(ValueError, match=r"`num_chains` is 1 .* `jboltz.anneal`"):
         annealed_importance_sampling(
             annealed, params, base, BETAS, getkey(), num_chains=1
         )
+    with pytest.raises(ValueError, match=r"`samples` is 1 .* `jboltz.anneal`"):
+        reverse_annealed_importance_sampling(
+            annealed, params, base, BETAS, binary_states(4)[:1], getkey()
+        )
+    assert jboltz.anneal is anneal
+
+
+# Models without a finite Z.
+
+GAUSSIAN, RELU = jboltz.Gaussian, jboltz.ReLU
+
+
+def calls(annealed, params, base, v, key):
+    """Every form of annealing of one model."""
+    return [
+        lambda: annealed_importance_sampling(annealed, params, base, BETAS, key),
+        lambda: reverse_annealed_importance_sampling(
+            annealed, params, base, BETAS, v, key
+        ),
+        lambda: raise_log_likelihood(annealed, params, base, BETAS, v, key),
+        lambda: log_partition_along(annealed.model, [params] * 2, [v]),
+    ]
+
+
+@pytest.mark.parametrize("is_slab", [False, True], ids=["Gaussian", "spike and slab"])
+def test_a_model_without_a_finite_z_is_refused_by_all_directions(is_slab, getkey):
+    if is_slab:
+        model = jboltz.SpikeAndSlab(2, 2, penalty=jboltz.NoPenalty())
+        annealed, message = AnnealedSpikeAndSlab(model), "smallest eigenvalue"
+    else:
+        model = jboltz.RBM(GAUSSIAN(2), GAUSSIAN(2))
+        annealed, message = Annealed(model), "need less than 1 between them"
+    params, v = model.init(getkey()), jnp.ones((5, 2))
+    wild = params.replace(weights=2 * jnp.eye(2))
+    base = annealed.init(getkey()).base
+    for call in calls(annealed, wild, base, v, getkey()):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ValueError, match=message):
+        jboltz.log_likelihood(model, wild, v, 0.0)
+    with pytest.raises(ValueError, match=message):
+        jboltz.sample(model, wild, getkey(), warm_up=1)
+    rung = annealed.init(getkey()).replace(params=wild)
+    with pytest.raises(ValueError, match=message):
+        jboltz.sample(annealed, rung, getkey(), warm_up=1)
+
+
+def test_two_gaussian_layers_are_annealed_to_their_closed_form(getkey):
+    model = jboltz.RBM(GAUSSIAN(2), GAUSSIAN(2))
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 0.4)
+    annealed = Annealed(model)
+    got = annealed_importance_sampling(
+        annealed, params, annealed.init(getkey()).base, np.linspace(0, 1, 30), getkey()
+    )
+    assert got.lower < model_log_partition(model, params) < got.upper
+
+
+def test_records_are_checked_at_the_door(getkey):
+    annealed, params, base = draw_rbm(getkey)
+    short = params.replace(hidden=jboltz.BernoulliParams(bias=jnp.zeros(1)))
+    for call in calls(annealed, short, base, binary_states(4), getkey()):
+        with pytest.raises(ValueError, match=r"hidden.bias` has shape \(1,\)"):
+            call()
+    gray = annealed.fit_base(255 * binary_states(4)[3:9])
+    with pytest.raises(ValueError, match=r"`base\[0\].bias` holds NaN .* \[0, 1\]"):
+        annealed_importance_sampling(annealed, params, gray, BETAS, getkey())
+    other = Annealed(jboltz.RBM(B(4), jboltz.Spin(3))).fit_base(binary_states(4))
+    with pytest.raises(ValueError, match="`base` is BernoulliParams, SpinParams"):
+        annealed_importance_sampling(annealed, params, other, BETAS, getkey())
+
+
+def test_weights_that_are_not_finite_are_told_and_have_no_likelihood(getkey):
+    """Parameters that are finite, and energies that are not."""
+    annealed, params, base = draw_rbm(getkey)
+    params = params.replace(weights=jnp.full((4, 3), 3e38))
+    with pytest.warns(UserWarning, match="of 10 chains are not finite"):
+        got = annealed_importance_sampling(
+            annealed, params, base, BETAS[[0, -1]], getkey(), num_chains=10
+        )
+    assert np.isnan([got.lower, got.upper]).all()
+    with pytest.raises(ValueError, match="`log_partition` is"):
+        jboltz.log_likelihood(RBM, params, binary_states(4), got)
 
 
 def test_a_path_without_its_samples_is_refused(getkey):

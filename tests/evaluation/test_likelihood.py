@@ -160,6 +160,13 @@ REFUSED = {
     "log_likelihood(rbm, p, np.ones((4, 3)), 0.0)": "has shape (3,)",
     "log_likelihood(dbn, p, np.ones((4, 2)), 0.0)": "has no `domain`",
     "log_likelihood(grbm, g, np.ones((4, 2), np.uint8), 0.0)": "standardise them",
+    "log_likelihood(noisy, n, np.ones((4, 2)), 0.0)": "the layer NoisyReLU",
+    "log_likelihood(rbm, g, np.ones((4, 2)), 0.0)": "GaussianParams, BernoulliParams",
+    "log_likelihood(rbm, short, np.ones((4, 2)), 0.0)": "`params.hidden.bias` has",
+    "pseudo_log_likelihood(rbm, short, np.ones((4, 2)))": "bias` has shape (1,)",
+    "free_energy_gap(rbm, short, *(np.ones((4, 2)),) * 2)": "bias` has shape (1,)",
+    "dbm_bound(dbm, d, np.ones((4, 2)), 0.0)": "needs DBMParams",
+    "dbn_bounds(stack, m, np.ones((4, 2)), 0.0, key)": "is DBMParams",
     "pseudo_log_likelihood(relu, r, np.ones((4, 2)))": "(`EnumerableUnit`)",
     "pseudo_log_likelihood(gg, q, np.ones((4, 2)))": "hidden units of bounded activity",
     "pseudo_log_likelihood(spin, s, np.zeros((4, 2)))": "spins need these",
@@ -181,6 +188,8 @@ relu, r = make(ReLU(2), Bernoulli(3))
 gg, q = make(Gaussian(2), Gaussian(3))
 spin, s = make(Spin(2), Bernoulli(3))
 potts, t = make(Softmax(1, 2), Bernoulli(3))
+noisy, n = make(Bernoulli(2), NoisyReLU(3))
+short = p.replace(hidden=BernoulliParams(bias=np.zeros(1, np.float32)))
 stack = DBN.chain(Bernoulli(2), Bernoulli(3), Bernoulli(2))
 dbm = DBM((Bernoulli(2), Bernoulli(3), Bernoulli(2)))
 d, m = stack.init(key), dbm.init(key)

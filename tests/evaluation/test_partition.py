@@ -130,3 +130,56 @@ def test_too_many_states_are_refused_and_annealing_named(hidden, size):
         log_partition(jnp.sum, hidden)
     assert "25 binary units" in str(caught.value)
     assert "`annealed_importance_sampling`" in str(caught.value)
+
+
+NORMAL = jboltz.RBM(jboltz.Gaussian(3), jboltz.Gaussian(2))
+
+
+def draw_normal(getkey, scale):
+    params = draw_like(jax.eval_shape(NORMAL.init, getkey()), getkey(), 0.4)
+    return params.replace(weights=scale * params.weights)
+
+
+def test_of_two_gaussian_layers_it_is_the_integral_of_a_normal_density(getkey, x64):
+    """E = ½ xᵀPx − b·x + c with x = (v, h), by NumPy."""
+    params = draw_normal(getkey, 0.5)
+    units = (params.visible, params.hidden)
+    precision = np.concatenate([np.exp(-unit.log_variance) for unit in units])
+    mean = np.concatenate([unit.mean for unit in units])
+    P = np.diag(precision)
+    P[:3, 3:] = -precision[:3, None] * np.asarray(params.weights) * precision[3:]
+    P[3:, :3] = P[:3, 3:].T
+    b, c = precision * mean, 0.5 * np.sum(precision * mean**2)
+    volume = 5 * np.log(2 * np.pi) - np.linalg.slogdet(P)[1]
+    expected = 0.5 * (b @ np.linalg.solve(P, b) + volume) - c
+    np.testing.assert_allclose(
+        model_log_partition(NORMAL, params), expected, rtol=1e-12
+    )
+
+
+def test_of_gaussian_layers_made_of_others_too(getkey, x64):
+    """Against quadrature over the one real layer that is left."""
+    model = jboltz.DBM(
+        (
+            jboltz.Joined(jboltz.Gaussian(1), jboltz.Gaussian(1)),
+            jboltz.Copies(jboltz.Gaussian(1), 2),
+        )
+    )
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey(), 0.2)
+    h, log_weights = states_of(model.units[1])
+    free = jax.jit(jax.vmap(partial(model.hidden_free_energy, params)))((h,))
+    expected = jax.nn.logsumexp(log_weights - free)
+    np.testing.assert_allclose(model_log_partition(model, params), expected, rtol=1e-9)
+
+
+def test_what_has_no_partition_function_is_refused(getkey):
+    wild = draw_normal(getkey, 20.0)
+    with pytest.raises(ValueError, match="need less than 1 between them"):
+        model_log_partition(NORMAL, wild)
+    noisy = jboltz.RBM(jboltz.NoisyReLU(2), jboltz.Bernoulli(2))
+    with pytest.raises(ValueError, match="`model` has the layer NoisyReLU"):
+        model_log_partition(noisy, noisy.init(getkey()))
+    params = RBM.init(getkey())
+    short = params.replace(hidden=jboltz.BernoulliParams(bias=jnp.zeros(1)))
+    with pytest.raises(ValueError, match=r"`params.hidden.bias` has shape \(1,\)"):
+        model_log_partition(RBM, short)

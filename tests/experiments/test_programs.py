@@ -21,7 +21,11 @@ ANNEALING = (
 ).split()
 PATCHES = "--epochs 2 --batch-size 40 --num-patches 130 --patch-size 4".split()
 PROGRAMS = {
-    "rbm_mnist": [*MNIST, *ANNEALING, *"--num-hidden 8 --raise-points 3".split()],
+    "rbm_mnist": [
+        *MNIST,
+        *ANNEALING,
+        *"--num-hidden 8 --raise-points 3 --raise-ladders 0.02".split(),
+    ],
     "dbm_mnist": [
         *(*MNIST, *ANNEALING),
         *"--layers 64 8 6 --pretrain-epochs 1 --clamped-points 3".split(),
@@ -113,6 +117,7 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, capsys):
         ("rbm_mnist", "--held-out 140", ["held_out", "140", "170"]),
         ("rbm_mnist", "--ladder-scale 0.001", ["scale", "0.001"]),
         ("rbm_mnist", "--annealed-chains 1", ["annealed_chains", "1"]),
+        ("rbm_mnist", "--raise-ladders 0.0001", ["scale", "0.0001"]),
         ("rbm_mnist", "--binarisation none", ["none", "threshold"]),
         ("dbm_mnist", "--num-replicas 1", ["num_replicas", "1"]),
         ("dbm_mnist", "--layers 64", ["layers", "hidden"]),

@@ -17,7 +17,7 @@ def case():
         if model not in known:
             with enable_x64():
                 params = draw_params(model, jax.random.key(7))
-                model.check_positive(params)
+                model.check_normalizable(params)
                 known[model] = params, jax.device_get(facts(model, params))
         return known[model]
 

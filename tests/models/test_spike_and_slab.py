@@ -307,7 +307,7 @@ def test_training_raises_the_likelihood(estimator_of, penalty, getkey):
     state, _ = jboltz.fit(
         projected, jax.jit(init)(getkey()), data, getkey(), batch_size=50, num_epochs=40
     )
-    model.check_positive(state.params)
+    model.check_normalizable(state.params)
     # The best Gaussian of independent pixels, which the model contains.
     independent = -0.5 * jnp.sum(jnp.log(2 * jnp.pi * data.var(0)) + 1)
     before, after = log_likelihood(params), log_likelihood(state.params)
@@ -324,7 +324,7 @@ def test_init_is_a_model_of_small_weights(getkey):
     params = model.init(getkey())
     assert params.weights.shape == (192, 64)
     assert abs(params.weights.std() / INIT_SCALE - 1) < 5 / np.sqrt(2 * 192 * 64)
-    model.check_positive(params)
+    model.check_normalizable(params)
     assert params.log_penalty is None
     log_penalty = jax.eval_shape(SpikeAndSlab(192, 64).init, getkey()).log_penalty
     assert log_penalty.shape == (64,)

@@ -33,7 +33,7 @@ def test_every_parameter_is_in_the_positive_region(penalty, getkey, x64):
         expected = smallest(model, params)
         assert expected > 0
         np.testing.assert_allclose(model.smallest_eigenvalue(params), expected)
-        model.check_positive(params)
+        model.check_normalizable(params)
         v = rng_of(getkey()).normal(size=5)
         spikes = model.mean_hidden_state(params, jnp.asarray(v)).spikes
         penalties = v**2 @ penalty_matrix(model, params)
@@ -52,7 +52,7 @@ def test_a_model_beyond_the_edge_is_refused_with_the_eigenvalue(getkey, x64):
     assert value < 0
     np.testing.assert_allclose(model.smallest_eigenvalue(params), value)
     with pytest.raises(ValueError, match=f"smallest eigenvalue {value:.3g}"):
-        model.check_positive(params)
+        model.check_normalizable(params)
 
 
 def test_the_edge_is_where_the_spectral_norm_is_one(getkey, x64):
@@ -65,9 +65,9 @@ def test_the_edge_is_where_the_spectral_norm_is_one(getkey, x64):
         now = np.linalg.norm(left * params.weights * right, ord=2)
         return dataclasses.replace(params, weights=params.weights * (norm / now))
 
-    model.check_positive(scaled_to(1 - 1e-9))
+    model.check_normalizable(scaled_to(1 - 1e-9))
     with pytest.raises(ValueError, match="smallest eigenvalue -"):
-        model.check_positive(scaled_to(1 + 1e-9))
+        model.check_normalizable(scaled_to(1 + 1e-9))
 
 
 def test_the_projection_goes_to_the_nearest_weights_inside(getkey, x64):
@@ -103,4 +103,4 @@ def test_a_precision_that_is_not_above_zero_is_refused(penalty, value, getkey):
         params, log_visible_precision=jnp.array([0.0, value], jnp.float32)
     )
     with pytest.raises(ValueError, match="smallest eigenvalue"):
-        model.check_positive(broken)
+        model.check_normalizable(broken)
