@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.base import FreeEnergyModel, Params, State
+from jboltz.base import FreeEnergyModel, Params, State, cast_states, dtype_of
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
     checked,
@@ -161,10 +161,8 @@ def clamped_annealed_importance_sampling(
     _check_num_chains(num_chains)
     annealed = Annealed(model.hidden_model)
     base = annealed.init(key).base
-    betas = _rungs(params, base, betas).beta
-    log_weights, log_z = _clamped(
-        model, params, base, betas, v, key, num_chains=num_chains
-    )
+    rungs = _rungs(params, base, betas)
+    log_weights, log_z = _clamped(model, rungs, v, key, num_chains=num_chains)
     return checked(log_estimate(log_weights, log_z))
 
 
@@ -232,7 +230,7 @@ def anneal(
     Returns:
       The last state and log w, in nats.
     """
-    betas = params.beta
+    betas, v = params.beta, cast_states(v, params)
 
     def step(carry, rung):
         v, total, lost = carry
@@ -296,7 +294,8 @@ def _from_points(annealed, rungs, points, key, *, num_chains):
 
 
 @partial(jax.jit, static_argnums=0, static_argnames="num_chains")
-def _clamped(model, params, base, betas, points, key, *, num_chains):
+def _clamped(model, rungs, points, key, *, num_chains):
+    params, base, betas = rungs.params, rungs.base, rungs.beta
     annealed = Annealed(model.hidden_model)
 
     def of_chain(given, key):
@@ -307,9 +306,7 @@ def _clamped(model, params, base, betas, points, key, *, num_chains):
 
     given, energies = jax.vmap(partial(model.given_data, params))(points)
     log_weights = _of_points(of_chain, given, key, num_chains)
-    log_z = annealed.base_log_partition(
-        AnnealedParams(params=params, base=base, beta=betas)
-    )
+    log_z = annealed.base_log_partition(rungs)
     return log_weights, log_z - energies
 
 
@@ -328,14 +325,16 @@ def _bridge(model, here, there, v):
 def _rungs(params, base, betas):
     betas = np.asarray(betas, float)
     is_ladder = betas.ndim == 1 and len(betas) > 1 and betas[0] == 0 and betas[-1] == 1
-    dtype = jax.tree.leaves(params)[0].dtype
+    dtype = dtype_of(params)
     if not is_ladder or (betas.astype(dtype)[1:] <= betas.astype(dtype)[:-1]).any():
         raise ValueError(
             f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
             f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
             "`ladder()`, or `np.linspace(0, 1, 1001)`."
         )
-    return AnnealedParams(params=params, base=base, beta=jnp.asarray(betas, dtype))
+    return AnnealedParams(
+        params=params, base=cast_states(base, params), beta=jnp.asarray(betas, dtype)
+    )
 
 
 def _check_num_chains(num_chains):
