@@ -260,6 +260,11 @@ def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
             "it is batched, and jboltz functions take one configuration: map over the "
             "batch with `jax.vmap(f, in_axes=(None, 0))(params, batch)`"
         )
+    elif shape == expected[1:]:
+        remedy = (
+            "a function over chains or examples needs a leading axis of them, so add "
+            "one to a single state: `state[None]`"
+        )
     else:
         remedy = f"pass one array of shape {expected}"
     raise ValueError(

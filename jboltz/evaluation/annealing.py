@@ -162,6 +162,7 @@ def clamped_annealed_importance_sampling(
     annealed = Annealed(model.hidden_model)
     base = annealed.init(key).base
     rungs = _rungs(params, base, betas)
+    v = cast_states(v, params)
     log_weights, log_z = _clamped(model, rungs, v, key, num_chains=num_chains)
     return checked(log_estimate(log_weights, log_z))
 
