@@ -71,7 +71,7 @@ class _EstimatorStep:
             # An estimate is a mean over its own batch; among the batches of an epoch
             # it has to count as much as the examples that it was made of.
             share = jnp.mean(batch.weights)
-            gradient = jax.tree.map(lambda g: share * g, gradient)
+            gradient = jax.tree.map(lambda g: (share * g).astype(g.dtype), gradient)
         updates, opt_state = self.optimizer.update(
             gradient, state.opt_state, state.params
         )
