@@ -136,6 +136,7 @@ def raise_log_likelihood(
     """
     _check_num_chains(num_chains)
     rungs = _rungs(params, base, betas)
+    v = cast_states(v, params)
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
     return checked(log_estimate(log_weights, shift))
 
