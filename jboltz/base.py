@@ -216,6 +216,9 @@ class Sampler(Protocol):
 
     Its state is a record with at least the fields `visible` and `hidden`, a
     configuration of the model; so any sampler can drive any estimator.
+
+    To a derivative its states are constants (`hold`). A kernel whose draws are to be
+    differentiated at fixed noise may say so: `is_pathwise = True`.
     """
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> State:
@@ -265,6 +268,22 @@ def log_normalizer_gain(
     return there - unit.log_normalizer(params, inputs)
 
 
+def is_pathwise(sampler: Any) -> bool:
+    """Whether `sampler` says that a derivative passes through its draws."""
+    return getattr(sampler, "is_pathwise", False)
+
+
+def hold(sampler: Any, *trees: Any) -> tuple[Any, ...]:
+    """`trees` as constants to a derivative, unless `sampler` is pathwise.
+
+    A kernel holds what its draws are made of, params and states. The derivative of a
+    mean over samples is then that of the function at the samples: the negative phase,
+    ⟨∂F/∂θ⟩. Through a draw μ + σ ε it would have another part, and through a binary
+    draw none, so that what came out would depend on the units.
+    """
+    return trees if is_pathwise(sampler) else jax.lax.stop_gradient(trees)
+
+
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
     """Refuses what is not one configuration of the expected shape, part by part.
 
@@ -287,6 +306,11 @@ def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
         remedy = (
             "it is batched, and jboltz functions take one configuration: map over the "
             "batch with `jax.vmap(f, in_axes=(None, 0))(params, batch)`"
+        )
+    elif shape == expected[1:]:
+        remedy = (
+            "a function over chains or examples needs a leading axis of them, so add "
+            "one to a single state: `state[None]`"
         )
     else:
         remedy = f"pass one array of shape {expected}"

@@ -167,6 +167,7 @@ def raise_log_likelihood(
     """
     _check_num_chains(num_chains)
     rungs = _rungs(annealed, params, base, betas)
+    v = cast_states(v, params)
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
     remedy = " Estimates with fewer are low, on average by 0.1 nats or more."
     return checked(log_estimate(log_weights, shift), remedy)
@@ -195,6 +196,7 @@ def clamped_annealed_importance_sampling(
     annealed = Annealed(model.hidden_model)
     base, hidden = annealed.init(key).base, _hidden_params(params)
     rungs = _rungs(annealed, hidden, base, betas)
+    v = cast_states(v, params)
     log_weights, log_z = _clamped(
         model, params, rungs.base, rungs.beta, v, key, num_chains=num_chains
     )
@@ -271,7 +273,7 @@ def anneal(
     Returns:
       The last state and log w, in nats.
     """
-    betas = params.beta
+    betas, v = params.beta, cast_states(v, params)
 
     def step(carry, rung):
         v, total, lost = carry

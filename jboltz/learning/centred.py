@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, dtype_of
+from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.models.dbm import DBM
 from jboltz.models.rbm import RBM
 from jboltz.products import full_product
@@ -105,7 +105,7 @@ class Centred:
         """Offsets at each layer's means without the weights."""
         unit_params, _ = self.model.parts(params)
         offsets = tuple(
-            unit.mean(p, jnp.zeros(unit.size))
+            unit.mean(p, jnp.zeros(unit.size, dtype_of(params)))
             for unit, p in zip(self.model.units, unit_params, strict=True)
         )
         return CentredState(inner=self.estimator.init(params, key), offsets=offsets)
@@ -113,7 +113,7 @@ class Centred:
     def estimate(
         self, params: Params, state: CentredState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, CentredState, Metrics]:
-        refuse_mask(batch)
+        batch = complete(batch, params)
         gradient, inner, metrics = self.estimator.estimate(
             params, state.inner, batch, key
         )
@@ -168,6 +168,6 @@ def _slopes(model: RBM | DBM, gradient: Params) -> list[Array]:
 
 def _slope(unit, gradient):
     """`shift` is linear in its inputs, so where it is linearised does not matter."""
-    zeros = jnp.zeros(unit.size)
+    zeros = jnp.zeros(unit.size, dtype_of(gradient))
     (along,) = jax.vjp(lambda inputs: unit.shift(gradient, inputs), zeros)[1](gradient)
     return along

@@ -20,6 +20,7 @@ from jboltz.base import (
     Params,
     Sampler,
     State,
+    cast_states,
 )
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
@@ -54,6 +55,7 @@ class ContrastiveDivergence:
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
         """The metric `reconstruction_error` is mean((v − v_k)²), with v_k sampled."""
+        batch = complete(batch, params)
         chains = _chains_from_data(self, params, batch, key)
 
         def contrast(params):
@@ -93,6 +95,7 @@ class HalfStepContrastiveDivergence:
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
         """The metric `reconstruction_error` is mean((v − E[v | h])²)."""
+        batch = complete(batch, params)
         chains = _chains_from_data(self, params, batch, key, skip=1)
 
         def contrast(params):
@@ -139,7 +142,7 @@ class PersistentContrastiveDivergence:
     ) -> tuple[Params, State, Metrics]:
         """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains: near 0 at equilibrium, and
         falling as the chains lose track of the model."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         chains, _ = run_chains(
             self.sampler, params, state, key, num_steps=self.num_steps
         )
@@ -194,7 +197,6 @@ def _chains_from_data(
     skip: int = 0,
 ) -> State:
     """Chains that started at the examples, `num_steps` − `skip` kernel steps on."""
-    refuse_mask(batch)
     key_init, key_run = random.split(key)
     chains = init_chains(estimator.sampler, params, batch.values, key_init)
     num_steps = estimator.num_steps - skip
@@ -224,6 +226,16 @@ def mean_squared_error(
     """Of a state; where that is several arrays, the mean of their errors."""
     errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
     return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
+
+
+def complete(batch: Batch, params: Params) -> Batch:
+    """Complete examples as an estimator takes them: in the dtype of `params`.
+
+    Raises:
+      ValueError: entries are missing.
+    """
+    refuse_mask(batch)
+    return Batch(values=cast_states(batch.values, params), weights=batch.weights)
 
 
 def refuse_mask(batch: Batch) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Estimator, Metrics, Params, State
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.learning.finetune import labelled
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
@@ -43,7 +43,7 @@ class Discriminative:
         """Metrics: `cross_entropy`, and `error`, the share of examples of which
         another class is likelier."""
         del key
-        refuse_mask(batch)
+        batch = complete(batch, params)
 
         def mean_loss(params):
             judge = jax.vmap(partial(_judge, self.model), in_axes=(None, 0))

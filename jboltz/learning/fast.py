@@ -10,8 +10,8 @@ from jaxtyping import Array, Integer, Key
 from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
 from jboltz.learning.contrastive import (
     check_num_chains,
+    complete,
     contrast_with_chains,
-    refuse_mask,
     start_chains,
 )
 from jboltz.samplers.chains import check_num_steps, run_chains
@@ -64,7 +64,7 @@ class FastPersistentContrastiveDivergence:
         self, params: Params, state: FastState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, FastState, Metrics]:
         """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains, without the fast weights."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         driven = jax.tree.map(jnp.add, params, state.fast)
         chains, _ = run_chains(
             self.sampler, driven, state.chains, key, num_steps=self.num_steps

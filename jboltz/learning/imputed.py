@@ -13,7 +13,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
+from jboltz.base import (
+    Batch,
+    EnergyModel,
+    Estimator,
+    Metrics,
+    Params,
+    State,
+    cast_states,
+)
 from jboltz.models.dbm import DBM
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
@@ -73,7 +81,7 @@ class Imputed:
             )
         keys = random.fold_in_range(key, len(jax.tree.leaves(batch.mask)[0]))
         values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
-            params, batch.values, batch.mask, keys
+            params, cast_states(batch.values, params), batch.mask, keys
         )
         return Batch(values=values, weights=batch.weights)
 

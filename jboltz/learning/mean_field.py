@@ -19,8 +19,8 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz.base import Batch, Leaf, Metrics, Sampler, State
 from jboltz.learning.contrastive import (
     check_num_chains,
+    complete,
     mean_squared_error,
-    refuse_mask,
     start_chains,
     weighted_mean,
 )
@@ -154,7 +154,7 @@ class MeanFieldPCD:
         """Metrics: `reconstruction_error`, mean((v − E[v | q])²); `contrast`, as for
         PCD; of the mean field the worst `residual`, the share `unconverged` of
         examples that stopped above the tolerance, and the most `sweeps`."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         model = self.model
         infer = partial(
             mean_field, model, tolerance=self.tolerance, max_sweeps=self.max_sweeps

@@ -113,17 +113,20 @@ def greedy(
 
 
 def unit_interval(rows: Array) -> Array:
-    """Stored images as numbers: uint8 is divided by 255, floats stay as they are.
+    """Stored images as numbers: uint8 is divided by 255, bools are 0 and 1, floats
+    stay as they are.
 
     Raises:
       TypeError: another dtype, of which the scale is not known.
     """
     if rows.dtype == jnp.uint8:
         return rows.astype(jnp.float32) / 255
+    if rows.dtype == jnp.bool_:
+        return rows.astype(jnp.float32)
     if not jnp.issubdtype(rows.dtype, jnp.floating):
         raise TypeError(
-            f"The data are {rows.dtype} but must be uint8 images, 0 to 255, or floats; "
-            "convert them to one of the two."
+            f"The data are {rows.dtype} but must be uint8 images, 0 to 255, bools or "
+            "floats; convert them to one of the three."
         )
     return rows
 

@@ -9,8 +9,17 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, EnergyModel, Estimator, Leaf, Metrics, Params, State
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.base import (
+    Batch,
+    EnergyModel,
+    Estimator,
+    Leaf,
+    Metrics,
+    Params,
+    State,
+    dtype_of,
+)
+from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.models.rbm import RBM
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
@@ -121,16 +130,17 @@ class Sparse:
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
         """Activities begin at what they are without the weights."""
         hidden = self.model.hidden
+        zeros = jnp.zeros(hidden.size, dtype_of(params))
         return SparseState(
             inner=self.estimator.init(params, key),
-            activities=hidden.mean(params.hidden, jnp.zeros(hidden.size)),
+            activities=hidden.mean(params.hidden, zeros),
         )
 
     def estimate(
         self, params: Params, state: SparseState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, SparseState, Metrics]:
         """Adds the metric `sparsity_penalty`, λ Σ_j φ(q̄_j, ρ) of the new averages."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         gradient, inner, metrics = self.estimator.estimate(
             params, state.inner, batch, key
         )

@@ -84,7 +84,7 @@ class _EstimatorStep:
             # An estimate is a mean over its own batch; among the batches of an epoch
             # it has to count as much as the examples that it was made of.
             share = jnp.mean(batch.weights)
-            gradient = jax.tree.map(lambda g: share * g, gradient)
+            gradient = jax.tree.map(lambda g: (share * g).astype(g.dtype), gradient)
         updates, opt_state = self.optimizer.update(
             gradient, state.opt_state, state.params
         )
@@ -120,14 +120,24 @@ def make_train_step(
     return _EstimatorStep(estimator, optimizer, precision)
 
 
-def as_given(values: Array, key: Key[Array, ""]) -> State:
-    """The `prepare` that changes nothing: examples must come as the unit wants them."""
+def as_given(values: State, key: Key[Array, ""]) -> State:
+    """The `prepare` that changes nothing: examples must come as the unit wants them.
+
+    Bools become 0 and 1.
+    """
     del key
+    return jax.tree.map(_as_state, values)
+
+
+def _as_state(values: Array) -> Array:
+    if values.dtype == jnp.bool_:
+        return values.astype(float)
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise TypeError(
-            f"The data are {values.dtype} but a unit's states are floating point; "
-            "scale them first, or pass a `prepare` that does (`LayerInput` turns "
-            "uint8 images into binary states)."
+            f"The data are {values.dtype} but a unit's states are floating point or "
+            "bool, and integers may be images to be scaled; pass states as "
+            "`data.astype(jnp.float32)`, and images as uint8 with a `prepare` that "
+            "scales them, such as `LayerInput`."
         )
     return values
 

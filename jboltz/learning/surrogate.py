@@ -38,8 +38,6 @@ def contrastive_loss(
     """
     key_init, key_run = random.split(key)
     sampler, num_steps = estimator.sampler, estimator.num_steps
-    # A chain that no tangent enters is run once, and not differentiated.
-    fixed, start = jax.lax.stop_gradient((params, v))
-    chains = init_chains(sampler, fixed, start, key_init)
-    chains, _ = run_chains(sampler, fixed, chains, key_run, num_steps=num_steps)
+    chains = init_chains(sampler, params, v, key_init)
+    chains, _ = run_chains(sampler, params, chains, key_run, num_steps=num_steps)
     return contrast(estimator.model, params, v, chains.visible)

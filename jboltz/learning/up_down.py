@@ -8,7 +8,7 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
@@ -94,7 +94,7 @@ class UpDown:
         `sleep`, −log q of the way down by the way up; `contrast`, F of the top RBM at
         the data less F at the ends of its chains; where it counts, `cross_entropy`,
         −log p(y | code of v)."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
         count = num_rows(batch)

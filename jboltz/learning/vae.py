@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params
 from jboltz.learning.best import Best, before_training
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.learning.step import num_rows
 from jboltz.products import full_precision
 
@@ -96,7 +96,7 @@ class NegativeELBO:
         self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, Best, Metrics]:
         """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
-        refuse_mask(batch)
+        batch = complete(batch, params)
         keys = random.fold_in_range(key, num_rows(batch))
 
         def mean_loss(params):

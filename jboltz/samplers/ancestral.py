@@ -5,7 +5,7 @@ import dataclasses
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Metrics, State
+from jboltz.base import Metrics, State, cast_states, hold
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN
 from jboltz.samplers.chains import check_num_steps, run
@@ -73,26 +73,30 @@ class AncestralGibbs:
     As a kernel it leaves the DBN's p(v, h¹ … hᴸ) invariant: the top RBM's chain leaves
     p(hᴸ⁻¹, hᴸ), and the rest is drawn anew from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
     `hidden` is the tuple (h¹, …, hᴸ). `num_steps` Gibbs steps are taken in the top RBM
-    for one pass down, which is cheaper than thinning.
+    for one pass down, which is cheaper than thinning. `is_pathwise` as of `Gibbs`.
     """
 
     model: DBN
     num_steps: int = 1
+    _: dataclasses.KW_ONLY
+    is_pathwise: bool = False
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
 
     def init(self, params: DBNParams, v: State, key: Key[Array, ""]) -> GibbsState:
         """A chain at `v`, with the layers above it from a sampled pass upwards."""
+        params, v = hold(self, params, cast_states(v, params))
         hidden = self.model.sample_layers_up(params, v, key)
         return GibbsState(visible=v, hidden=hidden)
 
     def step(
         self, params: DBNParams, state: GibbsState, key: Key[Array, ""]
     ) -> tuple[GibbsState, Metrics]:
+        params, state = hold(self, params, state)
         key_top, key_down = random.split(key)
         *_, below, top = (state.visible, *state.hidden)
-        sampler = Gibbs(self.model.layers[-1])
+        sampler = Gibbs(self.model.layers[-1], is_pathwise=self.is_pathwise)
         chain, _ = run(
             sampler,
             params[-1],

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Key
 
-from jboltz.base import Metrics, Params, Sampler, State
+from jboltz.base import Metrics, Params, Sampler, State, hold
 
 
 class SamplingAlgorithm(NamedTuple):
@@ -25,6 +25,7 @@ def to_blackjax(sampler: Sampler, params: Params) -> SamplingAlgorithm:
     draws the chain of `run(…, key)`, bit for bit. To drive many, `jax.vmap` it over
     `split(key, num_chains)`: the chains of `run_chains(…, key)`.
     """
+    (params,) = hold(sampler, params)
 
     def step(key: Key[Array, ""], state: State) -> tuple[State, Metrics]:
         return sampler.step(params, state, key)

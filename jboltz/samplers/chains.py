@@ -1,6 +1,8 @@
 """Running a kernel: `lax.scan` over its steps, `vmap` over chains."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Metrics, Params, Sampler, State
+from jboltz.base import Metrics, Params, Sampler, State, cast_states, hold
 
 
 def run(
@@ -23,9 +25,10 @@ def run(
     """Advances one chain by `num_steps` kernel steps.
 
     Step t draws from `fold_in(key, t)`, so more steps leave the first ones as they
-    were.
+    were. A derivative takes the states as constants, see `hold`.
 
     Args:
+      state: cast to the types that a step makes of it.
       num_steps: an int compiles a scan of that length; an integer array compiles once
         for every value (a schedule of k), and draws the same chain.
       first_step: where t begins: a chain that took n steps goes on at n, bit for bit.
@@ -39,6 +42,7 @@ def run(
       TypeError: `num_steps` is no integer.
     """
     check_num_steps(num_steps, at_least=0)
+    params, state = hold(sampler, params, state)
     if isinstance(num_steps, jax.Array):
         return _loop(sampler, params, state, key, num_steps, first_step)
     return _scan(sampler, params, state, key, first_step, num_steps=int(num_steps))
@@ -58,7 +62,7 @@ def run_chains(
     Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
     were.
     """
-    num_chains = jax.tree.leaves(states)[0].shape[0]
+    num_chains = _count_chains("states", states)
     advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
     return jax.vmap(advance)(states, random.fold_in_range(key, num_chains))
 
@@ -66,10 +70,29 @@ def run_chains(
 def init_chains(
     sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
 ) -> State:
-    """One chain per leading index of `visible`; chain i has `fold_in(key, i)`."""
-    num_chains = jax.tree.leaves(visible)[0].shape[0]
+    """One chain per leading index of `visible`; chain i has `fold_in(key, i)`.
+
+    Raises:
+      ValueError: `visible` is the state of a single chain.
+    """
+    num_chains = _count_chains("visible", visible)
+    params, visible = hold(sampler, params, cast_states(visible, params))
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
     return init(params, visible, random.fold_in_range(key, num_chains))
+
+
+def _count_chains(name: str, states: State) -> Any:
+    """The length of the leading axis that all leaves share."""
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(states)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or () in counts:
+        raise ValueError(
+            f"`{name}` has leaves of shapes {shapes} but chains need a leading axis, "
+            "of one length in all leaves; give it to a single state by "
+            f"`jax.tree.map(lambda x: x[None], {name})`."
+        )
+    ((count,),) = counts
+    return count
 
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
@@ -88,8 +111,16 @@ def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
         )
 
 
+def as_stepped(step: Callable, state: State, x: Any) -> tuple[State, Any]:
+    """`state` in the dtypes that `step(state, x)` returns, which the carry of a loop
+    has to keep; and the shapes of what else it returns."""
+    like, rest = jax.eval_shape(step, state, x)
+    return jax.tree.map(lambda old, new: jnp.asarray(old, new.dtype), state, like), rest
+
+
 @partial(jax.jit, static_argnames=("sampler", "num_steps"))
 def _scan(sampler, params, state, key, first_step, *, num_steps):
+    state, _ = as_stepped(partial(sampler.step, params), state, key)
     steps = first_step + jnp.arange(num_steps)
     keys = jax.vmap(random.fold_in, in_axes=(None, 0))(key, steps)
     return jax.lax.scan(partial(sampler.step, params), state, keys)
@@ -100,6 +131,6 @@ def _loop(sampler, params, state, key, num_steps, first_step):
     def body(index, carry):
         return sampler.step(params, carry[0], random.fold_in(key, first_step + index))
 
-    shapes = jax.eval_shape(sampler.step, params, state, key)[1]
+    state, shapes = as_stepped(partial(sampler.step, params), state, key)
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return jax.lax.fori_loop(0, num_steps, body, (state, metrics))

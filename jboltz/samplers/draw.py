@@ -19,7 +19,7 @@ from jboltz.base import (
     check_distribution,
 )
 from jboltz.products import full_product
-from jboltz.samplers.chains import check_num_steps, run_chains
+from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.start import Chains, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
@@ -166,6 +166,7 @@ def _sample(
     key_start, key_run = random.split(key)
     chains = start_chains(model, sampler, params, key_start, num_chains, start, clamp)
     draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
+    chains, _ = as_stepped(draw, chains, 0)
     chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
     return chains, observed, metrics
 
@@ -193,9 +194,9 @@ def _moments(
         )
         return chains, so_far, means
 
+    chains, shapes = as_stepped(draw, chains, 0)
     observed, metrics = jax.tree.map(
-        lambda x: jnp.zeros(x.shape[1:], _float_of(x)),
-        jax.eval_shape(draw, chains, 0)[1],
+        lambda x: jnp.zeros(x.shape[1:], _float_of(x)), shapes
     )
     size = sum(x.size for x in jax.tree.leaves(observed))
     square = jnp.zeros((size, size), _float_of(*jax.tree.leaves(observed)))

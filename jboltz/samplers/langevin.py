@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Metrics, State
+from jboltz.base import Metrics, State, hold
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import Gibbs, GibbsState
@@ -24,6 +24,7 @@ class OverRelaxed:
 
     Exact for any −1 < ρ < 1 and never rejected. `decay` is ρ: 0 is Gibbs, below 0 v
     jumps beyond the conditional mean, which undoes random walks; above 0 it lingers.
+    `is_pathwise` as of `Gibbs`.
 
     Reference:
       Adler (1981), Over-relaxation method for the Monte Carlo evaluation of the
@@ -32,6 +33,8 @@ class OverRelaxed:
 
     model: RBM
     decay: float = -0.5
+    _: dataclasses.KW_ONLY
+    is_pathwise: bool = False
 
     def __post_init__(self) -> None:
         _check_gaussian(self)
@@ -42,11 +45,13 @@ class OverRelaxed:
             )
 
     def init(self, params: RBMParams, v: State, key: Key[Array, ""]) -> GibbsState:
-        return Gibbs(self.model).init(params, v, key)
+        start = Gibbs(self.model, is_pathwise=self.is_pathwise)
+        return start.init(params, v, key)
 
     def step(
         self, params: RBMParams, state: GibbsState, key: Key[Array, ""]
     ) -> tuple[GibbsState, Metrics]:
+        params, state = hold(self, params, state)
         key_v, key_h = random.split(key)
         variance = (1 - self.decay**2) * jnp.exp(params.visible.log_variance)
         centre = self.model.mean_visible_state(params, state.hidden)
@@ -98,6 +103,7 @@ class GibbsLangevin:
     def step(
         self, params: RBMParams, state: GibbsState, key: Key[Array, ""]
     ) -> tuple[GibbsState, Metrics]:
+        params, state = hold(self, params, state)
         key_v, key_proposal, key_accept, key_h = random.split(key, 4)
         model, old = self.model, state.visible
         decay, variance = self._kernel(jnp.exp(params.visible.log_variance))

@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import FreeEnergyModel, Metrics, Params, Sampler, State
+from jboltz.base import (
+    FreeEnergyModel,
+    Metrics,
+    Params,
+    Sampler,
+    State,
+    is_pathwise,
+)
 
 NUM_PARTS = 4
 
@@ -21,6 +28,10 @@ class Observed:
 
     sampler: Sampler
     model: FreeEnergyModel
+
+    @property
+    def is_pathwise(self) -> bool:
+        return is_pathwise(self.sampler)
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> State:
         return self.sampler.init(params, v, key)

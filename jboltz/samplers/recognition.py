@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Metrics, State, is_exact
+from jboltz.base import Metrics, State, cast_states, hold, is_exact
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState
 
@@ -57,6 +57,7 @@ class ClampedRecognition:
         Args:
           clamp: True where `v` is held: one value for all of it, or a tree like it.
         """
+        params, v = hold(self, params, cast_states(v, params))
         # Of the lowest RBM, for its reading of `clamp`.
         state = ClampedGibbs(self.model.layers[0]).init(params[0], v, key, clamp=clamp)
         hidden = self.model.sample_layers_up(params, v, key)
@@ -65,6 +66,7 @@ class ClampedRecognition:
     def step(
         self, params: DBNParams, state: ClampedState, key: Key[Array, ""]
     ) -> tuple[ClampedState, Metrics]:
+        params, state = hold(self, params, state)
         key_v, key_up, key_choice, key_top = random.split(key, 4)
         lowest, top = self.model.layers[0], self.model.layers[-1]
         drawn = lowest.sample_visible(params[0], state.hidden[0], key_v)

@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, Sampler, State
+from jboltz.base import Leaf, Params, Sampler, State, hold
 from jboltz.models.dbm import DBM
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
@@ -83,6 +83,7 @@ def start_chains(
     Raises:
       ValueError: `start` or `clamp` has a wrong shape, or not `num_chains` rows.
     """
+    params, start = hold(sampler, params, start)
     if isinstance(start, Chains):
         rows = jax.tree.leaves(start.states)[0].shape[0]
         if num_chains not in (None, rows):

@@ -20,7 +20,15 @@ from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State
+from jboltz.base import (
+    FreeEnergyModel,
+    Leaf,
+    Metrics,
+    Params,
+    State,
+    cast_states,
+    hold,
+)
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
@@ -76,16 +84,17 @@ class ParallelTempering:
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
         """A chain all of whose replicas start at `v`."""
+        params, v = hold(self, params, cast_states(v, params))
         base = self.model.init(key).base  # Bases start without randomness.
         ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
-        dtype = jax.tree.leaves(params)[0].dtype
-        ladder = jax.tree.map(lambda x: x.astype(dtype), ladder)
+        ladder = cast_states(ladder, params)
         apply = _with_moving_rungs(params, ladder)
         return _start(self.model, apply, self.num_replicas, v, key, ladder)
 
     def step(
         self, params: Params, state: TemperingState, key: Key[Array, ""]
     ) -> tuple[TemperingState, Metrics]:
+        params, state = hold(self, params, state)
         apply = _with_moving_rungs(params, state.ladder)
         return _step(self.model, apply, state, key)
 
@@ -107,12 +116,14 @@ class TrajectoryTempering:
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
         """A chain all of whose replicas start at `v`."""
+        params, v = hold(self, params, cast_states(v, params))
         num_replicas = _count_replicas(params)
         return _start(self.model, _with_moving_states(params), num_replicas, v, key)
 
     def step(
         self, params: Params, state: TemperingState, key: Key[Array, ""]
     ) -> tuple[TemperingState, Metrics]:
+        params, state = hold(self, params, state)
         return _step(self.model, _with_moving_states(params), state, key)
 
 

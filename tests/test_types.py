@@ -1,0 +1,222 @@
+"""Data, chains and parameters of different types: states take that of the parameters.
+
+Nothing is computed but in the last test: a loop whose carry changes its type is refused
+when it is traced.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jboltz
+from jboltz.base import Batch, cast_states
+from jboltz.evaluation import annealing
+from jboltz.learning.step import run_steps
+from jboltz.learning.up_down import UpDown, untie
+from tests.helpers import draw_like, enable_x64
+
+B = jboltz.Bernoulli
+RBM = jboltz.RBM(B(4), B(3))
+REAL = jboltz.RBM(jboltz.Gaussian(4), B(3))
+LABELLED = jboltz.RBM(jboltz.Joined(B(4), jboltz.Softmax(1, 2)), B(3))
+DBM = jboltz.DBM((B(4), B(3), B(2)))
+DBN = jboltz.DBN((RBM, jboltz.RBM(B(3), B(2))))
+GIBBS = jboltz.Gibbs(RBM)
+PCD = jboltz.PersistentContrastiveDivergence(RBM, GIBBS, 2)
+REAL_CD = jboltz.ContrastiveDivergence(REAL, jboltz.OverRelaxed(REAL), jnp.asarray(2))
+TEMPERING = jboltz.ParallelTempering(jboltz.Annealed(RBM), num_replicas=2)
+SGD = optax.sgd(0.1, momentum=0.9)
+
+# (parameters, data); the last two in a process where another library asked for x64.
+TYPES = [
+    ("float32", "float16"),
+    ("float32", "int32"),
+    ("float32", "bool"),
+    ("bfloat16", "float32"),
+    ("float16", "bfloat16"),
+    ("float32", "float64"),
+    ("float64", "float32"),
+]
+ESTIMATORS = {
+    "cd": jboltz.ContrastiveDivergence(RBM, GIBBS),
+    "cd of real units": REAL_CD,
+    "half a step": jboltz.HalfStepContrastiveDivergence(RBM, GIBBS, 2),
+    "fast": jboltz.FastPersistentContrastiveDivergence(RBM, GIBBS, 2),
+    "mean field": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), 2),
+    "up–down": UpDown(DBN),
+    "hybrid": jboltz.Hybrid(
+        jboltz.ContrastiveDivergence(LABELLED, jboltz.Gibbs(LABELLED)), 0.1
+    ),
+    "imputed": jboltz.Imputed(PCD),
+    "centred": jboltz.Centred(REAL_CD),
+    "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
+    "traced": jboltz.Traced(PCD),
+    "tempering": jboltz.PersistentContrastiveDivergence(RBM, TEMPERING, 2),
+}
+SAMPLERS = {
+    "gibbs": (RBM, GIBBS),
+    "clamped": (RBM, jboltz.ClampedGibbs(RBM)),
+    "ancestral": (DBN, jboltz.AncestralGibbs(DBN)),
+    "recognition": (DBN, jboltz.ClampedRecognition(DBN)),
+    "langevin": (REAL, jboltz.GibbsLangevin(REAL)),
+    "tempering": (RBM, TEMPERING),
+}
+
+
+def turned(table):
+    """Each of the table with one of the types in turn."""
+    return list(zip(table, itertools.cycle(TYPES)))
+
+
+def params_of(model, dtype, change=lambda params: params):
+    params = jax.eval_shape(lambda: change(model.init(jax.random.key(0))))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), params)
+
+
+def in_x64(function, types):
+    if "float64" not in types:
+        return function()
+    with enable_x64():
+        return function()
+
+
+def dtypes(tree):
+    return {str(x.dtype) for x in jax.tree.leaves(tree)} - {"bool", "int32"}
+
+
+@pytest.mark.parametrize(("name", "types"), turned(ESTIMATORS))
+def test_training_keeps_the_type_of_the_parameters(name, types):
+    """Three updates in one loop, of weighted examples."""
+    estimator, (of_params, of_data) = ESTIMATORS[name], types
+    rows = jnp.ones((3, 4))
+    values = (rows, jnp.ones((3, 1, 2))) if name == "hybrid" else rows
+    mask = rows > 0 if name == "imputed" else None
+
+    def train(params):
+        state = jboltz.init_train_state(params, estimator, SGD, jax.random.key(0))
+        batch = Batch(
+            values=jax.tree.map(lambda x: x.astype(of_data), values),
+            weights=jnp.ones(3),
+            mask=mask,
+        )
+        step = jboltz.make_train_step(estimator, SGD)
+
+        def update(state, t):
+            return step(state, batch, jax.random.fold_in(jax.random.key(1), t))
+
+        return run_steps(update, state, 0, 3, 3)[0]
+
+    def run():
+        is_up_down = isinstance(estimator, UpDown)
+        model = DBN if is_up_down else estimator.model
+        params = params_of(model, of_params, *([untie] if is_up_down else []))
+        return jax.eval_shape(train, params)
+
+    assert dtypes(in_x64(run, types)) == {of_params}
+
+
+@pytest.mark.parametrize(("name", "types"), turned(SAMPLERS))
+def test_chains_keep_the_type_of_the_parameters(name, types):
+    (model, sampler), (of_params, of_data) = SAMPLERS[name], types
+    key = jax.random.key(0)
+
+    def draw(params):
+        v = jnp.ones((2, 4), of_data)
+        chains = jboltz.init_chains(sampler, params, v, key)
+        for num_steps in (2, jnp.asarray(2)):
+            chains, _ = jboltz.run_chains(
+                sampler, params, chains, key, num_steps=num_steps
+            )
+        sampled, _, _ = jboltz.sample(
+            model, params, key, warm_up=1, num_samples=2, sampler=sampler, start=v
+        )
+        return chains, sampled.states
+
+    def run():
+        return jax.eval_shape(draw, params_of(model, of_params))
+
+    assert dtypes(in_x64(run, types)) == {of_params}
+
+
+@pytest.mark.parametrize("types", TYPES[1::2])
+def test_chains_of_another_type_go_on(types):
+    """From where chains of the type of the data, or of float32, are."""
+    of_params, of_data = types
+    of_chains = "float32" if of_data == "int32" else of_data
+    key = jax.random.key(0)
+
+    def draw(params):
+        states = jboltz.GibbsState(
+            visible=jnp.ones((2, 4), of_data), hidden=jnp.ones((2, 3), of_chains)
+        )
+        jboltz.run_chains(GIBBS, params, states, key, num_steps=2)
+        jboltz.run_chains(GIBBS, params, states, key, num_steps=jnp.asarray(2))
+        start = jboltz.Chains(states=states)
+        jboltz.sample(RBM, params, key, warm_up=1, num_samples=2, start=start)
+        jboltz.moments(RBM, params, key, warm_up=1, num_samples=2, start=start)
+
+    in_x64(lambda: jax.eval_shape(draw, params_of(RBM, of_params)), types)
+
+
+@pytest.mark.parametrize("types", TYPES[1::2])
+def test_annealing_takes_points_and_bases_of_another_type(types):
+    of_params, of_data = types
+    annealed, key, betas = (
+        jboltz.Annealed(REAL),
+        jax.random.key(0),
+        np.linspace(0, 1, 4),
+    )
+
+    def weights(params, base, given):
+        v, rungs = jnp.ones((2, 4), of_data), annealing._rungs(params, base, betas)
+        points = cast_states(v, params)
+        hidden = annealing._rungs(given, jboltz.Annealed(DBM).init(key).base[1:], betas)
+        return (
+            annealing._from_base(annealed, rungs, jax.random.split(key, 2)),
+            annealing._from_model(annealed, rungs, v, key),
+            annealing._from_points(annealed, rungs, points, key, num_chains=2)[0],
+            annealing._clamped(DBM, hidden, points, key, num_chains=2),
+        )
+
+    def run():
+        base = jax.eval_shape(lambda: annealed.init(key).base)
+        given = params_of(DBM, of_params)
+        return jax.eval_shape(weights, params_of(REAL, of_params), base, given)
+
+    assert dtypes(in_x64(run, types)) == {of_params}
+
+
+def test_x64_by_another_library_changes_no_result(getkey):
+    """Parameters and data were made before; training, sampling and annealing go on."""
+    estimator = jboltz.Centred(PCD)
+    step = jboltz.make_train_step(estimator, SGD)
+    params = draw_like(jax.eval_shape(RBM.init, getkey()), getkey())
+    data = np.random.default_rng(0).random((10, 4)) < 0.5
+    state = jboltz.init_train_state(params, estimator, SGD, getkey())
+    key, annealed, betas = getkey(), jboltz.Annealed(RBM), np.linspace(0, 1, 9)
+
+    def go_on(data):
+        trained, histories = jboltz.fit(
+            step, state, data, key, batch_size=4, num_epochs=1
+        )
+        chains = jboltz.Chains(states=trained.estimator_state.inner)
+        _, draws, _ = jboltz.sample(
+            RBM, trained.params, key, warm_up=1, num_samples=2, start=chains
+        )
+        base = annealed.init(key).base
+        points = data[:2].astype(int)
+        raised = jboltz.raise_log_likelihood(
+            annealed, params, base, betas, points, key, num_chains=20
+        )
+        return trained, histories, draws, raised.log_weights
+
+    expected = go_on(jnp.asarray(data, jnp.float32))
+    with enable_x64():
+        got = go_on(data)
+    for x, y in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    assert dtypes(got[0]) == {"float32"}
