@@ -10,6 +10,7 @@ from jboltz.base import (
     EnumerableUnit,
     Estimator,
     FreeEnergyModel,
+    ModelEstimator,
     Sampler,
     Unit,
 )
@@ -81,6 +82,7 @@ from jboltz.learning.contrastive import (
     PersistentContrastiveDivergence,
 )
 from jboltz.learning.discriminative import Discriminative, Hybrid, beside_labels
+from jboltz.learning.epoch import train_epoch, train_epochs
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
 from jboltz.learning.finetune import (
     CrossEntropy,
@@ -224,6 +226,7 @@ __all__ = [
     "MeanFieldPCD",
     "MeanLogLikelihood",
     "Midpoints",
+    "ModelEstimator",
     "Moments",
     "NegativeELBO",
     "NoPenalty",
@@ -337,6 +340,8 @@ __all__ = [
     "threshold",
     "to_blackjax",
     "to_linen_params",
+    "train_epoch",
+    "train_epochs",
     "training_traces",
     "untie",
     "vae_bounds",

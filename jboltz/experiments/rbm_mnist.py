@@ -176,9 +176,7 @@ def fit(
 
     def init(key):
         key_params, key_estimator = jax.random.split(key)
-        params = dataclasses.replace(
-            rbm.init(key_params), visible=rbm.visible.fit(unit_interval(train))
-        )
+        params = rbm.init(key_params, data=unit_interval(train))
         return init_train_state(params, estimator, optimizer, key_estimator)
 
     return _run.fit_with_checkpoints(

@@ -2,14 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, EnergyModel, Estimator, Leaf, Metrics, Params, State
+from jboltz.base import Batch, Leaf, Metrics, ModelEstimator, Params, State
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.models.rbm import RBM
 
@@ -47,13 +46,6 @@ class SparseState:
     activities: Leaf  # (hidden,) in [0, 1]
 
 
-class _EstimatorOfModel(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do."""
-
-    @property
-    def model(self) -> EnergyModel: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Sparse:
     """Any estimator of an RBM's gradient, plus that of a penalty on mean activities.
@@ -83,7 +75,7 @@ class Sparse:
       'squared_distance'
     """
 
-    estimator: _EstimatorOfModel
+    estimator: ModelEstimator
     target: float
     strength: float
     rate: float = 0.1

@@ -16,6 +16,7 @@ from jboltz.base import (
     State,
     Unit,
     is_exact,
+    start_of,
     vanishes_at_zero,
 )
 
@@ -29,7 +30,7 @@ class Layered(Protocol):
         """The layers, bottom first."""
         ...
 
-    def init(self, key: Key[Array, ""]) -> Params: ...
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params: ...
 
     def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]: ...
 
@@ -77,11 +78,13 @@ class Annealed:
                 "`NoisyReLU`."
             )
 
-    def init(self, key: Key[Array, ""]) -> AnnealedParams:
-        """The model as it starts, at β = 1, above units as they start."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
+        """The model as it starts, at β = 1, above units as they start: from `data`,
+        (examples, *shape), where given."""
+        bottom, *others = self.model.units
         return AnnealedParams(
-            params=self.model.init(key),
-            base=tuple(unit.init() for unit in self.model.units),
+            params=self.model.init(key, data=data),
+            base=(start_of(bottom, data), *(unit.init() for unit in others)),
             beta=jnp.ones(()),
         )
 

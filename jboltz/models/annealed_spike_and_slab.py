@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import State
+from jboltz.base import State, start_of
 from jboltz.models.annealed import AnnealedParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
@@ -33,11 +33,12 @@ class AnnealedSpikeAndSlab:
 
     model: SpikeAndSlab
 
-    def init(self, key: Key[Array, ""]) -> AnnealedParams:
-        """The model as it starts, at β = 1, above a standard normal."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
+        """The model as it starts, at β = 1, above a standard normal; or both fitted to
+        `data`, (examples, num_visible)."""
         return AnnealedParams(
-            params=self.model.init(key),
-            base=(Gaussian(self.model.num_visible).init(),),
+            params=self.model.init(key, data=data),
+            base=(start_of(Gaussian(self.model.num_visible), data),),
             beta=jnp.ones(()),
         )
 
