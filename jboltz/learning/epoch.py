@@ -39,7 +39,7 @@ def train_epoch(
 
     Epoch e of `fit` is the one of the key `fold_in(key, e)`. State, data, key, and
     what `train_step` and `prepare` close over may be traced. Nobody looks whether the
-    parameters stay finite.
+    parameters stay finite. `shard_map` over machines needs `check_vma=False`.
 
     Args:
       data: as for `fit`.
