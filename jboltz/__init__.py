@@ -11,6 +11,7 @@ from jboltz.base import (
     Estimator,
     FreeEnergyModel,
     GainUnit,
+    ModelEstimator,
     Sampler,
     Unit,
 )
@@ -83,6 +84,7 @@ from jboltz.learning.contrastive import (
     PersistentContrastiveDivergence,
 )
 from jboltz.learning.discriminative import Discriminative, Hybrid, beside_labels
+from jboltz.learning.epoch import train_epoch, train_epochs
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
 from jboltz.learning.finetune import (
     CrossEntropy,
@@ -227,6 +229,7 @@ __all__ = [
     "MeanFieldPCD",
     "MeanLogLikelihood",
     "Midpoints",
+    "ModelEstimator",
     "Moments",
     "NegativeELBO",
     "NoPenalty",
@@ -341,6 +344,8 @@ __all__ = [
     "threshold",
     "to_blackjax",
     "to_linen_params",
+    "train_epoch",
+    "train_epochs",
     "training_traces",
     "untie",
     "vae_bounds",

@@ -169,7 +169,13 @@ class EnumerableUnit(Unit, Protocol):
 class EnergyModel(Protocol):
     """p(v, h) ∝ exp(−E(v, h)) whose two conditionals can be sampled exactly."""
 
-    def init(self, key: Key[Array, ""]) -> Params: ...
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Parameters to train from.
+
+        The models of jboltz take `data=…` too, (examples, *shape), which their visible
+        units are then fitted to.
+        """
+        ...
 
     def energy(self, params: Params, v: State, h: State) -> Float[Array, ""]:
         """E(v, h) in nats."""
@@ -211,6 +217,15 @@ class Normalizable(Protocol):
 
 
 @runtime_checkable
+class HiddenMeanModel(EnergyModel, Protocol):
+    """An `EnergyModel` whose hidden state has its mean in closed form."""
+
+    def mean_hidden_state(self, params: Params, v: State) -> State:
+        """E[h | v], in the shape of a hidden state."""
+        ...
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """A Markov kernel that leaves p(v, h; params) invariant.
 
@@ -243,6 +258,14 @@ class Estimator(Protocol):
     ) -> tuple[Params, State, Metrics]:
         """The gradient (a tree like `params`), the next state and metrics."""
         ...
+
+
+@runtime_checkable
+class ModelEstimator(Estimator, Protocol):
+    """An `Estimator` that says of which model, whose `init` makes its parameters."""
+
+    @property
+    def model(self) -> Any: ...
 
 
 def is_exact(unit: Unit) -> bool:
@@ -323,6 +346,25 @@ def _outline(x: Any) -> str:
     if isinstance(x, tuple):
         return f"a tuple of {len(x)}"
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
+
+
+def start_of(unit: Unit, data: State | None) -> Params:
+    """What a layer starts with: as it is, or fitted to `data`, (examples, *shape).
+
+    Raises:
+      ValueError: the fitted parameters hold NaN or an infinity.
+    """
+    params = unit.init()
+    if data is None:
+        return params
+    params = unit.fit(cast_states(data, params))
+    for leaf in jax.tree.leaves(params):
+        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
+            raise ValueError(
+                f"`data` fit no {unit}: its parameters would hold NaN or an infinity; "
+                f"pass rows of finite states of the domain {unit.domain!r}."
+            )
+    return params
 
 
 def dtype_of(params: Params) -> Any:

@@ -49,6 +49,16 @@ def test_permutation_is_that_of_jax(count, impl):
     np.testing.assert_array_equal(order, expected)
 
 
+def test_a_permutation_under_jit_is_the_same(getkey):
+    """Of a key that is traced, and of one that is not."""
+    key = getkey()
+    expected = random.permutation(key, 30)
+    traced = jax.jit(random.permutation, static_argnums=1)(key, 30)
+    np.testing.assert_array_equal(traced, expected)
+    constant = jax.jit(lambda: random.permutation(key, 30))()
+    np.testing.assert_array_equal(constant, expected)
+
+
 # The cheaper stream.
 
 

@@ -72,14 +72,12 @@ def pretrain(
 ) -> DBMParams:
     """Where joint training starts; an entry a layer is added to `layers`."""
     # With biases of zero all-grey noise is a deep mode of its own.
-    visible = dbm.units[0].fit(unit_interval(train))
-    params = dbm.init(key)
-    params = dbm.from_parts((visible, *params.units[1:]), params.weights)
+    params = dbm.init(key, data=unit_interval(train))
     if config.pretrain_epochs == 0:
         return params
     if config.pretraining == "growing":
         return grow(config, dbm, params, train, workdir, layers, key)
-    rbms = dbm.pretraining_layers()
+    rbms, visible = dbm.pretraining_layers(), params.units[0]
 
     def fit_layer(index, prepare, key):
         rbm = rbms[index]

@@ -190,13 +190,13 @@ def start(
     as their target says, the visible ones as the data that reach them."""
     index = len(below)
     rbm, target = dbn.layers[index], config.sparsity_targets[index]
-    params = rbm.init(key)
+    # The patches need no fit: whitened, they have means of 0.
+    codes = jax.vmap(dbn.encode, in_axes=(None, 0))(below, train) if below else None
+    params = rbm.init(key, data=codes)
     log_odds = math.log(target) - math.log1p(-target)
     hidden = rbm.hidden.shift(params.hidden, jnp.full(rbm.hidden.size, log_odds))
     if index > 0:
-        codes = jax.vmap(dbn.encode, in_axes=(None, 0))(below, train)
-        visible = rbm.visible.fit(codes)
-        return RBMParams(visible=visible, hidden=hidden, weights=params.weights)
+        return RBMParams(visible=params.visible, hidden=hidden, weights=params.weights)
     log_variance = jnp.full(rbm.visible.size, 2 * math.log(config.deviation))
     return RBMParams(
         visible=GaussianParams(mean=params.visible.mean, log_variance=log_variance),

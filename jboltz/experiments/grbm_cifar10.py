@@ -126,7 +126,7 @@ def run(
 
     def init(key):
         key_params, key_weights, key_estimator = jax.random.split(key, 3)
-        params = rbm.init(key_params)
+        params = rbm.init(key_params)  # Whitened, the data have means of 0.
         shape = params.weights.shape
         params = RBMParams(
             visible=params.visible,

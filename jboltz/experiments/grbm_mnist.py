@@ -116,6 +116,7 @@ def run(
 
     def init(key):
         key_params, key_estimator = jax.random.split(key)
+        # Standardised, the data have the means and variances that units start with.
         return init_train_state(
             rbm.init(key_params), estimator, optimizer, key_estimator
         )

@@ -204,10 +204,9 @@ def pretrain(
 
         def init(key):
             key_params, key_estimator = jax.random.split(key)
-            params = rbm.init(key_params)
-            if index == 0:
-                visible = rbm.visible.fit(unit_interval(rows[0]))
-                params = rbm.from_parts((visible, params.hidden), (params.weights,))
+            # What feeds the other layers starts at means of one half.
+            images = unit_interval(rows[0]) if index == 0 else None
+            params = rbm.init(key_params, data=images)
             return init_train_state(params, estimator, optimizer, key_estimator)
 
         state, records = _run.fit_with_checkpoints(

@@ -181,9 +181,7 @@ def fit(
 
     def init(key):
         key_params, key_estimator = jax.random.split(key)
-        params = dataclasses.replace(
-            rbm.init(key_params), visible=rbm.visible.fit(unit_interval(train))
-        )
+        params = rbm.init(key_params, data=unit_interval(train))
         # The chains' first draw is one of training.
         with jax.default_matmul_precision(config.products):
             return init_train_state(params, estimator, optimizer, key_estimator)

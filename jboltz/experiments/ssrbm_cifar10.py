@@ -128,6 +128,7 @@ def run(
 
     def init(key):
         key_params, key_weights, key_estimator = jax.random.split(key, 3)
+        # Whitened, the data have means of 0; their variance is shared with the spikes.
         params = model.init(key_params)
         params = dataclasses.replace(
             params,

@@ -5,15 +5,25 @@ the enhanced gradient.
 """
 
 import dataclasses
-from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, dtype_of
-from jboltz.learning.contrastive import complete, weighted_mean
+from jboltz.base import (
+    Batch,
+    Leaf,
+    Metrics,
+    ModelEstimator,
+    Params,
+    State,
+    dtype_of,
+)
+from jboltz.learning.contrastive import (
+    complete,
+    weighted_mean,
+)
 from jboltz.models.dbm import DBM
 from jboltz.models.rbm import RBM
 from jboltz.products import full_product
@@ -28,13 +38,6 @@ class CentredState:
 
     inner: State
     offsets: tuple[Leaf, ...]  # (size,) each
-
-
-class _EstimatorOfChain(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do: an RBM or a DBM."""
-
-    @property
-    def model(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Centred:
       Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.
     """
 
-    estimator: _EstimatorOfChain
+    estimator: ModelEstimator
     rate: float = 0.01
     around: DataMeans | Midpoints = DataMeans()
 
@@ -131,7 +134,7 @@ class Centred:
         return gradient, CentredState(inner=inner, offsets=offsets), metrics
 
 
-def enhanced(estimator: _EstimatorOfChain, *, rate: float = 1.0) -> Centred:
+def enhanced(estimator: ModelEstimator, *, rate: float = 1.0) -> Centred:
     """The enhanced gradient: centred half way between data and model.
 
     At rate 1 the offsets are those of the batch and its chains, and the weights move

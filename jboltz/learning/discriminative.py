@@ -2,14 +2,23 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Metrics, Params, State
-from jboltz.learning.contrastive import complete, weighted_mean
+from jboltz.base import (
+    Batch,
+    Metrics,
+    ModelEstimator,
+    Params,
+    State,
+)
+from jboltz.learning.contrastive import (
+    complete,
+    weighted_mean,
+)
 from jboltz.learning.finetune import labelled
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
@@ -55,13 +64,6 @@ class Discriminative:
         return gradient, state, {"cross_entropy": loss, "error": error}
 
 
-class _EstimatorOfRBM(Estimator, Protocol):
-    """An estimator that says of which RBM, as all of jboltz do."""
-
-    @property
-    def model(self) -> Any: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Hybrid:
     """The gradient of the mean −log p(y | x), plus `weight` times that of −log p(x, y).
@@ -75,7 +77,7 @@ class Hybrid:
       Boltzmann machines, section 5.
     """
 
-    estimator: _EstimatorOfRBM
+    estimator: ModelEstimator
     weight: float
 
     def __post_init__(self) -> None:

@@ -6,7 +6,6 @@ all it takes, and no other estimator has to know of masks.
 """
 
 import dataclasses
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ from jboltz import random
 from jboltz.base import (
     Batch,
     EnergyModel,
-    Estimator,
     Metrics,
+    ModelEstimator,
     Params,
     State,
     cast_states,
@@ -25,13 +24,6 @@ from jboltz.base import (
 from jboltz.models.dbm import DBM
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
-
-
-class _EstimatorOfModel(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do."""
-
-    @property
-    def model(self) -> EnergyModel: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +37,7 @@ class Imputed:
     filled examples. A one-hot site is observed as a whole or not at all.
     """
 
-    estimator: _EstimatorOfModel
+    estimator: ModelEstimator
     num_steps: int | Integer[Array, ""] = 10
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +10,17 @@ from jaxtyping import Array, Float, Key
 
 from jboltz.base import (
     Batch,
-    EnergyModel,
-    Estimator,
     Leaf,
     Metrics,
+    ModelEstimator,
     Params,
     State,
     dtype_of,
 )
-from jboltz.learning.contrastive import complete, weighted_mean
+from jboltz.learning.contrastive import (
+    complete,
+    weighted_mean,
+)
 from jboltz.models.rbm import RBM
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
@@ -56,13 +57,6 @@ class SparseState:
     activities: Leaf  # (hidden,) in [0, 1]
 
 
-class _EstimatorOfModel(Estimator, Protocol):
-    """An estimator that says of which model, as all of jboltz do."""
-
-    @property
-    def model(self) -> EnergyModel: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Sparse:
     """Any estimator of an RBM's gradient, plus that of a penalty on mean activities.
@@ -92,7 +86,7 @@ class Sparse:
       'squared_distance'
     """
 
-    estimator: _EstimatorOfModel
+    estimator: ModelEstimator
     target: float
     strength: float
     rate: float = 0.1

@@ -13,10 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.core import Tracer
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
+from jboltz.base import (
+    Batch,
+    Estimator,
+    Leaf,
+    Metrics,
+    ModelEstimator,
+    Params,
+    State,
+    check_params,
+)
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
@@ -46,7 +56,13 @@ def init_train_state(
     optimizer: optax.GradientTransformation,
     key: Key[Array, ""],
 ) -> TrainState:
-    """The state before the first update."""
+    """The state before the first update.
+
+    Raises:
+      ValueError: `params` are none of the model that the estimator names.
+    """
+    if isinstance(estimator, ModelEstimator):
+        check_params(estimator.model, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -108,6 +124,9 @@ def make_train_step(
     With weights, the update is that of Σ w ℓ / `batch size`: weights of mean 1 leave
     the learning rate what it is.
 
+    In `fit` and `fit_stream` an array in the estimator, as `num_steps=jnp.asarray(3)`,
+    is an argument of the compiled program, and another value compiles nothing anew.
+
     Args:
       precision: what products of matrices inside the step are computed in, whatever
         the context around it says: those of the models and samplers, of your own, and
@@ -118,6 +137,55 @@ def make_train_step(
         energies by which a draw is accepted stay float32; so does evaluation.
     """
     return _EstimatorStep(estimator, optimizer, precision)
+
+
+def model_of(train_step: TrainStep) -> Any:
+    """The model that the step trains; None of a step that names none."""
+    if not isinstance(train_step, _EstimatorStep):
+        return None
+    estimator = train_step.estimator
+    return estimator.model if isinstance(estimator, ModelEstimator) else None
+
+
+def check_state(train_step: TrainStep, state: TrainState) -> None:
+    """Refuses a state that another estimator or optimizer has made.
+
+    Shapes alone are compared, and only for a step of `make_train_step`.
+
+    Raises:
+      ValueError: it names what differs, as it is and as it needs to be.
+    """
+    if not isinstance(train_step, _EstimatorStep):
+        return
+    estimator, optimizer = train_step.estimator, train_step.optimizer
+    key = jax.random.key(0)
+    for name, owner, like in (
+        (
+            "estimator_state",
+            estimator,
+            jax.eval_shape(estimator.init, state.params, key),
+        ),
+        ("opt_state", "its optimizer", jax.eval_shape(optimizer.init, state.params)),
+    ):
+        tree = getattr(state, name)
+        got, need = _shapes(tree), _shapes(like)
+        if got == need and jax.tree.structure(tree) == jax.tree.structure(like):
+            continue
+        differ = {path for path in got | need if got.get(path) != need.get(path)}
+        got, need = (
+            {path: shape for path, shape in shapes.items() if path in differ}
+            for shapes in (got, need)
+        )
+        raise ValueError(
+            f"`state.{name}` has leaves of shapes {got} but `train_step` needs {need} "
+            f"for {owner}; make the step of what made the state, or begin anew with "
+            "`init_train_state(state.params, estimator, optimizer, key)`."
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves}
 
 
 def as_given(values: State, key: Key[Array, ""]) -> State:
@@ -187,7 +255,7 @@ def raise_not_finite(train_step, prepare, state, steps, first, where):
       where: of which epoch or stream they are.
     """
     advice = "lower the learning rate, or look for outliers in the data"
-    run = jax.jit(prepared_step, static_argnames="train_step")
+    run = jax.jit(prepared_step)
     step = first
     for step, (rows, key) in enumerate(steps, start=first):
         state, _ = run(train_step, prepare, state, rows, key)
@@ -241,7 +309,7 @@ def as_batch(data: Any) -> Batch:
                     f"`{name}` has shape {np.shape(leaf)} but the data have "
                     f"{count} rows; give one entry for each row."
                 )
-    if data.weights is not None:
+    if data.weights is not None and not isinstance(data.weights, Tracer):
         _check_weights(np.asarray(data.weights))
     return data
 
@@ -267,8 +335,58 @@ def _check_weights(weights: np.ndarray) -> None:
         )
 
 
-def as_pytree(prepare: Prepare) -> jax.tree_util.Partial:
-    """`prepare` as an argument that `jit` takes: arrays inside it are traced."""
-    if isinstance(prepare, jax.tree_util.Partial):
-        return prepare
-    return jax.tree_util.Partial(prepare)
+def as_pytree(function: Callable[..., Any]) -> jax.tree_util.Partial:
+    """`function` as an argument that `jit` takes: arrays inside it are traced.
+
+    Those of a dataclass, and of the dataclasses in its fields, are found.
+    """
+    if isinstance(function, jax.tree_util.Partial):
+        return function
+    arrays: list[Array] = []
+
+    def take_out(x):
+        if not isinstance(x, jax.Array | np.ndarray):
+            return x
+        arrays.append(jnp.asarray(x))
+        return _Place(len(arrays) - 1)
+
+    static = _with_fields(function, take_out)
+    if not arrays:
+        return jax.tree_util.Partial(function)
+    return jax.tree_util.Partial(_WithArrays(static), arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where an array was, by its number."""
+
+    index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithArrays:
+    """A function that hashes, since its arrays come as the first argument."""
+
+    function: Any
+
+    def __call__(self, arrays, *arguments):
+        def put_back(x):
+            return arrays[x.index] if isinstance(x, _Place) else x
+
+        return _with_fields(self.function, put_back)(*arguments)
+
+
+def _with_fields(x: Any, change: Callable[[Any], Any]) -> Any:
+    """`x` changed or, of a dataclass, its fields; itself where nothing has changed."""
+    changed = change(x)
+    if changed is not x or not dataclasses.is_dataclass(x) or isinstance(x, type):
+        return changed
+    old = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+    new = {name: _with_fields(value, change) for name, value in old.items()}
+    if all(new[name] is value for name, value in old.items()):
+        return x
+    # Not by the constructor, which would check what stands where an array was.
+    made = object.__new__(type(x))
+    for name, value in new.items():
+        object.__setattr__(made, name, value)
+    return made

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Batch
+from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -19,9 +20,11 @@ from jboltz.learning.step import (
     as_batch,
     as_given,
     as_pytree,
+    check_state,
     copy,
     is_finite,
     join,
+    model_of,
     prepared_step,
     raise_not_finite,
     run_steps,
@@ -37,7 +40,6 @@ def fit_stream(
     *,
     prepare: Prepare = as_given,
     chunk_size: int = 32,
-    first_step: int = 0,
     place: Callable[[np.ndarray], Array] = jnp.asarray,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
@@ -45,7 +47,9 @@ def fit_stream(
 
     `chunk_size` batches make one compiled program; while it runs, the next ones are
     read and copied. Batches may change their shape, at the price of a compilation for
-    each shape. Step t draws from `fold_in(key, t)`.
+    each shape. The update after t others draws from `fold_in(key, t)`, and `state.step`
+    says how many there were: a run that goes on with the batches that are left draws
+    what an uninterrupted one would have drawn.
 
     Args:
       batches: rows each, or a `Batch` of them with weights or a mask. Weights of mean 1
@@ -53,22 +57,27 @@ def fit_stream(
       chunk_size: batches a program; changes no result.
       place: puts the batches of a program, (chunk, rows, …), on their devices; that of
         `sharding.feed` on many, each process with its own rows.
-      first_step: steps done already, with batches that `batches` no longer holds.
       on_chunk: called as `(steps done, state, history of the chunk)`; the state is a
         copy, to be kept.
 
     Returns:
       The state, and the history of all steps.
 
+    Warns:
+      UserWarning: as for `fit`, of the last batches.
+
     Raises:
       FloatingPointError: as for `fit`; it names the step of the stream.
       ValueError: the stream holds no batch, `chunk_size` is below 1, or a weight is
-        negative, or all of a batch are 0.
+        negative, or all of a batch are 0; or another estimator or optimizer than those
+        of `train_step` made `state`.
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size} but needs to be at least 1.")
-    prepare = as_pytree(prepare)
-    state, step = copy(state), first_step
+    check_state(train_step, state)
+    model = model_of(train_step)
+    train_step, prepare = as_pytree(train_step), as_pytree(prepare)
+    state, step = copy(state), int(state.step)
     running, histories = None, []
 
     def finish(before, stack, first, count, after, chunk, all_finite):
@@ -100,10 +109,21 @@ def fit_stream(
             "that was used up before gives none."
         )
     finish(*running)
+    _, stack, _, count, *_ = running
+    rows = np.shape(jax.tree.leaves(stack)[0])[1]
+    warn_if_constant(
+        model,
+        state.params,
+        stack,
+        np.arange(min(count, max(1, SAMPLE_SIZE // rows))),
+        prepare,
+        random.fold_in(key, step),
+        f"step {step} of the stream",
+    )
     return state, join(histories)
 
 
-@partial(jax.jit, static_argnames="train_step", donate_argnames="state")
+@partial(jax.jit, donate_argnames="state")
 def _run_stack(train_step, state, stack, prepare, key, first, count):
     """`count` steps, one a batch of the stack; the first is step `first`."""
 

@@ -7,18 +7,15 @@ from typing import Protocol
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, FreeEnergyModel, Metrics, Params, State
+from jboltz.base import Batch, FreeEnergyModel, Metrics, ModelEstimator, Params, State
 from jboltz.samplers.observed import observe
 
 PREFIX = "chain_"
 """Of the names of metrics that have one entry a chain."""
 
 
-class _EstimatorWithChains(Estimator, Protocol):
+class _EstimatorWithChains(ModelEstimator, Protocol):
     """An estimator whose state is its chains, as of PCD in all its forms."""
-
-    @property
-    def model(self) -> FreeEnergyModel: ...
 
     @property
     def num_chains(self) -> int: ...

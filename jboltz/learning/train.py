@@ -5,27 +5,27 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
+from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
+from jboltz.learning.epoch import as_rows, check_batch_size, check_count, take_steps
 from jboltz.learning.step import (
     History,
     Prepare,
     TrainState,
     TrainStep,
-    as_batch,
     as_given,
     as_pytree,
+    check_state,
     copy,
     is_finite,
     join,
+    model_of,
     num_rows,
-    prepared_step,
     raise_not_finite,
-    run_steps,
     take_rows,
 )
 
@@ -69,23 +69,31 @@ def fit(
     Returns:
       The state, and one history an epoch.
 
+    Warns:
+      UserWarning: more than half of an RBM's hidden units are the same for all data
+        after an epoch; once a call.
+
     Raises:
       FloatingPointError: an update made a parameter not finite; it names the epoch,
         the step and the leaf.
       ValueError: there are no data, or fewer than `batch_size`, or a count is off, or
-        a weight is negative, or all are 0.
+        a weight is negative, or all are 0; or another estimator or optimizer than
+        those of `train_step` made `state`.
     """
-    rows = jax.tree.map(jnp.asarray, as_batch(data))
+    rows = as_rows(data)
     num_examples = num_rows(rows)
-    _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch)
-    if rows.weights is not None:
-        weights = rows.weights / jnp.mean(rows.weights)
-        rows = Batch(values=rows.values, weights=weights, mask=rows.mask)
+    check_count("num_epochs", num_epochs, at_least=0)
+    check_count("first_epoch", first_epoch, at_least=0)
+    check_count("chunks_per_epoch", chunks_per_epoch, at_least=1)
+    check_batch_size(batch_size, num_examples)
+    check_state(train_step, state)
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
-    prepare = as_pytree(prepare)
+    model = model_of(train_step)
+    train_step, prepare = as_pytree(train_step), as_pytree(prepare)
     # The caller's own arrays are not donated; from here on every state is.
-    state, histories = copy(state), []
+    state, histories, has_warned = copy(state), [], False
+    looked_at = batch_size * max(1, min(num_examples, SAMPLE_SIZE) // batch_size)
     for epoch in range(first_epoch, num_epochs):
         key_order, key_steps = random.split(random.fold_in(key, epoch))
         order = random.permutation(key_order, num_examples)
@@ -93,7 +101,14 @@ def fit(
         for first, last in itertools.pairwise(bounds):
             before = copy(state)
             state, chunk, all_finite = _run_epoch(
-                *(train_step, state, rows, prepare, key_steps, order, first, last),
+                train_step,
+                state,
+                rows,
+                prepare,
+                key_steps,
+                order,
+                first,
+                last,
                 batch_size=batch_size,
             )
             if not all_finite:
@@ -110,6 +125,16 @@ def fit(
             history = join([history, new])
             if on_chunk is not None:
                 on_chunk(epoch, copy(state), history)
+        if not has_warned:
+            has_warned = warn_if_constant(
+                model,
+                state.params,
+                rows,
+                order[:looked_at].reshape(-1, batch_size),
+                prepare,
+                random.fold_in(key_steps, num_steps),
+                f"epoch {epoch + 1}",
+            )
         if end_epoch is not None:
             state, metrics = end_epoch(state)
             history |= {name: np.asarray(x)[None] for name, x in metrics.items()}
@@ -119,54 +144,12 @@ def fit(
     return state, histories
 
 
-@partial(jax.jit, static_argnames=("train_step", "batch_size"), donate_argnames="state")
+@partial(jax.jit, static_argnames="batch_size", donate_argnames="state")
 def _run_epoch(
     train_step, state, data, prepare, key, order, first, last, *, batch_size
 ):
-    """Steps `first` to `last` of an epoch; with the last one, the short batch."""
-    num_full, short = divmod(order.shape[0], batch_size)
-
-    def step(state, index, t):
-        rows, key_step = take_rows(data, index), random.fold_in(key, t)
-        return prepared_step(train_step, prepare, state, rows, key_step)
-
-    def full_step(state, t):
-        index = jax.lax.dynamic_slice(order, (t * batch_size,), (batch_size,))
-        return step(state, index, t)
-
-    last_full = jnp.minimum(last, num_full)
-    state, history = run_steps(full_step, state, first, last_full, num_full)
-    if short:
-
-        def short_step(state):
-            return step(state, order[-short:], num_full)
-
-        def no_step(state):
-            metrics = jax.eval_shape(short_step, state)[1]
-            return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
-
-        state, metrics = jax.lax.cond(last > num_full, short_step, no_step, state)
-        history = {
-            name: jnp.concatenate([x, metrics[name][None]])
-            for name, x in history.items()
-        }
+    """`take_steps`, and whether the parameters are finite after them."""
+    state, history = take_steps(
+        train_step, state, data, prepare, key, order, first, last, batch_size
+    )
     return state, history, is_finite(state.params)
-
-
-def _check_counts(num_examples, batch_size, num_epochs, first_epoch, chunks_per_epoch):
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("num_epochs", num_epochs, 0),
-        ("first_epoch", first_epoch, 0),
-        ("chunks_per_epoch", chunks_per_epoch, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"`{name}` is {value!r} but needs to be a whole number of at least "
-                f"{least}."
-            )
-    if batch_size > num_examples:
-        raise ValueError(
-            f"`batch_size` is {batch_size} but the data hold {num_examples} examples; "
-            "take a batch size of at most that many."
-        )

@@ -18,6 +18,7 @@ from jboltz.base import (
     Unit,
     check_normalizable,
     is_exact,
+    start_of,
     vanishes_at_zero,
 )
 
@@ -31,7 +32,7 @@ class Layered(Protocol):
         """The layers, bottom first."""
         ...
 
-    def init(self, key: Key[Array, ""]) -> Params: ...
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params: ...
 
     def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]: ...
 
@@ -84,11 +85,13 @@ class Annealed:
     def __post_init__(self) -> None:
         check_exact(self.model)
 
-    def init(self, key: Key[Array, ""]) -> AnnealedParams:
-        """The model as it starts, at β = 1, above units as they start."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
+        """The model as it starts, at β = 1, above units as they start: from `data`,
+        (examples, *shape), where given."""
+        bottom, *others = self.model.units
         return AnnealedParams(
-            params=self.model.init(key),
-            base=tuple(unit.init() for unit in self.model.units),
+            params=self.model.init(key, data=data),
+            base=(start_of(bottom, data), *(unit.init() for unit in others)),
             beta=jnp.ones(()),
         )
 

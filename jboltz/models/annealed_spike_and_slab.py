@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import State
+from jboltz.base import State, start_of
 from jboltz.models.annealed import AnnealedParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.products import full_product
@@ -35,11 +35,12 @@ class AnnealedSpikeAndSlab:
 
     model: SpikeAndSlab
 
-    def init(self, key: Key[Array, ""]) -> AnnealedParams:
-        """The model as it starts, at β = 1, above a standard normal."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
+        """The model as it starts, at β = 1, above a standard normal; or both fitted to
+        `data`, (examples, num_visible)."""
         return AnnealedParams(
-            params=self.model.init(key),
-            base=(Gaussian(self.model.num_visible).init(),),
+            params=self.model.init(key, data=data),
+            base=(start_of(Gaussian(self.model.num_visible), data),),
             beta=jnp.ones(()),
         )
 

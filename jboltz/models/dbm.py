@@ -11,7 +11,15 @@ from flax import struct
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.base import (
+    Domain,
+    Leaf,
+    Params,
+    State,
+    Unit,
+    check_shape,
+    start_of,
+)
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -51,11 +59,16 @@ class DBM:
                 "and at least one hidden layer: `DBM((Bernoulli(9), Bernoulli(5)))`."
             )
 
-    def init(self, key: Key[Array, ""]) -> DBMParams:
-        """Weights from N(0, 0.01²), W_l from `fold_in(key, l)`; units as they are."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> DBMParams:
+        """Weights from N(0, 0.01²), W_l from `fold_in(key, l)`; units as they are.
+
+        Args:
+          data: examples, (examples, *shape), that the lowest layer is fitted to.
+        """
         sizes = itertools.pairwise(unit.size for unit in self.units)
+        bottom, *others = self.units
         return DBMParams(
-            units=tuple(unit.init() for unit in self.units),
+            units=(start_of(bottom, data), *(unit.init() for unit in others)),
             weights=tuple(
                 INIT_SCALE * jax.random.normal(random.fold_in(key, index), shape)
                 for index, shape in enumerate(sizes)

@@ -45,10 +45,14 @@ class DBN:
         """The DBN over these units: `DBN.chain(Bernoulli(784), Bernoulli(500), …)`."""
         return cls(tuple(RBM(v, h) for v, h in itertools.pairwise(units)))
 
-    def init(self, key: Key[Array, ""]) -> DBNParams:
-        """Layer i is initialised from `fold_in(key, i)`."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> DBNParams:
+        """Layer i is initialised from `fold_in(key, i)`.
+
+        Args:
+          data: examples, (examples, *shape), that the visible units are fitted to.
+        """
         return tuple(
-            layer.init(random.fold_in(key, index))
+            layer.init(random.fold_in(key, index), data=None if index else data)
             for index, layer in enumerate(self.layers)
         )
 

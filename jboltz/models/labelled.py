@@ -6,11 +6,14 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import State, Unit
+from jboltz.base import State, Unit, start_of
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product
-from jboltz.units.composite import Joined
+from jboltz.units.composite import (
+    Joined,
+    JoinedParams,
+)
 from jboltz.units.softmax import Softmax
 
 
@@ -102,11 +105,21 @@ class LabelledDBN:
         _, label = parts_of(self.top.visible)
         return Joined(self.below.layers[0].visible, label)
 
-    def init(self, key: Key[Array, ""]) -> DBNParams:
-        """Layer i is initialised from `fold_in(key, i)`."""
-        return tuple(
-            layer.init(random.fold_in(key, index))
-            for index, layer in enumerate(self.layers)
+    def init(
+        self, key: Key[Array, ""], *, data: tuple[State, State] | None = None
+    ) -> DBNParams:
+        """Layer i is initialised from `fold_in(key, i)`.
+
+        Args:
+          data: examples and their labels, that the visible units are fitted to.
+        """
+        examples, labels = data or (None, None)
+        key_top = random.fold_in(key, len(self.below.layers))
+        top, (_, label) = self.top.init(key_top), parts_of(self.top.visible)
+        visible = JoinedParams(first=top.visible.first, second=start_of(label, labels))
+        return (
+            *self.below.init(key, data=examples),
+            RBMParams(visible=visible, hidden=top.hidden, weights=top.weights),
         )
 
     def label_log_probabilities(

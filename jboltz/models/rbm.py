@@ -8,9 +8,20 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Inexact, Key
 
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.base import (
+    Domain,
+    Leaf,
+    Params,
+    State,
+    Unit,
+    check_shape,
+    start_of,
+)
 from jboltz.models.couplings import check_couplings
-from jboltz.products import full_product, product
+from jboltz.products import (
+    full_product,
+    product,
+)
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -36,11 +47,16 @@ class RBM:
     visible: Unit
     hidden: Unit
 
-    def init(self, key: Key[Array, ""]) -> RBMParams:
-        """Weights from N(0, 0.01²); units as they initialise themselves."""
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> RBMParams:
+        """Weights from N(0, 0.01²); units as they initialise themselves.
+
+        Args:
+          data: examples, (examples, *shape), that the visible units are fitted to. From
+            biases of 0, sparse data can drive all hidden units into saturation.
+        """
         shape = (self.visible.size, self.hidden.size)
         return RBMParams(
-            visible=self.visible.init(),
+            visible=start_of(self.visible, data),
             hidden=self.hidden.init(),
             weights=INIT_SCALE * jax.random.normal(key, shape),
         )

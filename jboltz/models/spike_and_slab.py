@@ -11,11 +11,19 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, check_real, check_shape
+from jboltz.base import (
+    Domain,
+    Leaf,
+    State,
+    check_real,
+    check_shape,
+    start_of,
+)
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.units.gaussian import Gaussian
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -74,19 +82,28 @@ class SpikeAndSlab:
                     "at least 1 unit."
                 )
 
-    def init(self, key: Key[Array, ""]) -> SpikeAndSlabParams:
-        """Weights from N(0, 0.01²), Λ = α = μ = 1, φ̂ = 1/num_visible, no biases."""
-        visible, hidden = jnp.zeros(self.num_visible), jnp.zeros(self.num_hidden)
+    def init(
+        self, key: Key[Array, ""], *, data: State | None = None
+    ) -> SpikeAndSlabParams:
+        """Weights from N(0, 0.01²), Λ = α = μ = 1, φ̂ = 1/num_visible, no biases.
+
+        Args:
+          data: examples, (examples, num_visible), whose means and variances x has with
+            all spikes off: a = Λ · mean, Λ = 1/variance.
+        """
+        visible = start_of(Gaussian(self.num_visible), data)
+        hidden = jnp.zeros(self.num_hidden)
         # A typical x of variance 1 then costs a spike ½ nat, whatever the size.
         log_penalty = jnp.full_like(hidden, -math.log(self.num_visible))
+        shape = (self.num_visible, self.num_hidden)
         return SpikeAndSlabParams(
-            weights=INIT_SCALE * jax.random.normal(key, (visible.size, hidden.size)),
+            weights=INIT_SCALE * jax.random.normal(key, shape),
             spike_bias=hidden,
             # With μ = 0 too, E is even in W and W = 0 a saddle.
             slab_mean=hidden + 1,
             log_slab_precision=hidden,
-            visible_bias=visible,
-            log_visible_precision=visible,
+            visible_bias=visible.mean * jnp.exp(-visible.log_variance),
+            log_visible_precision=-visible.log_variance,
             log_penalty=log_penalty if self.penalty.has_parameter else None,
         )
 

@@ -26,8 +26,9 @@ class Swapped:
     def units(self) -> tuple[Unit, ...]:
         return self.model.units
 
-    def init(self, key: Key[Array, ""]) -> Params:
-        return self.model.init(key)
+    def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params:
+        """The parameters of `model`, which may start from its own data."""
+        return self.model.init(key, data=data)
 
     def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         return self.model.parts(params)

@@ -7,9 +7,10 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import Batch
+from jboltz import Batch, Bernoulli
 from tests.learning.cases import (
     DATA,
+    ESTIMATOR,
     MODEL,
     OPTIMIZER,
     TRAIN_STEP,
@@ -115,3 +116,105 @@ def test_rows_of_the_wrong_width_are_refused_with_both_widths(train, getkey):
     message = r"`v` has shape \(7,\) but RBM\(.*\)\.visible needs shape \(6,\)"
     with pytest.raises(ValueError, match=message):
         train(TRAIN_STEP, start(getkey()), wide, getkey())
+
+
+# Parameters, and what is remembered beside them, are of the step that trains them.
+
+
+def of_6_units(estimator):
+    """The parameters of another model, where the estimator says of which it is."""
+    params = jboltz.RBM(Bernoulli(6), Bernoulli(1)).init(jax.random.key(0))
+    return jboltz.init_train_state(params, estimator, OPTIMIZER, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [ESTIMATOR, jboltz.Centred(ESTIMATOR), jboltz.Imputed(jboltz.Centred(ESTIMATOR))],
+    ids=["PCD", "centred", "imputed"],
+)
+def test_parameters_of_another_model_are_refused(estimator):
+    """A hidden bias of one unit would broadcast."""
+    with pytest.raises(ValueError, match=r"`params\.hidden\.bias` has shape \(1,\)"):
+        of_6_units(estimator)
+
+
+class OfNoModel:
+    def init(self, params, key):
+        return ()
+
+    def estimate(self, params, state, batch, key):
+        return params, state, {}
+
+
+def test_an_estimator_that_names_no_model_has_its_parameters_as_they_are():
+    assert of_6_units(OfNoModel()).params.hidden.bias.shape == (1,)
+
+
+def test_both_ways_of_a_dbn_are_checked():
+    dbn = jboltz.DBN.chain(Bernoulli(4), Bernoulli(3), Bernoulli(2))
+    params = jboltz.untie(dbn.init(jax.random.key(0)))
+    estimator = jboltz.UpDown(dbn)
+    jboltz.init_train_state(params, estimator, OPTIMIZER, jax.random.key(0))
+    below = params.recognition[0].replace(weights=jnp.zeros((4, 1)))
+    message = r"`params\.generative, params\.top\[0\]\.weights` has shape \(4, 1\)"
+    with pytest.raises(ValueError, match=message):
+        jboltz.init_train_state(
+            params.replace(generative=(below,)), estimator, OPTIMIZER, jax.random.key(0)
+        )
+
+
+def step_of(estimator=ESTIMATOR, optimizer=OPTIMIZER):
+    return jboltz.make_train_step(estimator, optimizer)
+
+
+GIBBS = jboltz.Gibbs(MODEL)
+CD = jboltz.ContrastiveDivergence(MODEL, GIBBS)
+
+
+@in_both_loops
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            step_of(jboltz.PersistentContrastiveDivergence(MODEL, GIBBS, 80)),
+            r"`state\.estimator_state` has leaves of shapes .*'\.visible': \(3, 6\).* "
+            r"needs .*'\.visible': \(80, 6\).*num_chains=80",
+        ),
+        (step_of(CD), r"`state\.estimator_state` .* needs \{\} for Contrastive"),
+        (
+            step_of(optimizer=optax.adam(0.1)),
+            r"`state\.opt_state` .*trace\.weights.* needs .*mu\.weights.* optimizer",
+        ),
+    ],
+    ids=["number of chains", "no chains", "optimizer"],
+)
+def test_a_state_of_another_step_is_refused(train, step, message, getkey):
+    with pytest.raises(ValueError, match=message):
+        train(step, start(getkey()), DATA, getkey())
+
+
+@in_both_loops
+def test_an_array_in_an_estimator_is_an_argument(train, getkey):
+    """Another number of steps compiles nothing anew, and takes the steps of an int."""
+    traces = []
+
+    def update(*arguments):
+        traces.append(None)
+        return OPTIMIZER.update(*arguments)
+
+    optimizer = optax.GradientTransformation(OPTIMIZER.init, update)
+
+    def run(num_steps):
+        cd = jboltz.ContrastiveDivergence(MODEL, GIBBS, num_steps)
+        estimator = jboltz.Centred(cd)
+        state = jboltz.init_train_state(
+            start(jax.random.key(1)).params, estimator, optimizer, jax.random.key(2)
+        )
+        return train(step_of(estimator, optimizer), state, DATA[:8], jax.random.key(3))
+
+    first = run(jnp.asarray(1))
+    count = len(traces)
+    second = run(jnp.asarray(3))
+    assert len(traces) == count > 0
+    same(second, run(3))
+    assert np.any(first[0].params.weights != second[0].params.weights)

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,7 +56,7 @@ def test_going_on_in_a_stream_is_an_uninterrupted_run(getkey):
     stream = partial(jboltz.fit_stream, TRAIN_STEP, chunk_size=3)
     whole, history = stream(state, BATCHES, key)
     first, before = stream(state, BATCHES[:2], key)
-    rest, after = stream(first, BATCHES[2:], key, first_step=2)
+    rest, after = stream(first, BATCHES[2:], key)
     bit_for_bit(rest, whole)
     bit_for_bit(
         {name: np.append(before[name], x) for name, x in after.items()}, history
@@ -64,20 +65,20 @@ def test_going_on_in_a_stream_is_an_uninterrupted_run(getkey):
 
 def test_chunks_of_a_stream_are_reported_with_states_to_keep(getkey):
     """A chunk ends early where the batches change their shape."""
-    state, key, kept = start(getkey()), getkey(), []
+    state = start(getkey()).replace(step=jnp.asarray(10, jnp.int32))
+    key, kept = getkey(), []
     jboltz.fit_stream(
         TRAIN_STEP,
         state,
         BATCHES,
         key,
         chunk_size=3,
-        first_step=10,
         on_chunk=lambda *arguments: kept.append(arguments),
     )
     assert [steps for steps, _, _ in kept] == [13, 14, 16]
     for steps, kept_state, _ in kept:
         shorter, history = jboltz.fit_stream(
-            TRAIN_STEP, state, BATCHES[: steps - 10], key, chunk_size=3, first_step=10
+            TRAIN_STEP, state, BATCHES[: steps - 10], key, chunk_size=3
         )
         bit_for_bit(kept_state, shorter)
     pieces = [chunk["contrast"] for _, _, chunk in kept]
@@ -127,11 +128,10 @@ def test_fit_stream_names_step_and_leaf_that_are_not_finite(broken, chunk_size, 
     with pytest.raises(FloatingPointError) as error:
         jboltz.fit_stream(
             breaks_at_row_13,
-            breakable_book(),
+            breakable_book().replace(step=jnp.asarray(20, jnp.int32)),
             rows[:, None],
             getkey(),
             chunk_size=chunk_size,
-            first_step=20,
             on_chunk=lambda steps, state, history: done.append(steps),
         )
     expected = f"Step {21 + broken} of the stream makes params['scale'] not finite, but"

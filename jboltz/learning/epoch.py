@@ -1,0 +1,161 @@
+"""An epoch, and a whole run, as one pure function of arrays.
+
+`fit` runs the same steps between its callbacks; these are for `jit`, `vmap`, `scan` and
+`shard_map`: ensembles, sweeps of seeds, a run inside another program.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Integer, Key
+
+from jboltz import random
+from jboltz.base import Batch, Metrics, State
+from jboltz.learning.step import (
+    Prepare,
+    TrainState,
+    TrainStep,
+    as_batch,
+    as_given,
+    num_rows,
+    prepared_step,
+    run_steps,
+    take_rows,
+)
+
+
+def train_epoch(
+    train_step: TrainStep,
+    state: TrainState,
+    data: State | Batch,
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+    prepare: Prepare = as_given,
+) -> tuple[TrainState, Metrics]:
+    """Trains on each example once: what `fit` does in an epoch, as a pure function.
+
+    Epoch e of `fit` is the one of the key `fold_in(key, e)`. State, data, key, and
+    what `train_step` and `prepare` close over may be traced. Nobody looks whether the
+    parameters stay finite. `shard_map` over machines needs `check_vma=False`.
+
+    Args:
+      data: as for `fit`.
+
+    Returns:
+      The state, and the metrics of the steps, one entry each.
+
+    Example:
+      Four machines from four keys, trained side by side:
+
+          states, metrics = jax.vmap(
+              partial(train_epoch, train_step, batch_size=64), in_axes=(0, None, 0)
+          )(states, data, keys)
+    """
+    rows = as_rows(data)
+    check_batch_size(batch_size, num_rows(rows))
+    key_order, key_steps = random.split(key)
+    order = random.permutation(key_order, num_rows(rows))
+    last = -(-num_rows(rows) // batch_size)
+    return take_steps(
+        train_step, state, rows, prepare, key_steps, order, 0, last, batch_size
+    )
+
+
+def train_epochs(
+    train_step: TrainStep,
+    state: TrainState,
+    data: State | Batch,
+    key: Key[Array, ""],
+    *,
+    batch_size: int,
+    num_epochs: int,
+    prepare: Prepare = as_given,
+    first_epoch: int | Integer[Array, ""] = 0,
+) -> tuple[TrainState, Metrics]:
+    """A run of `fit` as a pure function: a scan over `num_epochs` of `train_epoch`.
+
+    Args:
+      first_epoch: the number of the first, for a run that goes on.
+
+    Returns:
+      The state, and the metrics, (epochs, steps).
+    """
+    epoch = partial(train_epoch, train_step, batch_size=batch_size, prepare=prepare)
+
+    def body(state, index):
+        return epoch(state, data, random.fold_in(key, index))
+
+    return jax.lax.scan(body, state, first_epoch + jnp.arange(num_epochs))
+
+
+def take_steps(
+    train_step: TrainStep,
+    state: TrainState,
+    rows: Batch,
+    prepare: Prepare,
+    key: Key[Array, ""],
+    order: Any,
+    first: Any,
+    last: Any,
+    batch_size: int,
+) -> tuple[TrainState, Metrics]:
+    """Steps `first` to `last` of an epoch; with the last one, the short batch."""
+    num_full, short = divmod(order.shape[0], batch_size)
+    order = jnp.asarray(order)
+
+    def step(state, index, t):
+        batch, key_step = take_rows(rows, index), random.fold_in(key, t)
+        return prepared_step(train_step, prepare, state, batch, key_step)
+
+    def full_step(state, t):
+        index = jax.lax.dynamic_slice(order, (t * batch_size,), (batch_size,))
+        return step(state, index, t)
+
+    last_full = jnp.minimum(last, num_full)
+    state, history = run_steps(full_step, state, first, last_full, num_full)
+    if short:
+
+        def short_step(state):
+            return step(state, order[-short:], num_full)
+
+        def no_step(state):
+            metrics = jax.eval_shape(short_step, state)[1]
+            return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+
+        state, metrics = jax.lax.cond(last > num_full, short_step, no_step, state)
+        history = {
+            name: jnp.concatenate([x, metrics[name][None]])
+            for name, x in history.items()
+        }
+    return state, history
+
+
+def as_rows(data: State | Batch) -> Batch:
+    """`data` on the device, its weights of mean 1."""
+    rows = jax.tree.map(jnp.asarray, as_batch(data))
+    if rows.weights is None:
+        return rows
+    weights = rows.weights / jnp.mean(rows.weights)
+    return Batch(values=rows.values, weights=weights, mask=rows.mask)
+
+
+def check_batch_size(batch_size: int, num_examples: int) -> None:
+    """Refuses a batch that is no whole number of examples, or more than there are."""
+    check_count("batch_size", batch_size, at_least=1)
+    if batch_size > num_examples:
+        raise ValueError(
+            f"`batch_size` is {batch_size} but the data hold {num_examples} examples; "
+            "take a batch size of at most that many."
+        )
+
+
+def check_count(name: str, value: int, *, at_least: int) -> None:
+    """Refuses a count that is no whole number, or below `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(
+            f"`{name}` is {value!r} but needs to be a whole number of at least "
+            f"{at_least}."
+        )
