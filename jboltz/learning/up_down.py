@@ -10,7 +10,6 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
-from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBMParams
@@ -97,11 +96,10 @@ class UpDown:
         refuse_mask(batch)
         directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
-        count = num_rows(batch)
 
         v, label = self._split(batch.values)
         up = jax.vmap(directed.sample_layers_up, in_axes=(None, 0, 0))
-        wake = (v, *up(params.recognition, v, random.fold_in_range(key_up, count)))
+        wake = (v, *up(params.recognition, v, random.fold_in_rows(key_up, v)))
         data = (wake[-1], *label) if label else wake[-1]
 
         sampler, (key_init, key_run) = Gibbs(top), random.split(key_chains)
@@ -111,7 +109,7 @@ class UpDown:
         )
         end = chains.visible[0] if label else chains.visible
         down = jax.vmap(directed.sample_layers_down, in_axes=(None, 0, 0))
-        keys = random.fold_in_range(key_down, count)
+        keys = random.fold_in_rows(key_down, end)
         sleep = (*down(params.generative, end, keys), end)
 
         def losses(params, wake, data, negative, sleep):

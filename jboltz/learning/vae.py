@@ -14,7 +14,6 @@ from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params
 from jboltz.learning.best import Best, before_training
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
-from jboltz.learning.step import num_rows
 
 
 class VAE(nn.Module):
@@ -96,7 +95,7 @@ class NegativeELBO:
     ) -> tuple[Params, Best, Metrics]:
         """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
         refuse_mask(batch)
-        keys = random.fold_in_range(key, num_rows(batch))
+        keys = random.fold_in_rows(key, batch.values)
 
         def mean_loss(params):
             parts = jax.vmap(partial(_elbo_parts, self.vae), in_axes=(None, 0, 0))

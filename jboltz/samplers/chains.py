@@ -58,18 +58,16 @@ def run_chains(
     Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
     were.
     """
-    num_chains = jax.tree.leaves(states)[0].shape[0]
     advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
-    return jax.vmap(advance)(states, random.fold_in_range(key, num_chains))
+    return jax.vmap(advance)(states, random.fold_in_rows(key, states))
 
 
 def init_chains(
     sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
 ) -> State:
     """One chain per leading index of `visible`; chain i has `fold_in(key, i)`."""
-    num_chains = jax.tree.leaves(visible)[0].shape[0]
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
-    return init(params, visible, random.fold_in_range(key, num_chains))
+    return init(params, visible, random.fold_in_rows(key, visible))
 
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
@@ -101,5 +99,6 @@ def _loop(sampler, params, state, key, num_steps, first_step):
         return sampler.step(params, carry[0], random.fold_in(key, first_step + index))
 
     shapes = jax.eval_shape(sampler.step, params, state, key)[1]
-    metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    # Like them, and not of their shape: under `shard_map` they vary among devices.
+    metrics = jax.tree.map(jnp.zeros_like, shapes)
     return jax.lax.fori_loop(0, num_steps, body, (state, metrics))
