@@ -208,8 +208,8 @@ class _Split:
             return prepare(rows, key)
         sharding = NamedSharding(self.mesh, PartitionSpec(self.data))
         if self.mesh.explicit_axes:
-            prepare = jax.sharding.auto_axes(prepare, out_sharding=sharding)
-            return prepare(jax.sharding.reshard(rows, sharding), key)
+            in_auto: Any = jax.sharding.auto_axes(prepare, out_sharding=sharding)
+            return in_auto(jax.sharding.reshard(rows, sharding), key)
         rows = jax.lax.with_sharding_constraint(rows, sharding)
         return jax.lax.with_sharding_constraint(prepare(rows, key), sharding)
 

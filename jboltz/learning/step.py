@@ -71,7 +71,9 @@ class _EstimatorStep:
         # Between a state and the next, XLA lays out what it likes.
         as_before = jax.tree.map(lambda x: jax.typeof(x).sharding, state)
         whole = NamedSharding(mesh, PartitionSpec())
-        update = jax.sharding.auto_axes(self._update, out_sharding=(as_before, whole))
+        update: Any = jax.sharding.auto_axes(
+            self._update, out_sharding=(as_before, whole)
+        )
         return update(state, batch, key)
 
     def _update(self, state, batch, key):
