@@ -256,7 +256,8 @@ def _quiet_orbax() -> Iterator[None]:
         while (left := {*threading.enumerate()} - before) and (
             time.monotonic() < deadline
         ):
-            left.pop().join(0.1)
+            # Those of Orbax have a `join` that raises.
+            threading.Thread.join(left.pop(), 0.1)
         raise
     finally:
         logger.setLevel(level)
