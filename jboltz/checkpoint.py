@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import pathlib
+import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,12 +22,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from jboltz.base import State
 
 _SEAL = "checksums.json"
+
+_PATIENCE = 30.0
+"""Seconds that threads of a save or restore that failed have to end."""
 
 
 class Checkpoint(NamedTuple):
@@ -67,7 +73,8 @@ class Checkpoints:
     devices, on a folder that all of them see.
 
     Args:
-      folder: made if it is not there.
+      folder: made if it is not there. `~` is the home of the user; `gs://bucket/run`
+        and the other schemes of `etils.epath` are folders elsewhere.
       keep: how many of the newest steps stay on disk.
       growth: besides, the first step stays for good, and so does each that is at least
         `growth` times the one that last did: the archive of a training run at steps
@@ -86,7 +93,7 @@ class Checkpoints:
                 f"`growth` is {growth} but the steps of an archive grow by a factor of "
                 "at least 1; 1 keeps every step, 2 the doublings."
             )
-        self.folder = pathlib.Path(folder).resolve()
+        self.folder, self._damaged = _folder(folder), set()
         newest = checkpoint_managers.LatestN(keep)
         archive = [] if growth is None else [_LogSpaced(growth)]
         self._manager = ocp.CheckpointManager(
@@ -105,15 +112,33 @@ class Checkpoints:
     def __exit__(self, *exception: object) -> None:
         self._manager.close()
 
-    def save(self, step: int, state: State, notes: dict[str, Any]) -> None:
+    def save(
+        self,
+        step: int,
+        state: State,
+        notes: dict[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> None:
         """Writes `state` and JSON `notes`; when it returns, the step is on disk.
 
-        Steps from `step` on are deleted first: they belong to a future that this run
-        has left, or are damaged.
+        Of the steps from `step` on, those that `restore` named as damaged are deleted
+        first.
+
+        Args:
+          overwrite: delete all steps from `step` on, a future that this run has left.
 
         Raises:
+          ValueError: there are such steps, and nobody said to overwrite them.
           OSError: the step could not be written; earlier ones are untouched.
         """
+        later = [old for old in self._manager.all_steps() if old >= step]
+        kept = sorted({*later} - self._damaged)
+        if kept and not overwrite:
+            raise ValueError(
+                f"`step` is {step} but {self.folder} holds steps {kept}; save a later "
+                "step or in another folder, or delete them by `overwrite=True`."
+            )
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             leaves=ocp.args.JsonSave(_leaves(state)),
@@ -121,9 +146,8 @@ class Checkpoints:
         )
         try:
             with _quiet_orbax():
-                for old in self._manager.all_steps():
-                    if old >= step:
-                        self._manager.delete(old)
+                for old in later:
+                    self._manager.delete(old)
                 saved = self._manager.save(step, args=items)
                 self._manager.wait_until_finished()
             if saved and jax.process_index() == 0:
@@ -182,6 +206,7 @@ class Checkpoints:
             if isinstance(found, Checkpoint):
                 yield found
             else:
+                self._damaged.add(step)
                 yield f"{self.folder / str(step)} is damaged: {found}"
 
     def _load(self, step: int, template: State) -> Checkpoint | str:
@@ -204,14 +229,36 @@ class Checkpoints:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
 
 
+def _folder(folder: str | pathlib.Path) -> epath.Path:
+    try:
+        path = epath.Path(folder)
+        return path if "://" in str(folder) else path.expanduser().resolve()
+    except KeyError as error:
+        raise ValueError(
+            f"`folder` is {str(folder)!r} but {error} is no scheme that Orbax writes "
+            "to; pass a folder of this machine, or one of `gs://` or `s3://`."
+        ) from error
+
+
 @contextlib.contextmanager
 def _quiet_orbax() -> Iterator[None]:
-    """No tracebacks of Orbax's threads on the terminal: what failed is raised here."""
-    logger = logging.getLogger("absl")
+    """No tracebacks of Orbax's threads on the terminal: what failed is raised here,
+    and after they ended, since what they still write would be in the way of the next.
+    """
+    logger, before = logging.getLogger("absl"), {*threading.enumerate()}
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         yield
+    except Exception:
+        deadline = time.monotonic() + _PATIENCE
+        # They start threads of their own.
+        while (left := {*threading.enumerate()} - before) and (
+            time.monotonic() < deadline
+        ):
+            # Those of Orbax have a `join` that raises.
+            threading.Thread.join(left.pop(), 0.1)
+        raise
     finally:
         logger.setLevel(level)
 
@@ -225,25 +272,34 @@ def _reason(error: Exception) -> str:
     return (text.strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _checksums(folder: pathlib.Path) -> dict[str, int]:
+def _checksums(folder: epath.Path) -> dict[str, int]:
     """Name → CRC-32 of every file of a step."""
     sums = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file != folder / _SEAL:
+    for file in _files(folder):
+        if file != folder / _SEAL:
             crc = 0
             with file.open("rb") as content:
                 while chunk := content.read(1 << 20):
                     crc = zlib.crc32(chunk, crc)
-            sums[str(file.relative_to(folder))] = crc
+            sums[file.relative_to(folder).as_posix()] = crc
     return sums
 
 
-def _seal(folder: pathlib.Path) -> None:
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+    """Those of all folders within: `epath` has no recursive glob."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry)
+        else:
+            yield entry
+
+
+def _seal(folder: epath.Path) -> None:
     """The last thing written of a step; what is killed before it is not sound."""
     (folder / _SEAL).write_text(json.dumps(_checksums(folder)))
 
 
-def _damage(folder: pathlib.Path) -> str | None:
+def _damage(folder: epath.Path) -> str | None:
     """What is wrong with the files of a step."""
     try:
         sealed = json.loads((folder / _SEAL).read_text())
@@ -263,7 +319,7 @@ def _leaves(state: State) -> dict[str, list[Any]]:
 
 
 def _check_template(
-    stored: dict[str, list[Any]], template: State, folder: pathlib.Path
+    stored: dict[str, list[Any]], template: State, folder: epath.Path
 ) -> None:
     expected = _leaves(template)
     for name in sorted(stored.keys() | expected.keys()):

@@ -42,6 +42,18 @@ def fold_in_range(key: Key[Array, ""], count: Count) -> Key[Array, " count"]:
     return jax.vmap(fold_in, in_axes=(None, 0))(key, jnp.arange(count))
 
 
+def fold_in_rows(key: Key[Array, ""], rows: Any) -> Key[Array, " rows"]:
+    """`fold_in_range`, a key for each leading index of the arrays of `rows`.
+
+    On a mesh of explicit axes the keys are divided as the rows are, which `vmap` asks.
+    """
+    leaf = jax.tree.leaves(rows)[0]
+    keys, sharding = fold_in_range(key, leaf.shape[0]), jax.typeof(leaf).sharding
+    if sharding.spec[0] is None:
+        return keys
+    return jax.sharding.reshard(keys, sharding.update(spec=sharding.spec[:1]))
+
+
 def split(key: Key[Array, ""], num: int = 2) -> Key[Array, " num"]:
     """`jax.random.split(key, num)`, which is `fold_in_range` for threefry."""
     return fold_in_range(key, num) if _num_rounds(key) else jax.random.split(key, num)

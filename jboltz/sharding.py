@@ -11,12 +11,16 @@ not depend on it: states are equal up to the rounding of sums.
 
 A step then reduces the gradient over `data`, once, and over `model` the inputs of the
 visible units, once a Gibbs sweep.
+
+A mesh of another program will do, whatever its axes are called and of whatever type
+they are: `place(state, mesh, data="dp", model=None)`.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +32,9 @@ from jaxtyping import Array, Key
 Tree = TypeVar("Tree")
 
 DATA, MODEL = "data", "model"
+
+Axes: TypeAlias = str | tuple[str, ...] | None
+"""The axis of a mesh along which something is divided, or several; None: it is not."""
 
 _OF_HIDDEN = {"hidden", "hidden_bias", "spike_bias", "slab_bias", "slab_mean"}
 _OF_HIDDEN |= {"log_slab_precision", "log_penalty"}
@@ -66,42 +73,77 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
     return Mesh(np.asarray(devices[:need]).reshape(data, model), (DATA, MODEL))
 
 
-def layout(tree: Tree, mesh: Mesh) -> Tree:
+def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """Where each leaf of a `TrainState`, or of parameters, lies: shardings, by name.
 
     Over `model` go weights by their hidden units, and all that belongs to these; of a
     DBM the odd layers, so that of two neighbours one is whole. Over `data` go the
-    chains that an estimator keeps. All else is whole on every device: biases of
-    visible units, and the nets of Flax.
+    chains that an estimator keeps. What an optimizer or an estimator keeps of each
+    parameter, in its shape and at its path, lies as the parameter does. All else is
+    whole on every device: biases of visible units, and the nets of Flax.
 
     Args:
       tree: arrays, or their shapes, as `jax.eval_shape` finds them.
+      data: the axes of the mesh that chains are divided along.
+      model: the axes of the mesh that hidden units are divided along.
 
     Raises:
-      ValueError: units or chains are no multiple of the devices along their axis.
+      ValueError: units or chains are no multiple of the devices along their axis, or
+        the mesh has no such axis.
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: NamedSharding(mesh, _spec(path, leaf, mesh)), tree
+    _check_axes(mesh, data=data, model=model)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    tops = [_name(path[0]) if path else "" for path, _ in leaves]
+    params = {
+        path[1:]: leaf.shape
+        for (path, leaf), top in zip(leaves, tops, strict=True)
+        if top == "params"
+    } or {
+        path: leaf.shape
+        for (path, leaf), top in zip(leaves, tops, strict=True)
+        if top != "estimator_state"
+    }
+
+    def sharding(path, leaf, top):
+        axes: list[Axes] = [None] * leaf.ndim
+        tails = (path[start:] for start in range(len(path) + 1))
+        own = next((tail for tail in tails if params.get(tail) == leaf.shape), None)
+        if own is None and top == "estimator_state":
+            own = path[1:]
+            if leaf.ndim > 1 and {"visible", "hidden"} & {*map(_field, own)}:
+                axes[0] = data
+        if own is not None and (axis := _axis_of_hidden(own, leaf.ndim)) is not None:
+            axes[axis] = model
+        for size, axis in zip(leaf.shape, axes, strict=True):
+            _check(f"`{jax.tree_util.keystr(path)}`", size, axis, mesh)
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    return jax.tree.unflatten(
+        structure,
+        [
+            sharding(path, leaf, top)
+            for (path, leaf), top in zip(leaves, tops, strict=True)
+        ],
     )
 
 
-def template(tree: Tree, mesh: Mesh) -> Tree:
+def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """Shapes and dtypes of `tree`, and its `layout`: what `Checkpoints.restore` takes
     to put a state on these devices, whichever it was saved from."""
 
     def one(x, sharding):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    return jax.tree.map(one, tree, layout(tree, mesh))
+    return jax.tree.map(one, tree, layout(tree, mesh, data=data, model=model))
 
 
-def place(tree: Tree, mesh: Mesh) -> Tree:
+def place(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """`tree` on the devices of the mesh, as `layout` says.
 
     For what does not fit one device, let it be made in place:
     `jax.jit(init, out_shardings=layout(jax.eval_shape(init, key), mesh))(key)`.
     """
-    return _put(tree, layout(tree, mesh))
+    return _put(tree, layout(tree, mesh, data=data, model=model))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
@@ -125,14 +167,27 @@ def gather(tree: Tree) -> Tree:
     return jax.tree.map(whole, tree)
 
 
-def over_data(prepare: Any, mesh: Mesh) -> jax.tree_util.Partial:
+def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> jax.tree_util.Partial:
     """`prepare`, each device along `data` with its share of the batch.
 
     A batch that is no multiple of them, as the last of an epoch may be, is on each.
     """
+    _check_axes(mesh, data=data)
     if not isinstance(prepare, jax.tree_util.Partial):
         prepare = jax.tree_util.Partial(prepare)
-    return jax.tree_util.Partial(_Split(mesh), prepare)
+    return jax.tree_util.Partial(_Split(mesh, data), prepare)
+
+
+def vary(tree: Tree, axes: str | tuple[str, ...]) -> Tree:
+    """`tree`, which devices share, as a copy of each: within `jax.shard_map`.
+
+    An estimate from parameters that devices share is the sum of their estimates: JAX
+    adds up the derivatives in what is shared. From parameters that vary along the axes
+    of the batch it is of a device's own rows, and `jax.lax.pmean` is that of all.
+    """
+    if cast := getattr(jax.lax, "pcast", None):
+        return cast(tree, axes, to="varying")
+    return jax.tree.map(lambda x: jax.lax.pvary(x, axes), tree)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _put(tree, shardings):
@@ -141,70 +196,60 @@ def _put(tree, shardings):
     return jax.device_put(values, shardings)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Split:
     """Hashes by value, so that building it twice does not recompile."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self.mesh = mesh
-
-    def __hash__(self) -> int:
-        return hash(self.mesh)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Split) and self.mesh == other.mesh
+    mesh: Mesh
+    data: Axes
 
     def __call__(self, prepare, rows: Any, key: Key[Array, ""]) -> Any:
-        return self._split(prepare(self._split(rows), key))
-
-    def _split(self, rows):
-        sharding = NamedSharding(self.mesh, PartitionSpec(DATA))
-
-        def one(x):
-            if x.shape[0] % self.mesh.shape[DATA] == 0:
-                return jax.lax.with_sharding_constraint(x, sharding)
-            return x
-
-        return jax.tree.map(one, rows)
+        if jax.tree.leaves(rows)[0].shape[0] % _count(self.data, self.mesh):
+            return prepare(rows, key)
+        sharding = NamedSharding(self.mesh, PartitionSpec(self.data))
+        if self.mesh.explicit_axes:
+            in_auto: Any = jax.sharding.auto_axes(prepare, out_sharding=sharding)
+            return in_auto(jax.sharding.reshard(rows, sharding), key)
+        rows = jax.lax.with_sharding_constraint(rows, sharding)
+        return jax.lax.with_sharding_constraint(prepare(rows, key), sharding)
 
 
-def feed(mesh: Mesh) -> Callable[[np.ndarray], Array]:
+def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
     """The `place` of `fit_stream`: of each batch a device along `data` gets its rows.
 
     Of several processes each passes the rows of its own devices, those that `batches`
     gives to its `share`.
     """
-    sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
+    _check_axes(mesh, data=data)
+    sharding = NamedSharding(mesh, PartitionSpec(None, data))
     return partial(jax.make_array_from_process_local_data, sharding)
 
 
-def check_batch(batch_size: int, mesh: Mesh) -> None:
+def check_batch(batch_size: int, mesh: Mesh, *, data: Axes = DATA) -> None:
     """Refuses a batch that the devices cannot share.
 
     Raises:
       ValueError: it is no multiple of those along `data`.
     """
-    _check("`batch_size`", batch_size, DATA, mesh)
+    _check_axes(mesh, data=data)
+    _check("`batch_size`", batch_size, data, mesh)
 
 
-def _spec(path: tuple[Any, ...], leaf: Any, mesh: Mesh) -> PartitionSpec:
-    names = [_name(entry) for entry in path]
-    # Of a layer, where there are several.
-    index = next((name for name in reversed(names) if isinstance(name, int)), 0)
-    axes: list[str | None] = [None] * leaf.ndim
-    if "weights" in names and leaf.ndim == 2:
-        axes[1 - index % 2] = MODEL
-    elif leaf.ndim and (_OF_HIDDEN & {*names} or (_BY_LAYER & {*names} and index % 2)):
-        axes[-1] = MODEL
-    if (
-        leaf.ndim > 1
-        and "estimator_state" in names
-        and {"visible", "hidden"} & {*names}
-    ):
-        axes[0] = DATA
-    for size, axis in zip(leaf.shape, axes, strict=True):
-        if axis is not None:
-            _check(f"`{jax.tree_util.keystr(path)}`", size, axis, mesh)
-    return PartitionSpec(*axes)
+def _axis_of_hidden(path: tuple[Any, ...], ndim: int) -> int | None:
+    """Which axis of a leaf has an entry a hidden unit, by the fields on its path."""
+    fields = [_field(entry) for entry in path]
+    for field, following in zip(fields, [*fields[1:], None], strict=True):
+        layer = following if isinstance(following, int) else 0
+        if field == "weights" and ndim == 2:
+            return 1 - layer % 2
+        if ndim and (field in _OF_HIDDEN or (field in _BY_LAYER and layer % 2)):
+            return ndim - 1
+    return None
+
+
+def _field(entry: Any) -> str | int:
+    """Of a record its field, of a tuple its index; keys of dicts have no meaning."""
+    return "" if isinstance(entry, jax.tree_util.DictKey) else _name(entry)
 
 
 def _name(entry: Any) -> str | int:
@@ -214,10 +259,29 @@ def _name(entry: Any) -> str | int:
     return ""
 
 
-def _check(what: str, size: int, axis: str, mesh: Mesh) -> None:
-    if size % mesh.shape[axis]:
-        fitting = math.gcd(size, mesh.shape[axis])
+def _names(axes: Axes) -> tuple[str, ...]:
+    return (axes,) if isinstance(axes, str) else axes or ()
+
+
+def _count(axes: Axes, mesh: Mesh) -> int:
+    """How many devices there are along the axes."""
+    return math.prod(mesh.shape[name] for name in _names(axes))
+
+
+def _check_axes(mesh: Mesh, **asked: Axes) -> None:
+    for argument, axes in asked.items():
+        if missing := {*_names(axes)} - {*mesh.axis_names}:
+            raise ValueError(
+                f"`{argument}` is {axes!r} but the axes of the mesh are "
+                f"{mesh.axis_names}, without {', '.join(sorted(missing))}; name one of "
+                f"them, or pass `{argument}=None` to divide nothing."
+            )
+
+
+def _check(what: str, size: int, axes: Axes, mesh: Mesh) -> None:
+    count, name = _count(axes, mesh), ", ".join(_names(axes))
+    if size % count:
         raise ValueError(
-            f"{what} is {size}, which `mesh.{axis}` = {mesh.shape[axis]} does not "
-            f"divide; take a multiple of it, or {fitting} along `{axis}`."
+            f"{what} is {size}, which `mesh.{name}` = {count} does not divide; take a "
+            f"multiple of it, or {math.gcd(size, count)} along `{name}`."
         )

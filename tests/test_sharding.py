@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jboltz
 from jboltz import sharding
@@ -253,6 +254,194 @@ def test_checkpoints_move_between_meshes(tmp_path, getkey):
             )
             where = jax.tree.map(lambda x: x.sharding, found.state)
             assert where == sharding.layout(state, mesh_of(size))
+
+
+def specs(tree, **axes):
+    mesh = Mesh(np.asarray(jax.devices()).reshape(2, 4), ("data", "model"))
+    found = sharding.layout(tree, mesh, **axes)
+    return {
+        jax.tree_util.keystr(path): tuple(x.spec)
+        for path, x in jax.tree_util.tree_leaves_with_path(found)
+    }
+
+
+def by_kind(params):
+    return jax.tree.map(lambda x: "matrix" if x.ndim == 2 else "vector", params)
+
+
+ADAM = optax.chain(
+    optax.clip(1.0), optax.scale_by_adam(), optax.scale_by_learning_rate(0.1)
+)
+OPTIMIZERS = {
+    "chain": ADAM,
+    "ema": optax.chain(optax.identity(), optax.ema(0.9), optax.sgd(0.1)),
+    "partition": optax.partition(
+        {"matrix": ADAM, "vector": optax.sgd(0.1, momentum=0.5)}, by_kind
+    ),
+    "MultiSteps": optax.MultiSteps(ADAM, 2),
+    "hyperparameters": optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+    "factored": optax.adafactor(0.1, min_dim_size_to_factor=2),
+}
+ODD = jboltz.RBM(jboltz.Bernoulli(31), jboltz.Bernoulli(8))
+
+
+@pytest.mark.parametrize("model", [ODD, DBM], ids=["RBM", "DBM"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_an_optimizer_keeps_lies_as_its_parameter(name, model):
+    """Wherever it is kept; what has another shape is whole."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(OPTIMIZERS[name].init, params)
+    own = specs(params)
+    shapes = {
+        jax.tree_util.keystr(path): x.shape
+        for path, x in jax.tree_util.tree_leaves_with_path(params)
+    }
+    found = specs({"params": params, "opt_state": state})
+    kept = jax.tree_util.tree_leaves_with_path({"opt_state": state})
+    divided = 0
+    for path, leaf in kept:
+        path = jax.tree_util.keystr(path)
+        names = [x for x in own if path.endswith(x) and shapes[x] == leaf.shape]
+        assert found[path] == (own[names[0]] if names else (None,) * leaf.ndim), path
+        divided += "model" in found[path]
+    assert {key.removeprefix("['params']"): x for key, x in found.items()}.items() >= (
+        own.items()
+    )
+    assert divided
+
+
+def test_parameters_lie_by_their_own_path():
+    rbm = jax.eval_shape(ODD.init, jax.random.key(0))
+    assert specs(rbm)[".weights"] == (None, "model")
+    # Of a DBN every layer has hidden units, of a DBM the odd ones.
+    stack = specs((rbm, rbm))
+    assert stack["[0].weights"] == stack["[1].weights"] == (None, "model")
+    dbm = specs(jax.eval_shape(DBM.init, jax.random.key(0)))
+    assert dbm[".weights[0]"] == (None, "model")
+    assert dbm[".weights[1]"] == ("model", None)
+    # A net of Flax is whole, whatever its layers are called.
+    net = {"params": {"hidden": {"kernel": jax.ShapeDtypeStruct((3, 5), jnp.float32)}}}
+    assert [*specs(net).values()] == [(None, None)]
+
+
+def test_fast_weights_lie_as_the_weights():
+    estimator = ESTIMATORS["fast PCD"]
+    found = specs(jax.eval_shape(partial(start, estimator), jax.random.key(0)))
+    assert found[".estimator_state.fast.weights"] == (None, "model")
+    assert found[".estimator_state.chains.hidden"] == ("data", "model")
+    assert found[".estimator_state.chains.visible"] == ("data", None)
+
+
+def test_axes_have_the_names_of_the_mesh():
+    state = jax.eval_shape(partial(start, PCD), jax.random.key(0))
+    mesh = Mesh(np.asarray(jax.devices()).reshape(2, 2, 2), ("host", "dp", "tp"))
+    both = sharding.layout(state, mesh, data=("host", "dp"), model="tp")
+    assert both.params.weights.spec == PartitionSpec(None, "tp")
+    assert both.estimator_state.hidden.spec == PartitionSpec(("host", "dp"), "tp")
+    alone = sharding.layout(state, mesh, data="dp", model=None)
+    assert {*alone.params.weights.spec} == {None}
+    assert sharding.template(state, mesh, data="dp", model=None).params.weights.shape
+    with pytest.raises(ValueError, match=r"`model` is 'model' but .*model=None"):
+        sharding.layout(state, mesh, data="dp")
+    with pytest.raises(
+        ValueError, match=r"`batch_size` is 6, which `mesh.host, dp` = 4"
+    ):
+        sharding.check_batch(6, mesh, data=("host", "dp"))
+    for needs_names in (sharding.feed, partial(sharding.over_data, as_float)):
+        with pytest.raises(ValueError, match=r"`data` is 'data' but .*'host', 'dp'"):
+            needs_names(mesh)
+
+
+def explicit_mesh():
+    return jax.make_mesh((2, 4), ("dp", "tp"), axis_types=(AxisType.Explicit,) * 2)
+
+
+def test_training_on_explicit_axes_is_that_of_one_device(getkey):
+    """Divided along both of them."""
+    state, key, mesh = start(PCD, getkey()), getkey(), explicit_mesh()
+    rows = binary(getkey, 2 * BATCH, VISIBLE)
+    fit = partial(jboltz.fit, make_train_step(PCD, OPTIMIZER), batch_size=BATCH)
+    expected, _ = fit(state, rows, key, num_epochs=1, prepare=as_float)
+    got, _ = fit(
+        sharding.place(state, mesh, data="dp", model="tp"),
+        sharding.replicate(rows, mesh),
+        key,
+        num_epochs=1,
+        prepare=sharding.over_data(as_float, mesh, data="dp"),
+    )
+    chex.assert_trees_all_close(
+        sharding.gather(got.params), expected.params, rtol=1e-4, atol=1e-5
+    )
+    assert got.params.weights.sharding.spec == PartitionSpec(None, "tp")
+
+
+def test_chains_divided_along_an_explicit_axis_draw_what_they_draw(getkey):
+    params, key = RBM.init(getkey()), getkey()
+    visible = binary(getkey, 8, VISIBLE).astype(jnp.float32)
+
+    def run(params, visible):
+        chains = jboltz.init_chains(GIBBS, params, visible, key)
+        return jboltz.run_chains(GIBBS, params, chains, key, num_steps=2)[0].visible
+
+    divided = NamedSharding(explicit_mesh(), PartitionSpec("dp"))
+    whole = sharding.replicate(params, explicit_mesh())
+    got = jax.jit(run)(whole, jax.device_put(visible, divided))
+    np.testing.assert_array_equal(got, jax.jit(run)(params, visible))
+    assert got.sharding.spec == PartitionSpec("dp", None)
+
+
+def over_devices(function, mesh, out_specs):
+    in_specs = PartitionSpec(), PartitionSpec("data"), PartitionSpec()
+    return jax.jit(
+        jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs)
+    )
+
+
+def of_device(key):
+    return jax.random.fold_in(key, jax.lax.axis_index("data"))
+
+
+def test_moments_in_shard_map_are_those_of_each_device(getkey):
+    params, key, mesh = RBM.init(getkey()), getkey(), mesh_of((2, 1))
+    visible = binary(getkey, 8, VISIBLE).astype(jnp.float32)
+
+    @jax.jit
+    def moments(visible, key):
+        draw = partial(jboltz.moments, RBM, warm_up=1, num_samples=3)
+        return draw(params, key, start=visible, with_covariance=True)[1].covariance
+
+    shared = over_devices(
+        lambda _, v, k: moments(v, of_device(k))[None], mesh, PartitionSpec("data")
+    )
+    got = shared(params, visible, key)
+    for index, part in enumerate(np.split(visible, 2)):
+        expected = moments(jnp.asarray(part), jax.random.fold_in(key, index))
+        np.testing.assert_allclose(got[index], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_estimate_in_shard_map_is_a_sum_unless_parameters_vary(getkey):
+    params, key, mesh = RBM.init(getkey()), getkey(), mesh_of((2, 1))
+    rows = binary(getkey, 8, VISIBLE).astype(jnp.float32)
+
+    def estimate(params, rows, key):
+        return CD.estimate(params, (), jboltz.Batch(values=rows), key)[0]
+
+    def mean(params, rows, key):
+        own = sharding.vary(params, "data")
+        return jax.lax.pmean(estimate(own, rows, of_device(key)), "data")
+
+    def total(params, rows, key):
+        return estimate(params, rows, of_device(key))
+
+    parts = [
+        jax.jit(estimate)(params, part, jax.random.fold_in(key, index))
+        for index, part in enumerate(jnp.split(rows, 2))
+    ]
+    expected = jax.tree.map(lambda *x: sum(x), *parts)
+    close = partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-6)
+    close(over_devices(total, mesh, PartitionSpec())(params, rows, key), expected)
+    got = over_devices(mean, mesh, PartitionSpec())(params, rows, key)
+    close(got, jax.tree.map(lambda x: x / 2, expected))
 
 
 def test_what_devices_cannot_share_is_refused(getkey):

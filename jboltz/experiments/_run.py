@@ -118,7 +118,8 @@ def main(
                 params, numbers = run(config, data, workdir)
                 if params is not None:
                     with Checkpoints(workdir.path / "model") as model:
-                        model.save(0, _placed(params, mesh), {})
+                        # A run that was stopped after this does it again.
+                        model.save(0, _placed(params, mesh), {}, overwrite=True)
                 workdir.write_figures(draw_figures(config, data, params, numbers))
                 results = {
                     "program": name,

@@ -18,7 +18,7 @@ from jboltz.base import Batch, Leaf, Metrics, Params
 from jboltz.learning.best import Best, before_training, keep_least
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.step import TrainState, num_rows
+from jboltz.learning.step import TrainState
 from jboltz.learning.transforms import project
 from jboltz.products import full_precision
 
@@ -55,7 +55,7 @@ class CrossEntropy:
         share of examples whose largest logit is of another class."""
         refuse_mask(batch)
         examples = batch.values
-        keys = random.fold_in_range(key, num_rows(batch))
+        keys = random.fold_in_rows(key, examples)
 
         def mean_loss(params):
             losses, errors = jax.vmap(partial(_judge, self.net), in_axes=(None, 0, 0))(

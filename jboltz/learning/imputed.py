@@ -71,7 +71,7 @@ class Imputed:
                 f"`batch.mask` has shape {shapes[0]} but the examples have "
                 f"{shapes[1]}; mark every entry of what the model is trained on."
             )
-        keys = random.fold_in_range(key, len(jax.tree.leaves(batch.mask)[0]))
+        keys = random.fold_in_rows(key, batch.mask)
         values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
             params, cast_states(batch.values, params), batch.mask, keys
         )

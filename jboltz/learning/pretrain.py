@@ -50,7 +50,7 @@ class LayerInput:
     def __call__(self, below: Stack, rows: State, key: Key[Array, ""]) -> State:
         """Values for a batch, given the parameters of the layers below."""
         images, *beside = rows if isinstance(rows, tuple) else (rows,)
-        keys = random.fold_in_range(key, images.shape[0])
+        keys = random.fold_in_rows(key, images)
         encode = jax.vmap(self._encode, in_axes=(None, 0, 0, 0))
         return encode(below, unit_interval(images), tuple(beside), keys)
 

@@ -14,6 +14,10 @@ import numpy as np
 import optax
 from flax import struct
 from jax.core import Tracer
+from jax.sharding import (
+    NamedSharding,
+    PartitionSpec,
+)
 from jaxtyping import Array, Key
 
 from jboltz import random
@@ -89,8 +93,17 @@ class _EstimatorStep:
     def __call__(
         self, state: TrainState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
+        mesh = jax.typeof(jax.tree.leaves(state.params)[0]).sharding.mesh
         with jax.default_matmul_precision(self.precision):
-            return self._update(state, batch, key)
+            if not mesh.explicit_axes:
+                return self._update(state, batch, key)
+            # Between a state and the next, XLA lays out what it likes.
+            as_before = jax.tree.map(lambda x: jax.typeof(x).sharding, state)
+            whole = NamedSharding(mesh, PartitionSpec())
+            update: Any = jax.sharding.auto_axes(
+                self._update, out_sharding=(as_before, whole)
+            )
+            return update(state, batch, key)
 
     def _update(self, state, batch, key):
         gradient, estimator_state, metrics = self.estimator.estimate(

@@ -17,7 +17,6 @@ from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
-from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBMParams
@@ -109,11 +108,10 @@ class UpDown:
         batch = complete(batch, params)
         directed, top = DBN(self.dbn.layers[:-1]), self.dbn.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
-        count = num_rows(batch)
 
         v, label = self._split(batch.values)
         up = jax.vmap(directed.sample_layers_up, in_axes=(None, 0, 0))
-        wake = (v, *up(params.recognition, v, random.fold_in_range(key_up, count)))
+        wake = (v, *up(params.recognition, v, random.fold_in_rows(key_up, v)))
         data = (wake[-1], *label) if label else wake[-1]
 
         sampler, (key_init, key_run) = Gibbs(top), random.split(key_chains)
@@ -123,7 +121,7 @@ class UpDown:
         )
         end = chains.visible[0] if label else chains.visible
         down = jax.vmap(directed.sample_layers_down, in_axes=(None, 0, 0))
-        keys = random.fold_in_range(key_down, count)
+        keys = random.fold_in_rows(key_down, end)
         sleep = (*down(params.generative, end, keys), end)
 
         def losses(params, wake, data, negative, sleep):

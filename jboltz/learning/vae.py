@@ -13,8 +13,10 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params
 from jboltz.learning.best import Best, before_training
-from jboltz.learning.contrastive import complete, weighted_mean
-from jboltz.learning.step import num_rows
+from jboltz.learning.contrastive import (
+    complete,
+    weighted_mean,
+)
 from jboltz.products import full_precision
 
 
@@ -97,7 +99,7 @@ class NegativeELBO:
     ) -> tuple[Params, Best, Metrics]:
         """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
         batch = complete(batch, params)
-        keys = random.fold_in_range(key, num_rows(batch))
+        keys = random.fold_in_rows(key, batch.values)
 
         def mean_loss(params):
             parts = jax.vmap(partial(_elbo_parts, self.vae), in_axes=(None, 0, 0))

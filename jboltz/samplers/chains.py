@@ -62,9 +62,9 @@ def run_chains(
     Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
     were.
     """
-    num_chains = _count_chains("states", states)
+    _check_chains("states", states)
     advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
-    return jax.vmap(advance)(states, random.fold_in_range(key, num_chains))
+    return jax.vmap(advance)(states, random.fold_in_rows(key, states))
 
 
 def init_chains(
@@ -75,14 +75,14 @@ def init_chains(
     Raises:
       ValueError: `visible` is the state of a single chain.
     """
-    num_chains = _count_chains("visible", visible)
+    _check_chains("visible", visible)
     params, visible = hold(sampler, params, cast_states(visible, params))
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))
-    return init(params, visible, random.fold_in_range(key, num_chains))
+    return init(params, visible, random.fold_in_rows(key, visible))
 
 
-def _count_chains(name: str, states: State) -> Any:
-    """The length of the leading axis that all leaves share."""
+def _check_chains(name: str, states: State) -> None:
+    """Refuses leaves that do not share a leading axis."""
     shapes = [jnp.shape(x) for x in jax.tree.leaves(states)]
     counts = {shape[:1] for shape in shapes}
     if len(counts) != 1 or () in counts:
@@ -91,8 +91,6 @@ def _count_chains(name: str, states: State) -> Any:
             "of one length in all leaves; give it to a single state by "
             f"`jax.tree.map(lambda x: x[None], {name})`."
         )
-    ((count,),) = counts
-    return count
 
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
@@ -132,5 +130,6 @@ def _loop(sampler, params, state, key, num_steps, first_step):
         return sampler.step(params, carry[0], random.fold_in(key, first_step + index))
 
     state, shapes = as_stepped(partial(sampler.step, params), state, key)
-    metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    # Like them, and not of their shape: under `shard_map` they vary among devices.
+    metrics = jax.tree.map(jnp.zeros_like, shapes)
     return jax.lax.fori_loop(0, num_steps, body, (state, metrics))

@@ -194,12 +194,17 @@ def _moments(
         )
         return chains, so_far, means
 
-    chains, shapes = as_stepped(draw, chains, 0)
-    observed, metrics = jax.tree.map(
-        lambda x: jnp.zeros(x.shape[1:], _float_of(x)), shapes
+    chains, _ = as_stepped(draw, chains, 0)
+
+    def first(chains):
+        seen = jax.tree.map(lambda x: x[0].astype(_float_of(x)), draw(chains, 0)[1])
+        row = jnp.concatenate([x.ravel() for x in jax.tree.leaves(seen[0])])
+        return *seen, jnp.outer(row, row)
+
+    # Zeros like them, and not of their shape: they vary among devices as these do.
+    observed, metrics, square = jax.tree.map(
+        jnp.zeros_like, jax.eval_shape(first, chains)
     )
-    size = sum(x.size for x in jax.tree.leaves(observed))
-    square = jnp.zeros((size, size), _float_of(*jax.tree.leaves(observed)))
     nothing = Moments(
         mean=observed,
         variance=observed,

@@ -111,9 +111,9 @@ def start_chains(
             part = held["clamp"][0] if is_data else held["clamp"]
             visible = jax.tree.map(jnp.where, part, visible, noise)
         if is_data:
-            keys = random.fold_in_range(key_up, count)
+            keys = random.fold_in_rows(key_up, visible)
             visible = jax.vmap(model.start_at, (None, 0, 0))(params, visible, keys)
-    keys = random.fold_in_range(key_init, count)
+    keys = random.fold_in_rows(key_init, visible)
     states = jax.vmap(partial(sampler.init, params))(visible, keys, **held)
     return Chains(states=states, num_steps=jnp.zeros((), jnp.int32))
 

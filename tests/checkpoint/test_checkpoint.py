@@ -1,12 +1,18 @@
 """A checkpoint comes back bit for bit, or says what is wrong with it."""
 
+import pathlib
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
+from etils import epath
 
 import jboltz
+from jboltz import checkpoint
 from jboltz.checkpoint import Checkpoints
 
 
@@ -110,9 +116,62 @@ def test_all_steps_damaged_is_said(saved):
 def test_saving_an_earlier_step_leaves_its_future(saved):
     folder, state = saved
     with Checkpoints(folder) as checkpoints:
-        checkpoints.save(2, state, {"again": True})
+        checkpoints.save(2, state, {"again": True}, overwrite=True)
         found, _ = checkpoints.restore(template())
     assert (found.step, found.notes) == (2, {"again": True})
+
+
+def test_sound_steps_are_not_deleted_without_being_told(saved):
+    """Neither sound ones nor such as nobody looked at; damaged ones give way."""
+    folder, state = saved
+    data_file(folder, 3).unlink()
+    with Checkpoints(folder) as checkpoints:
+        for step in (0, 2, 3):
+            with pytest.raises(ValueError, match=r"`step` is \d but .*overwrite"):
+                checkpoints.save(step, state, {})
+        assert checkpoints.restore(template())[0].step == 2
+        with pytest.raises(ValueError, match=r"holds steps \[2\]"):
+            checkpoints.save(2, state, {})
+        checkpoints.save(3, state, {})
+    assert sorted(f.name for f in folder.iterdir()) == ["1", "2", "3"]
+
+
+def test_a_save_that_fails_leaves_no_thread_behind(tmp_path):
+    """What still writes a step that was given up is in the way of the next save."""
+    state = {str(index): jnp.ones((64, 64)) for index in range(8)}
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2, 3):
+            before = {*threading.enumerate()}
+            with pytest.raises(OSError, match="not JSON serializable"):
+                checkpoints.save(step, state, {"no JSON": object()})
+            assert not {*threading.enumerate()} - before
+            checkpoints.save(step, state, {})
+        assert checkpoints.restore(jax.eval_shape(lambda: state))[0].step == 3
+
+
+def test_a_folder_may_be_at_home_or_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with Checkpoints("~/run") as checkpoints:
+        assert pathlib.Path(checkpoints.folder) == tmp_path / "home" / "run"
+    with pytest.raises(ValueError, match=r"'ftp://host/run'.*no scheme"):
+        Checkpoints("ftp://host/run")
+    asked = []
+    monkeypatch.setattr(ocp, "CheckpointManager", lambda x, **_: asked.append(str(x)))
+    assert str(Checkpoints("gs://bucket/run").folder) == "gs://bucket/run"
+    assert asked == ["gs://bucket/run"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["home"]
+
+
+def test_seals_name_files_as_every_system_does(tmp_path):
+    class OfWindows(type(epath.Path(tmp_path))):
+        def relative_to(self, *other):
+            return pathlib.PureWindowsPath(super().relative_to(*other))
+
+    (tmp_path / "state" / "d").mkdir(parents=True)
+    (tmp_path / "state" / "d" / "data").write_bytes(b"123456789")
+    # The check value of CRC-32.
+    assert checkpoint._checksums(OfWindows(tmp_path)) == {"state/d/data": 0xCBF43926}
 
 
 @pytest.mark.parametrize(
