@@ -459,7 +459,7 @@ PRODUCTS |= {"matvec", "vecmat", "dot_general", "convolve", "conv_general_dilate
 
 
 def test_no_other_file_has_a_product_of_its_own():
-    """It would say nothing of its precision. `jnp.outer` has no sum: it is none."""
+    """It would say nothing of its precision. (`jnp.outer` sums nothing: it is none.)"""
     library = pathlib.Path(jboltz.__file__).parent
     found = set()
     for file in library.rglob("*.py"):
