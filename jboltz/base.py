@@ -92,7 +92,10 @@ class Unit(Protocol):
     def log_normalizer(
         self, params: Params, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, ""]:
-        """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats."""
+        """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats.
+
+        Of complex parameters it is the analytic continuation, up to 2πi, or refused.
+        """
         ...
 
     def mean(
@@ -108,7 +111,10 @@ class Unit(Protocol):
     def sample(
         self, params: Params, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> State:
-        """A draw from p(x | I); with zero inputs, a state to start from."""
+        """A draw from p(x | I); with zero inputs, a state to start from.
+
+        It has the type of the parameters, and is made in float32 where that is narrower.
+        """
         ...
 
     def shift(self, params: Params, inputs: Inexact[Array, " size"]) -> Params:

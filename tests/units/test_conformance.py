@@ -494,10 +494,9 @@ def test_with_complex_parameters_gamma_is_analytic_or_refused(unit, getkey, x64)
     np.testing.assert_allclose(
         unit.mean(params, inputs), slope[-unit.size :], rtol=CLOSED_FORM, atol=1e-12
     )
-    for index, step in enumerate(1e-6 * np.exp(1j * np.arange(len(slope)))):
-        there, back = (total(flat.at[index].add(s * step)) for s in (1, -1))
-        got = (there - back) / (2 * step * z)
-        np.testing.assert_allclose(got, slope[index], rtol=1e-6, atol=1e-7)
+    step = 1e-6 * np.exp(1j * np.arange(len(slope)))
+    got = (total(flat + step) - total(flat - step)) / (2 * z)
+    np.testing.assert_allclose(got, slope @ step, rtol=1e-6)
 
 
 @each_unit
