@@ -442,6 +442,14 @@ def test_a_model_without_a_finite_z_is_refused_by_all_directions(is_slab, getkey
         jboltz.log_likelihood(model, wild, v, 0.0)
     with pytest.raises(ValueError, match=message):
         jboltz.sample(model, wild, getkey(), warm_up=1)
+
+    # Parameters that a traced function closes over are known.
+    def draw(key, params):
+        return jboltz.sample(model, params, key, warm_up=1)
+
+    assert jax.eval_shape(partial(draw, params=params), getkey())
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(partial(draw, params=wild), getkey())
     rung = annealed.init(getkey()).replace(params=wild)
     with pytest.raises(ValueError, match=message):
         jboltz.sample(annealed, rung, getkey(), warm_up=1)
