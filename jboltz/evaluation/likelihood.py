@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from jboltz.base import Domain, FreeEnergyModel, Params, State
+from jboltz.base import Domain, FreeEnergyModel, Params, State, record
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate
 
@@ -18,7 +18,7 @@ LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
 """log Z in nats; of an estimate that is not from jboltz, (estimate, lower, upper)."""
 
 
-@struct.dataclass
+@record
 class MeanLogLikelihood:
     """A mean over examples in nats, with what it depends on.
 

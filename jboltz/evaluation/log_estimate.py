@@ -4,14 +4,15 @@ import warnings
 from typing import Any
 
 import numpy as np
-from flax import struct
 from jaxtyping import ArrayLike
+
+from jboltz.base import record
 
 LEAST_EFFECTIVE_SAMPLES = 10
 """Below, the spread of the weights says nothing of the error of their mean."""
 
 
-@struct.dataclass
+@record
 class LogEstimate:
     """The logarithm of a mean of weights, in float64 on the host.
 

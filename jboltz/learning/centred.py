@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, dtype_of
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, dtype_of, record
 from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.models.dbm import DBM
 from jboltz.models.rbm import RBM
@@ -21,7 +20,7 @@ Offsets = tuple[Array, ...]
 """One vector of activities a layer, bottom first."""
 
 
-@struct.dataclass
+@record
 class CentredState:
     """The state of the estimator within, and where activities are measured from."""
 

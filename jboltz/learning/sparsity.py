@@ -6,7 +6,6 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz.base import (
@@ -18,6 +17,7 @@ from jboltz.base import (
     Params,
     State,
     dtype_of,
+    record,
 )
 from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.models.rbm import RBM
@@ -48,7 +48,7 @@ def squared_distance(q: Float[Array, ""], target: float) -> Float[Array, ""]:
     return 0.5 * (q - target) ** 2
 
 
-@struct.dataclass
+@record
 class SparseState:
     """The state of the estimator within, and the running mean activities."""
 

@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
 
 History: TypeAlias = dict[str, np.ndarray]
 """What a run of steps reports: one entry a step for each metric."""
@@ -29,7 +28,7 @@ Prepare: TypeAlias = Callable[[Any, Key[Array, ""]], State]
 carry arrays, a `jax.tree_util.Partial` over them."""
 
 
-@struct.dataclass
+@record
 class TrainState:
     """Everything that changes in training."""
 

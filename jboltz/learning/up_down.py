@@ -4,11 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, Metrics, State
+from jboltz.base import Batch, Metrics, State, record
 from jboltz.learning.contrastive import complete, weighted_mean
 from jboltz.learning.step import num_rows
 from jboltz.models.dbn import DBN, DBNParams
@@ -18,7 +17,7 @@ from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs
 
 
-@struct.dataclass
+@record
 class UpDownParams:
     """A DBN whose ways up and down have weights of their own.
 

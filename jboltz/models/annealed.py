@@ -5,7 +5,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
@@ -16,6 +15,7 @@ from jboltz.base import (
     State,
     Unit,
     is_exact,
+    record,
     vanishes_at_zero,
 )
 
@@ -48,7 +48,7 @@ class Layered(Protocol):
         ...
 
 
-@struct.dataclass
+@record
 class AnnealedParams:
     """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
 

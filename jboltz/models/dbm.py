@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.units.composite import Copies
 
@@ -19,7 +18,7 @@ Layers = tuple[State, ...]
 """One entry a layer, bottom first."""
 
 
-@struct.dataclass
+@record
 class DBMParams:
     """One record a layer, and the weights between neighbours, bottom first."""
 

@@ -5,17 +5,16 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
 Training Restricted Boltzmann Machines, section 8."""
 
 
-@struct.dataclass
+@record
 class RBMParams:
     """The parameters of an RBM: one record a unit, and the weights between them."""
 

@@ -6,12 +6,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, check_shape
+from jboltz.base import Domain, Leaf, State, check_shape, record
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
@@ -19,7 +18,7 @@ from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 _LOG_2PI = math.log(2 * math.pi)
 
 
-@struct.dataclass
+@record
 class SpikeSlab:
     """The hidden state: a spike and a slab of each hidden unit."""
 
@@ -27,7 +26,7 @@ class SpikeSlab:
     slabs: Leaf  # (num_hidden,) s ∈ ℝ
 
 
-@struct.dataclass
+@record
 class SpikeAndSlabParams:
     """The parameters of a spike-and-slab RBM; those that are positive by their logs."""
 

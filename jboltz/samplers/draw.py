@@ -6,11 +6,10 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Metrics, Params, Sampler, State
+from jboltz.base import Leaf, Metrics, Params, Sampler, State, record
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.start import Chains, sampler_for, start_chains
 
@@ -19,7 +18,7 @@ Observe: TypeAlias = Callable[[Any, Params, State], Any]
 compiled once it has to be the same function at every call, so no lambda in a loop."""
 
 
-@struct.dataclass
+@record
 class Moments:
     """Of an observation x, over chains and samples alike."""
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
@@ -17,6 +16,7 @@ from jboltz.base import (
     check_shape,
     check_size,
     is_exact,
+    record,
     vanishes_at_zero,
 )
 
@@ -113,7 +113,7 @@ class Copies:
         return (self.num_copies, *shape)
 
 
-@struct.dataclass
+@record
 class JoinedParams:
     """The parameters of two layers side by side."""
 

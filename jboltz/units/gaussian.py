@@ -5,10 +5,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_shape, check_size, record
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
 # another 1e-15 of their mass beyond the margin.
@@ -17,7 +16,7 @@ _MARGIN = 8.0
 _MOST_NODES = 4096
 
 
-@struct.dataclass
+@record
 class GaussianParams:
     """The means and log-variances of a layer of real units."""
 

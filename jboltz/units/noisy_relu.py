@@ -6,13 +6,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_shape, check_size, record
 
 
-@struct.dataclass
+@record
 class NoisyReLUParams:
     """The biases of a layer of noisy rectified linear units."""
 
