@@ -8,12 +8,22 @@ activities (the spike-and-slab RBM, whose precision the spikes modulate) is no p
 units: it implements `EnergyModel` itself and keeps every sampler and estimator.
 """
 
+import json
 import re
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    dataclass_transform,
+    runtime_checkable,
+)
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import export
 from jax.core import Tracer
 from jaxtyping import Array, Float, Inexact, Key
 
@@ -23,6 +33,8 @@ else:
     Leaf = Any
 """A slot of a record. A `jax.Array` at run time; a `ShapeDtypeStruct`, a sharding or an
 optax label when the same tree carries metadata."""
+
+_Class = TypeVar("_Class")
 
 Params: TypeAlias = Any
 State: TypeAlias = Any
@@ -35,7 +47,21 @@ Domain: TypeAlias = str | tuple[Any, ...]
 """A name; of a state that is a tuple of arrays, the tuple of theirs."""
 
 
-@struct.dataclass
+@dataclass_transform(field_specifiers=(struct.field,), frozen_default=True)
+def record(cls: type[_Class]) -> type[_Class]:
+    """A class as a record: a `flax.struct.dataclass`, which `jax.export` writes too.
+
+    Its name in an artefact is that of the class in `jboltz`, so it is the only one.
+    """
+    return export.register_pytree_node_serialization(
+        struct.dataclass(cls),
+        serialized_name=f"jboltz.{cls.__name__}",
+        serialize_auxdata=lambda fields: json.dumps(fields).encode(),
+        deserialize_auxdata=lambda text: tuple(json.loads(text)),
+    )
+
+
+@record
 class Batch:
     """What an estimator sees of the data."""
 
@@ -113,7 +139,7 @@ class Unit(Protocol):
     ) -> State:
         """A draw from p(x | I); with zero inputs, a state to start from.
 
-        It has the type of the parameters, and is made in float32 where that is narrower.
+        Its dtype is that of the parameters; in half precision it is made in float32.
         """
         ...
 

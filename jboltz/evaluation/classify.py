@@ -6,11 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params, check_params
+from jboltz.base import Params, check_params, record
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.finetune import labelled
 from jboltz.learning.pretrain import unit_interval
@@ -18,7 +17,7 @@ from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBM
 
 
-@struct.dataclass
+@record
 class ErrorRate:
     """How often the likeliest class is another, with what that mean is worth."""
 

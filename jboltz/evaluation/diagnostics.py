@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Real
 
-from jboltz.base import FreeEnergyModel, Params, check_params
+from jboltz.base import FreeEnergyModel, Params, check_params, record
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     domain_of,
@@ -199,7 +199,7 @@ def verdict(
     )
 
 
-@struct.dataclass
+@record
 class FreeEnergyGap:
     """⟨F⟩_validation − ⟨F⟩_train, in nats: log Z cancels."""
 

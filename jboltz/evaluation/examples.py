@@ -12,10 +12,10 @@ import numpy as np
 from flax import struct
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, is_traced
+from jboltz.base import Domain, Leaf, State, is_traced, record
 
 
-@struct.dataclass
+@record
 class Examples:
     """States of the visible units, and what was done to the data to get them."""
 

@@ -6,11 +6,10 @@ from functools import reduce
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, State, Unit
+from jboltz.base import Leaf, Params, State, Unit, record
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.products import full_precision, full_product, product
@@ -144,7 +143,7 @@ def maximise_activation(
     return jax.vmap(climb)(chosen)
 
 
-@struct.dataclass
+@record
 class ReceptiveField:
     """Where a filter is, and how large: of its energy, the squared weights."""
 

@@ -15,6 +15,7 @@ from jboltz.base import (
     State,
     check_distribution,
     is_traced,
+    record,
 )
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
@@ -27,7 +28,7 @@ LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
 """log Z in nats; of an estimate that is not from jboltz, (estimate, lower, upper)."""
 
 
-@struct.dataclass
+@record
 class MeanLogLikelihood:
     """A mean over examples in nats, with what it depends on.
 

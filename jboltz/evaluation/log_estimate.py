@@ -5,16 +5,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import ArrayLike
 
-from jboltz.base import is_traced
+from jboltz.base import is_traced, record
 
 LEAST_EFFECTIVE_SAMPLES = 10
 """Below, the spread of the weights says nothing of the error of their mean."""
 
 
-@struct.dataclass
+@record
 class LogEstimate:
     """The logarithm of a mean of weights, in float64 on the host.
 

@@ -5,15 +5,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array
 
-from jboltz.base import Leaf, Metrics, Params
+from jboltz.base import Leaf, Metrics, Params, record
 from jboltz.learning.step import TrainState
 from jboltz.products import full_precision
 
 
-@struct.dataclass
+@record
 class Best:
     """The parameters after the epoch with the least error so far, the first of those
     that tie."""

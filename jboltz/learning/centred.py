@@ -8,7 +8,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz.base import (
@@ -19,6 +18,7 @@ from jboltz.base import (
     Params,
     State,
     dtype_of,
+    record,
 )
 from jboltz.learning.contrastive import (
     complete,
@@ -32,7 +32,7 @@ Offsets = tuple[Array, ...]
 """One vector of activities a layer, bottom first."""
 
 
-@struct.dataclass
+@record
 class CentredState:
     """The state of the estimator within, and where activities are measured from."""
 

@@ -4,10 +4,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Integer, Key
 
-from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State
+from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State, record
 from jboltz.learning.contrastive import (
     check_num_chains,
     complete,
@@ -17,7 +16,7 @@ from jboltz.learning.contrastive import (
 from jboltz.samplers.chains import check_num_steps, run_chains
 
 
-@struct.dataclass
+@record
 class FastState:
     """The chains, and what is added to the parameters while they move."""
 

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Batch, Leaf, Metrics, Params
+from jboltz.base import Batch, Leaf, Metrics, Params, record
 from jboltz.learning.best import Best, before_training, keep_least
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
@@ -23,7 +22,7 @@ from jboltz.learning.transforms import project
 from jboltz.products import full_precision
 
 
-@struct.dataclass
+@record
 class Labelled:
     """Examples and their classes: the values of a `Batch` in supervised training."""
 

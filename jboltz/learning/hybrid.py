@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import struct
 from jaxtyping import Array, Float, Real
 
-from jboltz.base import Leaf, check_shape
+from jboltz.base import Leaf, check_shape, record
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.dbn import DBN, DBNParams
 
 
-@struct.dataclass
+@record
 class Coder:
     """What turns an image into its code: a DBN, and where its codes lie."""
 

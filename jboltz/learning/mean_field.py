@@ -13,10 +13,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
-from jboltz.base import Batch, Leaf, Metrics, Sampler, State
+from jboltz.base import Batch, Leaf, Metrics, Sampler, State, record
 from jboltz.learning.contrastive import (
     check_num_chains,
     complete,
@@ -29,7 +28,7 @@ from jboltz.products import full_product, product
 from jboltz.samplers.chains import check_num_steps, run_chains
 
 
-@struct.dataclass
+@record
 class Posterior:
     """q(h) = Π_l q_l(x_l), one entry a hidden layer: q_l is the unit at its inputs."""
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz.base import (
@@ -16,6 +15,7 @@ from jboltz.base import (
     Params,
     State,
     dtype_of,
+    record,
 )
 from jboltz.learning.contrastive import (
     complete,
@@ -49,7 +49,7 @@ def squared_distance(q: Float[Array, ""], target: float) -> Float[Array, ""]:
     return 0.5 * (q - target) ** 2
 
 
-@struct.dataclass
+@record
 class SparseState:
     """The state of the estimator within, and the running mean activities."""
 

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jax.core import Tracer
 from jax.sharding import (
     NamedSharding,
@@ -30,6 +29,7 @@ from jboltz.base import (
     Params,
     State,
     check_params,
+    record,
 )
 from jboltz.products import Precision
 
@@ -44,7 +44,7 @@ Prepare: TypeAlias = Callable[[Any, Key[Array, ""]], State]
 carry arrays, a `jax.tree_util.Partial` over them."""
 
 
-@struct.dataclass
+@record
 class TrainState:
     """Everything that changes in training."""
 

@@ -3,16 +3,10 @@
 import dataclasses
 
 import jax
-from flax import struct
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import (
-    Batch,
-    Metrics,
-    State,
-    check_params,
-)
+from jboltz.base import Batch, Metrics, State, check_params, record
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
@@ -25,7 +19,7 @@ from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs
 
 
-@struct.dataclass
+@record
 class UpDownParams:
     """A DBN whose ways up and down have weights of their own.
 

@@ -6,7 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
@@ -18,6 +17,7 @@ from jboltz.base import (
     Unit,
     check_normalizable,
     is_exact,
+    record,
     start_of,
     vanishes_at_zero,
 )
@@ -62,7 +62,7 @@ def check_exact(model: Layered) -> None:
         )
 
 
-@struct.dataclass
+@record
 class AnnealedParams:
     """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
 

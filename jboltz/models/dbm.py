@@ -7,19 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
-from jboltz.base import (
-    Domain,
-    Leaf,
-    Params,
-    State,
-    Unit,
-    check_shape,
-    start_of,
-)
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -29,7 +20,7 @@ Layers = tuple[State, ...]
 """One entry a layer, bottom first."""
 
 
-@struct.dataclass
+@record
 class DBMParams:
     """One record a layer, and the weights between neighbours, bottom first."""
 

@@ -10,17 +10,16 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Batch, Leaf, Metrics, Params, State, check_shape
+from jboltz.base import Batch, Leaf, Metrics, Params, State, check_shape, record
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_and_slab import SpikeSlab
 from jboltz.products import product
 
 
-@struct.dataclass
+@record
 class NotesGaussianParams:
     """The parameters of the notes' GRBM; its σ is not among them."""
 
@@ -89,7 +88,7 @@ class NotesGaussianRBM:
         return product(v, params.weights) + params.hidden_bias
 
 
-@struct.dataclass
+@record
 class NotesSpikeAndSlabParams:
     """The parameters of the notes' ssRBM."""
 

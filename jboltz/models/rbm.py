@@ -5,18 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Inexact, Key
 
-from jboltz.base import (
-    Domain,
-    Leaf,
-    Params,
-    State,
-    Unit,
-    check_shape,
-    start_of,
-)
+from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.products import (
     full_product,
@@ -28,7 +19,7 @@ INIT_SCALE = 0.01
 Training Restricted Boltzmann Machines, section 8."""
 
 
-@struct.dataclass
+@record
 class RBMParams:
     """The parameters of an RBM: one record a unit, and the weights between them."""
 

@@ -6,19 +6,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import (
-    Domain,
-    Leaf,
-    State,
-    check_real,
-    check_shape,
-    start_of,
-)
+from jboltz.base import Domain, Leaf, State, check_real, check_shape, record, start_of
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
@@ -28,7 +20,7 @@ from jboltz.units.gaussian import Gaussian
 _LOG_2PI = math.log(2 * math.pi)
 
 
-@struct.dataclass
+@record
 class SpikeSlab:
     """The hidden state: a spike and a slab of each hidden unit."""
 
@@ -36,7 +28,7 @@ class SpikeSlab:
     slabs: Leaf  # (num_hidden,) s ∈ ℝ
 
 
-@struct.dataclass
+@record
 class SpikeAndSlabParams:
     """The parameters of a spike-and-slab RBM; those that are positive by their logs."""
 

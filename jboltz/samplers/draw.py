@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
@@ -17,6 +16,7 @@ from jboltz.base import (
     Sampler,
     State,
     check_distribution,
+    record,
 )
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
@@ -27,7 +27,7 @@ Observe: TypeAlias = Callable[[Any, Params, State], Any]
 compiled once it has to be the same function at every call, so no lambda in a loop."""
 
 
-@struct.dataclass
+@record
 class Moments:
     """Of an observation x, over chains and samples alike."""
 

@@ -4,14 +4,22 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import EnergyModel, Leaf, Metrics, Params, State, cast_states, hold
+from jboltz.base import (
+    EnergyModel,
+    Leaf,
+    Metrics,
+    Params,
+    State,
+    cast_states,
+    hold,
+    record,
+)
 
 
-@struct.dataclass
+@record
 class GibbsState:
     """One chain: a configuration of both layers."""
 
@@ -46,7 +54,7 @@ class Gibbs:
         return GibbsState(visible=v, hidden=h), {}
 
 
-@struct.dataclass
+@record
 class ClampedState:
     """A chain of which a part of the visible state is held where it started."""
 

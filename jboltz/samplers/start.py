@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, Sampler, State, hold
+from jboltz.base import Leaf, Params, Sampler, State, hold, record
 from jboltz.models.dbm import DBM
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
@@ -19,7 +18,7 @@ from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
 from jboltz.samplers.recognition import ClampedRecognition
 
 
-@struct.dataclass
+@record
 class Chains:
     """Chains and how far they came, so that sampling can go on.
 

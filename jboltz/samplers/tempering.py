@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
@@ -28,13 +27,14 @@ from jboltz.base import (
     State,
     cast_states,
     hold,
+    record,
 )
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
 
 
-@struct.dataclass
+@record
 class TemperingState:
     """One chain of the target, and its replicas at the other models of the ladder."""
 
@@ -45,7 +45,7 @@ class TemperingState:
     ladder: State = ()  # a `Ladder`; () where `params` is the whole ladder
 
 
-@struct.dataclass
+@record
 class Ladder:
     """What is annealed, and how far at each replica."""
 

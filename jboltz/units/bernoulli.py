@@ -5,16 +5,15 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_shape, check_size, record
 from jboltz.products import full_product
 from jboltz.units import _log1p
 
 
-@struct.dataclass
+@record
 class BernoulliParams:
     """The biases of a layer of binary units."""
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
@@ -18,6 +17,7 @@ from jboltz.base import (
     check_size,
     is_exact,
     log_normalizer_gain,
+    record,
     vanishes_at_zero,
 )
 
@@ -125,7 +125,7 @@ class Copies:
         return (self.num_copies, *shape)
 
 
-@struct.dataclass
+@record
 class JoinedParams:
     """The parameters of two layers side by side."""
 

@@ -4,11 +4,10 @@ import dataclasses
 import math
 
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_shape, check_size, record
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
 # another 1e-15 of their mass beyond the margin.
@@ -18,7 +17,7 @@ _MOST_NODES = 4096
 _MOST_BLUR = 0.01
 
 
-@struct.dataclass
+@record
 class GaussianParams:
     """The means and log-variances of a layer of real units."""
 

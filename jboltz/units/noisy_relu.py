@@ -6,15 +6,14 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_real, check_shape, check_size
+from jboltz.base import Leaf, check_real, check_shape, check_size, record
 from jboltz.products import full_product
 
 
-@struct.dataclass
+@record
 class NoisyReLUParams:
     """The biases of a layer of noisy rectified linear units."""
 

@@ -5,11 +5,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_real, check_shape, check_size
+from jboltz.base import Leaf, check_real, check_shape, check_size, record
 from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
@@ -17,7 +16,7 @@ from jboltz.units import _truncated_normal as truncated_normal
 _MOST_EXPONENTIAL = -10.0
 
 
-@struct.dataclass
+@record
 class ReLUParams:
     """The biases and log-precisions of a layer of non-negative units."""
 

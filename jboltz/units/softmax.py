@@ -5,15 +5,14 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size
+from jboltz.base import Leaf, check_shape, check_size, record
 from jboltz.products import full_product
 
 
-@struct.dataclass
+@record
 class SoftmaxParams:
     """The biases of a layer of categorical sites."""
 

@@ -155,6 +155,15 @@ def test_other_integers_are_refused(getkey):
         layer_input((), jnp.asarray(rows), getkey())
 
 
+def test_bools_are_states(getkey):
+    """In a `prepare` as in none: `check_values` asks for binary data as bools."""
+    layer_input = jboltz.LayerInput(DBN.layers[:1])
+    rows = jnp.asarray([[True, False] * 3])
+    for values in (layer_input((), rows, getkey()), jboltz.as_given(rows, getkey())):
+        assert values.dtype == jnp.float32
+        np.testing.assert_array_equal(values, rows)
+
+
 @pytest.mark.parametrize("features", FEATURES)
 def test_labels_stand_beside_what_comes_from_below(features, getkey):
     """Layers without labels, and what of the top one is none, are fed as ever."""

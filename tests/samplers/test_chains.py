@@ -308,3 +308,18 @@ def errors():
 @pytest.mark.parametrize("function", ["one", "many"])
 def test_a_length_that_is_no_count_is_refused(function, num_steps, errors):
     assert errors[f"{function}({num_steps})"].startswith(BAD_NUM_STEPS[num_steps])
+
+
+def test_a_single_state_in_the_place_of_chains_is_named(getkey):
+    """Not "pass what you passed": what is missing is the axis of chains."""
+    model, state = model_of(), GibbsState(visible=jnp.ones(6), hidden=jnp.ones(5))
+    params, sampler = model.init(getkey()), Gibbs(model)
+    with pytest.raises(ValueError, match=r"a leading axis .*`state\[None\]`"):
+        init_chains(sampler, params, state.visible, getkey())
+    message = (
+        r"`states` has leaves of shapes \[\(6,\), \(5,\)\] but chains need a leading"
+    )
+    with pytest.raises(ValueError, match=message):
+        run_chains(sampler, params, state, getkey(), num_steps=1)
+    with pytest.raises(ValueError, match="`visible` has leaves of shapes"):
+        init_chains(sampler, params, jnp.ones(()), getkey())

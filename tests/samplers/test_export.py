@@ -37,3 +37,22 @@ def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_allclose(got[1], expected[1], rtol=1e-6)
         assert got[1].shape == (2, count, 6)
+
+
+def test_records_are_written_and_read_as_they_are(getkey):
+    """Arguments and results of an artefact, fields that are no arrays included."""
+    model = jboltz.RBM(jboltz.Gaussian(3), jboltz.Bernoulli(2))
+    sampler = jboltz.ParallelTempering(jboltz.Annealed(model), num_replicas=2)
+    params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
+    states = draw_like(
+        jax.eval_shape(sampler.init, params, params.visible.mean, getkey()), getkey()
+    )
+    examples = jboltz.Examples(values=jnp.ones((1, 3)), binarisation="a threshold")
+    records = (params, jboltz.Chains(states=states), examples)
+    blob = export.export(jax.jit(lambda records: records))(records).serialize()
+    again = export.deserialize(blob).call(records)
+    assert jax.tree.structure(again) == jax.tree.structure(records)
+    assert [type(x) for x in again] == [type(x) for x in records]
+    assert type(again[1].states) is type(states)
+    for got, like in zip(*map(jax.tree.leaves, (again, records)), strict=True):
+        np.testing.assert_array_equal(got, like)
