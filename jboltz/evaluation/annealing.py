@@ -15,12 +15,8 @@ from jboltz.base import (
     FreeEnergyModel,
     Params,
     State,
-    cast_states,
     check_distribution,
-    check_like,
     check_params,
-    dtype_of,
-    is_traced,
 )
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
@@ -31,6 +27,7 @@ from jboltz.evaluation.log_estimate import (
     log_estimate,
     relative_error,
 )
+from jboltz.evaluation.rungs import check_num_chains, rungs_of
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.products import full_precision
@@ -95,8 +92,8 @@ def annealed_importance_sampling(
       Neal (2001), Annealed importance sampling; Salakhutdinov & Murray (2008), On the
       quantitative analysis of deep belief networks.
     """
-    _check_num_chains(num_chains)
-    rungs = _rungs(annealed, params, base, betas)
+    check_num_chains(num_chains)
+    rungs = rungs_of(annealed, params, base, betas)
     keys = random.fold_in_range(key, num_chains)
     log_weights, log_z = _from_base(annealed, rungs, keys)
     return checked(log_estimate(log_weights, log_z))
@@ -119,8 +116,8 @@ def reverse_annealed_importance_sampling(
     Args:
       samples: of the visible state at β = 1, one a chain, (num_chains, …).
     """
-    _check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
-    rungs = _rungs(annealed, params, base, betas)
+    check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
+    rungs = rungs_of(annealed, params, base, betas)
     log_weights, log_z = _from_model(annealed, rungs, samples, key)
     inverse = log_estimate(log_weights, -log_z)
     return checked(
@@ -165,8 +162,8 @@ def raise_log_likelihood(
       Burda, Grosse & Salakhutdinov (2015), Accurate and conservative estimates of MRF
       log-likelihood using reverse annealing.
     """
-    _check_num_chains(num_chains)
-    rungs = _rungs(annealed, params, base, betas)
+    check_num_chains(num_chains)
+    rungs = rungs_of(annealed, params, base, betas)
     v = cast_states(v, params)
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
     remedy = " Estimates with fewer are low, on average by 0.1 nats or more."
@@ -191,11 +188,12 @@ def clamped_annealed_importance_sampling(
       v: test points, (num_points, …).
       key: chain i of point j draws from `fold_in(fold_in(key, j), i)`.
     """
-    _check_num_chains(num_chains)
+    check_num_chains(num_chains)
     check_params(model, params)
     annealed = Annealed(model.hidden_model)
-    base, hidden = annealed.init(key).base, _hidden_params(params)
-    rungs = _rungs(annealed, hidden, base, betas)
+    hidden = DBMParams(units=params.units[1:], weights=params.weights[1:])
+    base = annealed.init(key).base
+    rungs = rungs_of(annealed, hidden, base, betas)
     v = cast_states(v, params)
     log_weights, log_z = _clamped(
         model, params, rungs.base, rungs.beta, v, key, num_chains=num_chains
@@ -233,7 +231,7 @@ def log_partition_along(
     for index, params in enumerate(path):
         check_distribution(model, params, f"path[{index}]")
     for here, there, v in zip(path, path[1:], samples, strict=False):
-        _check_num_chains(len(jax.tree.leaves(v)[0]), "samples")
+        check_num_chains(len(jax.tree.leaves(v)[0]), "samples")
         log_weights.append(known(_bridge(model, here, there, v)))
     xp = library_of(log_weights)
     bridges = [log_estimate(w, 0.0) for w in log_weights]
@@ -369,42 +367,3 @@ def _of_points(of_chain, points, key, num_chains):
 def _bridge(model, here, there, v):
     free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
     return free_energy(here, v) - free_energy(there, v)
-
-
-def _rungs(annealed, params, base, betas):
-    """All rungs as one record, checked."""
-    check_distribution(annealed.model, params)
-    like = jax.eval_shape(annealed.init, jax.random.key(0)).base
-    remedy = "fit it to values that the lowest layer can have, as gray images in [0, 1]"
-    check_like(like, base, "base", annealed, if_not_finite=remedy)
-    dtype = dtype_of(params)
-    if not is_traced(betas):
-        _check_ladder(np.asarray(betas, float), dtype)
-    return AnnealedParams(
-        params=params,
-        base=cast_states(base, params),
-        beta=jnp.asarray(betas, dtype),
-    )
-
-
-def _check_ladder(betas, dtype):
-    is_ladder = betas.ndim == 1 and len(betas) > 1 and betas[0] == 0 and betas[-1] == 1
-    if not is_ladder or (betas.astype(dtype)[1:] <= betas.astype(dtype)[:-1]).any():
-        raise ValueError(
-            f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
-            f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
-            "`ladder()`, or `np.linspace(0, 1, 1001)`."
-        )
-
-
-def _hidden_params(params):
-    """Of the layers above the data, as they are without it."""
-    return DBMParams(units=params.units[1:], weights=params.weights[1:])
-
-
-def _check_num_chains(count, name="num_chains"):
-    if count < 2:
-        raise ValueError(
-            f"`{name}` is {count} but an interval needs at least 2 chains; for the "
-            "weight of one chain alone call `jboltz.anneal`."
-        )

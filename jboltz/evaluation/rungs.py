@@ -1,0 +1,55 @@
+"""What annealing is asked for, checked at the door."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike
+
+from jboltz.base import (
+    Params,
+    cast_states,
+    check_distribution,
+    check_like,
+    dtype_of,
+    is_traced,
+)
+from jboltz.models.annealed import AnnealedParams
+
+
+def rungs_of(
+    annealed: Any, params: Params, base: Params, betas: ArrayLike
+) -> AnnealedParams:
+    """All rungs between `base` and `params` as one record, each part checked."""
+    check_distribution(annealed.model, params)
+    like = jax.eval_shape(annealed.init, jax.random.key(0)).base
+    remedy = "fit it to values that the lowest layer can have, as gray images in [0, 1]"
+    check_like(like, base, "base", annealed, if_not_finite=remedy)
+    dtype = dtype_of(params)
+    if not is_traced(betas):
+        _check_ladder(np.asarray(betas, float), dtype)
+    return AnnealedParams(
+        params=params,
+        base=cast_states(base, params),
+        beta=jnp.asarray(betas, dtype),
+    )
+
+
+def _check_ladder(betas, dtype):
+    is_ladder = betas.ndim == 1 and len(betas) > 1 and betas[0] == 0 and betas[-1] == 1
+    if not is_ladder or (betas.astype(dtype)[1:] <= betas.astype(dtype)[:-1]).any():
+        raise ValueError(
+            f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
+            f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
+            "`ladder()`, or `np.linspace(0, 1, 1001)`."
+        )
+
+
+def check_num_chains(count: int, name: str = "num_chains") -> None:
+    """Refuses less than two chains, given by the argument `name`."""
+    if count < 2:
+        raise ValueError(
+            f"`{name}` is {count} but an interval needs at least 2 chains; for the "
+            "weight of one chain alone call `jboltz.anneal`."
+        )
