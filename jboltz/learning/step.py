@@ -187,7 +187,8 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
         differ = {path for path in got | need if got.get(path) != need.get(path)}
         got, need = (
             {path: shape for path, shape in shapes.items() if path in differ}
-            for shapes in (got, need)
+            or jax.tree.structure(x)
+            for shapes, x in ((got, tree), (need, like))
         )
         raise ValueError(
             f"`state.{name}` has leaves of shapes {got} but `train_step` needs {need} "

@@ -27,7 +27,7 @@ MODEL = jboltz.RBM(jboltz.Bernoulli(NUM_WORDS), jboltz.Bernoulli(40))
 ESTIMATOR = jboltz.Centred(
     jboltz.PersistentContrastiveDivergence(MODEL, jboltz.Gibbs(MODEL), 20)
 )
-OPTIMIZER = optax.sgd(0.1)
+OPTIMIZER = optax.sgd(0.2)
 STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
 
 
@@ -56,7 +56,7 @@ def accuracy(means):
 
 def test_sparse_text_is_learnt_from_a_start_at_the_data():
     """Without a warning, which is an error here."""
-    means = train(MODEL.init(jax.random.key(0), data=TEXT), 20)
+    means = train(MODEL.init(jax.random.key(0), data=TEXT), 12)
     assert np.mean(spread(means) < 0.01) <= 0.05
     assert accuracy(means) >= 0.95
 
@@ -71,7 +71,6 @@ def test_sparse_text_from_biases_of_0_ends_in_constant_units_and_one_warning():
             MODEL.init(jax.random.key(0)), 3, on_epoch=lambda *_: epochs.append(None)
         )
     assert len(caught) == 1
-    assert caught[0].filename == __file__
     assert len(epochs) == 3
     assert np.all(spread(means) < 0.001)
 
