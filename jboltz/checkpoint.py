@@ -252,12 +252,9 @@ def _quiet_orbax() -> Iterator[None]:
         yield
     except Exception:
         deadline = time.monotonic() + _PATIENCE
-        # They start threads of their own.
-        while (left := {*threading.enumerate()} - before) and (
-            time.monotonic() < deadline
-        ):
-            # Those of Orbax have a `join` that raises.
-            threading.Thread.join(left.pop(), 0.1)
+        # Looked at and not joined: some start others, or raise where they are joined.
+        while {*threading.enumerate()} - before and time.monotonic() < deadline:
+            time.sleep(0.01)
         raise
     finally:
         logger.setLevel(level)
