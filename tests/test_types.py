@@ -13,7 +13,8 @@ import optax
 import pytest
 
 import jboltz
-from jboltz.base import Batch, cast_states
+from jboltz.base import Batch
+from jboltz.checks import cast_states
 from jboltz.evaluation import annealing
 from jboltz.learning.step import run_steps
 from jboltz.learning.up_down import UpDown, untie

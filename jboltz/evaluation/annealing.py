@@ -11,13 +11,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.base import (
-    FreeEnergyModel,
-    Params,
-    State,
-    check_distribution,
-    check_params,
-)
+from jboltz.base import FreeEnergyModel, Params, State
+from jboltz.checks import cast_states, check_distribution, check_params
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
     checked,

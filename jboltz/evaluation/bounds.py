@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params, State, check_distribution
+from jboltz.base import Params, State
+from jboltz.checks import check_distribution
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     LogPartition,

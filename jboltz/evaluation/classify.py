@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Params, check_params, record
+from jboltz.base import Params, record
+from jboltz.checks import check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.finetune import labelled
 from jboltz.learning.pretrain import unit_interval

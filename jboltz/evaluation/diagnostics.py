@@ -18,7 +18,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Real
 
-from jboltz.base import FreeEnergyModel, Params, check_params, record
+from jboltz.base import FreeEnergyModel, Params, record
+from jboltz.checks import check_params
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     domain_of,

@@ -12,7 +12,8 @@ import numpy as np
 from flax import struct
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, is_traced, record
+from jboltz.base import Domain, Leaf, State, record
+from jboltz.checks import is_traced
 
 
 @record

@@ -8,15 +8,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from jboltz.base import (
-    Domain,
-    FreeEnergyModel,
-    Params,
-    State,
-    check_distribution,
-    is_traced,
-    record,
-)
+from jboltz.base import Domain, FreeEnergyModel, Params, State, record
+from jboltz.checks import check_distribution, is_traced
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
 from jboltz.models.annealed import Layered, check_exact

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from jboltz.base import is_traced, record
+from jboltz.base import record
+from jboltz.checks import is_traced
 
 LEAST_EFFECTIVE_SAMPLES = 10
 """Below, the spread of the weights says nothing of the error of their mean."""

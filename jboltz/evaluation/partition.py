@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact, Integer
 
-from jboltz.base import Domain, Params, Shape, State, Unit, check_distribution
+from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.checks import check_distribution
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 from jboltz.units.bernoulli import Bernoulli

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import EnumerableUnit, State, check_params, log_normalizer_gain
+from jboltz.base import EnumerableUnit, State, log_normalizer_gain
+from jboltz.checks import check_params
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,

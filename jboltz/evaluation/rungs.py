@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from jboltz.base import (
-    Params,
+from jboltz.base import Params
+from jboltz.checks import (
     cast_states,
     check_distribution,
     check_like,

@@ -20,8 +20,8 @@ from jboltz.base import (
     Params,
     Sampler,
     State,
-    cast_states,
 )
+from jboltz.checks import cast_states
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,

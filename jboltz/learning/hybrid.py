@@ -9,7 +9,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Real
 
-from jboltz.base import Leaf, check_shape, record
+from jboltz.base import Leaf, record
+from jboltz.checks import check_shape
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.dbn import DBN, DBNParams
 

@@ -12,15 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import (
-    Batch,
-    EnergyModel,
-    Metrics,
-    ModelEstimator,
-    Params,
-    State,
-    cast_states,
-)
+from jboltz.base import Batch, EnergyModel, Metrics, ModelEstimator, Params, State
+from jboltz.checks import cast_states
 from jboltz.models.dbm import DBM
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs

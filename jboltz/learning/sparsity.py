@@ -7,16 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import (
-    Batch,
-    Leaf,
-    Metrics,
-    ModelEstimator,
-    Params,
-    State,
-    dtype_of,
-    record,
-)
+from jboltz.base import Batch, Leaf, Metrics, ModelEstimator, Params, State, record
+from jboltz.checks import dtype_of
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,

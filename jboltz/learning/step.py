@@ -28,9 +28,9 @@ from jboltz.base import (
     ModelEstimator,
     Params,
     State,
-    check_params,
     record,
 )
+from jboltz.checks import check_params
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]

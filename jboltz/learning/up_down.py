@@ -6,7 +6,8 @@ import jax
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, Metrics, State, check_params, record
+from jboltz.base import Batch, Metrics, State, record
+from jboltz.checks import check_params
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,

@@ -15,12 +15,11 @@ from jboltz.base import (
     Shape,
     State,
     Unit,
-    check_normalizable,
     is_exact,
     record,
-    start_of,
     vanishes_at_zero,
 )
+from jboltz.checks import check_normalizable, start_of
 
 
 @runtime_checkable

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import State, start_of
+from jboltz.base import State
+from jboltz.checks import start_of
 from jboltz.models.annealed import AnnealedParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.products import full_product

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record, start_of
+from jboltz.base import Domain, Leaf, Params, State, Unit, record
+from jboltz.checks import check_shape, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product

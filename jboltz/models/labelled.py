@@ -6,7 +6,8 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import State, Unit, start_of
+from jboltz.base import State, Unit
+from jboltz.checks import start_of
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product

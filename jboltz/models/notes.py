@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Batch, Leaf, Metrics, Params, State, check_shape, record
+from jboltz.base import Batch, Leaf, Metrics, Params, State, record
+from jboltz.checks import check_shape
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_and_slab import SpikeSlab
 from jboltz.products import product

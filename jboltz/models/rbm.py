@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
-from jboltz.base import Domain, Leaf, Params, State, Unit, check_shape, record, start_of
+from jboltz.base import Domain, Leaf, Params, State, Unit, record
+from jboltz.checks import check_shape, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.products import (
     full_product,

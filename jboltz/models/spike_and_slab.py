@@ -10,7 +10,8 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, check_real, check_shape, record, start_of
+from jboltz.base import Domain, Leaf, State, record
+from jboltz.checks import check_real, check_shape, start_of
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product

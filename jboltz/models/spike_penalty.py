@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from jboltz.base import Params, check_real
+from jboltz.base import Params
+from jboltz.checks import check_real
 from jboltz.products import full_product, product
 
 EDGE = 0.999

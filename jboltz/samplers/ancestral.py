@@ -5,7 +5,8 @@ import dataclasses
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import Metrics, State, cast_states, hold
+from jboltz.base import Metrics, State, hold
+from jboltz.checks import cast_states
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN
 from jboltz.samplers.chains import check_num_steps, run

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Metrics, Params, Sampler, State, cast_states, hold
+from jboltz.base import Metrics, Params, Sampler, State, hold
+from jboltz.checks import cast_states
 
 
 def run(

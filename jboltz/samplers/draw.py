@@ -9,15 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import (
-    Leaf,
-    Metrics,
-    Params,
-    Sampler,
-    State,
-    check_distribution,
-    record,
-)
+from jboltz.base import Leaf, Metrics, Params, Sampler, State, record
+from jboltz.checks import check_distribution
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.start import Chains, sampler_for, start_chains

@@ -7,16 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import (
-    EnergyModel,
-    Leaf,
-    Metrics,
-    Params,
-    State,
-    cast_states,
-    hold,
-    record,
-)
+from jboltz.base import EnergyModel, Leaf, Metrics, Params, State, hold, record
+from jboltz.checks import cast_states
 
 
 @record

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Metrics, State, cast_states, hold, is_exact
+from jboltz.base import Metrics, State, hold, is_exact
+from jboltz.checks import cast_states
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState
 

@@ -19,16 +19,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import (
-    FreeEnergyModel,
-    Leaf,
-    Metrics,
-    Params,
-    State,
-    cast_states,
-    hold,
-    record,
-)
+from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State, hold, record
+from jboltz.checks import cast_states
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState

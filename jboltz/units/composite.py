@@ -13,13 +13,12 @@ from jboltz.base import (
     Shape,
     State,
     Unit,
-    check_shape,
-    check_size,
     is_exact,
     log_normalizer_gain,
     record,
     vanishes_at_zero,
 )
+from jboltz.checks import check_shape, check_size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size, record
+from jboltz.base import Leaf, record
+from jboltz.checks import check_shape, check_size
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
 # another 1e-15 of their mass beyond the margin.

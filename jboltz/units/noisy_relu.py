@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_real, check_shape, check_size, record
+from jboltz.base import Leaf, record
+from jboltz.checks import check_real, check_shape, check_size
 from jboltz.products import full_product
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_real, check_shape, check_size, record
+from jboltz.base import Leaf, record
+from jboltz.checks import check_real, check_shape, check_size
 from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Leaf, check_shape, check_size, record
+from jboltz.base import Leaf, record
+from jboltz.checks import check_shape, check_size
 from jboltz.products import full_product
 from jboltz.units import _log1p
 

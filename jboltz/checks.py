@@ -1,0 +1,194 @@
+"""What comes through a door of the library, checked and cast.
+
+Checks run on the host, once a call. Values that are traced, under `jit`, `vmap` or
+`grad`, are not known: of these only shapes and dtypes are checked.
+"""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array
+
+from jboltz.base import Normalizable, Params, Shape, State, Unit
+
+
+def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
+    """Refuses what is not one configuration of the expected shape, part by part.
+
+    Raises:
+      ValueError: the shapes differ; a leading batch axis is named as such.
+    """
+    if any(isinstance(part, tuple) for part in expected):
+        if not isinstance(x, tuple) or len(x) != len(expected):
+            raise ValueError(
+                f"`{name}` is {_outline(x)} but {owner} needs a tuple of "
+                f"{len(expected)} states; pass arrays of shapes {expected}."
+            )
+        for index, (part, shape) in enumerate(zip(x, expected, strict=True)):
+            check_shape(f"{name}[{index}]", part, shape, owner)
+        return
+    shape = tuple(getattr(x, "shape", ()))
+    if shape == expected:
+        return
+    if len(shape) > len(expected) and shape[len(shape) - len(expected) :] == expected:
+        remedy = (
+            "it is batched, and jboltz functions take one configuration: map over the "
+            "batch with `jax.vmap(f, in_axes=(None, 0))(params, batch)`"
+        )
+    elif shape == expected[1:]:
+        remedy = (
+            "a function over chains or examples needs a leading axis of them, so add "
+            "one to a single state: `state[None]`"
+        )
+    else:
+        remedy = f"pass one array of shape {expected}"
+    raise ValueError(
+        f"`{name}` has shape {shape} but {owner} needs shape {expected}; {remedy}."
+    )
+
+
+def _outline(x: Any) -> str:
+    if isinstance(x, tuple):
+        return f"a tuple of {len(x)}"
+    return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
+
+
+def start_of(unit: Unit, data: State | None) -> Params:
+    """What a layer starts with: as it is, or fitted to `data`, (examples, *shape).
+
+    Raises:
+      ValueError: the fitted parameters hold NaN or an infinity.
+    """
+    params = unit.init()
+    if data is None:
+        return params
+    params = unit.fit(cast_states(data, params))
+    for leaf in jax.tree.leaves(params):
+        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
+            raise ValueError(
+                f"`data` fit no {unit}: its parameters would hold NaN or an infinity; "
+                f"pass rows of finite states of the domain {unit.domain!r}."
+            )
+    return params
+
+
+def dtype_of(params: Params) -> Any:
+    """The dtype that all leaves of a record share."""
+    return jnp.result_type(*jax.tree.leaves(params))
+
+
+def cast_states(states: State, params: Params) -> State:
+    """`states` in the dtype of `params`, so that a chain keeps the type it starts with.
+
+    Chains carry their states through compiled loops, whose carry may not change type.
+    """
+    dtype = dtype_of(params)
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
+
+
+def check_params(model: Any, params: Params, name: str = "params") -> None:
+    """Refuses a record that is no set of parameters of `model`.
+
+    The record that `model.init` makes says which leaves there are and their shapes.
+    Values are looked at only where they are known: under `jit`, `vmap` or `grad` shapes
+    and dtypes alone are checked.
+
+    Args:
+      model: anything with `init(key) -> params`.
+      name: what the caller calls the record.
+
+    Raises:
+      ValueError: the leaves are others than those of `model.init` or have other shapes,
+        or one of them holds NaN or an infinity.
+      TypeError: a leaf is not floating point, or the leaves differ in dtype.
+    """
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    remedy = "look for a diverged run, or lower its learning rate"
+    check_like(like, params, name, model, if_not_finite=remedy)
+
+
+def check_distribution(model: Any, params: Params, name: str = "params") -> None:
+    """`check_params`, and of a `Normalizable` model whether its Z is finite."""
+    check_params(model, params, name)
+    check_normalizable(model, params)
+
+
+def check_normalizable(model: Any, params: Params) -> None:
+    """Refuses parameters that are known and whose Z `model` knows to be infinite."""
+    if isinstance(model, Normalizable) and not is_traced(params):
+        with jax.ensure_compile_time_eval():
+            model.check_normalizable(params)
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether a value is not known yet: under `jit`, `vmap` or `grad`."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def check_like(
+    like: Any, params: Params, name: str, owner: Any, *, if_not_finite: str
+) -> None:
+    """Refuses a record with other leaves than `like`, a tree of shapes; see above."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    got = {jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves}
+    need = {
+        jax.tree_util.keystr(path): x.shape
+        for path, x in jax.tree_util.tree_leaves_with_path(like)
+    }
+    remedy = "pass what `init` of the same model makes"
+    if _records_of(params) != _records_of(like) or got.keys() != need.keys():
+        raise ValueError(
+            f"`{name}` is {_records_of(params)} with leaves {got} but {owner} needs "
+            f"{_records_of(like)} with leaves {need}; {remedy}."
+        )
+    for path, shape in got.items():
+        if shape != need[path]:
+            raise ValueError(
+                f"`{name}{path}` has shape {shape} but {owner} needs {need[path]}; "
+                f"{remedy}."
+            )
+    dtypes = {jax.tree_util.keystr(path): jnp.result_type(x) for path, x in leaves}
+    if len({*dtypes.values()}) > 1 or not all(
+        jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values()
+    ):
+        raise TypeError(
+            f"`{name}` has leaves of dtypes { {k: str(d) for k, d in dtypes.items()} } "
+            "but needs one floating point dtype; cast them, "
+            f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
+        )
+    for path, leaf in leaves:
+        # Parameters that a traced function closes over are known, and stay so.
+        with jax.ensure_compile_time_eval():
+            if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
+                raise ValueError(
+                    f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity "
+                    f"but every parameter needs to be finite; {if_not_finite}."
+                )
+
+
+def _records_of(tree: Any) -> str:
+    """The classes of a tree of records, which `==` of two structures ignores."""
+    names = re.findall(r"CustomNode\((\w+)", str(jax.tree.structure(tree)))
+    return ", ".join(names) or type(tree).__name__
+
+
+def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
+    """Refuses complex numbers where the formula is no analytic function of them."""
+    if jnp.iscomplexobj(x):
+        raise TypeError(
+            f"`{name}` is {x.dtype} but {owner} needs real numbers: {reason}."
+        )
+
+
+def check_size(unit: Unit, *fields: str) -> None:
+    """Refuses a layer whose `fields` (by default, `size`) are no whole numbers ≥ 1."""
+    for field in fields or ("size",):
+        count = getattr(unit, field)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(
+                f"`{field}` is {count!r} but {type(unit).__name__} needs a whole "
+                "number of at least 1."
+            )
