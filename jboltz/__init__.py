@@ -104,6 +104,7 @@ from jboltz.learning.mean_field import (
     variational_free_energy,
 )
 from jboltz.learning.pretrain import LayerInput, greedy
+from jboltz.learning.rows import as_given
 from jboltz.learning.schedules import PiecewiseRate
 from jboltz.learning.sparsity import (
     Sparse,
@@ -111,12 +112,7 @@ from jboltz.learning.sparsity import (
     kullback_leibler,
     squared_distance,
 )
-from jboltz.learning.step import (
-    TrainState,
-    as_given,
-    init_train_state,
-    make_train_step,
-)
+from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.learning.stream import fit_stream
 from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced

@@ -12,7 +12,8 @@ from jaxtyping import Array, Key
 from jboltz.base import Batch, State
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
-from jboltz.learning.step import TrainState, TrainStep, num_rows
+from jboltz.learning.rows import num_rows
+from jboltz.learning.step import TrainState, TrainStep
 from jboltz.models.rbm import RBMParams
 from jboltz.units.bernoulli import BernoulliParams
 

@@ -21,15 +21,8 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config, _machine, _processes
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.step import (
-    History,
-    Prepare,
-    TrainState,
-    TrainStep,
-    as_batch,
-    as_given,
-    num_rows,
-)
+from jboltz.learning.rows import as_batch, as_given, num_rows
+from jboltz.learning.step import History, Prepare, TrainState, TrainStep
 from jboltz.learning.train import fit
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Batch, HiddenMeanModel, Params, State
-from jboltz.learning.step import Prepare, take_rows
+from jboltz.learning.rows import take_rows
+from jboltz.learning.step import Prepare
 
 SAMPLE_SIZE = 1000
 """Examples that are looked at: with CD-1 and batches of 64, 784–500 units, this takes

@@ -13,16 +13,13 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
+from jboltz.learning.rows import as_batch, as_given, num_rows, take_rows
 from jboltz.learning.step import (
     Prepare,
     TrainState,
     TrainStep,
-    as_batch,
-    as_given,
-    num_rows,
     prepared_step,
     run_steps,
-    take_rows,
 )
 
 

@@ -12,13 +12,12 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Batch
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
+from jboltz.learning.rows import as_batch, as_given, take_rows
 from jboltz.learning.step import (
     History,
     Prepare,
     TrainState,
     TrainStep,
-    as_batch,
-    as_given,
     as_pytree,
     check_state,
     copy,
@@ -28,7 +27,6 @@ from jboltz.learning.step import (
     prepared_step,
     raise_not_finite,
     run_steps,
-    take_rows,
 )
 
 

@@ -12,21 +12,19 @@ from jboltz import random
 from jboltz.base import Batch, Metrics, State
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, check_count, take_steps
+from jboltz.learning.rows import as_given, num_rows, take_rows
 from jboltz.learning.step import (
     History,
     Prepare,
     TrainState,
     TrainStep,
-    as_given,
     as_pytree,
     check_state,
     copy,
     is_finite,
     join,
     model_of,
-    num_rows,
     raise_not_finite,
-    take_rows,
 )
 
 

@@ -1,0 +1,86 @@
+"""The rows that training is given: values, weights and masks, checked on the host."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Key
+
+from jboltz.base import Batch, State
+
+
+def as_given(values: State, key: Key[Array, ""]) -> State:
+    """The `prepare` that changes nothing: examples must come as the unit wants them.
+
+    Bools become 0 and 1.
+    """
+    del key
+    return jax.tree.map(_as_state, values)
+
+
+def _as_state(values: Array) -> Array:
+    if values.dtype == jnp.bool_:
+        return values.astype(float)
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        raise TypeError(
+            f"The data are {values.dtype} but a unit's states are floating point or "
+            "bool, and integers may be images to be scaled; pass states as "
+            "`data.astype(jnp.float32)`, and images as uint8 with a `prepare` that "
+            "scales them, such as `LayerInput`."
+        )
+    return values
+
+
+def take_rows(data: Batch, index: Any) -> Batch:
+    """The rows at `index`, an index or an array of them, of every leaf."""
+    return jax.tree.map(lambda x: x[index], data)
+
+
+def num_rows(data: Batch) -> int:
+    """How many examples there are, by the first array of the values."""
+    return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
+
+
+def as_batch(data: Any) -> Batch:
+    """`data` as a batch, its weights and mask checked.
+
+    Raises:
+      ValueError: they belong to another number of rows, a weight is negative or not
+        finite, or no row has any.
+    """
+    if not isinstance(data, Batch):
+        data = Batch(values=data)
+    shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)
+    for name in ("values", "weights", "mask"):
+        for leaf in jax.tree.leaves(getattr(data, name)):
+            if np.shape(leaf)[:1] != shape[:1]:
+                raise ValueError(
+                    f"`{name}` has shape {np.shape(leaf)} but the data have "
+                    f"{count} rows; give one entry for each row."
+                )
+    if data.weights is not None and not isinstance(data.weights, Tracer):
+        _check_weights(np.asarray(data.weights))
+    return data
+
+
+def _check_weights(weights: np.ndarray) -> None:
+    if weights.ndim != 1:
+        raise ValueError(
+            f"`weights` has shape {weights.shape} but an example has one weight; pass "
+            f"an array of shape {weights.shape[:1]}."
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"`weights` holds {weights[row]} in row {row} but a weight says how often "
+            "an example counts, so it needs to be finite and at least 0; drop the row "
+            "or give it 0."
+        )
+    if not weights.any():
+        raise ValueError(
+            f"`weights` holds {len(weights)} times 0 but training needs a row that "
+            "counts; give one a positive weight, or pass no weights."
+        )
