@@ -113,7 +113,7 @@ class Unit(Protocol):
     ) -> State:
         """A draw from p(x | I); with zero inputs, a state to start from.
 
-        It has the type of the parameters, and is made in float32 where that is narrower.
+        It has the type of the parameters; if that is narrow, it is made in float32.
         """
         ...
 
