@@ -10,7 +10,7 @@ import tempfile
 # Most of the suite's time is LLVM's on programs that run once, so it is told to take
 # less care; XLA's own passes, and with them fusion, are as users have them.
 os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
     + os.environ.get("XLA_FLAGS", "")
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
