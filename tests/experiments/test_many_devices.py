@@ -20,7 +20,9 @@ from tests.experiments import pretraining
 FLAGS = "--layers 64 8 6 --epochs 2 --batch-size 40 --sample-steps 3".split()
 ONE_DEVICE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PROCESS = (
-    "import sys; from tests.experiments import pretraining; "
+    "import sys; from jboltz.experiments import dbn_mnist; "
+    "from tests.experiments import pretraining; "
+    "dbn_mnist.draw_figures = lambda *_: {}; "
     "sys.exit(pretraining.start('dbn_mnist', *sys.argv[1:]))"
 )
 
@@ -128,7 +130,7 @@ def finish(processes):
     ]
 
 
-def test_two_processes_are_one_run(tmp_path):
+def test_two_processes_are_one_run(no_figures, tmp_path):
     """To rounding that of one process."""
     whole = finish(spawn(tmp_path / "whole", [], []))
     assert [status for status, _ in whole] == [0, 0], whole
