@@ -1,6 +1,7 @@
 """Settings and fixtures of the whole suite."""
 
 import atexit
+import gc
 import os
 import tempfile
 
@@ -37,6 +38,12 @@ atexit.register(_compiled.cleanup)
 jax.config.update("jax_compilation_cache_dir", _compiled.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_finish():
+    """What was imported stays, and the garbage collector need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
