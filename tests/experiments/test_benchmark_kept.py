@@ -16,6 +16,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "PAUSE", 0.0)
     monkeypatch.setattr(tempering, "NUM_CHAINS", 3)
     monkeypatch.setattr(tempering, "STEPS", 2)
+    monkeypatch.setattr(mean_field, "LAYERS", (784, 6, 4))
     monkeypatch.setattr(mean_field, "NUM_EXAMPLES", 6)
     monkeypatch.setattr(mean_field, "SWEEPS", 2)
     sizes = ["--data.source", "embedded", "--num-examples", "128", "--num-hidden", "16"]
