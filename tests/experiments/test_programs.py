@@ -254,7 +254,7 @@ def test_label_units_are_judged_before_and_after_up_down(finished):
 def test_images_without_labels_are_refused(tmp_path, monkeypatch, capsys):
     from jboltz.experiments import labels_mnist
 
-    images = np.zeros((50, 8, 8), np.uint8)
+    images = np.zeros((100, 8, 8), np.uint8)
     monkeypatch.setattr(
         labels_mnist, "load_mnist", lambda *_, **__: data.from_arrays(images)
     )
