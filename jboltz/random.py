@@ -159,8 +159,9 @@ def _bits(
     return high ^ low
 
 
-# Inlined: one dispatch, where nothing is compiled around it.
-@partial(jax.jit, inline=True, static_argnames="num_rounds")
+# One dispatch, where nothing is compiled around it; elsewhere XLA inlines it, and a
+# program that draws often is traced in less time.
+@partial(jax.jit, static_argnames="num_rounds")
 def _threefry2x32(
     key0: UInt32[Array, ""],
     key1: UInt32[Array, ""],

@@ -1,17 +1,20 @@
 """Settings and fixtures of the whole suite."""
 
 import atexit
+import gc
 import os
 import tempfile
 
 # Eight simulated devices, before jax starts: the sharding tests need them, and every
 # other test runs on the first.
 #
-# Most of the suite's time is LLVM's on programs that run once, so it is told to take
-# less care; XLA's own passes, and with them fusion, are as users have them.
+# Most of the suite's time is compilation of programs that run once, so LLVM is told to
+# take less care, and fusions are emitted the older way: the newer one sets up MLIR for
+# every program, half of what a small one takes. XLA's own passes, and with them fusion,
+# are as users have them.
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-    + os.environ.get("XLA_FLAGS", "")
+    "--xla_cpu_use_fusion_emitters=false " + os.environ.get("XLA_FLAGS", "")
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -35,6 +38,12 @@ atexit.register(_compiled.cleanup)
 jax.config.update("jax_compilation_cache_dir", _compiled.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_finish():
+    """What was imported stays, and the garbage collector need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """What tests of several folders share."""
 
 import itertools
-import json
+import multiprocessing
 import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -131,32 +129,30 @@ def rows_of(states):
     return jnp.concatenate([x.reshape(len(x), -1) for x in leaves], axis=1)
 
 
+# Processes that come from one which has imported jboltz, and not the suite's hook.
+_BARE = multiprocessing.get_context("forkserver")
+_BARE.set_forkserver_preload(["jboltz", __name__])
+
+
 def errors_without_hook(setup, calls):
     """What each call raises where signatures are not checked, as "Type: message".
 
     The suite's import hook would answer before jboltz does, so the calls run in a
-    subprocess: `setup` once, then each expression of `calls`.
+    process of their own: `setup` once, then each expression of `calls`.
     """
-    code = (
-        "import json\n"
-        f"exec({setup!r})\n"
-        "errors = {}\n"
-        f"for expression in {list(calls)!r}:\n"
-        "    try:\n"
-        "        eval(expression)\n"
-        "        errors[expression] = 'nothing raised'\n"
-        "    except Exception as error:\n"
-        "        errors[expression] = f'{type(error).__name__}: {error}'\n"
-        "print(json.dumps(errors))\n"
-    )
-    out = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=pathlib.Path(__file__).parents[1],
-    )
-    return json.loads(out.stdout)
+    with _BARE.Pool(1) as pool:
+        return pool.apply(_errors, (setup, list(calls)))
+
+
+def _errors(setup, calls):
+    names, errors = {}, dict.fromkeys(calls, "nothing raised")
+    exec(setup, names)
+    for expression in calls:
+        try:
+            eval(expression, names)
+        except Exception as error:
+            errors[expression] = f"{type(error).__name__}: {error}"
+    return errors
 
 
 def rng_of(key):

@@ -20,8 +20,11 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.learning.step import init_train_state, make_train_step, prepared_step
 from tests.helpers import errors_without_hook, rng_of
 
-SIZES = [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 8), (2, 4)]
-MESHES = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+SIZES = [(8, 1), (1, 8), (2, 4)]
+# What is between them is compiled in the slow tests.
+SMALLER = [
+    pytest.param(x, marks=pytest.mark.slow) for x in [(1, 1), (2, 1), (4, 1), (1, 2)]
+]
 VISIBLE, HIDDEN, BATCH, CHAINS = 48, 32, 16, 24
 RBM = jboltz.RBM(jboltz.Bernoulli(VISIBLE), jboltz.Bernoulli(HIDDEN))
 DBM = jboltz.DBM(tuple(map(jboltz.Bernoulli, (VISIBLE, HIDDEN, 16))))
@@ -60,7 +63,7 @@ def start(estimator, key):
     return init_train_state(params, estimator, OPTIMIZER, key_state)
 
 
-@MESHES
+@pytest.mark.parametrize("size", [*SIZES, *SMALLER], ids=str)
 def test_chains_draw_what_they_draw_on_one_device(size, getkey):
     """Exactly, where sums do not round: weights are multiples of 1/64."""
     params = jax.tree.map(lambda x: jnp.round(64 * x) / 64, RBM.init(getkey()))
@@ -77,8 +80,20 @@ def test_chains_draw_what_they_draw_on_one_device(size, getkey):
     chex.assert_trees_all_equal(jax.device_get(got), jax.device_get(expected))
 
 
-@pytest.mark.parametrize("size", [(8, 1), (1, 8), (2, 4)], ids=str)
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *(("CD", size) for size in SIZES),
+        *((name, (2, 4)) for name in ESTIMATORS if name != "CD"),
+        *(
+            pytest.param(name, size, marks=pytest.mark.slow)
+            for name in ESTIMATORS
+            for size in SIZES[:2]
+            if name != "CD"
+        ),
+    ],
+    ids=str,
+)
 def test_training_is_that_of_one_device(name, size, getkey):
     """To the rounding of sums; with a last batch that the devices do not share."""
     estimator = ESTIMATORS[name]
@@ -188,11 +203,14 @@ def test_over_both_nothing_is_gathered():
     assert max(sizes) <= max(2 * local + 1024, 4 * (CHAINS // 2) * VISIBLE)
 
 
-def test_twice_the_devices_do_twice_the_batch():
-    """Products a device, as XLA counts them, from 1 to 8 devices."""
+@pytest.mark.parametrize(
+    "counts", [(1, 8), pytest.param((1, 2, 4, 8), marks=pytest.mark.slow)], ids=str
+)
+def test_twice_the_devices_do_twice_the_batch(counts):
+    """Products a device, as XLA counts them."""
     flops = [
         compile_step(CD, (count, 1), batch=64 * count).cost_analysis()["flops"]
-        for count in (1, 2, 4, 8)
+        for count in counts
     ]
     assert max(flops) <= 1.02 * min(flops)
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from jboltz.experiments import _benchmark_annealing as annealing
-from jboltz.experiments import _benchmark_finetune as finetune
+from jboltz.experiments import _benchmark_mean_field as mean_field
+from jboltz.experiments import _benchmark_tempering as tempering
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import benchmark
 
@@ -14,11 +14,14 @@ from jboltz.experiments import benchmark
 def command(tmp_path, monkeypatch):
     """Of two short tasks."""
     monkeypatch.setattr(timing, "PAUSE", 0.0)
-    monkeypatch.setattr(annealing, "RUNGS", 4)
-    monkeypatch.setattr(finetune, "UPDATES", 2)
+    monkeypatch.setattr(tempering, "NUM_CHAINS", 3)
+    monkeypatch.setattr(tempering, "STEPS", 2)
+    monkeypatch.setattr(mean_field, "LAYERS", (784, 6, 4))
+    monkeypatch.setattr(mean_field, "NUM_EXAMPLES", 6)
+    monkeypatch.setattr(mean_field, "SWEEPS", 2)
     sizes = ["--data.source", "embedded", "--num-examples", "128", "--num-hidden", "16"]
     return [
-        *("--workdir", str(tmp_path), "--tasks", "ais", "finetune"),
+        *("--workdir", str(tmp_path), "--tasks", "tempering", "mean_field"),
         *("--repetitions", "1", *sizes),
     ]
 
@@ -26,7 +29,7 @@ def command(tmp_path, monkeypatch):
 def test_what_was_measured_before_a_failure_is_not_measured_again(
     command, tmp_path, monkeypatch
 ):
-    measure, calls = annealing.measure, []
+    measure, calls = tempering.measure, []
 
     def counted(*arguments, **options):
         calls.append(1)
@@ -35,22 +38,22 @@ def test_what_was_measured_before_a_failure_is_not_measured_again(
     def broken(*_, **__):
         raise RuntimeError("the machine went to sleep")
 
-    monkeypatch.setattr(annealing, "measure", counted)
+    monkeypatch.setattr(tempering, "measure", counted)
     with monkeypatch.context() as context:
-        context.setattr(finetune, "measure", broken)
+        context.setattr(mean_field, "measure", broken)
         with pytest.raises(RuntimeError, match="to sleep"):
             benchmark.main(command)
-    kept = json.loads((tmp_path / "parts" / "ais.json").read_text())
+    kept = json.loads((tmp_path / "parts" / "tempering.json").read_text())
     benchmark.main(command)
     assert calls == [1]
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["ais"] == kept
-    assert results["finetune"]["contestants"].keys() == {"jboltz", "products"}
+    assert results["tempering"] == kept
+    assert results["mean_field"]["contestants"].keys() == {"jboltz", "products"}
 
 
 def test_a_damaged_part_is_named(command, tmp_path, capsys):
     benchmark.main(command)
-    part = tmp_path / "parts" / "ais.json"
+    part = tmp_path / "parts" / "tempering.json"
     part.write_text("{")
     (tmp_path / "results.json").unlink()
     with pytest.raises(SystemExit, match="2"):

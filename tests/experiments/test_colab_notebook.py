@@ -52,6 +52,7 @@ def text(outputs):
     )
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_its_run(kernel, tmp_path, monkeypatch):
     monkeypatch.setenv("JBOLTZ_FLAGS", TINY)
     workdir = tmp_path / "runs" / "dbn_mnist"

@@ -11,6 +11,7 @@ from matplotlib.image import imread
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import _config, _fields, _patches, dbn_cifar10
+from tests.experiments.pretraining import crash_after
 
 SMALL = (
     "--epochs 2 --batch-size 65 --num-patches 130 --patch-size 4 --num-components 12 "
@@ -91,29 +92,19 @@ def test_a_run_leaves_numbers_and_figures_of_every_layer(whole):
         assert model._manager.all_steps() == [0]
 
 
-class Crash(BaseException):
-    """As sudden as a kill: nothing in the program catches it."""
+def test_a_finished_run_reports(whole, capsys):
+    assert start(whole) == 0
+    out = capsys.readouterr().out
+    assert "layer 3 tells the class better than its control: " in out
 
 
-def test_it_resumes_bit_for_bit(whole, tmp_path, monkeypatch, capsys):
-    save, count = Checkpoints.save, 0
-
-    def crash(*args, **kwargs):
-        nonlocal count
-        save(*args, **kwargs)
-        count += 1
-        if count == 3:  # After an epoch of layer 2.
-            raise Crash
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash)
-        with pytest.raises(Crash):
-            start(tmp_path)
+@pytest.mark.slow
+def test_it_resumes_bit_for_bit(whole, tmp_path, capsys):
+    with crash_after(3):  # After an epoch of layer 2.
+        start(tmp_path)
     capsys.readouterr()
     assert start(tmp_path) == 0
-    out = capsys.readouterr().out
-    assert "layer_2: goes on after epoch 1 of 2" in out
-    assert "layer 3 tells the class better than its control: " in out
+    assert "layer_2: goes on after epoch 1 of 2" in capsys.readouterr().out
     assert outcome(tmp_path) == outcome(whole)
 
 

@@ -52,6 +52,12 @@ def start(workdir, *flags):
     return 0
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Where figures are not the point, they are not drawn."""
+    monkeypatch.setattr(dbn_mnist, "draw_figures", lambda *_: {})
+
+
 def read_lines(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
@@ -129,7 +135,7 @@ def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
     assert len(images) == len(list((tmp_path / "figures").iterdir()))
 
 
-def test_a_finished_workdir_shows_its_results(digits, tmp_path, capsys):
+def test_a_finished_workdir_shows_its_results(digits, no_figures, tmp_path, capsys):
     assert start(tmp_path) == 0
     before = (tmp_path / "results.json").stat().st_mtime_ns
     capsys.readouterr()
@@ -141,7 +147,9 @@ def test_a_finished_workdir_shows_its_results(digits, tmp_path, capsys):
     assert (tmp_path / "results.json").stat().st_mtime_ns == before
 
 
-def test_the_recipe_of_the_blog_is_reported_beside_it(digits, tmp_path, capsys):
+def test_the_recipe_of_the_blog_is_reported_beside_it(
+    digits, no_figures, tmp_path, capsys
+):
     assert start(tmp_path, "--preset", "blog", "--clip", 0.01, "--layers", 64, 5) == 0
     out = capsys.readouterr().out
     assert "the blog has 0.235" in out
@@ -228,7 +236,7 @@ def test_a_damaged_checkpoint_is_reported_and_redone(
     assert outcome(workdir) == uninterrupted
 
 
-def test_another_config_is_refused_by_name(digits, tmp_path, capsys):
+def test_another_config_is_refused_by_name(digits, no_figures, tmp_path, capsys):
     assert start(tmp_path) == 0
     before = (tmp_path / "results.json").read_bytes()
     assert start(tmp_path, "--learning-rate", 0.02) == 2
@@ -240,7 +248,7 @@ def test_another_config_is_refused_by_name(digits, tmp_path, capsys):
     assert results["config"]["learning_rate"] == 0.02
 
 
-def test_other_data_are_refused(digits, tmp_path, monkeypatch, capsys):
+def test_other_data_are_refused(digits, no_figures, tmp_path, monkeypatch, capsys):
     assert start(tmp_path) == 0
     fewer = data.from_arrays(digits.train[:100], digits.test, image_shape=(8, 8))
     monkeypatch.setattr(dbn_mnist, "load_mnist", lambda *_, **__: fewer)
@@ -306,14 +314,16 @@ def test_a_folder_with_unclaimed_checkpoints_is_refused(digits, tmp_path, capsys
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_other_files_in_the_workdir_survive_overwrite(digits, tmp_path):
+def test_other_files_in_the_workdir_survive_overwrite(digits, no_figures, tmp_path):
     (tmp_path / "log.txt").write_text("mine")
     assert start(tmp_path) == 0
     assert start(tmp_path, "--overwrite") == 0
     assert (tmp_path / "log.txt").read_text() == "mine"
 
 
-def test_a_full_disk_ends_in_one_message(digits, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_ends_in_one_message(
+    digits, no_figures, tmp_path, monkeypatch, capsys
+):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 

@@ -84,6 +84,7 @@ def test_its_report_names_nets_errors_and_parameters(dbn, whole, capsys):
     assert "parameters: pixels 215" in text
 
 
+@pytest.mark.slow
 def test_it_resumes_bit_for_bit(dbn, whole, tmp_path, capsys):
     with crash_after(5):  # After the first epoch of the third net.
         start(tmp_path, dbn)

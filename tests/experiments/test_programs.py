@@ -5,6 +5,7 @@ import importlib
 import json
 
 import numpy as np
+import optax
 import pytest
 from matplotlib.image import imread
 
@@ -16,14 +17,16 @@ from tests.experiments.pretraining import crash_after
 # Module, flags of a run of seconds, and where its data are loaded.
 MNIST = "--epochs 2 --batch-size 40 --sample-steps 4 --num-chains 5".split()
 ANNEALING = (
-    "--ladder-scale 0.02 --ladder-check 2 --annealed-chains 15 --num-replicas 3 "
+    "--ladder-scale 0.02 --ladder-check 2 --annealed-chains 50 --num-replicas 3 "
     "--tempering-steps 5"
 ).split()
+HELD_OUT = "--held-out", "40"
 PATCHES = "--epochs 2 --batch-size 40 --num-patches 130 --patch-size 4".split()
 PROGRAMS = {
     "rbm_mnist": [
         *MNIST,
         *ANNEALING,
+        *HELD_OUT,
         *"--num-hidden 8 --raise-points 3 --raise-ladders 0.02".split(),
     ],
     "dbm_mnist": [
@@ -35,7 +38,7 @@ PROGRAMS = {
     "ssrbm_cifar10": [*PATCHES, *"--num-components 10 --num-hidden 4".split()],
     "labels_mnist": (
         "--epochs 2 --batch-size 40 --sample-steps 4 --layers 64 8 6 "
-        "--up-down-epochs 1 2 --up-down-steps 1 2"
+        "--up-down-epochs 1 2 --up-down-steps 1 2 --held-out 40"
     ).split(),
 }
 each_program = pytest.mark.parametrize("name", PROGRAMS)
@@ -59,10 +62,11 @@ def small_data():
     with pytest.MonkeyPatch.context() as patch:
         for name in PROGRAMS:
             module = importlib.import_module(f"jboltz.experiments.{name}")
-            # One object an optimizer and schedule: runs share what they compile.
-            patch.setattr(module.optax, "sgd", functools.cache(module.optax.sgd))
             if hasattr(module, "load_mnist"):
                 patch.setattr(module, "load_mnist", lambda *_, **__: mnist)
+        # One object an optimizer and schedule: runs share what they compile.
+        for make in ("sgd", "linear_schedule"):
+            patch.setattr(optax, make, functools.cache(getattr(optax, make)))
         patch.setattr(_patches, "load_cifar10", lambda *_, **__: cifar)
         yield
 
@@ -83,7 +87,7 @@ def outcome(workdir):
     metrics = [json.loads(line) for line in lines]
     for record in metrics:
         del record["seconds"]
-    results = json.loads((workdir / "results.json").read_text())
+    results = results_of(workdir)
     about_the_run = {"wall_seconds", "compile_seconds", "peak_memory_mb", "config"}
     numbers = {k: v for k, v in results.items() if k not in about_the_run}
     for epoch in [*numbers.get("epochs", ()), *numbers.get("joint", ())]:
@@ -92,15 +96,42 @@ def outcome(workdir):
     return metrics, numbers, figures
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a program that has run; the tests share it."""
+
+    @functools.cache
+    def run(name):
+        workdir = tmp_path_factory.mktemp(name)
+        assert start(name, workdir) == 0
+        return workdir
+
+    return run
+
+
+def results_of(workdir):
+    return json.loads((workdir / "results.json").read_text())
+
+
 @each_program
-def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, capsys):
-    assert start(name, tmp_path / "whole") == 0
-    whole = outcome(tmp_path / "whole")
-    for figure in (tmp_path / "whole" / "figures").iterdir():
+def test_it_runs(name, finished):
+    for figure in (finished(name) / "figures").iterdir():
         assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
-    with Checkpoints(tmp_path / "whole" / "model") as model:
+    with Checkpoints(finished(name) / "model") as model:
         assert model._manager.all_steps() == [0]
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rbm_mnist", "labels_mnist"])
+def test_without_held_out_images_the_test_set_judges(name, tmp_path):
+    assert start(name, tmp_path, "--held-out", 0) == 0
+    assert results_of(tmp_path)["judged_by"] == "test"
+
+
+# What is the same in all of them, `test_dbn_mnist` holds for every place to stop.
+@pytest.mark.slow
+@each_program
+def test_it_resumes_bit_for_bit(name, finished, tmp_path, capsys):
     # After an epoch of the last stage.
     with crash_after({"dbm_mnist": 2, "labels_mnist": 6}.get(name, 1)):
         start(name, tmp_path / "stopped")
@@ -108,7 +139,7 @@ def test_it_runs_and_resumes_bit_for_bit(name, tmp_path, capsys):
     capsys.readouterr()
     assert start(name, tmp_path / "stopped") == 0
     assert "goes on after epoch 1 of 2" in capsys.readouterr().out
-    assert outcome(tmp_path / "stopped") == whole
+    assert outcome(tmp_path / "stopped") == outcome(finished(name))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +211,7 @@ def test_an_unknown_preset_is_refused(tmp_path, capsys):
 
 def test_a_fixed_variance_stays_where_it_is(tmp_path):
     assert start("grbm_mnist", tmp_path, "--variance", "fixed") == 0
-    found = json.loads((tmp_path / "results.json").read_text())["standard_deviation"]
+    found = results_of(tmp_path)["standard_deviation"]
     assert found == {"smallest": 1.0, "median": 1.0, "largest": 1.0}
 
 
@@ -188,24 +219,19 @@ def test_weights_without_penalty_stay_in_the_positive_region(tmp_path):
     """However fast they learn: 2 epochs at a rate that would leave it at once."""
     flags = "--penalty none --num-components 6 --learning-rate 0.3".split()
     assert start("ssrbm_cifar10", tmp_path, *flags) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["smallest_eigenvalue"] > 0
+    assert results_of(tmp_path)["smallest_eigenvalue"] > 0
 
 
-def test_enumerated_likelihoods_stand_beside_those_of_a_gaussian(tmp_path):
-    assert start("grbm_cifar10", tmp_path) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
+def test_enumerated_likelihoods_stand_beside_those_of_a_gaussian(finished):
+    results = results_of(finished("grbm_cifar10"))
     for part in ("train", "validation", "test"):
         assert np.isfinite(list(results[part].values())).all()
     # Nothing learnt in two epochs of a few patches: near a Gaussian, not far above.
     assert abs(results["train"]["log_likelihood"] - results["train"]["gaussian"]) < 20
 
 
-def test_likelihoods_by_annealing_stand_beside_the_exact_one(tmp_path):
-    assert (
-        start("rbm_mnist", tmp_path, "--held-out", "40", "--annealed-chains", 50) == 0
-    )
-    results = json.loads((tmp_path / "results.json").read_text())
+def test_likelihoods_by_annealing_stand_beside_the_exact_one(finished):
+    results = results_of(finished("rbm_mnist"))
     assert results["judged_by"] == "held-out"
     assert results["binarisation"] == "stochastic once, seed 0"
     found = results["log_likelihood"]
@@ -216,10 +242,9 @@ def test_likelihoods_by_annealing_stand_beside_the_exact_one(tmp_path):
     assert np.isfinite(results["pseudo_log_likelihood"]["mean"])
 
 
-def test_label_units_are_judged_before_and_after_up_down(tmp_path):
+def test_label_units_are_judged_before_and_after_up_down(finished):
     """By held-out images where there are some, which are then followed, too."""
-    assert start("labels_mnist", tmp_path / "new", "--held-out", 40) == 0
-    results = json.loads((tmp_path / "new" / "results.json").read_text())
+    results = results_of(finished("labels_mnist"))
     assert results["judged_by"] == "held-out"
     for stage in ("greedy", "up_down"):
         assert results[stage]["num_examples"] == 40
@@ -232,7 +257,7 @@ def test_label_units_are_judged_before_and_after_up_down(tmp_path):
 def test_images_without_labels_are_refused(tmp_path, monkeypatch, capsys):
     from jboltz.experiments import labels_mnist
 
-    images = np.zeros((50, 8, 8), np.uint8)
+    images = np.zeros((100, 8, 8), np.uint8)
     monkeypatch.setattr(
         labels_mnist, "load_mnist", lambda *_, **__: data.from_arrays(images)
     )

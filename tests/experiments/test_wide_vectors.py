@@ -39,6 +39,7 @@ for x in jax.tree.leaves((state, history, chains)):
 """
 
 
+@pytest.mark.slow
 def test_the_bits_of_a_training_run_and_of_chains_are_those_of_half_the_width():
     outputs = [
         subprocess.run(
