@@ -16,6 +16,7 @@ import jboltz
 from jboltz.base import Batch
 from jboltz.checks import cast_states
 from jboltz.evaluation import annealing
+from jboltz.evaluation.rungs import rungs_of
 from jboltz.learning.step import run_steps
 from jboltz.learning.up_down import UpDown, untie
 from tests.helpers import draw_like, enable_x64
@@ -173,14 +174,16 @@ def test_annealing_takes_points_and_bases_of_another_type(types):
     )
 
     def weights(params, base, given):
-        v, rungs = jnp.ones((2, 4), of_data), annealing._rungs(params, base, betas)
+        v, rungs = jnp.ones((2, 4), of_data), rungs_of(annealed, params, base, betas)
         points = cast_states(v, params)
-        hidden = annealing._rungs(given, jboltz.Annealed(DBM).init(key).base[1:], betas)
+        hidden = cast_states(jboltz.Annealed(DBM).init(key).base[1:], given)
         return (
             annealing._from_base(annealed, rungs, jax.random.split(key, 2)),
             annealing._from_model(annealed, rungs, v, key),
             annealing._from_points(annealed, rungs, points, key, num_chains=2)[0],
-            annealing._clamped(DBM, hidden, points, key, num_chains=2),
+            annealing._clamped(
+                DBM, given, hidden, rungs.beta, points, key, num_chains=2
+            ),
         )
 
     def run():

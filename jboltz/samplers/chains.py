@@ -119,18 +119,26 @@ def as_stepped(step: Callable, state: State, x: Any) -> tuple[State, Any]:
 
 @partial(jax.jit, static_argnames=("sampler", "num_steps"))
 def _scan(sampler, params, state, key, first_step, *, num_steps):
-    state, _ = as_stepped(partial(sampler.step, params), state, key)
+    step = _traced_once(sampler, params)
+    state, _ = as_stepped(step, state, key)
     steps = first_step + jnp.arange(num_steps)
     keys = jax.vmap(random.fold_in, in_axes=(None, 0))(key, steps)
-    return jax.lax.scan(partial(sampler.step, params), state, keys)
+    return jax.lax.scan(step, state, keys)
 
 
 @partial(jax.jit, static_argnames="sampler")
 def _loop(sampler, params, state, key, num_steps, first_step):
-    def body(index, carry):
-        return sampler.step(params, carry[0], random.fold_in(key, first_step + index))
+    step = _traced_once(sampler, params)
 
-    state, shapes = as_stepped(partial(sampler.step, params), state, key)
+    def body(index, carry):
+        return step(carry[0], random.fold_in(key, first_step + index))
+
+    state, shapes = as_stepped(step, state, key)
     # Like them, and not of their shape: under `shard_map` they vary among devices.
     metrics = jax.tree.map(jnp.zeros_like, shapes)
     return jax.lax.fori_loop(0, num_steps, body, (state, metrics))
+
+
+def _traced_once(sampler, params):
+    """A step whose shapes and loop are of one trace; inlined, it changes no program."""
+    return jax.jit(partial(sampler.step, params), inline=True)

@@ -83,7 +83,7 @@ def test_a_spike_and_slab_with_its_spikes_off_has_the_moments_of_the_data():
     expected = moments(REAL)
     np.testing.assert_allclose(mean, expected[0], rtol=1e-4)
     np.testing.assert_allclose(covariance, np.diag(expected[1]), rtol=1e-4)
-    model.check_positive(params)
+    model.check_normalizable(params)
     annealed = jboltz.AnnealedSpikeAndSlab(model).init(KEY, data=REAL)
     np.testing.assert_allclose(annealed.base[0].mean, expected[0], rtol=1e-4)
 
