@@ -1,6 +1,5 @@
 """The program does what its help says, resumes, and refuses rubbish."""
 
-import functools
 import json
 import os
 import re
@@ -38,8 +37,6 @@ def digits():
     dataset = data.from_arrays(images[:170], images[170:], name="bumps")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbn_mnist, "load_mnist", lambda *_, **__: dataset)
-        # One optimizer object a learning rate: runs share their compiled epochs.
-        patch.setattr(dbn_mnist.optax, "sgd", functools.cache(optax.sgd))
         yield dataset
 
 
@@ -356,7 +353,7 @@ def test_a_bug_keeps_its_traceback(digits, tmp_path, monkeypatch):
         dbn_mnist.main(["--workdir", str(tmp_path), *SMALL])
 
 
-def test_config_file_stands_for_its_flags(digits, tmp_path, capsys):
+def test_config_file_stands_for_its_flags(digits, no_figures, tmp_path, capsys):
     assert start(tmp_path / "flags", "--seed", 3, "--features", "samples") == 0
     saved = tmp_path / "flags" / "config.toml"
     again = tmp_path / "file"

@@ -14,7 +14,7 @@ import pytest
 
 import jboltz
 from jboltz.checkpoint import Checkpoints
-from jboltz.experiments import dbn_mnist
+from jboltz.experiments import dbn_mnist, finetune_mnist
 from tests.experiments import pretraining
 
 FLAGS = "--layers 64 8 6 --epochs 2 --batch-size 40 --sample-steps 3".split()
@@ -43,15 +43,24 @@ def start(workdir, *flags):
     return pretraining.start("dbn_mnist", workdir, *FLAGS, *flags)
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def no_figures():
     """Training is what moves between devices; figures are drawn on one."""
-    monkeypatch.setattr(dbn_mnist, "draw_figures", lambda *_: {})
+    with pytest.MonkeyPatch.context() as patch:
+        for program in (dbn_mnist, finetune_mnist):
+            patch.setattr(program, "draw_figures", lambda *_: {})
+        yield
 
 
-def test_a_run_moves_from_mesh_to_mesh(no_figures, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def losses_of_one_device(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("one")
+    assert start(workdir) == 0
+    return losses(workdir)
+
+
+def test_a_run_moves_from_mesh_to_mesh(losses_of_one_device, tmp_path, capsys):
     """Begun on eight devices, gone on with on two others, ended on one."""
-    assert start(tmp_path / "one") == 0
     for num_saves, size in [(1, (4, 2)), (2, (1, 2))]:
         flags = "--mesh.data", size[0], "--mesh.model", size[1]
         with pretraining.crash_after(num_saves):
@@ -60,7 +69,7 @@ def test_a_run_moves_from_mesh_to_mesh(no_figures, tmp_path, capsys):
     assert start(tmp_path / "moved") == 0
     assert "goes on after epoch 1 of 2" in capsys.readouterr().out
     np.testing.assert_allclose(
-        losses(tmp_path / "moved"), losses(tmp_path / "one"), rtol=1e-3
+        losses(tmp_path / "moved"), losses_of_one_device, rtol=1e-3
     )
 
 
@@ -130,13 +139,12 @@ def finish(processes):
     ]
 
 
-def test_two_processes_are_one_run(no_figures, tmp_path):
+def test_two_processes_are_one_run(losses_of_one_device, tmp_path):
     """To rounding that of one process."""
     whole = finish(spawn(tmp_path / "whole", [], []))
     assert [status for status, _ in whole] == [0, 0], whole
-    assert start(tmp_path / "one") == 0
     np.testing.assert_allclose(
-        losses(tmp_path / "whole"), losses(tmp_path / "one"), rtol=1e-3
+        losses(tmp_path / "whole"), losses_of_one_device, rtol=1e-3
     )
 
 

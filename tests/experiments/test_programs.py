@@ -5,7 +5,6 @@ import importlib
 import json
 
 import numpy as np
-import optax
 import pytest
 from matplotlib.image import imread
 
@@ -64,9 +63,6 @@ def small_data():
             module = importlib.import_module(f"jboltz.experiments.{name}")
             if hasattr(module, "load_mnist"):
                 patch.setattr(module, "load_mnist", lambda *_, **__: mnist)
-        # One object an optimizer and schedule: runs share what they compile.
-        for make in ("sgd", "linear_schedule"):
-            patch.setattr(optax, make, functools.cache(getattr(optax, make)))
         patch.setattr(_patches, "load_cifar10", lambda *_, **__: cifar)
         yield
 
