@@ -177,7 +177,8 @@ def test_weights_that_are_none_are_refused_by_both_loops():
         "    j.fit(None, None, data, jax.random.key(0), batch_size=1, num_epochs=1)\n"
         "def stream(weights):\n"
         "    data = j.Batch(values=np.zeros((3, 2)), weights=np.array(weights))\n"
-        "    j.fit_stream(None, {}, [data], jax.random.key(0))\n"
+        "    state = j.TrainState(0, params={}, opt_state=(), estimator_state=())\n"
+        "    j.fit_stream(len, state, [data], jax.random.key(0))\n"
     )
     expected = {
         "fit(np.array([1, -2, 1]))": "`weights` holds -2 in row 1 but a weight says",
