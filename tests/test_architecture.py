@@ -37,7 +37,8 @@ ORDER = [
     "evaluation",
     "experiments",
 ]
-# These import `base`, `products` and themselves; the experiments alone import them.
+# These import `base`, `checks`, `products` and themselves; the experiments alone import
+# them.
 LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 # What only one part of the library imports.
 HEAVY = {

@@ -106,6 +106,7 @@ def model_log_partition(
 
 
 @partial(jax.jit, static_argnums=0)
+@full_precision
 def _normal_log_partition(model: Any, params: Params) -> Float[Array, ""]:
     """½ gᵀH⁻¹g − F(0) + ½ log det 2πH⁻¹, of a quadratic F of the smaller block."""
 
