@@ -2,22 +2,17 @@
 
 import atexit
 import gc
-import importlib.metadata
 import os
 import tempfile
 
+from tests import xla
+
 # Eight simulated devices, before jax starts: the sharding tests need them, and every
 # other test runs on the first.
-#
-# Most of the suite's time is compilation of programs that run once, so LLVM is told to
-# take less care, and fusions are emitted the older way: the newer one sets up MLIR for
-# every program, half of what a small one takes. XLA's own passes, and with them fusion,
-# are as users have them. From jax 0.11 on XLA may not know the older way, and it ends
-# the process at a flag that it does not know.
-_flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-if tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11):
-    _flags += " --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{_flags} {os.environ.get('XLA_FLAGS', '')}"
+os.environ["XLA_FLAGS"] = (
+    f"--xla_force_host_platform_device_count=8 {xla.FLAGS} "
+    + os.environ.get("XLA_FLAGS", "")
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 

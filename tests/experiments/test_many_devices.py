@@ -15,10 +15,10 @@ import pytest
 import jboltz
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import dbn_mnist, finetune_mnist
+from tests import xla
 from tests.experiments import pretraining
 
 FLAGS = "--layers 64 8 6 --epochs 2 --batch-size 40 --sample-steps 3".split()
-ONE_DEVICE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PROCESS = (
     "import sys; from jboltz.experiments import dbn_mnist; "
     "from tests.experiments import pretraining; "
@@ -115,7 +115,7 @@ def spawn(workdir, *flags_of_each):
     for index, flags in enumerate(flags_of_each):
         mesh = "--distributed", "--mesh.data", str(count)
         environment = os.environ | {
-            "XLA_FLAGS": ONE_DEVICE,
+            "XLA_FLAGS": xla.FLAGS,
             "JAX_COORDINATOR_ADDRESS": address,
             "JAX_NUM_PROCESSES": str(count),
             "JAX_PROCESS_ID": str(index),

@@ -180,7 +180,10 @@ CD = jboltz.ContrastiveDivergence(MODEL, GIBBS)
             r"`state\.estimator_state` has leaves of shapes .*'\.visible': \(3, 6\).* "
             r"needs .*'\.visible': \(80, 6\).*num_chains=80",
         ),
-        (step_of(CD), r"`state\.estimator_state` .* needs PyTreeDef\(\(\)\) for Contrastive"),
+        (
+            step_of(CD),
+            r"`state\.estimator_state` .* needs PyTreeDef\(\(\)\) for Contrastive",
+        ),
         (
             step_of(optimizer=optax.adam(0.1)),
             r"`state\.opt_state` .*trace\.weights.* needs .*mu\.weights.* optimizer",
