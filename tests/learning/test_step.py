@@ -182,7 +182,7 @@ CD = jboltz.ContrastiveDivergence(MODEL, GIBBS)
         ),
         (
             step_of(CD),
-            r"`state\.estimator_state` .* needs PyTreeDef\(\(\)\) for Contrastive",
+            r"`state\.estimator_state` .* needs PyTreeDef\(\(\)\) for",
         ),
         (
             step_of(optimizer=optax.adam(0.1)),
