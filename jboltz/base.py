@@ -8,6 +8,7 @@ activities (the spike-and-slab RBM, whose precision the spikes modulate) is no p
 units: it implements `EnergyModel` itself and keeps every sampler and estimator.
 """
 
+import contextlib
 import json
 from typing import (
     TYPE_CHECKING,
@@ -50,12 +51,16 @@ def record(cls: type[_Class]) -> type[_Class]:
 
     Its name in an artefact is that of the class in `jboltz`, so it is the only one.
     """
-    return export.register_pytree_node_serialization(
-        struct.dataclass(cls),
-        serialized_name=f"jboltz.{cls.__name__}",
-        serialize_auxdata=lambda fields: json.dumps(fields).encode(),
-        deserialize_auxdata=lambda text: tuple(json.loads(text)),
-    )
+    made = struct.dataclass(cls)
+    # A module that is loaded again makes its records anew; the name is the first one's.
+    with contextlib.suppress(ValueError):
+        export.register_pytree_node_serialization(
+            made,
+            serialized_name=f"jboltz.{cls.__name__}",
+            serialize_auxdata=lambda fields: json.dumps(fields).encode(),
+            deserialize_auxdata=lambda text: tuple(json.loads(text)),
+        )
+    return made
 
 
 @record
