@@ -56,23 +56,60 @@ def _outline(x: Any) -> str:
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
 
 
-def start_of(unit: Unit, data: State | None) -> Params:
+def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
     """What a layer starts with: as it is, or fitted to `data`, (examples, *shape).
 
     Raises:
-      ValueError: the fitted parameters hold NaN or an infinity.
+      ValueError: `data` are no rows of states of `unit`, or the fitted parameters hold
+        NaN or an infinity.
     """
     params = unit.init()
     if data is None:
         return params
-    params = unit.fit(cast_states(data, params))
+    data = cast_states(jax.tree.map(jnp.asarray, data), params)
+    check_rows(name, data, unit)
+    params = unit.fit(data)
     for leaf in jax.tree.leaves(params):
         if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
             raise ValueError(
-                f"`data` fit no {unit}: its parameters would hold NaN or an infinity; "
+                f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
                 f"pass rows of finite states of the domain {unit.domain!r}."
             )
     return params
+
+
+def check_rows(name: str, data: State, unit: Unit) -> None:
+    """Refuses what is not one state of `unit` a row, with one row at least."""
+    shapes = [jnp.shape(x) for x in jax.tree.leaves(data)]
+    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
+        raise ValueError(
+            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
+            "one and as many in every part; pass an array of shape (examples, …)."
+        )
+    first = jax.tree.map(lambda x: x[0], data)
+    check_shape(f"{name}[0]", first, unit.shape, unit)
+
+
+def check_count(name: str, value: int, *, at_least: int) -> None:
+    """Refuses a count that is no whole number, or below `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(
+            f"`{name}` is {value!r} but needs to be a whole number of at least "
+            f"{at_least}."
+        )
+
+
+def check_finite(name: str, x: State) -> None:
+    """Refuses values that are known and not finite."""
+    if is_traced(x):
+        return
+    for leaf in jax.tree.leaves(x):
+        bad = int(jnp.sum(~jnp.isfinite(leaf)))
+        if bad:
+            raise ValueError(
+                f"`{name}` holds {bad} values that are NaN or infinite but every value "
+                "needs to be finite; drop those rows or fill the gaps."
+            )
 
 
 def dtype_of(params: Params) -> Any:

@@ -52,7 +52,17 @@ def log_estimate(log_weights: ArrayLike, log_scale: ArrayLike) -> LogEstimate:
 
 
 def known(x: Any) -> Any:
-    """`x` in float64 on the host, or as it is where it is traced."""
+    """`x` in float64 on the host, or as it is where it is traced.
+
+    Raises:
+      TypeError: `x` is complex, as of complex parameters.
+    """
+    if jnp.iscomplexobj(x):
+        raise TypeError(
+            f"`params` are complex, and with them a result ({x.dtype}), but a "
+            "likelihood needs real parameters; complex ones have energies and "
+            "gradients only."
+        )
     return x if is_traced(x) else np.asarray(x, np.float64)
 
 

@@ -13,11 +13,13 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
+from jboltz.checks import check_count
 from jboltz.learning.rows import as_batch, as_given, num_rows, take_rows
 from jboltz.learning.step import (
     Prepare,
     TrainState,
     TrainStep,
+    check_state,
     prepared_step,
     run_steps,
 )
@@ -51,6 +53,7 @@ def train_epoch(
               partial(train_epoch, train_step, batch_size=64), in_axes=(0, None, 0)
           )(states, data, keys)
     """
+    check_state(train_step, state)
     rows = as_rows(data)
     check_batch_size(batch_size, num_rows(rows))
     key_order, key_steps = random.split(key)
@@ -80,6 +83,7 @@ def train_epochs(
     Returns:
       The state, and the metrics, (epochs, steps).
     """
+    check_count("num_epochs", num_epochs, at_least=0)
     epoch = partial(train_epoch, train_step, batch_size=batch_size, prepare=prepare)
 
     def body(state, index):
@@ -146,13 +150,4 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
         raise ValueError(
             f"`batch_size` is {batch_size} but the data hold {num_examples} examples; "
             "take a batch size of at most that many."
-        )
-
-
-def check_count(name: str, value: int, *, at_least: int) -> None:
-    """Refuses a count that is no whole number, or below `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(
-            f"`{name}` is {value!r} but needs to be a whole number of at least "
-            f"{at_least}."
         )

@@ -29,7 +29,7 @@ from jboltz.base import (
     State,
     record,
 )
-from jboltz.checks import check_params
+from jboltz.checks import check_params, is_traced
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
@@ -160,9 +160,9 @@ def model_of(train_step: TrainStep) -> Any:
 
 
 def check_state(train_step: TrainStep, state: TrainState) -> None:
-    """Refuses a state that another estimator or optimizer has made.
+    """Refuses a state that another model, estimator or optimizer has made.
 
-    Shapes alone are compared, and only for a step of `make_train_step`.
+    Only a step of `make_train_step` says what these are.
 
     Raises:
       ValueError: it names what differs, as it is and as it needs to be.
@@ -170,6 +170,8 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
     if not isinstance(train_step, _EstimatorStep):
         return
     estimator, optimizer = train_step.estimator, train_step.optimizer
+    if isinstance(estimator, ModelEstimator):
+        check_params(estimator.model, state.params, "state.params")
     key = jax.random.key(0)
     for name, owner, like in (
         (
@@ -193,6 +195,16 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
             f"`state.{name}` has leaves of shapes {got} but `train_step` needs {need} "
             f"for {owner}; make the step of what made the state, or begin anew with "
             "`init_train_state(state.params, estimator, optimizer, key)`."
+        )
+
+
+def check_known(loop: str, *trees: Any) -> None:
+    """Refuses what is traced: a loop on the host looks at values between programs."""
+    if is_traced(trees):
+        raise TypeError(
+            f"`{loop}` was called under `jit`, `vmap` or `grad`, but it reports to the "
+            "host while it trains; call `train_epoch` or `train_epochs`, the same "
+            "steps as pure functions."
         )
 
 

@@ -19,6 +19,7 @@ from jboltz.learning.step import (
     TrainState,
     TrainStep,
     as_pytree,
+    check_known,
     check_state,
     copy,
     is_finite,
@@ -72,6 +73,7 @@ def fit_stream(
     """
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size} but needs to be at least 1.")
+    check_known("fit_stream", state, key)
     check_state(train_step, state)
     model = model_of(train_step)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)

@@ -10,8 +10,9 @@ from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
+from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
-from jboltz.learning.epoch import as_rows, check_batch_size, check_count, take_steps
+from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
 from jboltz.learning.rows import as_given, num_rows, take_rows
 from jboltz.learning.step import (
     History,
@@ -19,6 +20,7 @@ from jboltz.learning.step import (
     TrainState,
     TrainStep,
     as_pytree,
+    check_known,
     check_state,
     copy,
     is_finite,
@@ -78,6 +80,7 @@ def fit(
         a weight is negative, or all are 0; or another estimator or optimizer than
         those of `train_step` made `state`.
     """
+    check_known("fit", state, key)
     rows = as_rows(data)
     num_examples = num_rows(rows)
     check_count("num_epochs", num_epochs, at_least=0)

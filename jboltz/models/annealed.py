@@ -105,7 +105,7 @@ class Annealed:
         The other layers are as they start; binary ones are uniform.
         """
         bottom, *others = self.model.units
-        return (bottom.fit(values), *(unit.init() for unit in others))
+        return (start_of(bottom, values, "values"), *(unit.init() for unit in others))
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
         """log Z of the rung β = 0, in nats."""

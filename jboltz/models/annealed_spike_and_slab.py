@@ -54,7 +54,7 @@ class AnnealedSpikeAndSlab:
         self, values: Float[Array, "examples visible"]
     ) -> tuple[GaussianParams]:
         """A base of the means and variances of `values`."""
-        return (Gaussian(self.model.num_visible).fit(values),)
+        return (start_of(self._visible, values, "values"),)
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
         """log Z of the rung β = 0, in nats."""

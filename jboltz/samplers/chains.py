@@ -11,7 +11,7 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State, hold
-from jboltz.checks import cast_states
+from jboltz.checks import cast_states, is_traced
 
 
 def run(
@@ -96,14 +96,13 @@ def _check_chains(name: str, states: State) -> None:
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
     """Refuses a count of steps that is no integer or, where known, too small."""
-    is_traced = isinstance(num_steps, jax.Array)
-    dtype = num_steps.dtype if is_traced else np.asarray(num_steps).dtype
-    if not np.issubdtype(dtype, np.integer):
+    dtype = getattr(num_steps, "dtype", np.asarray(num_steps).dtype)
+    if not np.issubdtype(dtype, np.integer) or np.ndim(num_steps):
         raise TypeError(
             f"`num_steps` is {num_steps!r} but a count of steps must be an int or an "
-            "integer array."
+            "integer array of shape ()."
         )
-    if not is_traced and num_steps < at_least:
+    if not is_traced(num_steps) and num_steps < at_least:
         raise ValueError(
             f"`num_steps` is {num_steps} but a chain needs at least {at_least} "
             "step(s); to evaluate without sampling call the model's own functions."

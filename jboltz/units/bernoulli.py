@@ -143,6 +143,7 @@ class Bernoulli:
     def _field(
         self, params: BernoulliParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
+        check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         return params.bias + inputs
 

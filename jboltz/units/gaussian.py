@@ -91,6 +91,7 @@ class Gaussian:
     def mean_state(
         self, params: GaussianParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
+        check_shape("params.mean", params.mean, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         return params.mean + inputs
 

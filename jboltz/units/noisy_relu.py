@@ -117,6 +117,7 @@ class NoisyReLU:
     def _field(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
+        check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         field = params.bias + inputs
         reason = (

@@ -155,6 +155,7 @@ class ReLU:
     def _field(
         self, params: ReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
+        check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         field = params.bias + inputs
         reason = (

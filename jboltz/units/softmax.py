@@ -157,5 +157,6 @@ class Softmax:
     def _field(
         self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, "sites num_categories"]:
+        check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, (self.size,), self)
         return params.bias + inputs.reshape(self.shape)

@@ -123,5 +123,6 @@ class Spin:
     def _field(
         self, params: SpinParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
+        check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         return params.bias + inputs
