@@ -14,7 +14,7 @@ from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
 Precision: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]
 """What the products of training are computed in; sums and parameters stay float32."""
@@ -23,7 +23,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def product(x: Array, y: Array) -> Array:
+def product(x: ArrayLike, y: ArrayLike) -> Array:
     """x @ y in full float32, or as precise as the context around it says.
 
     In `jax.default_matmul_precision("bfloat16")` the operands are rounded to bfloat16,
@@ -39,7 +39,7 @@ def product(x: Array, y: Array) -> Array:
     return jnp.matmul(_round(x), _round(y), precision="BF16_BF16_F32")
 
 
-def full_product(x: Array, y: Array) -> Array:
+def full_product(x: ArrayLike, y: ArrayLike) -> Array:
     """x @ y in full float32, whatever the context says.
 
     For what is cheap beside the products with weights: a term of an energy, x·y, or a
@@ -64,7 +64,7 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return in_full_precision
 
 
-def _round(x: Array) -> Array:
+def _round(x: ArrayLike) -> Array:
     """To the nearest bfloat16, as a float32; a derivative passes as it is."""
     rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x + jax.lax.stop_gradient(rounded - x)

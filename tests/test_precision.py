@@ -241,6 +241,7 @@ WITHOUT = {
     *("sharpness", "domain_of", "summary", "weighted_mean_and_error", "log_estimate"),
     *("relative_error", "interval", "checked", "update_norm", "spectrum_monitors"),
     *("sparsity_monitors", "num_states", "state_of", "fit_linear_probe", "predict"),
+    *("check_num_chains", "rungs_of", "known", "library_of"),
     "mean_over",  # of `per_example`
 }
 
@@ -454,6 +455,7 @@ def test_draws_are_accepted_by_energies_in_float32(name):
 
 # Of these the products are NumPy's, or what a benchmark sets beside the library.
 FREE = {"data/patches.py", "evaluation/probe.py", "experiments/_patches.py"}
+FREE |= {"models/couplings.py"}
 PRODUCTS = {"dot", "matmul", "einsum", "tensordot", "vdot", "inner", "kron", "vecdot"}
 PRODUCTS |= {"matvec", "vecmat", "dot_general", "convolve", "conv_general_dilated"}
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from jboltz.data.checks import as_numbers, check_values, feature_moments
 from jboltz.data.standardize import as_real, as_rows
-from jboltz.products import full_precision
 
 
 def extract_patches(
@@ -171,7 +170,6 @@ def fit_whitening(
     )
 
 
-@full_precision
 def whiten(whitening: Whitening, x: Any) -> Any:
     """(x − mean) · matrix, of a NumPy or JAX array (…, num_features).
 
@@ -181,7 +179,6 @@ def whiten(whitening: Whitening, x: Any) -> Any:
     return (as_real(x) - mean) @ whitening.matrix
 
 
-@full_precision
 def unwhiten(whitening: Whitening, z: Any) -> Any:
     """z · inverse + mean, of a NumPy or JAX array (…, num_features)."""
     x = z @ whitening.inverse

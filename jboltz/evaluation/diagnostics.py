@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from flax import struct
-from jaxtyping import Real
+from jaxtyping import Array, Real
 
 from jboltz.base import FreeEnergyModel, Params, record
 from jboltz.checks import check_params
@@ -26,6 +26,7 @@ from jboltz.evaluation.likelihood import (
     per_example,
     weighted_mean_and_error,
 )
+from jboltz.evaluation.log_estimate import library_of
 from jboltz.learning.traced import PREFIX
 
 Trace: TypeAlias = Real[Any, "chains steps"]
@@ -204,8 +205,8 @@ def verdict(
 class FreeEnergyGap:
     """⟨F⟩_validation − ⟨F⟩_train, in nats: log Z cancels."""
 
-    gap: float
-    standard_error: float
+    gap: float | Array
+    standard_error: float | Array
     binarisation: str = struct.field(pytree_node=False)
 
 
@@ -245,7 +246,7 @@ def free_energy_gap(
     )
     return FreeEnergyGap(
         gap=mean - train_mean,
-        standard_error=float(np.hypot(error, train_error)),
+        standard_error=library_of(error).hypot(error, train_error),
         binarisation=sets[0].binarisation,
     )
 
