@@ -36,6 +36,7 @@ def product(x: ArrayLike, y: ArrayLike) -> Array:
         return jnp.matmul(x, y)
     # A processor ignores the precision and an accelerator rounds by itself, so
     # that with both the numbers are the same everywhere.
+    x, y = jnp.asarray(x), jnp.asarray(y)
     return jnp.matmul(_round(x), _round(y), precision="BF16_BF16_F32")
 
 
@@ -64,7 +65,7 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return in_full_precision
 
 
-def _round(x: ArrayLike) -> Array:
+def _round(x: Array) -> Array:
     """To the nearest bfloat16, as a float32; a derivative passes as it is."""
     rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x + jax.lax.stop_gradient(rounded - x)
