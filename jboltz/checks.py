@@ -104,7 +104,8 @@ def check_finite(name: str, x: State) -> None:
     if is_traced(x):
         return
     for leaf in jax.tree.leaves(x):
-        bad = int(jnp.sum(~jnp.isfinite(leaf)))
+        with jax.ensure_compile_time_eval():
+            bad = int(jnp.sum(~jnp.isfinite(leaf)))
         if bad:
             raise ValueError(
                 f"`{name}` holds {bad} values that are NaN or infinite but every value "

@@ -96,7 +96,8 @@ def _check_chains(name: str, states: State) -> None:
 
 def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
     """Refuses a count of steps that is no integer or, where known, too small."""
-    dtype = getattr(num_steps, "dtype", np.asarray(num_steps).dtype)
+    is_array = isinstance(num_steps, jax.Array)
+    dtype = num_steps.dtype if is_array else np.asarray(num_steps).dtype
     if not np.issubdtype(dtype, np.integer) or np.ndim(num_steps):
         raise TypeError(
             f"`num_steps` is {num_steps!r} but a count of steps must be an int or an "

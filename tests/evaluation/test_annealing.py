@@ -471,7 +471,9 @@ def test_records_are_checked_at_the_door(getkey):
     for call in calls(annealed, short, base, binary_states(4), getkey()):
         with pytest.raises(ValueError, match=r"hidden.bias` has shape \(1,\)"):
             call()
-    gray = annealed.fit_base(255 * binary_states(4)[3:9])
+    with pytest.raises(ValueError, match="`values` fit no Bernoulli"):
+        annealed.fit_base(255 * binary_states(4)[3:9])
+    gray = (jboltz.BernoulliParams(bias=jnp.full(4, jnp.nan)), *base[1:])
     with pytest.raises(ValueError, match=r"`base\[0\].bias` holds NaN .* \[0, 1\]"):
         annealed_importance_sampling(annealed, params, gray, BETAS, getkey())
     other = Annealed(jboltz.RBM(B(4), jboltz.Spin(3))).fit_base(binary_states(4))
