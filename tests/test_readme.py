@@ -93,6 +93,11 @@ def test_recorded_likelihoods_of_rbms_are_those_in_the_readme():
         found = short["AIS, longer ladder"]
         mean, lower, upper = (shown(found[k]) for k in ("mean", "lower", "upper"))
         assert f"{mean} ({lower} to {upper}" in README
+    found = results("rbm_mnist/results-raise.json")["raise"]
+    for one in (found, *found["by_rungs"].values()):
+        assert shown(one["mean"]) in README
+        assert f"{one['least_effective_samples']:.1f}" in README
+    assert shown(found["mean_by_ais"]) in README
     for seed in range(2):
         found = results(f"rbm_mnist/results-exact-bfloat16-{seed}.json")
         assert shown(found["log_likelihood"]["enumeration"]["mean"]) in README
