@@ -103,7 +103,8 @@ def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
             f"`num_steps` is {num_steps!r} but a count of steps must be an int or an "
             "integer array of shape ()."
         )
-    if not is_traced(num_steps) and num_steps < at_least:
+    # By NumPy: in a program that is being traced, JAX would trace the comparison too.
+    if not is_traced(num_steps) and np.asarray(num_steps) < at_least:
         raise ValueError(
             f"`num_steps` is {num_steps} but a chain needs at least {at_least} "
             "step(s); to evaluate without sampling call the model's own functions."
