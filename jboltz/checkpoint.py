@@ -283,7 +283,7 @@ def _checksums(folder: epath.Path) -> dict[str, int]:
 
 
 def _files(folder: epath.Path) -> Iterator[epath.Path]:
-    """Those of all folders within: `epath` has no recursive glob."""
+    """The files of `folder` and of all folders in it; `epath` has no recursive glob."""
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _files(entry)
