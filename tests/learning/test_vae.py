@@ -31,7 +31,8 @@ NUM_DRAWS = 40_000
 
 def parameters(vae, key, scale=0.7):
     shapes = jax.eval_shape(vae.init, key, jnp.zeros(vae.num_visible))["params"]
-    return draw_like(shapes, key, scale)
+    # Flax's parameters are float32 also where jax computes in float64.
+    return optax.tree.cast(draw_like(shapes, key, scale), float)
 
 
 def normal_nodes(size):
