@@ -136,7 +136,8 @@ def scatter(
         if labels is not None:  # In words too: ten colours are not all told apart.
             middle = np.median(of_class, axis=0)
             axes.annotate(
-                *(str(index), (float(middle[0]), float(middle[1]))),
+                str(index),
+                (float(middle[0]), float(middle[1])),
                 weight="bold",
                 bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": color},
             )
@@ -183,7 +184,7 @@ def distributions(
     for axes, (name, panel) in zip(grid, panels.items(), strict=False):
         values = [np.asarray(x, np.float64) for x in panel.values()]
         axes.boxplot(
-            *(values,),
+            values,
             orientation="horizontal",
             widths=0.6,
             whis=(5, 95),

@@ -154,7 +154,7 @@ def _bits(
 ) -> UInt32[Array, " count"]:
     index = jax.lax.iota(jnp.uint32, count)
     high, low = _threefry2x32(
-        *(words[0], words[1], jnp.zeros_like(index), index), num_rounds=num_rounds
+        words[0], words[1], jnp.zeros_like(index), index, num_rounds=num_rounds
     )
     return high ^ low
 

@@ -24,7 +24,10 @@ def test_labels_of_curves_that_end_close_do_not_overlap():
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert [text.get_text() for text in figure.axes[0].texts] == [
-        *("0.5000", "0.5005", "0.5010", "0.9000")
+        "0.5000",
+        "0.5005",
+        "0.5010",
+        "0.9000",
     ]
     for below, above in itertools.pairwise(boxes):
         assert below.y1 <= above.y0

@@ -189,8 +189,11 @@ def test_recorded_speeds_are_those_in_the_readme():
         **{
             task: lambda record, part=part: f"{record[f'milliseconds_a_{part}']:.3g} ms"
             for task, part in (
-                *(("tempering", "step"), ("mean_field", "sweep"), ("dbm_step", "step")),
-                *(("ais", "rung"), ("finetune", "step")),
+                ("tempering", "step"),
+                ("mean_field", "sweep"),
+                ("dbm_step", "step"),
+                ("ais", "rung"),
+                ("finetune", "step"),
             )
         },
     }

@@ -106,7 +106,8 @@ def test_training_is_that_of_one_device(name, size, getkey):
     expected, _ = fit(state, rows, prepare=as_float)
     mesh = mesh_of(size)
     got, _ = fit(
-        *(sharding.place(state, mesh), sharding.replicate(rows, mesh)),
+        sharding.place(state, mesh),
+        sharding.replicate(rows, mesh),
         prepare=sharding.over_data(as_float, mesh),
     )
     chex.assert_trees_all_close(
@@ -129,7 +130,8 @@ def test_a_stream_feeds_every_device_its_rows(size, getkey):
     placed = sharding.feed(mesh)(rows)
     assert placed.sharding.shard_shape(rows.shape) == (3, BATCH // size[0], VISIBLE)
     got, _ = fit(
-        *(sharding.place(state, mesh), rows),
+        sharding.place(state, mesh),
+        rows,
         prepare=sharding.over_data(as_float, mesh),
         place=sharding.feed(mesh),
     )
@@ -247,7 +249,9 @@ def test_a_smaller_one_is_made_and_trained_where_it_is_laid_out(getkey):
     rows = jboltz.pad_indices([x.tolist() for x in lists], num_visible)
     state, history = jboltz.fit_stream(
         make_train_step(estimator, OPTIMIZER),
-        *(state, rows.reshape(20, 16, -1), getkey()),
+        state,
+        rows.reshape(20, 16, -1),
+        getkey(),
         prepare=sharding.over_data(jboltz.FromIndices(num_visible), mesh),
         place=sharding.feed(mesh),
     )

@@ -59,8 +59,12 @@ def dbn_bounds(
     """
     check_distribution(dbn, params)
     return _two_bounds(
-        *(partial(_log_weight, dbn, params), as_examples(data, dbn.domain)),
-        *(log_partition, key, num_samples, batch_size),
+        partial(_log_weight, dbn, params),
+        as_examples(data, dbn.domain),
+        log_partition,
+        key,
+        num_samples,
+        batch_size,
     )
 
 
@@ -87,8 +91,12 @@ def vae_bounds(
       (ELBO, L_K).
     """
     return _two_bounds(
-        *(partial(log_weight, vae, params), as_examples(data, vae.domain)),
-        *(0.0, key, num_samples, batch_size),
+        partial(log_weight, vae, params),
+        as_examples(data, vae.domain),
+        0.0,
+        key,
+        num_samples,
+        batch_size,
     )
 
 

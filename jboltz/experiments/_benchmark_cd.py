@@ -45,7 +45,11 @@ def measure(
     """The record of the task: CD-1 from `params`."""
     memory = {"before": _machine.peak_memory_mb()}
     ours = by_jboltz(
-        *(model, ContrastiveDivergence(model, Gibbs(model)), params, rows, key),
+        model,
+        ContrastiveDivergence(model, Gibbs(model)),
+        params,
+        rows,
+        key,
         batch_size=batch_size,
     )
     first = timing.timed(ours)
@@ -68,7 +72,10 @@ def measure(
         binary, *others = on_binary
         works["sklearn"] = peers.sklearn_pcd(binary, model.hidden.size, *others)
     record = compare(
-        *("CD-1", model, rows, works),
+        "CD-1",
+        model,
+        rows,
+        works,
         limits=LIMITS,
         batch_size=batch_size,
         rounds=rounds,
@@ -103,7 +110,9 @@ def compare(
     sizes = (model.visible.size, model.hidden.size)
     name = f"{name}, {sizes[0]}–{sizes[1]}, batch {batch_size}"
     contestants = timing.contest(
-        *(name, dict([ours, ("products", products), *others]), rounds),
+        name,
+        dict([ours, ("products", products), *others]),
+        rounds,
         seed=seed,
         check=partial(check, model, images=images, limits=limits),
         first=first,
@@ -144,7 +153,10 @@ def by_jboltz(
         nonlocal state
         epoch = next(epochs)
         state, _ = fit(
-            *(step, state, data, key_fit),
+            step,
+            state,
+            data,
+            key_fit,
             batch_size=batch_size,
             first_epoch=epoch,
             num_epochs=epoch + 1,

@@ -29,7 +29,8 @@ def updates(
         keys = jax.random.split(key, num_rows(Batch(values=batches)))
         return jax.lax.scan(
             lambda state, x: step(state, Batch(values=x[0]), x[1]),
-            *(state, (batches, keys)),
+            state,
+            (batches, keys),
         )
 
     def work():

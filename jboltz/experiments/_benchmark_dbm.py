@@ -48,7 +48,7 @@ def by_jboltz(batches: np.ndarray, key: Key[Array, ""]) -> Work:
     dbm = DBM(tuple(Bernoulli(size) for size in LAYERS))
     # No tolerance: every sweep is taken.
     estimator = MeanFieldPCD(
-        *(dbm, Gibbs(dbm), NUM_CHAINS, NUM_STEPS), tolerance=0.0, max_sweeps=NUM_SWEEPS
+        dbm, Gibbs(dbm), NUM_CHAINS, NUM_STEPS, tolerance=0.0, max_sweeps=NUM_SWEEPS
     )
     optimizer = optax.sgd(0.01)
     step = make_train_step(estimator, optimizer)

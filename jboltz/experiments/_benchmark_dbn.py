@@ -47,7 +47,9 @@ def measure(
         ):
             works[name] = in_torch.stacked(train, machines, images, BATCH_SIZE, seed)
     contestants = timing.contest(
-        *("DBN", works, rounds),
+        "DBN",
+        works,
+        rounds,
         seed=seed,
         check=partial(check, dbn, images=jnp.asarray(images[:1000])),
     )
@@ -76,7 +78,8 @@ def by_jboltz(
         state, _ = fit(
             cd.train_step(estimator),
             init_train_state(params, estimator, cd.OPTIMIZER, key),
-            *(data, key),
+            data,
+            key,
             batch_size=BATCH_SIZE,
             num_epochs=1,
             prepare=prepare,

@@ -73,7 +73,7 @@ def measure(
     sizes = (model.visible.size, model.hidden.size)
     name = f"Gibbs, {sizes[0]}–{sizes[1]}"
     contestants = timing.contest(
-        *(name, works, rounds), seed=seed, check=check_all, fractions=fractions
+        name, works, rounds, seed=seed, check=check_all, fractions=fractions
     )
     done = {k: x * num_sweeps * num_chains for k, x in amounts(*sizes).items()}
     timing.add_rates(contestants, sweeps=num_sweeps, **done)

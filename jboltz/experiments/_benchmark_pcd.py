@@ -46,7 +46,10 @@ def measure(
         num_hidden = model.hidden.size
         works["sklearn"] = peers.sklearn_pcd(binary, num_hidden, batch_size, seed)
     return cd.compare(
-        *("PCD-1", model, rows, works),
+        "PCD-1",
+        model,
+        rows,
+        works,
         limits=LIMITS,
         batch_size=batch_size,
         rounds=rounds,

@@ -145,7 +145,11 @@ def _training(
     key_params, key_train = jax.random.split(key)
     examples = rows[np.arange(batch_size * num_steps) % len(rows)]
     return cd.by_jboltz(
-        *(model, rule(model, batch_size), model.init(key_params), examples, key_train),
+        model,
+        rule(model, batch_size),
+        model.init(key_params),
+        examples,
+        key_train,
         batch_size=batch_size,
     )
 
@@ -162,7 +166,7 @@ def _sampling(
         common.as_float(rows[np.arange(num_chains) % len(rows)]), seed=0
     )
     return gibbs.by_jboltz(
-        *(model, model.init(key_params), starts, key_chains), num_sweeps=num_sweeps
+        model, model.init(key_params), starts, key_chains, num_sweeps=num_sweeps
     )
 
 

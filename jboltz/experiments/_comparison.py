@@ -101,7 +101,7 @@ def bounds(
         binarisation=examples.binarisation,
     )
     weights = {"num_samples": config.num_weights}
-    unnormalised = dbn_bounds(*(dbn, params["DBN"], examples, 0.0, key_dbn), **weights)
+    unnormalised = dbn_bounds(dbn, params["DBN"], examples, 0.0, key_dbn, **weights)
     log_z = _log_partitions(config, dbn, params["DBN"], images.train, key_z)
     of_dbn = {
         f"DBN by {name}": [_likelihoods.less(bound, z) for bound in unnormalised]

@@ -38,8 +38,11 @@ def fit(
     estimator, loss = _estimator(config, model)
     optimizer = optax.sgd(rate)
     return _run.fit_with_checkpoints(
-        *(workdir, stage, make_train_step(estimator, optimizer)),
-        *(lambda key: init_train_state(start, estimator, optimizer, key), train),
+        workdir,
+        stage,
+        make_train_step(estimator, optimizer),
+        lambda key: init_train_state(start, estimator, optimizer, key),
+        train,
         key,
         batch_size=config.batch_size,
         num_epochs=num_epochs,
@@ -92,8 +95,12 @@ def pretrain(
             return init_train_state(params, estimator, optimizer, key_estimator)
 
         state, records = _run.fit_with_checkpoints(
-            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
-            *(init, train, key),
+            workdir,
+            f"layer_{index + 1}",
+            make_train_step(estimator, optimizer),
+            init,
+            train,
+            key,
             batch_size=config.batch_size,
             num_epochs=config.pretrain_epochs,
             prepare=prepare,
@@ -118,8 +125,14 @@ def grow(
         lower = RBM(*dbm.units[:2]) if depth == 2 else DBM(dbm.units[:depth])
         start = lower.from_parts(params.units[:depth], params.weights[: depth - 1])
         state, records = fit(
-            *(config, lower, start, train, workdir, f"layer_{depth - 1}"),
-            *(config.pretrain_learning_rate, config.pretrain_epochs),
+            config,
+            lower,
+            start,
+            train,
+            workdir,
+            f"layer_{depth - 1}",
+            config.pretrain_learning_rate,
+            config.pretrain_epochs,
             random.fold_in(key, depth),
         )
         layers.append(_recorded(_estimator(config, lower)[1], records))

@@ -85,8 +85,10 @@ def class_errors(
     def wrong(params):
         codes = {part: _encode(dbn, params, getattr(patches, part)) for part in labels}
         probe = fit_linear_probe(
-            *(codes["train"], labels["train"]),
-            *(codes["validation"], labels["validation"]),
+            codes["train"],
+            labels["train"],
+            codes["validation"],
+            labels["validation"],
             num_classes=num_classes,
         )
         missed = predict(probe, codes[judged_by]) != labels[judged_by]

@@ -129,12 +129,22 @@ def compare(
     tune = partial(train, config, workdir)
     found = {
         "pretrained": tune(
-            *("pretrained" + stage, net, start, parts, key_tuned),
-            *(learning_rates[0], _factors(config, start)),
+            "pretrained" + stage,
+            net,
+            start,
+            parts,
+            key_tuned,
+            learning_rates[0],
+            _factors(config, start),
         ),
         "control": tune(
-            *("control" + stage, control, glorot, images, key_control),
-            *(learning_rates[1], dict.fromkeys(glorot, 1.0)),
+            "control" + stage,
+            control,
+            glorot,
+            images,
+            key_control,
+            learning_rates[1],
+            dict.fromkeys(glorot, 1.0),
         ),
     }
     return {k: x for k, (x, _) in found.items()}, {k: x for k, (_, x) in found.items()}
@@ -192,13 +202,20 @@ def train(
     batch_size = min(config.batch_size, len(rows.labels))
     updates = config.epochs * -(-len(rows.labels) // batch_size)
     optimizer = _optimizer(
-        *(learning_rate, updates, tuple(factors.items())),
-        *(config.weight_decay, config.max_norm),
+        learning_rate,
+        updates,
+        tuple(factors.items()),
+        config.weight_decay,
+        config.max_norm,
     )
     estimator = CrossEntropy(net)
     state, records = _run.fit_with_checkpoints(
-        *(workdir, stage, make_train_step(estimator, optimizer)),
-        *(lambda key: init_train_state(start, estimator, optimizer, key), rows, key),
+        workdir,
+        stage,
+        make_train_step(estimator, optimizer),
+        lambda key: init_train_state(start, estimator, optimizer, key),
+        rows,
+        key,
         batch_size=batch_size,
         num_epochs=config.epochs,
         prepare=scaled,

@@ -79,8 +79,12 @@ def pretrain(
             return _monitor(dbn, (*trained, before), (*trained, after), monitored)
 
         state, records = _run.fit_with_checkpoints(
-            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
-            *(init, rows, key),
+            workdir,
+            f"layer_{index + 1}",
+            make_train_step(estimator, optimizer),
+            init,
+            rows,
+            key,
             batch_size=batch_size,
             num_epochs=epochs,
             prepare=prepare,

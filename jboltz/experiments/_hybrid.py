@@ -60,7 +60,9 @@ def nets(config: Any, data: Dataset, dbn: DBN, num_classes: int) -> dict[str, Ne
 
     def convnet(image_shape: tuple[int, ...]) -> ConvNet:
         net = ConvNet(
-            *(image_shape, num_classes, config.channels),
+            image_shape,
+            num_classes,
+            config.channels,
             num_dense=config.num_dense,
             dropout=config.dropout,
         )

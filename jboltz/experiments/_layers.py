@@ -145,7 +145,10 @@ def maximise(
     """States that excite the chosen units of layer `depth` most."""
     images, _ = maximise_activation(
         partial(dbn_inputs, dbn, params, depth=depth),
-        *(dbn.layers[0].visible, params[0].visible, chosen, jax.random.key(0)),
+        dbn.layers[0].visible,
+        params[0].visible,
+        chosen,
+        jax.random.key(0),
         norm=norm,
     )
     return images

@@ -66,12 +66,18 @@ def tempered_chains(
     key_init, key_adapt, key_run = jax.random.split(key, 3)
     chains = init_chains(sampler, params, starts, key_init)
     chains = adapt_ladder(
-        *(sampler, params, with_ladder(chains, base=base), key_adapt),
+        sampler,
+        params,
+        with_ladder(chains, base=base),
+        key_adapt,
         num_steps=-(-config.tempering_steps // ADAPTING_ROUNDS),
         num_rounds=ADAPTING_ROUNDS,
     )
     return run_chains(
-        *(Observed(sampler, annealed.model), params, chains, key_run),
+        Observed(sampler, annealed.model),
+        params,
+        chains,
+        key_run,
         num_steps=config.tempering_steps,
     )
 

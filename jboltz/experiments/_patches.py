@@ -194,8 +194,11 @@ def evaluate(
         x = getattr(patches, name)[: len(patches.test)]
         found[name] = {
             "log_likelihood": log_likelihood(
-                *(model.free_energy, model.hidden_free_energy, params),
-                *(config.num_hidden, x),
+                model.free_energy,
+                model.hidden_free_energy,
+                params,
+                config.num_hidden,
+                x,
             ),
             "gaussian": gaussian_log_likelihood(patches.train, x),
         }

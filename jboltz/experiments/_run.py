@@ -249,7 +249,10 @@ def fit_with_checkpoints(
         with progress as (show_chunk, show_epoch):
             try:
                 state, _ = fit(
-                    *(train_step, state, data, key_fit),
+                    train_step,
+                    state,
+                    data,
+                    key_fit,
                     batch_size=batch_size,
                     num_epochs=num_epochs,
                     prepare=prepare,

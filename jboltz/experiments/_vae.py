@@ -102,7 +102,12 @@ def train(
         return init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = _run.fit_with_checkpoints(
-        *(workdir, "vae", make_train_step(estimator, optimizer), init, rows, key_fit),
+        workdir,
+        "vae",
+        make_train_step(estimator, optimizer),
+        init,
+        rows,
+        key_fit,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         prepare=jax.tree_util.Partial(LayerInput((dbn.layers[0],)), ()),

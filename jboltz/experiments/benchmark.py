@@ -149,31 +149,35 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
     measure = {
         # First: it reads the memory that training takes.
         "cd_epoch": lambda key: cd.measure(
-            *(*start(config.num_hidden), rows, key), **training
+            *start(config.num_hidden), rows, key, **training
         ),
         "cd_epoch_large_batch": lambda key: cd.measure(
-            *(*start(config.num_hidden), rows, key),
+            *start(config.num_hidden),
+            rows,
+            key,
             **training | {"batch_size": LARGE_BATCH},
         ),
         "pcd_epoch": lambda key: pcd.measure(
-            *(*start(config.num_hidden), rows, key), **training
+            *start(config.num_hidden), rows, key, **training
         ),
         "dbn_epoch": lambda key: dbn.measure(rows, key, **shared),
         "gibbs": lambda key: gibbs.measure(
-            *(*trained(config.num_hidden), rows, key),
+            *trained(config.num_hidden),
+            rows,
+            key,
             num_chains=config.num_chains,
             **sampling,
         ),
         "gibbs_small_model": lambda key: gibbs.measure(
-            *(*trained(SMALL_MODEL), rows, key), num_chains=MANY_CHAINS, **sampling
+            *trained(SMALL_MODEL), rows, key, num_chains=MANY_CHAINS, **sampling
         ),
         "tempering": lambda key: tempering.measure(
-            *(*trained(config.num_hidden), rows, key), **shared
+            *trained(config.num_hidden), rows, key, **shared
         ),
         "dbm_step": lambda key: dbm.measure(rows, key, **shared),
         "mean_field": lambda key: mean_field.measure(rows, key, **shared),
         "ais": lambda key: annealing.measure(
-            *(*trained(config.num_hidden), rows, key), **shared
+            *trained(config.num_hidden), rows, key, **shared
         ),
         "finetune": lambda key: finetune.measure(rows, key, **shared),
         "start": lambda _: start_up.measure(config.data, rounds=config.repetitions),
@@ -243,7 +247,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("benchmark", Config, arguments),
+        "benchmark",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

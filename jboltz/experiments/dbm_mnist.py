@@ -146,7 +146,7 @@ def run(
     updates = config.epochs * -(-len(train) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
     state, records = _dbm.fit(
-        *(config, dbm, start, train, workdir, "joint", rate, config.epochs, key_joint)
+        config, dbm, start, train, workdir, "joint", rate, config.epochs, key_joint
     )
     chains = state.estimator_state.inner if config.centred else state.estimator_state
     numbers = {
@@ -157,7 +157,10 @@ def run(
             config, state.params, unit_interval(jnp.asarray(unseen))
         ),
         **judge(
-            *(config, state.params, chains.hidden, train),
+            config,
+            state.params,
+            chains.hidden,
+            train,
             binarise_once(unseen, config.seed),
             random.fold_in(key_joint, config.epochs),
         ),
@@ -183,16 +186,16 @@ def judge(
     base = annealed.fit_base(unit_interval(train))
     key_temper, key_z, key_clamped = jax.random.split(key, 3)
     tempered, metrics = _likelihoods.tempered_chains(
-        *(config, annealed, params, base, starts, key_temper)
+        config, annealed, params, base, starts, key_temper
     )
     log_z = _likelihoods.log_partitions(
-        *(config, annealed, params, base, tempered.visible, key_z)
+        config, annealed, params, base, tempered.visible, key_z
     )
     few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
     betas = np.linspace(0, 1, CLAMPED_RUNGS + 1)
     with _likelihoods.missing_intervals_allowed():
         clamped = clamped_annealed_importance_sampling(
-            *(dbm, params, betas, few.values, key_clamped)
+            dbm, params, betas, few.values, key_clamped
         )
     bound = dbm_bound(dbm, params, examples, 0.0)
     return {
@@ -318,7 +321,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("dbm_mnist", Config, arguments),
+        "dbm_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

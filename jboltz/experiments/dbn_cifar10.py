@@ -158,7 +158,10 @@ def run(
         return estimator(config, dbn, index), by_field(adam, **fixed)
 
     params, layers = _greedy.pretrain(
-        *(workdir, dbn, train, train[: _greedy.NUM_MONITORED]),
+        workdir,
+        dbn,
+        train,
+        train[: _greedy.NUM_MONITORED],
         jax.random.key(config.seed),
         rule=rule,
         start=lambda below, key: start(config, dbn, train, below, key),
@@ -245,15 +248,17 @@ def draw_figures(
             title="What each unit of layer 1 adds to a patch",
         ),
         "samples": _layers.draw_samples(
-            *(dbn, params, jnp.asarray(patches.train[:16]), key, pictures),
+            dbn,
+            params,
+            jnp.asarray(patches.train[:16]),
+            key,
+            pictures,
             longest=config.sample_steps,
         ),
         **_greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training patches"
         ),
-        **_layers.draw(
-            *(dbn, params, examples, labels[:2000], pictures), kind="held-out"
-        ),
+        **_layers.draw(dbn, params, examples, labels[:2000], pictures, kind="held-out"),
         **_fields.draw(dbn, params, control, patches),
     }
 
@@ -274,7 +279,9 @@ def report(results: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     _run.main(
-        *("dbn_cifar10", Config, arguments),
+        "dbn_cifar10",
+        Config,
+        arguments,
         load=_patches.load,
         check=check,
         run=run,

@@ -116,7 +116,10 @@ def run(
         return estimator, make_optimizer(config, len(train))
 
     params, layers = _greedy.pretrain(
-        *(workdir, dbn, train, unit_interval(train[: _greedy.NUM_MONITORED])),
+        workdir,
+        dbn,
+        train,
+        unit_interval(train[: _greedy.NUM_MONITORED]),
         key_train,
         rule=rule,
         epochs=config.epochs,
@@ -172,7 +175,7 @@ def draw_figures(
             title="First-layer filters, largest norm first",
         ),
         "samples": _layers.draw_samples(
-            *(dbn, params, starts, key, pictures), longest=config.sample_steps
+            dbn, params, starts, key, pictures, longest=config.sample_steps
         ),
         **_greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training digits"
@@ -212,7 +215,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("dbn_mnist", Config, arguments),
+        "dbn_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

@@ -120,8 +120,11 @@ def run(
         rows = balanced_subset(np.asarray(given.labels), count, config.seed)
         rows = np.tile(rows, -(-ROWS_PER_EPOCH // count))
         params[str(count)], numbers[str(count)] = _finetune.compare(
-            *(config, pretrained, parts | {"train": _take(given, rows)}),
-            *(num_classes, workdir),
+            config,
+            pretrained,
+            parts | {"train": _take(given, rows)},
+            num_classes,
+            workdir,
             random.fold_in(jax.random.key(config.seed), index),
             learning_rates=(
                 _at(config.learning_rates, index),
@@ -184,7 +187,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("few_labels_mnist", Config, arguments),
+        "few_labels_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

@@ -87,7 +87,11 @@ def run(
     pretrained = _pretrained.load(config.pretrained, data)
     parts, num_classes = _finetune.split(config, data, pretrained)
     params, numbers = _finetune.compare(
-        *(config, pretrained, parts, num_classes, workdir),
+        config,
+        pretrained,
+        parts,
+        num_classes,
+        workdir,
         jax.random.key(config.seed),
         learning_rates=(config.learning_rate, config.control_learning_rate),
     )
@@ -135,7 +139,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("finetune_mnist", Config, arguments),
+        "finetune_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

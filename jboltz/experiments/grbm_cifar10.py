@@ -138,8 +138,12 @@ def run(
         return init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = _run.fit_with_checkpoints(
-        *(workdir, "grbm", make_train_step(estimator, optimizer), init),
-        *(jnp.asarray(patches.train), jax.random.key(config.seed)),
+        workdir,
+        "grbm",
+        make_train_step(estimator, optimizer),
+        init,
+        jnp.asarray(patches.train),
+        jax.random.key(config.seed),
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         loss="contrast",
@@ -174,7 +178,9 @@ def draw_figures(
 
 def main(arguments: list[str] | None = None) -> None:
     _run.main(
-        *("grbm_cifar10", Config, arguments),
+        "grbm_cifar10",
+        Config,
+        arguments,
         load=_patches.load,
         check=check,
         run=run,

@@ -123,8 +123,12 @@ def run(
 
     key_train, _ = jax.random.split(jax.random.key(config.seed))
     state, records = _run.fit_with_checkpoints(
-        *(workdir, "grbm", make_train_step(estimator, optimizer), init),
-        *(jnp.asarray(data.train), key_train),
+        workdir,
+        "grbm",
+        make_train_step(estimator, optimizer),
+        init,
+        jnp.asarray(data.train),
+        key_train,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         prepare=jax.tree_util.Partial(
@@ -278,7 +282,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("grbm_mnist", Config, arguments),
+        "grbm_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

@@ -148,8 +148,15 @@ def run(
         seen = {k: _hybrid.given(net, dbn, coders, part) for k, part in parts.items()}
         start = _hybrid.start(net, seen["train"], key_weights)
         params[name], numbers[name] = _finetune.train(
-            *(config, workdir, name, net.module, start, seen, key_train),
-            *(config.learning_rate, dict.fromkeys(start, 1.0)),
+            config,
+            workdir,
+            name,
+            net.module,
+            start,
+            seen,
+            key_train,
+            config.learning_rate,
+            dict.fromkeys(start, 1.0),
         )
     return {"nets": params, "coders": coders}, {
         "num_labels": len(parts["train"].labels),
@@ -218,7 +225,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("hybrid_mnist", Config, arguments),
+        "hybrid_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

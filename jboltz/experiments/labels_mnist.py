@@ -145,7 +145,7 @@ def run(
     stack, layers = pretrain(config, model, rows, workdir, key_greedy)
     numbers = {"greedy": judge(model, stack, unseen)}
     params, records = fine_tune(
-        *(config, model, stack, rows, unseen, workdir, key_up_down)
+        config, model, stack, rows, unseen, workdir, key_up_down
     )
     numbers["up_down"] = judge(model, (*params.recognition, params.top), unseen)
     return {"greedy": stack, "up_down": params}, {
@@ -210,8 +210,12 @@ def pretrain(
             return init_train_state(params, estimator, optimizer, key_estimator)
 
         state, records = _run.fit_with_checkpoints(
-            *(workdir, f"layer_{index + 1}", make_train_step(estimator, optimizer)),
-            *(init, rows, key),
+            workdir,
+            f"layer_{index + 1}",
+            make_train_step(estimator, optimizer),
+            init,
+            rows,
+            key,
             batch_size=config.batch_size,
             num_epochs=config.epochs,
             prepare=prepare,
@@ -255,9 +259,12 @@ def fine_tune(
         )
         estimator = UpDown(model, num_steps, discriminative=config.discriminative)
         state, new = _run.fit_with_checkpoints(
-            *(workdir, f"up_down_{index + 1}", make_train_step(estimator, optimizer)),
+            workdir,
+            f"up_down_{index + 1}",
+            make_train_step(estimator, optimizer),
             partial(init_train_state, params, estimator, optimizer),
-            *(rows, random.fold_in(key, index)),
+            rows,
+            random.fold_in(key, index),
             batch_size=config.batch_size,
             num_epochs=num_epochs,
             prepare=prepare,
@@ -353,7 +360,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("labels_mnist", Config, arguments),
+        "labels_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

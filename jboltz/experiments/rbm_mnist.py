@@ -188,7 +188,12 @@ def fit(
 
     step = make_train_step(estimator, optimizer, precision=config.products)
     return _run.fit_with_checkpoints(
-        *(workdir, "rbm", step, init, train, key),
+        workdir,
+        "rbm",
+        step,
+        init,
+        train,
+        key,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         prepare=jax.tree_util.Partial(LayerInput((rbm,)), ()),
@@ -209,18 +214,21 @@ def evaluate(
     params, chains = state.params, state.estimator_state.inner
     key_gibbs, key_temper, key_z, key_raise = jax.random.split(key, 4)
     _, gibbs = run_chains(
-        *(Observed(Gibbs(rbm), rbm), params, chains, key_gibbs),
+        Observed(Gibbs(rbm), rbm),
+        params,
+        chains,
+        key_gibbs,
         num_steps=config.sample_steps,
     )
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
     tempered, metrics = _likelihoods.tempered_chains(
-        *(config, annealed, params, base, chains.visible, key_temper)
+        config, annealed, params, base, chains.visible, key_temper
     )
     examples = binary(config, unseen)
     unnormalised = log_likelihood(rbm, params, examples, 0.0)
     log_z = _likelihoods.log_partitions(
-        *(config, annealed, params, base, tempered.visible, key_z)
+        config, annealed, params, base, tempered.visible, key_z
     )
     likelihoods = {
         name: _likelihoods.less(unnormalised, z) for name, z in log_z.items()
@@ -298,7 +306,7 @@ def draw_figures(
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
     tempered, _ = _likelihoods.tempered_chains(
-        *(config, annealed, params, base, starts, key_temper)
+        config, annealed, params, base, starts, key_temper
     )
     pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
         params, tempered.hidden
@@ -311,7 +319,9 @@ def draw_figures(
     }
     for name, mask in masks.items():
         _, (filled,), _ = sample(
-            *(rbm, params, key_fill),
+            rbm,
+            params,
+            key_fill,
             warm_up=config.sample_steps,
             start=digits,
             clamp=mask,
@@ -370,7 +380,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("rbm_mnist", Config, arguments),
+        "rbm_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

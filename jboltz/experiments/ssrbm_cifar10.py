@@ -113,7 +113,9 @@ def run(
     patches = _patches.cut(config, data)
     train = jnp.asarray(patches.train)
     model = SpikeAndSlab(
-        *(train.shape[1], config.num_hidden, config.kappa),
+        train.shape[1],
+        config.num_hidden,
+        config.kappa,
         penalty=PENALTIES[config.penalty],
     )
     estimator = PersistentContrastiveDivergence(
@@ -143,8 +145,12 @@ def run(
         return init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = _run.fit_with_checkpoints(
-        *(workdir, "ssrbm", make_train_step(estimator, optimizer), init),
-        *(train, jax.random.key(config.seed)),
+        workdir,
+        "ssrbm",
+        make_train_step(estimator, optimizer),
+        init,
+        train,
+        jax.random.key(config.seed),
         batch_size=config.batch_size,
         num_epochs=config.epochs,
         loss="contrast",
@@ -193,7 +199,9 @@ def report(results: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     _run.main(
-        *("ssrbm_cifar10", Config, arguments),
+        "ssrbm_cifar10",
+        Config,
+        arguments,
         load=_patches.load,
         check=check,
         run=run,

@@ -224,7 +224,9 @@ def main(arguments: list[str] | None = None) -> None:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
     _run.main(
-        *("vae_mnist", Config, arguments),
+        "vae_mnist",
+        Config,
+        arguments,
         load=load,
         check=check,
         run=run,

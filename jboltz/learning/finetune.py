@@ -194,7 +194,9 @@ def _scale(rows: Labelled) -> Labelled:
 def _judge(net, params, example, key):
     """Cross-entropy of one example, and 1.0 if it is taken for another class."""
     logits = net.apply(
-        *({"params": params}, example.images, example.above),
+        {"params": params},
+        example.images,
+        example.above,
         is_training=key is not None,
         rngs=None if key is None else {"dropout": key},
     )

@@ -263,7 +263,9 @@ def test_training_leaves_a_trajectory(tmp_path):
         archive.save(0, state.params, {})
         jboltz.fit(
             jboltz.make_train_step(estimator, optimizer),
-            *(state, data, key),
+            state,
+            data,
+            key,
             batch_size=1,
             num_epochs=2,
             chunks_per_epoch=4,

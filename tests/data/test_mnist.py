@@ -20,7 +20,16 @@ def test_real_mnist_from_a_folder(real_mnist_dir):
     assert data.train_labels.dtype == np.int32
     assert data.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert np.bincount(data.test_labels).tolist() == [
-        *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
     ]
     train, validation = split_validation(data)
     assert (len(train), len(validation)) == (50_000, 10_000)

@@ -120,7 +120,8 @@ def test_minimum_and_maximum_become_0_and_1():
     ("scaling", "domain"),
     [
         *(("min-max", domain) for domain in ("unit interval", "non-negative", "real")),
-        *(("standard", "real"), ("robust", "real")),
+        ("standard", "real"),
+        ("robust", "real"),
     ],
 )
 def test_a_unit_takes_what_a_scaling_makes(scaling, domain):

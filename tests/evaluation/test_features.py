@@ -31,7 +31,10 @@ def test_the_maximum_of_a_layer_on_gaussians_is_the_filter_of_the_unit(getkey, x
     visible = params[0].visible
     images, trace = jboltz.maximise_activation(
         partial(jboltz.dbn_inputs, dbn, params, depth=1),
-        *(jboltz.Gaussian(7), visible, jnp.arange(3), getkey()),
+        jboltz.Gaussian(7),
+        visible,
+        jnp.arange(3),
+        getkey(),
         norm=2.0,
         num_steps=300,
     )
@@ -70,8 +73,10 @@ def test_a_unit_starts_from_its_own_draw(getkey):
     """So a unit's picture does not depend on which others are asked for."""
     dbn, params = stack(getkey, *map(jboltz.Bernoulli, (6, 4)))
     maximise = partial(
-        *(jboltz.maximise_activation, partial(jboltz.dbn_inputs, dbn, params, depth=1)),
-        *(dbn.layers[0].visible, params[0].visible),
+        jboltz.maximise_activation,
+        partial(jboltz.dbn_inputs, dbn, params, depth=1),
+        dbn.layers[0].visible,
+        params[0].visible,
         key=getkey(),
         norm=3.0,
         num_steps=5,
@@ -86,7 +91,10 @@ def test_a_unit_that_nothing_reaches_has_a_picture(getkey):
     params = (params[0].replace(weights=jnp.zeros((6, 4))),)
     images, trace = jboltz.maximise_activation(
         partial(jboltz.dbn_inputs, dbn, params, depth=1),
-        *(dbn.layers[0].visible, params[0].visible, jnp.arange(1), getkey()),
+        dbn.layers[0].visible,
+        params[0].visible,
+        jnp.arange(1),
+        getkey(),
         norm=3.0,
         num_steps=2,
     )
@@ -147,7 +155,10 @@ def test_bad_input_is_refused(getkey):
     with pytest.raises(ValueError, match="`norm` is -1"):
         jboltz.maximise_activation(
             partial(jboltz.dbn_inputs, dbn, params, depth=1),
-            *(dbn.layers[0].visible, params[0].visible, jnp.arange(1), getkey()),
+            dbn.layers[0].visible,
+            params[0].visible,
+            jnp.arange(1),
+            getkey(),
             norm=-1.0,
         )
     with pytest.raises(ValueError, match="`window` is 7 but an image of 2 × 3"):

@@ -21,7 +21,7 @@ def classes(count, seed, distance=3.0):
 def test_it_is_the_ridge_regression_of_standardised_codes():
     codes, labels = classes(200, 0)
     probe = fit_linear_probe(
-        *(codes, labels, codes, labels), num_classes=3, penalties=[0.1]
+        codes, labels, codes, labels, num_classes=3, penalties=[0.1]
     )
     varying = np.delete(np.arange(10), 5)
     z = (codes - codes.mean(axis=0))[:, varying] / codes.std(axis=0)[varying]
@@ -66,5 +66,5 @@ def test_bad_input_is_refused():
     for penalties in ([], [-1.0]):
         with pytest.raises(ValueError, match="`penalties`"):
             fit_linear_probe(
-                *(codes, labels, codes, labels), num_classes=3, penalties=penalties
+                codes, labels, codes, labels, num_classes=3, penalties=penalties
             )

@@ -244,7 +244,7 @@ def test_thrml_samples_the_machine(getkey, promotion):
     theirs = in_thrml.gibbs(machine, starts, seed=0)()
     model = jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4))
     ours = gibbs.by_jboltz(
-        *(model, common.as_params(machine), starts, getkey()), num_sweeps=1
+        model, common.as_params(machine), starts, getkey(), num_sweeps=1
     )()
     checks = gibbs.check({"jboltz": ours, "thrml": theirs})
     timing.require_same_work("Gibbs", checks)

@@ -21,8 +21,14 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setattr(mean_field, "SWEEPS", 2)
     sizes = ["--data.source", "embedded", "--num-examples", "128", "--num-hidden", "16"]
     return [
-        *("--workdir", str(tmp_path), "--tasks", "tempering", "mean_field"),
-        *("--repetitions", "1", *sizes),
+        "--workdir",
+        str(tmp_path),
+        "--tasks",
+        "tempering",
+        "mean_field",
+        "--repetitions",
+        "1",
+        *sizes,
     ]
 
 

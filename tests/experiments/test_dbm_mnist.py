@@ -24,7 +24,11 @@ def pretrained(path, pretraining):
     layers = []
     with Workdir(path, {}) as workdir:
         params = _dbm.pretrain(
-            *(config, dbm_mnist.build(config), jnp.asarray(IMAGES), workdir, layers),
+            config,
+            dbm_mnist.build(config),
+            jnp.asarray(IMAGES),
+            workdir,
+            layers,
             jax.random.key(0),
         )
     return dbm_mnist.build(config), params, layers

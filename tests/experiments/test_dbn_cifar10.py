@@ -82,9 +82,18 @@ def test_a_run_leaves_numbers_and_figures_of_every_layer(whole):
     assert len(results["verdicts"]) == 1 + 2 + 2 * 3
     figures = {f.stem: imread(f) for f in (whole / "figures").iterdir()}
     assert set(figures) == {
-        *("filters", "combined_filters", "maximised_activations", "top_patches"),
-        *("fields", "forms", "reconstructions", "chains", "codes", "samples"),
-        *("losses", "monitors"),
+        "filters",
+        "combined_filters",
+        "maximised_activations",
+        "top_patches",
+        "fields",
+        "forms",
+        "reconstructions",
+        "chains",
+        "codes",
+        "samples",
+        "losses",
+        "monitors",
     }
     for name, figure in figures.items():
         assert figure[..., :3].std() > 0.02, f"{name} shows nothing"
@@ -176,7 +185,8 @@ def test_edges_and_blobs_are_localised_and_oriented_or_coloured():
     control = units(np.linspace(0.9, 1.1, 101), np.linspace(0, 0.2, 101), [0.2] * 101)
     # An edge, a blob of colour, a blob of gray, a grating, a coloured grating.
     learnt = units(
-        *([0.3, 0.3, 0.3, 1.0, 1.0], [0.8, 0.0, 0.0, 0.9, 0.9]),
+        [0.3, 0.3, 0.3, 1.0, 1.0],
+        [0.8, 0.0, 0.0, 0.9, 0.9],
         [0.0, 0.9, 0.1, 0.0, 0.9],
     )
     found = _fields.summary(learnt, control)

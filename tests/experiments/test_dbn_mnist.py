@@ -379,10 +379,22 @@ def test_help_has_a_sentence_for_every_field(capsys):
     assert start("unused", "--help") == 0
     text = capsys.readouterr().out
     for flag in (
-        *("--workdir", "--layers", "--epochs", "--batch-size", "--learning-rate"),
-        *("--schedule", "--clip", "--scaling", "--preset"),
-        *("--num-steps", "--features", "--seed", "--data.source", "--data.manual-dir"),
-        *("--config", "--overwrite"),
+        "--workdir",
+        "--layers",
+        "--epochs",
+        "--batch-size",
+        "--learning-rate",
+        "--schedule",
+        "--clip",
+        "--scaling",
+        "--preset",
+        "--num-steps",
+        "--features",
+        "--seed",
+        "--data.source",
+        "--data.manual-dir",
+        "--config",
+        "--overwrite",
     ):
         after = re.split(rf"{flag}[ ,]", text, maxsplit=1)[1].replace("│", " ")
         sentence = after.split("(default")[0].split()

@@ -50,7 +50,9 @@ def test_it_runs(dbn, tmp_path, capsys):
         assert net["held_out_error"] == min(errors) == errors[net["best_epoch"] - 1]
         assert 0 <= net["test"]["error"] <= 1
     assert set(figures) == {
-        *("errors.png", "filters_before.png", "filters_after.png"),
+        "errors.png",
+        "filters_before.png",
+        "filters_after.png",
         "filters_control.png",
     }
     for figure in (tmp_path / "figures").iterdir():

@@ -29,7 +29,8 @@ PROGRAMS = {
         *"--num-hidden 8 --raise-points 3 --raise-ladders 0.02".split(),
     ],
     "dbm_mnist": [
-        *(*MNIST, *ANNEALING),
+        *MNIST,
+        *ANNEALING,
         *"--layers 64 8 6 --pretrain-epochs 1 --clamped-points 3".split(),
     ],
     "grbm_mnist": [*MNIST, *"--num-hidden 8".split()],

@@ -204,8 +204,11 @@ def test_a_browser_lays_the_page_out(workdir, capsys, tmp_path):
     flags = "--headless --no-sandbox --disable-gpu --virtual-time-budget=1000"
     out = subprocess.run(
         [
-            *(browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}"),
-            *("--dump-dom", (workdir / "report.html").as_uri()),
+            browser,
+            *flags.split(),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            (workdir / "report.html").as_uri(),
         ],
         capture_output=True,
         text=True,

@@ -94,7 +94,9 @@ def test_it_learns_digits_in_fit(getkey):
     )
     state, histories = jboltz.fit(
         jboltz.make_train_step(estimator, optimizer),
-        *(state, rows, getkey()),
+        state,
+        rows,
+        getkey(),
         batch_size=50,
         num_epochs=40,
         prepare=jax.tree_util.Partial(jboltz.LayerInput((model,)), ()),

@@ -68,7 +68,7 @@ def test_it_learns_and_resumes_bit_for_bit(getkey):
     key, state, states = getkey(), start(getkey()), []
     options = {"end_epoch": jboltz.keep_best(NET, EXAMPLES)}
     whole, histories = fit(
-        *(state, key, 40), on_epoch=lambda _, s, __: states.append(s), **options
+        state, key, 40, on_epoch=lambda _, s, __: states.append(s), **options
     )
     first, _ = fit(state, key, 20, **options)
     rest, later = fit(first, key, 40, first_epoch=20, **options)
@@ -112,7 +112,7 @@ def test_a_factor_of_0_freezes_a_layer_and_others_scale_the_rate(getkey):
 def test_max_norm_bounds_what_arrives_at_a_unit(getkey):
     factors = dict.fromkeys(("hidden_1", "hidden_2", "head"), 1.0)
     optimizer = jboltz.per_layer(
-        *(optax.sgd, optax.constant_schedule(1.0), factors), max_norm=0.3
+        optax.sgd, optax.constant_schedule(1.0), factors, max_norm=0.3
     )
     state = start(getkey(), optimizer)
     step = jboltz.make_train_step(ESTIMATOR, optimizer)

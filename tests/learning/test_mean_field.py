@@ -165,7 +165,9 @@ def test_the_estimate_is_the_gradient_of_the_bound(getkey):
         lambda x, want, one: np.testing.assert_array_less(
             np.abs(x - want), 5 * np.std(one, axis=0) / np.sqrt(num_chains) + 1e-5
         ),
-        *(gradient, expected, spread),
+        gradient,
+        expected,
+        spread,
     )
 
 
@@ -209,7 +211,10 @@ def test_centred_joint_training_from_random_weights_learns(getkey):
     optimizer = optax.sgd(0.3)
     state = jboltz.init_train_state(params, estimator, optimizer, getkey())
     state, _ = jboltz.fit(
-        *(jboltz.make_train_step(estimator, optimizer), state, data, getkey()),
+        jboltz.make_train_step(estimator, optimizer),
+        state,
+        data,
+        getkey(),
         batch_size=50,
         num_epochs=60,
     )

@@ -95,7 +95,10 @@ def test_what_ends_an_epoch_changes_the_state_and_joins_its_history(getkey):
         return new, {"most visits": visits.max()}
 
     state, histories = fit(
-        *(bookkeeping_step, open_book(22, 66), numbered(22), getkey()),
+        bookkeeping_step,
+        open_book(22, 66),
+        numbered(22),
+        getkey(),
         num_epochs=2,
         end_epoch=end_epoch,
         on_epoch=lambda _, state, history: np.testing.assert_array_equal(

@@ -179,7 +179,10 @@ def test_it_learns_by_fit_and_keeps_the_best_epoch(getkey):
     each = jax.jit(jax.vmap(partial(elbo, TINY), in_axes=(None, 0, 0)))
     states = []
     _, histories = jboltz.fit(
-        *(step, state, data, getkey()),
+        step,
+        state,
+        data,
+        getkey(),
         batch_size=20,
         num_epochs=60,
         end_epoch=keep_least(

@@ -156,7 +156,7 @@ def test_weights_go_up_with_the_features_of_their_rows(name, getkey):
         )
         data = Batch(values=values, weights=weights)
         state, _ = jboltz.fit(
-            *(STEP, state, data, key), batch_size=6, num_epochs=1, prepare=flat
+            STEP, state, data, key, batch_size=6, num_epochs=1, prepare=flat
         )
         inputs = prepare(jnp.asarray(values), key)
         expected = np.average(inputs.reshape(6, -1), axis=0, weights=weights)

@@ -67,7 +67,11 @@ def test_the_inner_steps_are_one_draw(getkey):
     variance = np.exp(np.asarray(params.visible.log_variance, np.float64))
     centre = np.asarray(MODEL.mean_visible_state(params, start.hidden))
     theirs = inner_loop(
-        *(np.asarray(states.visible), centre, variance, 0.4, 6),
+        np.asarray(states.visible),
+        centre,
+        variance,
+        0.4,
+        6,
         np.random.default_rng(7),
     )
     spread = ours.var(0)
