@@ -11,7 +11,6 @@ from jboltz.base import (
     Estimator,
     FreeEnergyModel,
     GainUnit,
-    ModelEstimator,
     Sampler,
     Unit,
 )
@@ -225,7 +224,6 @@ __all__ = [
     "MeanFieldPCD",
     "MeanLogLikelihood",
     "Midpoints",
-    "ModelEstimator",
     "Moments",
     "NegativeELBO",
     "NoPenalty",

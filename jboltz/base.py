@@ -9,6 +9,7 @@ units: it implements `EnergyModel` itself and keeps every sampler and estimator.
 """
 
 import contextlib
+import dataclasses
 import json
 from typing import (
     TYPE_CHECKING,
@@ -45,7 +46,17 @@ Domain: TypeAlias = str | tuple[Any, ...]
 """A name; of a state that is a tuple of arrays, the tuple of theirs."""
 
 
-@dataclass_transform(field_specifiers=(struct.field,), frozen_default=True)
+def of_hidden(*axes: int | None) -> Any:
+    """A field of a record whose leaves have an entry a hidden unit along an axis.
+
+    Args:
+      axes: where that is, counted from the end. Of a field with an entry a layer, one
+        for even and one for odd layers; None: the layer is not hidden.
+    """
+    return dataclasses.field(metadata={"of_hidden": axes})
+
+
+@dataclass_transform(field_specifiers=(struct.field, of_hidden), frozen_default=True)
 def record(cls: type[_Class]) -> type[_Class]:
     """A class as a record: a `flax.struct.dataclass`, which `jax.export` writes too.
 
@@ -174,6 +185,21 @@ class GainUnit(Unit, Protocol):
 
 
 @runtime_checkable
+class RungUnit(Unit, Protocol):
+    """A `Unit` that forms the difference of Γ between two rungs as one."""
+
+    def log_normalizer_change(
+        self,
+        own: Params,
+        base: Params,
+        inputs: Inexact[Array, " size"],
+        betas: tuple[Float[Array, ""], Float[Array, ""]],
+    ) -> Inexact[Array, ""]:
+        """What log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))) gains, in nats."""
+        ...
+
+
+@runtime_checkable
 class EnumerableUnit(Unit, Protocol):
     """A `Unit` whose sites, the first axis of a state, can be summed over singly."""
 
@@ -238,30 +264,8 @@ class FreeEnergyModel(EnergyModel, Protocol):
 
 
 @runtime_checkable
-class Normalizable(Protocol):
-    """A model that can tell whether Z = ∫ dv dh exp(−E(v, h)) is finite."""
-
-    def check_normalizable(self, params: Params) -> None:
-        """Refuses parameters whose Z is known to be infinite; called on the host.
-
-        Raises:
-          ValueError: it names the number that decides, and what it needs to be.
-        """
-        ...
-
-
-@runtime_checkable
-class HiddenMeanModel(EnergyModel, Protocol):
-    """An `EnergyModel` whose hidden state has its mean in closed form."""
-
-    def mean_hidden_state(self, params: Params, v: State) -> State:
-        """E[h | v], in the shape of a hidden state."""
-        ...
-
-
-@runtime_checkable
 class Sampler(Protocol):
-    """A Markov kernel that leaves p(v, h; params) invariant.
+    """A Markov kernel that leaves p(v, h; params) of its `model` invariant.
 
     Its state is a record with at least the fields `visible` and `hidden`, a
     configuration of the model; so any sampler can drive any estimator.
@@ -269,6 +273,11 @@ class Sampler(Protocol):
     To a derivative its states are constants (`hold`). A kernel whose draws are to be
     differentiated at fixed noise may say so: `is_pathwise = True`.
     """
+
+    @property
+    def model(self) -> Any:
+        """The model whose parameters the kernel takes."""
+        ...
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> State:
         """A chain that starts at `v`."""
@@ -283,6 +292,12 @@ class Sampler(Protocol):
 class Estimator(Protocol):
     """A stochastic estimate of the gradient of the mean negative log-likelihood."""
 
+    @property
+    def model(self) -> Any:
+        """What is trained: an `EnergyModel`, whose `init` makes `params`, or what has
+        parameters of another kind, such as a Flax module."""
+        ...
+
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         """What the estimator remembers between batches; () if nothing."""
         ...
@@ -295,11 +310,12 @@ class Estimator(Protocol):
 
 
 @runtime_checkable
-class ModelEstimator(Estimator, Protocol):
-    """An `Estimator` that says of which model, whose `init` makes its parameters."""
+class PersistentEstimator(Estimator, Protocol):
+    """An `Estimator` that remembers chains from update to update, as PCD does."""
 
-    @property
-    def model(self) -> Any: ...
+    def chains_of(self, state: State) -> State:
+        """The chains in the estimator's state, one a leading index."""
+        ...
 
 
 def is_exact(unit: Unit) -> bool:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jboltz.base import Normalizable, Params, Shape, State, Unit
+from jboltz.abilities import Normalizable
+from jboltz.base import Params, Shape, State, Unit
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
@@ -146,6 +147,22 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
     like = jax.eval_shape(model.init, jax.random.key(0))
     remedy = "look for a diverged run, or lower its learning rate"
     check_like(like, params, name, model, if_not_finite=remedy)
+
+
+def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
+    """Refuses what lacks an ability, a protocol of `abilities` or `base`.
+
+    Raises:
+      TypeError: it names the protocol, and which of its members are missing.
+    """
+    if isinstance(x, ability):
+        return
+    members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
+    raise TypeError(
+        f"`{name}` is {x!r} without {', '.join(sorted(members - {*dir(x)}))}, but "
+        f"{purpose} needs all that `{ability.__module__}.{ability.__name__}` declares; "
+        f"add these to `{type(x).__name__}`, or take another `{name}`."
+    )
 
 
 def check_distribution(model: Any, params: Params, name: str = "params") -> None:

@@ -17,6 +17,7 @@ they are: `place(state, mesh, data="dp", model=None)`.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from jaxtyping import Array, Key
 
 Tree = TypeVar("Tree")
@@ -35,13 +37,6 @@ DATA, MODEL = "data", "model"
 
 Axes: TypeAlias = str | tuple[str, ...] | None
 """The axis of a mesh along which something is divided, or several; None: it is not."""
-
-_OF_HIDDEN = {"hidden", "hidden_bias", "spike_bias", "slab_bias", "slab_mean"}
-_OF_HIDDEN |= {"log_slab_precision", "log_penalty"}
-"""Names of what has one entry a hidden unit, last."""
-
-_BY_LAYER = {"units", "offsets"}
-"""Names of tuples with an entry a layer."""
 
 
 def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
@@ -74,10 +69,11 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
 
 
 def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
-    """Where each leaf of a `TrainState`, or of parameters, lies: shardings, by name.
+    """Where each leaf of a `TrainState`, or of parameters, lies: shardings.
 
-    Over `model` go weights by their hidden units, and all that belongs to these; of a
-    DBM the odd layers, so that of two neighbours one is whole. Over `data` go the
+    Over `model` go weights by their hidden units, and all that belongs to these, as
+    the records of the model say (`of_hidden`); of a DBM the odd layers, so that of two
+    neighbours one is whole. Over `data` go the
     chains that an estimator keeps. What an optimizer or an estimator keeps of each
     parameter, in its shape and at its path, lies as the parameter does. All else is
     whole on every device: biases of visible units, and the nets of Flax.
@@ -94,25 +90,23 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
     _check_axes(mesh, data=data, model=model)
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     tops = [_name(path[0]) if path else "" for path, _ in leaves]
+    has_params = "params" in tops
     params = {
-        path[1:]: leaf.shape
+        path[has_params:]: (leaf.shape, path)
         for (path, leaf), top in zip(leaves, tops, strict=True)
-        if top == "params"
-    } or {
-        path: leaf.shape
-        for (path, leaf), top in zip(leaves, tops, strict=True)
-        if top != "estimator_state"
+        if (top == "params" if has_params else top != "estimator_state")
     }
 
     def sharding(path, leaf, top):
         axes: list[Axes] = [None] * leaf.ndim
-        tails = (path[start:] for start in range(len(path) + 1))
-        own = next((tail for tail in tails if params.get(tail) == leaf.shape), None)
+        tails = (params.get(path[start:], ((), ())) for start in range(len(path) + 1))
+        own = next((own for shape, own in tails if own and shape == leaf.shape), None)
         if own is None and top == "estimator_state":
-            own = path[1:]
-            if leaf.ndim > 1 and {"visible", "hidden"} & {*map(_field, own)}:
+            own = path
+            fields = {entry.name for entry in path if isinstance(entry, GetAttrKey)}
+            if leaf.ndim > 1 and {"visible", "hidden"} & fields:
                 axes[0] = data
-        if own is not None and (axis := _axis_of_hidden(own, leaf.ndim)) is not None:
+        if own and (axis := _axis_of_hidden(tree, own, leaf.ndim)) is not None:
             axes[axis] = model
         for size, axis in zip(leaf.shape, axes, strict=True):
             _check(f"`{jax.tree_util.keystr(path)}`", size, axis, mesh)
@@ -235,27 +229,36 @@ def check_batch(batch_size: int, mesh: Mesh, *, data: Axes = DATA) -> None:
     _check("`batch_size`", batch_size, data, mesh)
 
 
-def _axis_of_hidden(path: tuple[Any, ...], ndim: int) -> int | None:
-    """Which axis of a leaf has an entry a hidden unit, by the fields on its path."""
-    fields = [_field(entry) for entry in path]
-    for field, following in zip(fields, [*fields[1:], None], strict=True):
-        layer = following if isinstance(following, int) else 0
-        if field == "weights" and ndim == 2:
-            return 1 - layer % 2
-        if ndim and (field in _OF_HIDDEN or (field in _BY_LAYER and layer % 2)):
-            return ndim - 1
+def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
+    """Which axis of a leaf has an entry a hidden unit, by the records on its path."""
+    for entry, following in itertools.pairwise((*path, SequenceKey(0))):
+        if dataclasses.is_dataclass(tree):
+            fields = {field.name: field.metadata for field in dataclasses.fields(tree)}
+            if of_layer := fields[entry.name].get("of_hidden"):
+                layer = following.idx if isinstance(following, SequenceKey) else 0
+                axis = of_layer[layer % len(of_layer)]
+                return None if axis is None or ndim + axis < 0 else ndim + axis
+        tree = _child(tree, entry)
     return None
 
 
-def _field(entry: Any) -> str | int:
-    """Of a record its field, of a tuple its index; keys of dicts have no meaning."""
-    return "" if isinstance(entry, jax.tree_util.DictKey) else _name(entry)
+def _child(tree: Any, entry: Any) -> Any:
+    """What stands in a node at an entry of a path; () in a node of another kind."""
+    match entry:
+        case GetAttrKey(name=name):
+            return getattr(tree, name)
+        case SequenceKey(idx=index):
+            return tree[index]
+        case DictKey(key=key):
+            return tree[key]
+    return ()
 
 
-def _name(entry: Any) -> str | int:
-    for attribute in ("name", "key", "idx"):
-        if hasattr(entry, attribute):
-            return getattr(entry, attribute)
+def _name(entry: Any) -> str:
+    """What a node calls its child; "" where it does not."""
+    match entry:
+        case GetAttrKey(name=name) | DictKey(key=str(name)):
+            return name
     return ""
 
 

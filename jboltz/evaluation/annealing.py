@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
+from jboltz.abilities import AnnealedModel
 from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.checks import cast_states, check_distribution, check_finite, check_params
 from jboltz.evaluation.log_estimate import (
@@ -53,7 +53,7 @@ def ladder(scale: int | float = 1) -> np.ndarray:
 
 
 def annealed_importance_sampling(
-    annealed: Any,
+    annealed: AnnealedModel,
     params: Params,
     base: Params,
     betas: ArrayLike,
@@ -95,7 +95,7 @@ def annealed_importance_sampling(
 
 
 def reverse_annealed_importance_sampling(
-    annealed: Any,
+    annealed: AnnealedModel,
     params: Params,
     base: Params,
     betas: ArrayLike,
@@ -124,7 +124,7 @@ def reverse_annealed_importance_sampling(
 
 
 def raise_log_likelihood(
-    annealed: Any,
+    annealed: AnnealedModel,
     params: Params,
     base: Params,
     betas: ArrayLike,
@@ -252,7 +252,7 @@ def log_partition_along(
 
 @full_precision
 def anneal(
-    annealed: Any,
+    annealed: AnnealedModel,
     params: AnnealedParams,
     v: State,
     key: Key[Array, ""],

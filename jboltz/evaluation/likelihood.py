@@ -8,11 +8,12 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
+from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Domain, FreeEnergyModel, Params, State, record
-from jboltz.checks import check_distribution, is_traced
+from jboltz.checks import check_distribution, is_traced, require
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
-from jboltz.models.annealed import Layered, check_exact
+from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 
 Number: TypeAlias = float | np.floating | np.ndarray | Array
@@ -66,7 +67,7 @@ def log_likelihood(
     """
     examples = as_examples(data, domain_of(model))
     check_distribution(model, params)
-    if isinstance(model, Layered):
+    if isinstance(model, LayeredModel):
         check_exact(model)
     return mean_over(
         "log-likelihood",
@@ -77,15 +78,10 @@ def log_likelihood(
     )
 
 
-def domain_of(model: FreeEnergyModel) -> Domain:
+def domain_of(model: Any) -> Domain:
     """What the data of `model` may be."""
-    domain = getattr(model, "domain", None)
-    if domain is None:
-        raise TypeError(
-            f"{type(model).__name__} has no `domain` but a likelihood needs to know "
-            'what its data may be; give the model one, such as "real".'
-        )
-    return domain
+    require(model, DataModel, "a likelihood, of data that it checks,")
+    return model.domain
 
 
 @full_precision

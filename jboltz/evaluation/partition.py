@@ -90,8 +90,8 @@ def model_log_partition(
         too, but not Gaussian both; the parameters are another model's, not finite or
         have no finite Z; units whose draws are not those of their energy.
     """
-    check_distribution(model, params)
     check_exact(model)
+    check_distribution(model, params)
     if all(map(is_normal, model.units, model.parts(params)[0])):
         return _normal_log_partition(model, params)
     visible, hidden = model.blocks(model.units)

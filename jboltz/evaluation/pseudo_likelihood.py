@@ -14,16 +14,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.base import EnumerableUnit, State, log_normalizer_gain
-from jboltz.checks import check_params
+from jboltz.abilities import TwoLayerModel
+from jboltz.base import EnumerableUnit, Params, State, log_normalizer_gain
+from jboltz.checks import check_params, require
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,
+    domain_of,
     mean_over,
     per_example,
     summary,
 )
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_product, product
 
 _FAR = 1e12
@@ -31,7 +32,7 @@ _FAR = 1e12
 
 
 def pseudo_log_likelihood(
-    model: RBM, params: RBMParams, data: Data, *, batch_size: int = 100
+    model: TwoLayerModel, params: Params, data: Data, *, batch_size: int = 100
 ) -> MeanLogLikelihood:
     """The mean of Σ_i log p(v_i | rest), over all sites of every example.
 
@@ -52,15 +53,15 @@ def pseudo_log_likelihood(
         given_rest = _site_log_probability(model, params, table, v)
         return jnp.sum(jax.lax.map(given_rest, sites))
 
-    examples = as_examples(data, model.domain)
+    examples = as_examples(data, domain_of(model))
     return mean_over(
         "pseudo-log-likelihood", all_sites, examples, 0.0, batch_size=batch_size
     )
 
 
 def stochastic_pseudo_log_likelihood(
-    model: RBM,
-    params: RBMParams,
+    model: TwoLayerModel,
+    params: Params,
     data: Data,
     key: Key[Array, ""],
     *,
@@ -81,24 +82,25 @@ def stochastic_pseudo_log_likelihood(
         site = jnp.minimum(site, num_sites - 1)
         return num_sites * _site_log_probability(model, params, table, v)(site)
 
-    examples = as_examples(data, model.domain)
+    examples = as_examples(data, domain_of(model))
     keys = random.fold_in_range(key, len(examples.values))
     values = per_example(one_site, (examples.values, keys), batch_size=batch_size)
     return summary("stochastic pseudo-log-likelihood", values, examples, 0.0)
 
 
-def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
+def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State):
     """site ↦ log p(v at site | v elsewhere)."""
     of_site, activities, log_weights = table
     inputs = model.hidden_inputs(params, v)
     activity, energy = of_site(v)
-    blocks = params.weights.reshape(*activity.shape, model.hidden.size)
+    (_, own), (weights,) = model.parts(params)
+    blocks = weights.reshape(*activity.shape, model.hidden.size)
 
     def given_rest(site: Integer[Array, ""]) -> Float[Array, ""]:
         def gain(other):
             # Only the block of this site differs: its rows of the weights suffice.
             change = product(other - activity[site], blocks[site])
-            return log_normalizer_gain(model.hidden, params.hidden, inputs, change)
+            return log_normalizer_gain(model.hidden, own, inputs, change)
 
         terms = jax.vmap(gain)(activities[:, site])
         return -jax.nn.logsumexp(terms + (log_weights[:, site] + energy[site]))
@@ -106,15 +108,17 @@ def _site_log_probability(model: RBM, params: RBMParams, table, v: State):
     return given_rest
 
 
-def _alternatives(model: RBM, params: RBMParams):
+def _alternatives(model: TwoLayerModel, params: Params):
     """The visible unit's, between the farthest inputs that the hidden layer can send:
     what a state has at each site, the activities of all alternatives, and their log
     weights less their energies.
 
     d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
     """
+    require(model, TwoLayerModel, "a pseudo-likelihood")
     check_params(model, params)
     unit, hidden = model.visible, model.hidden
+    (own, of_hidden), (weights,) = model.parts(params)
     if not isinstance(unit, EnumerableUnit):
         raise TypeError(
             f"{unit} does not say what one of its sites may be, but a pseudo-"
@@ -124,15 +128,15 @@ def _alternatives(model: RBM, params: RBMParams):
 
     def farthest(sign):
         def along(row):
-            return full_product(row, hidden.mean(params.hidden, sign * _FAR * row))
+            return full_product(row, hidden.mean(of_hidden, sign * _FAR * row))
 
-        return jax.vmap(along)(params.weights)
+        return jax.vmap(along)(weights)
 
     def of_site(x):
-        activity = unit.activity(params.visible, x).reshape(unit.shape[0], -1)
-        return activity, unit.energies(params.visible, x)
+        activity = unit.activity(own, x).reshape(unit.shape[0], -1)
+        return activity, unit.energies(own, x)
 
     lowest, highest = farthest(-1), farthest(1)
-    states, log_weights = unit.alternatives(params.visible, lowest, highest)
+    states, log_weights = unit.alternatives(own, lowest, highest)
     activities, energies = jax.vmap(of_site)(states)
     return of_site, activities, log_weights - energies

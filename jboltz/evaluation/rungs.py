@@ -1,12 +1,11 @@
 """What annealing is asked for, checked at the door."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
+from jboltz.abilities import AnnealedModel
 from jboltz.base import Params
 from jboltz.checks import (
     cast_states,
@@ -14,14 +13,16 @@ from jboltz.checks import (
     check_like,
     dtype_of,
     is_traced,
+    require,
 )
 from jboltz.models.annealed import AnnealedParams
 
 
 def rungs_of(
-    annealed: Any, params: Params, base: Params, betas: ArrayLike
+    annealed: AnnealedModel, params: Params, base: Params, betas: ArrayLike
 ) -> AnnealedParams:
     """All rungs between `base` and `params` as one record, each part checked."""
+    require(annealed, AnnealedModel, "annealing", "annealed")
     check_distribution(annealed.model, params)
     like = jax.eval_shape(annealed.init, jax.random.key(0)).base
     remedy = "fit it to values that the lowest layer can have, as gray images in [0, 1]"

@@ -74,7 +74,7 @@ def tempered_chains(
         num_rounds=ADAPTING_ROUNDS,
     )
     return run_chains(
-        Observed(sampler, annealed.model),
+        Observed(sampler),
         params,
         chains,
         key_run,

@@ -214,7 +214,7 @@ def evaluate(
     params, chains = state.params, state.estimator_state.inner
     key_gibbs, key_temper, key_z, key_raise = jax.random.split(key, 4)
     _, gibbs = run_chains(
-        Observed(Gibbs(rbm), rbm),
+        Observed(Gibbs(rbm)),
         params,
         chains,
         key_gibbs,

@@ -10,14 +10,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Leaf, Metrics, ModelEstimator, Params, State, record
-from jboltz.checks import dtype_of
+from jboltz.abilities import CentrableModel
+from jboltz.base import (
+    Batch,
+    Estimator,
+    Leaf,
+    Metrics,
+    Params,
+    State,
+    of_hidden,
+    record,
+)
+from jboltz.checks import dtype_of, require
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
-from jboltz.models.dbm import DBM
-from jboltz.models.rbm import RBM
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
@@ -29,7 +37,7 @@ class CentredState:
     """The state of the estimator within, and where activities are measured from."""
 
     inner: State
-    offsets: tuple[Leaf, ...]  # (size,) each
+    offsets: tuple[Leaf, ...] = of_hidden(None, -1)  # (size,) each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,18 +90,19 @@ class Centred:
       Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.
     """
 
-    estimator: ModelEstimator
+    estimator: Estimator
     rate: float = 0.01
     around: DataMeans | Midpoints = DataMeans()
 
     def __post_init__(self) -> None:
+        require(self.model, CentrableModel, "centring")
         if not 0 <= self.rate <= 1:
             raise ValueError(
                 f"`rate` is {self.rate} but offsets move by a share from 0 to 1."
             )
 
     @property
-    def model(self) -> RBM | DBM:
+    def model(self) -> CentrableModel:
         return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> CentredState:
@@ -126,7 +135,7 @@ class Centred:
         return gradient, CentredState(inner=inner, offsets=offsets), metrics
 
 
-def enhanced(estimator: ModelEstimator, *, rate: float = 1.0) -> Centred:
+def enhanced(estimator: Estimator, *, rate: float = 1.0) -> Centred:
     """The enhanced gradient: centred half way between data and model.
 
     At rate 1 the offsets are those of the batch and its chains, and the weights move
@@ -136,7 +145,7 @@ def enhanced(estimator: ModelEstimator, *, rate: float = 1.0) -> Centred:
     return Centred(estimator, rate, Midpoints())
 
 
-def centre(model: RBM | DBM, gradient: Params, offsets: Offsets) -> Params:
+def centre(model: CentrableModel, gradient: Params, offsets: Offsets) -> Params:
     """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters."""
     units, weights = model.parts(gradient)
     biases = _slopes(model, gradient)
@@ -155,7 +164,7 @@ def centre(model: RBM | DBM, gradient: Params, offsets: Offsets) -> Params:
     return model.from_parts(units, weights)
 
 
-def _slopes(model: RBM | DBM, gradient: Params) -> list[Array]:
+def _slopes(model: CentrableModel, gradient: Params) -> list[Array]:
     """The derivatives along each layer's biases: ⟨a⟩_model − ⟨a⟩_data."""
     units, _ = model.parts(gradient)
     return [_slope(u, g) for u, g in zip(model.units, units, strict=True)]

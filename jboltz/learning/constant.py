@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch, HiddenMeanModel, Params, State
+from jboltz.abilities import HiddenMeanModel
+from jboltz.base import Batch, Params, State
 from jboltz.learning.rows import take_rows
 from jboltz.learning.step import Prepare
 

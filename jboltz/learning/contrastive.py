@@ -6,6 +6,7 @@ fixed, so it holds for every parameter of every unit.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,6 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz import random
 from jboltz.base import (
     Batch,
-    EnergyModel,
     FreeEnergyModel,
     Metrics,
     Params,
@@ -45,7 +45,7 @@ class ContrastiveDivergence:
     num_steps: int | Integer[Array, ""] = 1
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps, at_least=1)
+        check_chains(self.model, self.sampler, self.num_steps)
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         del params, key
@@ -85,7 +85,7 @@ class HalfStepContrastiveDivergence:
     num_steps: int | Integer[Array, ""] = 1
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps, at_least=1)
+        check_chains(self.model, self.sampler, self.num_steps)
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         del params, key
@@ -130,12 +130,14 @@ class PersistentContrastiveDivergence:
     num_steps: int | Integer[Array, ""] = 1
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps, at_least=1)
-        check_num_chains(self.num_chains)
+        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         """Chains that start at `model.sample_start`."""
-        return start_chains(self.sampler, self.model, params, key, self.num_chains)
+        return start_chains(self.sampler, params, key, self.num_chains)
+
+    def chains_of(self, state: State) -> State:
+        return state
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
@@ -166,22 +168,26 @@ def contrast_with_chains(
 
 
 def start_chains(
-    sampler: Sampler,
-    model: EnergyModel,
-    params: Params,
-    key: Key[Array, ""],
-    num_chains: int,
+    sampler: Sampler, params: Params, key: Key[Array, ""], num_chains: int
 ) -> State:
-    """Chains that start at draws of `model.sample_start`."""
+    """Chains that start at draws of `sample_start` of the sampler's model."""
     key_visible, key_chains = random.split(key)
-    visible = jax.vmap(model.sample_start, in_axes=(None, 0))(
+    visible = jax.vmap(sampler.model.sample_start, in_axes=(None, 0))(
         params, random.fold_in_range(key_visible, num_chains)
     )
     return init_chains(sampler, params, visible, key_chains)
 
 
-def check_num_chains(num_chains: int) -> None:
-    """Refuses a negative phase without chains."""
+def check_chains(
+    model: Any, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
+) -> None:
+    """Refuses a negative phase without chains or steps, or of another model."""
+    check_num_steps(num_steps, at_least=1)
+    if sampler.model != model:
+        raise ValueError(
+            f"`sampler` is of {sampler.model} but the estimator is of {model}; make "
+            "both of one model."
+        )
     if num_chains < 1:
         raise ValueError(
             f"`num_chains` is {num_chains} but the negative phase needs at least 1 "

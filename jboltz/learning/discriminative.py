@@ -10,8 +10,8 @@ from jaxtyping import Array, Key
 
 from jboltz.base import (
     Batch,
+    Estimator,
     Metrics,
-    ModelEstimator,
     Params,
     State,
 )
@@ -77,7 +77,7 @@ class Hybrid:
       Boltzmann machines, section 5.
     """
 
-    estimator: ModelEstimator
+    estimator: Estimator
     weight: float
 
     def __post_init__(self) -> None:

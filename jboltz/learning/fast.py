@@ -8,12 +8,12 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State, record
 from jboltz.learning.contrastive import (
-    check_num_chains,
+    check_chains,
     complete,
     contrast_with_chains,
     start_chains,
 )
-from jboltz.samplers.chains import check_num_steps, run_chains
+from jboltz.samplers.chains import run_chains
 
 
 @record
@@ -46,8 +46,7 @@ class FastPersistentContrastiveDivergence:
     decay: float = 0.95
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps, at_least=1)
-        check_num_chains(self.num_chains)
+        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
         if self.fast_rate < 0 or not 0 <= self.decay < 1:
             raise ValueError(
                 f"`fast_rate` is {self.fast_rate} and `decay` {self.decay} but fast "
@@ -56,8 +55,11 @@ class FastPersistentContrastiveDivergence:
 
     def init(self, params: Params, key: Key[Array, ""]) -> FastState:
         """Chains that start at `model.sample_start`, and fast weights of 0."""
-        chains = start_chains(self.sampler, self.model, params, key, self.num_chains)
+        chains = start_chains(self.sampler, params, key, self.num_chains)
         return FastState(chains=chains, fast=jax.tree.map(jnp.zeros_like, params))
+
+    def chains_of(self, state: FastState) -> State:
+        return state.chains
 
     def estimate(
         self, params: Params, state: FastState, batch: Batch, key: Key[Array, ""]

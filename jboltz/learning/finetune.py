@@ -40,7 +40,7 @@ class CrossEntropy:
     `fold_in(key, i)`.
     """
 
-    net: nn.Module
+    model: nn.Module
     """Logits from one example: `net(v, above, is_training=…)`, as of a `Classifier`."""
 
     def init(self, params: Params, key: Key[Array, ""]) -> Best:
@@ -57,9 +57,9 @@ class CrossEntropy:
         keys = random.fold_in_rows(key, examples)
 
         def mean_loss(params):
-            losses, errors = jax.vmap(partial(_judge, self.net), in_axes=(None, 0, 0))(
-                params, examples, keys
-            )
+            losses, errors = jax.vmap(
+                partial(_judge, self.model), in_axes=(None, 0, 0)
+            )(params, examples, keys)
             mean_error = weighted_mean(errors, batch.weights)
             return weighted_mean(losses, batch.weights), mean_error
 

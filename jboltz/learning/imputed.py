@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, EnergyModel, Metrics, ModelEstimator, Params, State
+from jboltz.abilities import data_of, start_at
+from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
 from jboltz.checks import cast_states
-from jboltz.models.dbm import DBM
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
 
@@ -30,7 +30,7 @@ class Imputed:
     filled examples. A one-hot site is observed as a whole or not at all.
     """
 
-    estimator: ModelEstimator
+    estimator: Estimator
     num_steps: int | Integer[Array, ""] = 10
 
     def __post_init__(self) -> None:
@@ -74,13 +74,8 @@ class Imputed:
         key_start, key_above, key_init, key_run = random.split(key, 4)
         model, sampler = self.model, ClampedGibbs(self.model)
         start = model.sample_start(params, key_start)
-        # The state that plays v has, in a DBM, more layers than the data.
-        if isinstance(model, DBM):
-            v = jax.tree.map(jnp.where, observed, v, start[0])
-            start = model.start_at(params, v, key_above)
-            observed = (observed, *jax.tree.map(lambda _: False, start[1:]))
-        else:
-            start = jax.tree.map(jnp.where, observed, v, start)
+        v = jax.tree.map(jnp.where, observed, v, data_of(model, start))
+        start = start_at(model, params, v, key_above)
         chain = sampler.init(params, start, key_init, clamp=observed)
         chain, _ = run(sampler, params, chain, key_run, num_steps=self.num_steps)
-        return chain.visible[0] if isinstance(model, DBM) else chain.visible
+        return data_of(model, chain.visible)

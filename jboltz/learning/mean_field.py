@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Integer, Key
 
 from jboltz.base import Batch, Leaf, Metrics, Sampler, State, record
 from jboltz.learning.contrastive import (
-    check_num_chains,
+    check_chains,
     complete,
     mean_squared_error,
     start_chains,
@@ -25,7 +25,7 @@ from jboltz.learning.contrastive import (
 )
 from jboltz.models.dbm import DBM, DBMParams, inputs_of
 from jboltz.products import full_product, product
-from jboltz.samplers.chains import check_num_steps, run_chains
+from jboltz.samplers.chains import run_chains
 
 
 @record
@@ -139,13 +139,15 @@ class MeanFieldPCD:
     max_sweeps: int = 50
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps, at_least=1)
-        check_num_chains(self.num_chains)
+        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
         _check_ascent(self.tolerance, self.max_sweeps)
 
     def init(self, params: DBMParams, key: Key[Array, ""]) -> State:
         """Chains that start at `model.sample_start`."""
-        return start_chains(self.sampler, self.model, params, key, self.num_chains)
+        return start_chains(self.sampler, params, key, self.num_chains)
+
+    def chains_of(self, state: State) -> State:
+        return state
 
     def estimate(
         self, params: DBMParams, state: State, batch: Batch, key: Key[Array, ""]

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, Leaf, Metrics, ModelEstimator, Params, State, record
-from jboltz.checks import dtype_of
+from jboltz.abilities import TwoLayerModel
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
+from jboltz.checks import dtype_of, require
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
-from jboltz.models.rbm import RBM
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
 """Of a unit's mean activity and its target, in nats."""
@@ -78,13 +78,14 @@ class Sparse:
       'squared_distance'
     """
 
-    estimator: ModelEstimator
+    estimator: Estimator
     target: float
     strength: float
     rate: float = 0.1
     penalty: Penalty = squared_distance
 
     def __post_init__(self) -> None:
+        require(self.model, TwoLayerModel, "a penalty on mean activities")
         for name, value, needed, is_valid in (
             ("target", self.target, "between 0 and 1", 0 < self.target < 1),
             ("strength", self.strength, "finite, from 0", 0 <= self.strength < 1e38),
@@ -104,22 +105,17 @@ class Sparse:
             )
 
     @property
-    def model(self) -> RBM:
-        model = self.estimator.model
-        if not isinstance(model, RBM):
-            raise ValueError(
-                f"`estimator` is of {model} but mean activities are those of an RBM's "
-                "hidden units; wrap an estimator of an `RBM`."
-            )
-        return model
+    def model(self) -> TwoLayerModel:
+        return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
         """Activities begin at what they are without the weights."""
         hidden = self.model.hidden
         zeros = jnp.zeros(hidden.size, dtype_of(params))
+        (_, own), _ = self.model.parts(params)
         return SparseState(
             inner=self.estimator.init(params, key),
-            activities=hidden.mean(params.hidden, zeros),
+            activities=hidden.mean(own, zeros),
         )
 
     def estimate(

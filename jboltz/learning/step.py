@@ -21,10 +21,10 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import (
     Batch,
+    EnergyModel,
     Estimator,
     Leaf,
     Metrics,
-    ModelEstimator,
     Params,
     State,
     record,
@@ -62,10 +62,9 @@ def init_train_state(
     """The state before the first update.
 
     Raises:
-      ValueError: `params` are none of the model that the estimator names.
+      ValueError: `params` are none of the estimator's model.
     """
-    if isinstance(estimator, ModelEstimator):
-        check_params(estimator.model, params)
+    _check_params(estimator, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -152,11 +151,17 @@ def make_train_step(
 
 
 def model_of(train_step: TrainStep) -> Any:
-    """The model that the step trains; None of a step that names none."""
-    if not isinstance(train_step, _EstimatorStep):
-        return None
-    estimator = train_step.estimator
-    return estimator.model if isinstance(estimator, ModelEstimator) else None
+    """The model that the step trains; None of a step that `make_train_step` has not
+    made."""
+    is_known = isinstance(train_step, _EstimatorStep)
+    return train_step.estimator.model if is_known else None
+
+
+def _check_params(estimator: Estimator, params: Params, name: str = "params") -> None:
+    """Refuses parameters of another model; only `EnergyModel` says what `init` makes,
+    other estimators check for themselves."""
+    if isinstance(estimator.model, EnergyModel):
+        check_params(estimator.model, params, name)
 
 
 def check_state(train_step: TrainStep, state: TrainState) -> None:
@@ -170,8 +175,7 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
     if not isinstance(train_step, _EstimatorStep):
         return
     estimator, optimizer = train_step.estimator, train_step.optimizer
-    if isinstance(estimator, ModelEstimator):
-        check_params(estimator.model, state.params, "state.params")
+    _check_params(estimator, state.params, "state.params")
     key = jax.random.key(0)
     for name, owner, like in (
         (

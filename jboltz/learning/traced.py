@@ -2,23 +2,23 @@
 
 import dataclasses
 from functools import partial
-from typing import Protocol
 
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, FreeEnergyModel, Metrics, ModelEstimator, Params, State
+from jboltz.base import (
+    Batch,
+    FreeEnergyModel,
+    Metrics,
+    Params,
+    PersistentEstimator,
+    State,
+)
+from jboltz.checks import require
 from jboltz.samplers.observed import observe
 
 PREFIX = "chain_"
 """Of the names of metrics that have one entry a chain."""
-
-
-class _EstimatorWithChains(ModelEstimator, Protocol):
-    """An estimator whose state is its chains, as of PCD in all its forms."""
-
-    @property
-    def num_chains(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +31,11 @@ class Traced:
     the estimator within. Other wrappers go around this one: `Centred(Traced(pcd))`.
     """
 
-    estimator: _EstimatorWithChains
+    estimator: PersistentEstimator
 
     def __post_init__(self) -> None:
-        if not hasattr(self.estimator, "num_chains"):
-            raise TypeError(
-                f"`estimator` is {type(self.estimator).__name__} but its chains are "
-                "to be followed from update to update; take one with persistent "
-                "chains, such as PersistentContrastiveDivergence."
-            )
+        purpose = "following persistent chains"
+        require(self.estimator, PersistentEstimator, purpose, "estimator")
 
     @property
     def model(self) -> FreeEnergyModel:
@@ -48,10 +44,13 @@ class Traced:
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         return self.estimator.init(params, key)
 
+    def chains_of(self, state: State) -> State:
+        return self.estimator.chains_of(state)
+
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        gradient, chains, metrics = self.estimator.estimate(params, state, batch, key)
+        gradient, state, metrics = self.estimator.estimate(params, state, batch, key)
         see = jax.vmap(partial(observe, self.model), in_axes=(None, 0))
-        seen = see(params, chains.visible)
-        return gradient, chains, metrics | {PREFIX + k: x for k, x in seen.items()}
+        seen = see(params, self.chains_of(state).visible)
+        return gradient, state, metrics | {PREFIX + k: x for k, x in seen.items()}

@@ -63,7 +63,7 @@ class UpDown:
       section 5 and appendix B.
     """
 
-    dbn: DBN | LabelledDBN
+    model: DBN | LabelledDBN
     num_steps: int | Integer[Array, ""] = 1
     discriminative: float = 0.0
     """Times that −log p(y | code of v), by which a `LabelledDBN` is judged, counts in
@@ -72,15 +72,15 @@ class UpDown:
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
         if self.discriminative < 0 or (
-            self.discriminative and not isinstance(self.dbn, LabelledDBN)
+            self.discriminative and not isinstance(self.model, LabelledDBN)
         ):
             raise ValueError(
                 f"`discriminative` is {self.discriminative} but it is at least 0, and "
                 "0 where no label is among the units; pass 0, or a `LabelledDBN`."
             )
-        if len(self.dbn.layers) < 2:
+        if len(self.model.layers) < 2:
             raise ValueError(
-                f"`dbn` has {len(self.dbn.layers)} layer but there is no way up or "
+                f"`model` has {len(self.model.layers)} layer but there is no way up or "
                 "down without a layer below the top RBM; train an RBM by contrastive "
                 "divergence."
             )
@@ -90,7 +90,7 @@ class UpDown:
         del key
         for way in ("recognition", "generative"):
             one_way = (*getattr(params, way), params.top)
-            check_params(self.dbn, one_way, f"params.{way}, params.top")
+            check_params(self.model, one_way, f"params.{way}, params.top")
         return ()
 
     def estimate(
@@ -101,7 +101,7 @@ class UpDown:
         the data less F at the ends of its chains; where it counts, `cross_entropy`,
         −log p(y | code of v)."""
         batch = complete(batch, params)
-        directed, top = DBN(self.dbn.layers[:-1]), self.dbn.layers[-1]
+        directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
 
         v, label = self._split(batch.values)
@@ -143,14 +143,14 @@ class UpDown:
         return gradient, state, metrics
 
     def _cross_entropy(self, params: UpDownParams, v: State, label: State) -> Array:
-        directed, top = DBN(self.dbn.layers[:-1]), self.dbn.layers[-1]
+        directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         code = jax.lax.stop_gradient(directed.encode(params.recognition, v))
         log_p = label_log_probabilities(top, params.top, code)
         return -full_product(label.ravel(), log_p)
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
         """The images, and the labels if there are any."""
-        if not isinstance(self.dbn, LabelledDBN):
+        if not isinstance(self.model, LabelledDBN):
             return values, ()
         if not isinstance(values, tuple) or len(values) != 2:
             raise ValueError(

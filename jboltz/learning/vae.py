@@ -88,7 +88,7 @@ class NegativeELBO:
     through it.
     """
 
-    vae: VAE
+    model: VAE
 
     def init(self, params: Params, key: Key[Array, ""]) -> Best:
         del key
@@ -102,7 +102,7 @@ class NegativeELBO:
         keys = random.fold_in_rows(key, batch.values)
 
         def mean_loss(params):
-            parts = jax.vmap(partial(_elbo_parts, self.vae), in_axes=(None, 0, 0))
+            parts = jax.vmap(partial(_elbo_parts, self.model), in_axes=(None, 0, 0))
             likelihoods, kls = parts(params, batch.values, keys)
             kl = weighted_mean(kls, batch.weights)
             return kl - weighted_mean(likelihoods, batch.weights), kl

@@ -1,7 +1,7 @@
 """A model at a rung between an independent base and itself."""
 
 import dataclasses
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,49 +9,23 @@ import numpy as np
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
+from jboltz.abilities import LayeredModel
 from jboltz.base import (
     Leaf,
     Params,
+    RungUnit,
     Shape,
     State,
-    Unit,
     is_exact,
     record,
     vanishes_at_zero,
 )
-from jboltz.checks import check_normalizable, start_of
+from jboltz.checks import check_normalizable, require, start_of
 
 
-@runtime_checkable
-class Layered(Protocol):
-    """A model made of units in two blocks, joined by weights between the blocks."""
-
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """The layers, bottom first."""
-        ...
-
-    def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params: ...
-
-    def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]: ...
-
-    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """One entry a layer, bottom first, in the shape of v and of h."""
-        ...
-
-    def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]: ...
-
-    def hidden_inputs(self, params: Params, v: State) -> Any:
-        """What reaches each layer of h."""
-        ...
-
-    def visible_inputs(self, params: Params, h: State) -> Any:
-        """What reaches each layer of v."""
-        ...
-
-
-def check_exact(model: Layered) -> None:
+def check_exact(model: LayeredModel) -> None:
     """Refuses layers whose draws follow no energy: nothing they do has a likelihood."""
+    require(model, LayeredModel, "a rung or a likelihood of units")
     inexact = [unit for unit in model.units if not is_exact(unit)]
     if inexact:
         raise ValueError(
@@ -79,7 +53,7 @@ class Annealed:
     I, a layer of the rung has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
     """
 
-    model: Layered
+    model: LayeredModel
 
     def __post_init__(self) -> None:
         check_exact(self.model)
@@ -228,7 +202,7 @@ def _log_normalizer_change(unit, own, base, inputs, betas):
 
     A unit may know it by itself, as a difference without the rounding of the two.
     """
-    if hasattr(unit, "log_normalizer_change"):
+    if isinstance(unit, RungUnit):
         return unit.log_normalizer_change(own, base, inputs, betas)
     here, there = (_log_normalizer(unit, own, base, inputs, beta) for beta in betas)
     return there - here

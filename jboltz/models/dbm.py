@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, Params, State, Unit, record
+from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
 from jboltz.checks import check_shape, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
@@ -25,8 +25,9 @@ Layers = tuple[State, ...]
 class DBMParams:
     """One record a layer, and the weights between neighbours, bottom first."""
 
-    units: tuple[Params, ...]  # of layers 0 … L
-    weights: tuple[Leaf, ...]  # weights[l] is (size of layer l, size of layer l + 1)
+    units: tuple[Params, ...] = of_hidden(None, -1)  # of layers 0 … L
+    # weights[l] is (size of layer l, size of layer l + 1)
+    weights: tuple[Leaf, ...] = of_hidden(-1, -2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +132,14 @@ class DBM:
         ]
         above = self._sample(params, 2, inputs, key)
         return (v, *above)
+
+    def data_of(self, visible: tuple[Any, ...]) -> Any:
+        """The lowest of the even layers."""
+        return visible[0]
+
+    def with_data(self, visible: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
+        """The even layers with `data` as the lowest."""
+        return (data, *visible[1:])
 
     @property
     def hidden_model(self) -> "DBM":

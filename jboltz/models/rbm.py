@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
-from jboltz.base import Domain, Leaf, Params, State, Unit, record
+from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
 from jboltz.checks import check_shape, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.products import (
@@ -25,8 +25,8 @@ class RBMParams:
     """The parameters of an RBM: one record a unit, and the weights between them."""
 
     visible: Params  # of the visible unit
-    hidden: Params  # of the hidden unit
-    weights: Leaf  # (num_visible, num_hidden)
+    hidden: Params = of_hidden(-1)  # of the hidden unit
+    weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, record
+from jboltz.base import Domain, Leaf, State, of_hidden, record
 from jboltz.checks import check_real, check_shape, start_of
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
@@ -33,13 +33,15 @@ class SpikeSlab:
 class SpikeAndSlabParams:
     """The parameters of a spike-and-slab RBM; those that are positive by their logs."""
 
-    weights: Leaf  # (num_visible, num_hidden) W
-    spike_bias: Leaf  # (num_hidden,) b
-    slab_mean: Leaf  # (num_hidden,) μ, mean of a slab that is on when W = 0
-    log_slab_precision: Leaf  # (num_hidden,) log α
+    weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden) W
+    spike_bias: Leaf = of_hidden(-1)  # (num_hidden,) b
+    slab_mean: Leaf = of_hidden(
+        -1
+    )  # (num_hidden,) μ, mean of a slab that is on when W = 0
+    log_slab_precision: Leaf = of_hidden(-1)  # (num_hidden,) log α
     visible_bias: Leaf  # (num_visible,) a, so that E(x) holds −a·x
     log_visible_precision: Leaf  # (num_visible,) log Λ
-    log_penalty: Leaf | None  # (num_hidden,) log φ̂; None where Φ = 0
+    log_penalty: Leaf | None = of_hidden(-1)  # (num_hidden,) log φ̂; None where Φ = 0
 
 
 @dataclasses.dataclass(frozen=True)

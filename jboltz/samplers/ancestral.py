@@ -5,6 +5,7 @@ import dataclasses
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
+from jboltz.abilities import DirectedModel
 from jboltz.base import Metrics, State, hold
 from jboltz.checks import cast_states
 from jboltz.models.dbn import DBN, DBNParams
@@ -77,7 +78,7 @@ class AncestralGibbs:
     for one pass down, which is cheaper than thinning. `is_pathwise` as of `Gibbs`.
     """
 
-    model: DBN
+    model: DirectedModel
     num_steps: int = 1
     _: dataclasses.KW_ONLY
     is_pathwise: bool = False

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
+from jboltz.abilities import VisibleMeanModel, data_of
 from jboltz.base import Leaf, Metrics, Params, Sampler, State, record
-from jboltz.checks import check_distribution
+from jboltz.checks import check_distribution, require
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
+from jboltz.samplers.gibbs import ClampedState
 from jboltz.samplers.start import Chains, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
@@ -40,12 +42,11 @@ def observe_picture(model: Any, params: Params, state: State) -> State:
 
     Its mean over chains is that of v.
     """
+    require(model, VisibleMeanModel, "a picture")
     picture = model.mean_visible_state(params, state.hidden)
-    if not hasattr(state, "clamp"):
+    if not isinstance(state, ClampedState):
         return picture
-    held, v = state.clamp, state.visible
-    if jax.tree.structure(v) != jax.tree.structure(picture):
-        held, v = held[0], v[0]
+    held, v = data_of(model, state.clamp), data_of(model, state.visible)
     return jax.tree.map(jnp.where, held, v, picture)
 
 
@@ -70,7 +71,7 @@ def sample(
     chains that it returned, the same key and no warm-up, sampling goes on bit for bit.
 
     Args:
-      model: an `EnergyModel`, or a `DBN`.
+      model: an `EnergyModel`, or a `DirectedModel`, as a `DBN`.
       warm_up: steps before the first sample; 0 for chains that are at equilibrium.
       num_chains: by default, as many as `start` has rows, else 1.
       sampler: by default, the model's Gibbs kernel: `Gibbs`, or `AncestralGibbs` of a
@@ -78,11 +79,9 @@ def sample(
       start: visible states, one a chain or one for all; the `Chains` of an earlier
         call; by default noise, `model.sample_start`. For a DBM, data alone will do:
         the even layers above start at a pass upwards.
-      clamp: True where the visible state is held as `start` has it; one for all chains
-        or one a chain, in the shape of a visible state (for a DBM, of its data), but
-        of length 1 along the categories of a one-hot site, which is held whole or not
-        at all. What `start` has elsewhere is not read, and may be NaN: the free units
-        start at noise.
+      clamp: True where the visible state is held as `start` has it, for all chains or
+        one a chain, see `as_mask`. What `start` has elsewhere is not read, and may be
+        NaN: the free units start at noise.
       observe: what is kept; `observe_picture` for means.
 
     Returns:
@@ -157,7 +156,7 @@ def _sample(
     *, observe, num_samples, num_chains,
 ):  # fmt: skip
     key_start, key_run = random.split(key)
-    chains = start_chains(model, sampler, params, key_start, num_chains, start, clamp)
+    chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
     draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
     chains, _ = as_stepped(draw, chains, 0)
     chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
@@ -173,7 +172,7 @@ def _moments(
     *, observe, num_chains, with_covariance,
 ):  # fmt: skip
     key_start, key_run = random.split(key)
-    chains = start_chains(model, sampler, params, key_start, num_chains, start, clamp)
+    chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
     draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
 
     def body(index, carry):

@@ -1,13 +1,15 @@
 """Alternating block Gibbs, free or with a part of the visible state held."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import EnergyModel, Leaf, Metrics, Params, State, hold, record
+from jboltz.abilities import AugmentedModel
+from jboltz.base import EnergyModel, Metrics, Params, State, hold, of_hidden, record
 from jboltz.checks import cast_states
 
 
@@ -16,7 +18,7 @@ class GibbsState:
     """One chain: a configuration of both layers."""
 
     visible: State
-    hidden: State
+    hidden: State = of_hidden(-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +50,14 @@ class Gibbs:
 
 @record
 class ClampedState:
-    """A chain of which a part of the visible state is held where it started."""
+    """A chain of which a part of the visible state is held where it started.
+
+    What `sample` can hold units with is a sampler whose chains are of this class.
+    """
 
     visible: State
-    hidden: State
-    clamp: Leaf  # as visible: True where held
+    hidden: State = of_hidden(-1)
+    clamp: State  # as visible: True where held
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +65,8 @@ class ClampedGibbs:
     """Gibbs that leaves p(v, h | held part of v) invariant: completion, imputation.
 
     For a DBM the visible state is the tuple of even layers, so any of them, or any of
-    their units, can be held. `is_pathwise` as of `Gibbs`.
+    their units, can be held; a mask of its data alone leaves the others free.
+    `is_pathwise` as of `Gibbs`.
     """
 
     model: EnergyModel
@@ -73,14 +79,10 @@ class ClampedGibbs:
         """A chain at `v`, with h ~ p(h | v).
 
         Args:
-          clamp: True where `v` is held: one value for all of it, or a tree like it.
+          clamp: what is held, see `as_mask`.
         """
         params, v = hold(self, params, cast_states(v, params))
-        if jax.tree.structure(clamp) != jax.tree.structure(v):
-            clamp = jax.tree.map(lambda _: clamp, v)
-        held = jax.tree.map(
-            lambda c, x: jnp.broadcast_to(jnp.asarray(c, bool), x.shape), clamp, v
-        )
+        held = as_mask(self.model, clamp, v)
         hidden = self.model.sample_hidden(params, v, key)
         return ClampedState(visible=v, hidden=hidden, clamp=held)
 
@@ -93,3 +95,43 @@ class ClampedGibbs:
         v = jax.tree.map(jnp.where, state.clamp, state.visible, drawn)
         h = self.model.sample_hidden(params, v, key_h)
         return ClampedState(visible=v, hidden=h, clamp=state.clamp), {}
+
+
+def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
+    """The mask of a visible state `v` of `model`, True where `clamp` holds it.
+
+    Args:
+      clamp: Booleans for all of `v`, for each of the arrays that it is made of, or, of
+        an `AugmentedModel`, for its data. Each is one value, a mask of the array, or a
+        mask with a last axis of 1. A one-hot site is held whole or not at all, so this
+        suits it best.
+      v: arrays or their shapes.
+      num_chains: where given, the mask is of so many chains, and each part of `clamp`
+        but one value may be so, too.
+
+    Raises:
+      ValueError: `clamp` is not Boolean, or of another shape.
+    """
+    if jax.tree.structure(clamp) != jax.tree.structure(v):
+        if isinstance(model, AugmentedModel):
+            free = as_mask(None, False, v, *num_chains)
+            data = as_mask(None, clamp, model.data_of(v), *num_chains)
+            return model.with_data(free, data)
+        clamp = jax.tree.map(lambda _: clamp, v)
+
+    def held(mask, x):
+        if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
+            raise ValueError(
+                f"`clamp` has dtype {jnp.result_type(mask)} but needs bool, True where "
+                "a unit is held; pass `mask.astype(bool)`."
+            )
+        masks = [x.shape, (*x.shape[:-1], 1)]
+        shapes = [*masks, (), *((*num_chains, *shape) for shape in masks)]
+        if jnp.shape(mask) not in shapes:
+            raise ValueError(
+                f"`clamp` has shape {jnp.shape(mask)} but it needs {x.shape}, or one "
+                f"of {shapes[1:]}; pass a mask in the shape of the visible state."
+            )
+        return jnp.broadcast_to(mask, (*num_chains, *x.shape))
+
+    return jax.tree.map(held, clamp, v)

@@ -27,7 +27,10 @@ class Observed:
     """
 
     sampler: Sampler
-    model: FreeEnergyModel
+
+    @property
+    def model(self) -> FreeEnergyModel:
+        return self.sampler.model
 
     @property
     def is_pathwise(self) -> bool:

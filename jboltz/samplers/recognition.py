@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
+from jboltz.abilities import DirectedModel
 from jboltz.base import Metrics, State, hold, is_exact
 from jboltz.checks import cast_states
-from jboltz.models.dbn import DBN, DBNParams
-from jboltz.samplers.gibbs import ClampedGibbs, ClampedState
+from jboltz.models.dbn import DBNParams
+from jboltz.samplers.gibbs import ClampedState, as_mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ClampedRecognition:
       and geometric ergodicity of particle Gibbs samplers.
     """
 
-    model: DBN
+    model: DirectedModel
     num_proposals: int = 8
 
     def __post_init__(self) -> None:
@@ -56,13 +57,12 @@ class ClampedRecognition:
         """A chain at `v`, with the layers above it from a sampled pass upwards.
 
         Args:
-          clamp: True where `v` is held: one value for all of it, or a tree like it.
+          clamp: what is held, see `as_mask`.
         """
         params, v = hold(self, params, cast_states(v, params))
-        # Of the lowest RBM, for its reading of `clamp`.
-        state = ClampedGibbs(self.model.layers[0]).init(params[0], v, key, clamp=clamp)
         hidden = self.model.sample_layers_up(params, v, key)
-        return ClampedState(visible=v, hidden=hidden, clamp=state.clamp)
+        held = as_mask(self.model, clamp, v)
+        return ClampedState(visible=v, hidden=hidden, clamp=held)
 
     def step(
         self, params: DBNParams, state: ClampedState, key: Key[Array, ""]

@@ -1,6 +1,5 @@
 """Where chains start: at noise, at data with a part held, where others ended."""
 
-import inspect
 from functools import partial
 from typing import Any
 
@@ -9,12 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, Sampler, State, hold, record
-from jboltz.models.dbm import DBM
-from jboltz.models.dbn import DBN
-from jboltz.models.rbm import RBM
+from jboltz.abilities import AugmentedModel, DirectedModel
+from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
+from jboltz.checks import require
 from jboltz.samplers.ancestral import AncestralGibbs
-from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, as_mask
 from jboltz.samplers.recognition import ClampedRecognition
 
 
@@ -51,23 +49,18 @@ def sampler_for(
                 "`clamp` was given with chains as `start`, but chains hold the units "
                 "that they were started with; pass visible states to hold others."
             )
-        if sampler and "clamp" not in inspect.signature(sampler.init).parameters:
-            raise ValueError(
-                f"`sampler` is {sampler} but units are held only by one whose `init` "
-                "takes `clamp`; use `ClampedGibbs`, or leave `sampler` out."
-            )
     if sampler is not None:
         return sampler
     saved = start.states if isinstance(start, Chains) else None
     is_clamped = clamp is not None or isinstance(saved, ClampedState)
-    if isinstance(model, DBN):
-        return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
-    return ClampedGibbs(model) if is_clamped else Gibbs(model)
+    if isinstance(model, EnergyModel):
+        return ClampedGibbs(model) if is_clamped else Gibbs(model)
+    require(model, DirectedModel, "sampling from no `EnergyModel`")
+    return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
 
 
 def start_chains(
-    model: Any,
-    sampler: Any,
+    sampler: Sampler,
     params: Params,
     key: Key[Array, ""],
     num_chains: int | None,
@@ -83,6 +76,7 @@ def start_chains(
       ValueError: `start` or `clamp` has a wrong shape, or not `num_chains` rows.
     """
     params, start = hold(sampler, params, start)
+    model = sampler.model
     if isinstance(start, Chains):
         rows = jax.tree.leaves(start.states)[0].shape[0]
         if num_chains not in (None, rows):
@@ -98,23 +92,35 @@ def start_chains(
     count = _count(num_chains, start, expected)
     keys = random.fold_in_range(key_noise, count)
     visible = jax.vmap(model.sample_start, in_axes=(None, 0))(params, keys)
-    held = {}
+    masks = None if clamp is None else as_mask(model, clamp, expected, count)
     if start is not None:
-        # Of a DBM's layers that play v, data is the lowest.
-        is_data = isinstance(model, DBM) and not _is_like(start, expected)
-        like, noise = (expected[0], visible[0]) if is_data else (expected, visible)
+        is_data = isinstance(model, AugmentedModel) and not _is_like(start, expected)
+        like, noise = expected, visible
+        if is_data:
+            like, noise = model.data_of(expected), model.data_of(visible)
         visible = _spread("start", start, like, count)
         visible = jax.tree.map(lambda x, like: x.astype(like.dtype), visible, like)
-        if clamp is not None:
-            held["clamp"] = _held(model, clamp, expected, count)
-            part = held["clamp"][0] if is_data else held["clamp"]
+        if masks is not None:
+            part = model.data_of(masks) if is_data else masks
             visible = jax.tree.map(jnp.where, part, visible, noise)
         if is_data:
             keys = random.fold_in_rows(key_up, visible)
             visible = jax.vmap(model.start_at, (None, 0, 0))(params, visible, keys)
     keys = random.fold_in_rows(key_init, visible)
-    states = jax.vmap(partial(sampler.init, params))(visible, keys, **held)
+    states = jax.vmap(partial(sampler.init, params))(visible, keys)
+    if masks is not None:
+        states = _hold_units(sampler, states, masks)
     return Chains(states=states, num_steps=jnp.zeros((), jnp.int32))
+
+
+def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:
+    """The same chains, with the units of `masks` held."""
+    if not isinstance(states, ClampedState):
+        raise ValueError(
+            f"`sampler` is {sampler} but only one with chains of `ClampedState` holds "
+            "units; use `ClampedGibbs`, or leave `sampler` out."
+        )
+    return ClampedState(visible=states.visible, hidden=states.hidden, clamp=masks)
 
 
 def _count(num_chains: Any, start: State | None, expected: Any) -> Any:
@@ -144,52 +150,10 @@ def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
         raise ValueError(
             f"`{name}` has shape {jnp.shape(x)} but it needs {like.shape}, for all "
             f"chains, or {(num_chains, *like.shape)}, for each of {num_chains}; pass "
-            "one of the two"
-            + (" (a one-hot site is held whole)." if name == "clamp" else ".")
+            "one of the two."
         )
 
     return jax.tree.map(spread, x, shapes)
-
-
-def _held(model: Any, clamp: State, expected: Any, num_chains: Any) -> Any:
-    """The mask of every chain, in the shape of its whole visible state."""
-    leaves, structure = jax.tree.flatten(expected)
-    domains = _domains(model) or ["real"] * len(leaves)
-    shapes = jax.tree.unflatten(
-        structure,
-        [
-            jax.ShapeDtypeStruct(
-                (*like.shape[:-1], 1) if domain == "one-hot" else like.shape, bool
-            )
-            for like, domain in zip(leaves, domains, strict=True)
-        ],
-    )
-    if isinstance(model, DBM) and not _is_like(clamp, shapes):
-        free = jax.tree.map(lambda like: jnp.zeros(like.shape, bool), shapes[1:])
-        clamp = (clamp, *free)
-    for mask in jax.tree.leaves(clamp):
-        if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
-            raise ValueError(
-                f"`clamp` has dtype {jnp.result_type(mask)} but needs bool, True "
-                "where a unit is held; pass `mask.astype(bool)`."
-            )
-    masks = _spread("clamp", clamp, shapes, num_chains)
-    return jax.tree.map(
-        lambda mask, like: jnp.broadcast_to(mask, (num_chains, *like.shape)),
-        masks,
-        expected,
-    )
-
-
-def _domains(model: Any) -> list[str]:
-    """Those of the visible units, one an array of the visible state; [] if unknown."""
-    if isinstance(model, DBM):
-        units = model.units[::2]
-    elif isinstance(model, DBN):
-        units = (model.layers[0].visible,)
-    else:
-        units = (model.visible,) if isinstance(model, RBM) else ()
-    return jax.tree.leaves([unit.domain for unit in units])
 
 
 def _is_like(x: Any, shapes: Any) -> bool:

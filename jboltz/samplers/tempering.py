@@ -19,8 +19,18 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import FreeEnergyModel, Leaf, Metrics, Params, State, hold, record
-from jboltz.checks import cast_states
+from jboltz.abilities import AnnealedModel
+from jboltz.base import (
+    FreeEnergyModel,
+    Leaf,
+    Metrics,
+    Params,
+    State,
+    hold,
+    of_hidden,
+    record,
+)
+from jboltz.checks import cast_states, require
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
@@ -31,7 +41,7 @@ class TemperingState:
     """One chain of the target, and its replicas at the other models of the ladder."""
 
     visible: State  # of the target
-    hidden: State  # of the target
+    hidden: State = of_hidden(-1)  # of the target
     replicas: GibbsState  # the others, (num_replicas − 1, …), the target's next last
     is_renewed: Leaf  # (num_replicas,): was at the first model since it left the target
     ladder: State = ()  # a `Ladder`; () where `params` is the whole ladder
@@ -50,45 +60,50 @@ class ParallelTempering:
     """Replicas at rungs of one model; `params` is of the target, which stays invariant.
 
     So it drives any estimator: the ladder is in the chain's state, and follows the
-    parameters. It starts above the base with which `model` initialises, at evenly
+    parameters. It starts above the base with which `annealed` starts, at evenly
     spaced rungs; `with_ladder` sets another, `adapt_ladder` finds one.
 
     Metrics: `acceptance` (num_replicas − 1,), the probability of each pair's swap, and
     `round_trips`, 1 where what arrives at the target comes from the base.
 
     Args:
-      model: annealed, as `Annealed(rbm)`: it has `AnnealedParams`.
+      annealed: the rungs, as `Annealed(rbm)`; at the last one it is the target.
 
     Reference:
       Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
       tempering: a scalable highly parallel MCMC scheme.
     """
 
-    model: FreeEnergyModel
+    annealed: AnnealedModel
     num_replicas: int = 10
 
     def __post_init__(self) -> None:
+        require(self.annealed, AnnealedModel, "tempering", "annealed")
         if self.num_replicas < 2:
             raise ValueError(
                 f"`num_replicas` is {self.num_replicas} but tempering needs at least "
                 "2: the base and the target; for one alone use `Gibbs`."
             )
 
+    @property
+    def model(self) -> FreeEnergyModel:
+        return self.annealed.model
+
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
         """A chain all of whose replicas start at `v`."""
         params, v = hold(self, params, cast_states(v, params))
-        base = self.model.init(key).base  # Bases start without randomness.
+        base = self.annealed.init(key).base  # Bases start without randomness.
         ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
         ladder = cast_states(ladder, params)
         apply = _with_moving_rungs(params, ladder)
-        return _start(self.model, apply, self.num_replicas, v, key, ladder)
+        return _start(self.annealed, apply, self.num_replicas, v, key, ladder)
 
     def step(
         self, params: Params, state: TemperingState, key: Key[Array, ""]
     ) -> tuple[TemperingState, Metrics]:
         params, state = hold(self, params, state)
         apply = _with_moving_rungs(params, state.ladder)
-        return _step(self.model, apply, state, key)
+        return _step(self.annealed, apply, state, key)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -235,7 +235,7 @@ def test_every_chain_can_hold_other_units(getkey):
 @partial(jax.jit, static_argnums=(0, 3))
 def start_dbm(model, params, key, num_chains, start):
     """The even layers of chains that start there."""
-    chains = start_chains(model, Gibbs(model), params, key, num_chains, start, None)
+    chains = start_chains(Gibbs(model), params, key, num_chains, start, None)
     return chains.states.visible
 
 
@@ -320,7 +320,7 @@ ERRORS = {
     "look(start=chains, num_chains=3)": "`num_chains` is 3 but `start` is 2 chains",
     "look(num_chains=0)": "`num_chains` is 0 but needs to be at least 1",
     "look(num_samples=0)": "`num_steps` is 0 but",
-    "potts(clamp=jnp.ones((2, 3), bool))": "`clamp` has shape (2, 3) but it needs (2,",
+    "potts(clamp=jnp.ones((3, 1), bool))": "`clamp` has shape (3, 1) but it needs (2,",
     "dbm(clamp=jnp.zeros(3, bool))": "`clamp` has shape (3,) but it needs (4,)",
     "ClampedRecognition(dbn, num_proposals=0)": "`num_proposals` is 0 but",
     "ClampedRecognition(noisy)": "`model` has the layer NoisyReLU",
