@@ -5,6 +5,7 @@ when it is traced.
 """
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +19,16 @@ from jboltz.checks import cast_states
 from jboltz.evaluation import annealing
 from jboltz.evaluation.rungs import rungs_of
 from jboltz.learning.step import run_steps
-from jboltz.learning.up_down import UpDown, untie
 from tests.helpers import draw_like, enable_x64
+from tests.learning import cases as rules
+from tests.samplers import cases as kernels
 
 B = jboltz.Bernoulli
 RBM = jboltz.RBM(B(4), B(3))
 REAL = jboltz.RBM(jboltz.Gaussian(4), B(3))
-LABELLED = jboltz.RBM(jboltz.Joined(B(4), jboltz.Softmax(1, 2)), B(3))
 DBM = jboltz.DBM((B(4), B(3), B(2)))
-DBN = jboltz.DBN((RBM, jboltz.RBM(B(3), B(2))))
 GIBBS = jboltz.Gibbs(RBM)
 PCD = jboltz.PersistentContrastiveDivergence(RBM, GIBBS, 2)
-REAL_CD = jboltz.ContrastiveDivergence(REAL, jboltz.OverRelaxed(REAL), jnp.asarray(2))
-TEMPERING = jboltz.ParallelTempering(jboltz.Annealed(RBM), num_replicas=2)
 SGD = optax.sgd(0.1, momentum=0.9)
 
 # (parameters, data); the last two in a process where another library asked for x64.
@@ -43,30 +41,6 @@ TYPES = [
     ("float32", "float64"),
     ("float64", "float32"),
 ]
-ESTIMATORS = {
-    "cd": jboltz.ContrastiveDivergence(RBM, GIBBS),
-    "cd of real units": REAL_CD,
-    "half a step": jboltz.HalfStepContrastiveDivergence(RBM, GIBBS, 2),
-    "fast": jboltz.FastPersistentContrastiveDivergence(RBM, GIBBS, 2),
-    "mean field": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), 2),
-    "up–down": UpDown(DBN),
-    "hybrid": jboltz.Hybrid(
-        jboltz.ContrastiveDivergence(LABELLED, jboltz.Gibbs(LABELLED)), 0.1
-    ),
-    "imputed": jboltz.Imputed(PCD),
-    "centred": jboltz.Centred(REAL_CD),
-    "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
-    "traced": jboltz.Traced(PCD),
-    "tempering": jboltz.PersistentContrastiveDivergence(RBM, TEMPERING, 2),
-}
-SAMPLERS = {
-    "gibbs": (RBM, GIBBS),
-    "clamped": (RBM, jboltz.ClampedGibbs(RBM)),
-    "ancestral": (DBN, jboltz.AncestralGibbs(DBN)),
-    "recognition": (DBN, jboltz.ClampedRecognition(DBN)),
-    "langevin": (REAL, jboltz.GibbsLangevin(REAL)),
-    "tempering": (RBM, TEMPERING),
-}
 
 
 def turned(table):
@@ -74,8 +48,8 @@ def turned(table):
     return list(zip(table, itertools.cycle(TYPES)))
 
 
-def params_of(model, dtype, change=lambda params: params):
-    params = jax.eval_shape(lambda: change(model.init(jax.random.key(0))))
+def params_of(init, dtype):
+    params = jax.eval_shape(lambda: init(jax.random.key(0)))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), params)
 
 
@@ -90,18 +64,17 @@ def dtypes(tree):
     return {str(x.dtype) for x in jax.tree.leaves(tree)} - {"bool", "int32"}
 
 
-@pytest.mark.parametrize(("name", "types"), turned(ESTIMATORS))
+@pytest.mark.parametrize(("name", "types"), turned(rules.ESTIMATORS))
 def test_training_keeps_the_type_of_the_parameters(name, types):
     """Three updates in one loop, of weighted examples."""
-    estimator, (of_params, of_data) = ESTIMATORS[name], types
+    estimator, (of_params, of_data) = rules.ESTIMATORS[name], types
     rows = jnp.ones((3, 4))
-    values = (rows, jnp.ones((3, 1, 2))) if name == "hybrid" else rows
     mask = rows > 0 if name == "imputed" else None
 
     def train(params):
         state = jboltz.init_train_state(params, estimator, SGD, jax.random.key(0))
         batch = Batch(
-            values=jax.tree.map(lambda x: x.astype(of_data), values),
+            values=rules.examples_for(estimator, rows.astype(of_data)),
             weights=jnp.ones(3),
             mask=mask,
         )
@@ -113,17 +86,19 @@ def test_training_keeps_the_type_of_the_parameters(name, types):
         return run_steps(update, state, 0, 3, 3)[0]
 
     def run():
-        is_up_down = isinstance(estimator, UpDown)
-        model = DBN if is_up_down else estimator.model
-        params = params_of(model, of_params, *([untie] if is_up_down else []))
-        return jax.eval_shape(train, params)
+        return jax.eval_shape(
+            train, params_of(partial(rules.init, estimator), of_params)
+        )
 
     assert dtypes(in_x64(run, types)) == {of_params}
 
 
-@pytest.mark.parametrize(("name", "types"), turned(SAMPLERS))
+# The parameters of a trajectory are a ladder, which `sample` does not take.
+@pytest.mark.parametrize(
+    ("name", "types"), turned([x for x in kernels.SAMPLERS if x != "trajectory"])
+)
 def test_chains_keep_the_type_of_the_parameters(name, types):
-    (model, sampler), (of_params, of_data) = SAMPLERS[name], types
+    sampler, (of_params, of_data) = kernels.SAMPLERS[name], types
     key = jax.random.key(0)
 
     def draw(params):
@@ -134,12 +109,20 @@ def test_chains_keep_the_type_of_the_parameters(name, types):
                 sampler, params, chains, key, num_steps=num_steps
             )
         sampled, _, _ = jboltz.sample(
-            model, params, key, warm_up=1, num_samples=2, sampler=sampler, start=v
+            sampler.model,
+            params,
+            key,
+            warm_up=1,
+            num_samples=2,
+            sampler=sampler,
+            start=v,
         )
         return chains, sampled.states
 
     def run():
-        return jax.eval_shape(draw, params_of(model, of_params))
+        return jax.eval_shape(
+            draw, params_of(partial(kernels.init, sampler), of_params)
+        )
 
     assert dtypes(in_x64(run, types)) == {of_params}
 
@@ -161,7 +144,7 @@ def test_chains_of_another_type_go_on(types):
         jboltz.sample(RBM, params, key, warm_up=1, num_samples=2, start=start)
         jboltz.moments(RBM, params, key, warm_up=1, num_samples=2, start=start)
 
-    in_x64(lambda: jax.eval_shape(draw, params_of(RBM, of_params)), types)
+    in_x64(lambda: jax.eval_shape(draw, params_of(RBM.init, of_params)), types)
 
 
 @pytest.mark.parametrize("types", TYPES[1::2])
@@ -188,8 +171,8 @@ def test_annealing_takes_points_and_bases_of_another_type(types):
 
     def run():
         base = jax.eval_shape(lambda: annealed.init(key).base)
-        given = params_of(DBM, of_params)
-        return jax.eval_shape(weights, params_of(REAL, of_params), base, given)
+        given = params_of(DBM.init, of_params)
+        return jax.eval_shape(weights, params_of(REAL.init, of_params), base, given)
 
     assert dtypes(in_x64(run, types)) == {of_params}
 

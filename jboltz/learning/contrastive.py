@@ -217,13 +217,15 @@ def weighted_mean(
 ) -> Float[Array, ""]:
     """Σ w x / Σ w, or the plain mean; of an example with several numbers, their mean.
 
-    0 where no example counts, as may be in a batch of data that have weights of 0.
+    Its type is that of `x`. It is 0 where no example counts, as may be in a batch of
+    data that have weights of 0.
     """
     if weights is None:
         return jnp.mean(x)
     total = jnp.sum(weights)
     each = jnp.mean(x, axis=tuple(range(1, x.ndim)))
-    return jnp.sum(weights * each) / jnp.where(total > 0, total, 1)
+    mean = jnp.sum(weights * each) / jnp.where(total > 0, total, 1)
+    return mean.astype(x.dtype)
 
 
 def mean_squared_error(

@@ -29,7 +29,7 @@ from jboltz.base import (
     State,
     record,
 )
-from jboltz.checks import check_params, is_traced
+from jboltz.checks import check_params, is_traced, require
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
@@ -82,6 +82,7 @@ class _EstimatorStep:
     precision: Precision
 
     def __post_init__(self) -> None:
+        require(self.estimator, Estimator, "a step", "estimator")
         if self.precision not in get_args(Precision):
             raise ValueError(
                 f"`precision` is {self.precision!r} but the products of training are "

@@ -109,9 +109,12 @@ def test_what_cannot_be_judged_is_refused():
             "`free_energy` is its measure"
         ),
         "training_traces([{'contrast': np.ones(3)}])": "Traced(",
-        "Traced(ContrastiveDivergence(None, None))": "persistent chains",
+        "Traced(ContrastiveDivergence(rbm, Gibbs(rbm)))": "persistent chains",
     }
-    setup = "import numpy as np\nfrom jboltz import *"
+    setup = (
+        "import numpy as np\nfrom jboltz import *\n"
+        "rbm = RBM(Bernoulli(2), Bernoulli(1))\n"
+    )
     for call, error in errors_without_hook(setup, cases).items():
         assert cases[call] in error, f"{call}: {error}"
 
@@ -194,7 +197,7 @@ def test_observed_chains_are_those_without_an_observer(getkey):
     key_init, key_run = getkey(), getkey()
     chains = jboltz.init_chains(GIBBS, params, starts, key_init)
     plain, _ = jboltz.run_chains(GIBBS, params, chains, key_run, num_steps=7)
-    observed = jboltz.Observed(GIBBS, MODEL)
+    observed = jboltz.Observed(GIBBS)
     chains = jboltz.init_chains(observed, params, starts, key_init)
     got, traces = jboltz.run_chains(observed, params, chains, key_run, num_steps=7)
     np.testing.assert_array_equal(got.visible, plain.visible)

@@ -158,7 +158,7 @@ REFUSED = {
         "one weight each"
     ),
     "log_likelihood(rbm, p, np.ones((4, 3)), 0.0)": "has shape (3,)",
-    "log_likelihood(dbn, p, np.ones((4, 2)), 0.0)": "has no `domain`",
+    "log_likelihood(dbn, p, np.ones((4, 2)), 0.0)": "without domain, but",
     "log_likelihood(grbm, g, np.ones((4, 2), np.uint8), 0.0)": "standardise them",
     "log_likelihood(noisy, n, np.ones((4, 2)), 0.0)": "the layer NoisyReLU",
     "log_likelihood(rbm, g, np.ones((4, 2)), 0.0)": "GaussianParams, BernoulliParams",

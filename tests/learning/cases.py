@@ -1,4 +1,5 @@
-"""The machine, the data and the plain loops that the tests of training share."""
+"""The estimators under test, and the machine, data and loops that tests of training
+share."""
 
 from functools import partial
 
@@ -7,9 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 import jboltz
 from jboltz import Batch, TrainState
+from jboltz.learning.classifier import Classifier
+from jboltz.learning.discriminative import Discriminative
+from jboltz.learning.finetune import CrossEntropy, Labelled
+from jboltz.learning.vae import VAE, NegativeELBO
 from tests.helpers import random_params
 
 # One machine for most tests, so that they share what they compile. Its state has all
@@ -47,6 +53,58 @@ def by_hand(train_step, state, values, key):
 
 def appended(metrics):
     return {name: np.array([m[name] for m in metrics]) for name in metrics[0]}
+
+
+# Every estimator: the conformance suite and `test_types` run on each of them. One entry
+# an estimator, over 4 visible units.
+
+B = jboltz.Bernoulli
+RBM = jboltz.RBM(B(4), B(3))
+REAL = jboltz.RBM(jboltz.Gaussian(4), B(3))
+LABELLED = jboltz.RBM(jboltz.Joined(B(4), jboltz.Softmax(1, 2)), B(3))
+DBM = jboltz.DBM((B(4), B(3), B(2)))
+CD = jboltz.ContrastiveDivergence(RBM, jboltz.Gibbs(RBM))
+PCD = jboltz.PersistentContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2)
+REAL_CD = jboltz.ContrastiveDivergence(REAL, jboltz.OverRelaxed(REAL), jnp.asarray(2))
+LABELLED_CD = jboltz.ContrastiveDivergence(LABELLED, jboltz.Gibbs(LABELLED))
+TEMPERED = jboltz.ParallelTempering(jboltz.Annealed(RBM), num_replicas=2)
+ESTIMATORS = {
+    "cd": CD,
+    "cd of real units": REAL_CD,
+    "half a step": jboltz.HalfStepContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2),
+    "pcd": PCD,
+    "tempered pcd": jboltz.PersistentContrastiveDivergence(RBM, TEMPERED, 2),
+    "fast pcd": jboltz.FastPersistentContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2),
+    "mean field": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), 2, max_sweeps=5),
+    "up-down": jboltz.UpDown(jboltz.DBN.chain(B(4), B(3), B(2))),
+    "discriminative": Discriminative(LABELLED),
+    "hybrid": jboltz.Hybrid(LABELLED_CD, 0.1),
+    "imputed": jboltz.Imputed(PCD, num_steps=2),
+    "centred": jboltz.Centred(REAL_CD),
+    "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
+    "traced": jboltz.Traced(PCD),
+    "cross-entropy": CrossEntropy(Classifier(hidden=(3,), num_classes=2)),
+    "negative elbo": NegativeELBO(VAE(num_visible=4, hidden=(3,), code_size=2)),
+}
+
+
+def init(estimator, key):
+    """Parameters of what it trains; nets have an `init` of their own, `UpDown` both
+    ways of its model."""
+    if isinstance(estimator.model, nn.Module):
+        return estimator.model.init(key, jnp.zeros(4))["params"]
+    params = estimator.model.init(key)
+    return jboltz.untie(params) if isinstance(estimator, jboltz.UpDown) else params
+
+
+def examples_for(estimator, images):
+    """Rows of 4 pixels, with classes where the estimator takes them."""
+    labels = jnp.arange(len(images)) % 2
+    if isinstance(estimator, CrossEntropy):
+        return Labelled(images=images, labels=labels)
+    if estimator.model == LABELLED:
+        return images, jax.nn.one_hot(labels, 2, dtype=images.dtype)[:, None]
+    return images
 
 
 # A step that trains nothing and keeps a book: for each row, named by its first entry,

@@ -366,15 +366,6 @@ def test_draws_of_an_example_do_not_depend_on_the_batch_size(name, getkey):
     )
 
 
-@every_estimator
-def test_a_mask_is_refused(name, getkey):
-    params, estimator = BINARY.init(getkey()), make(name)
-    state = estimator.init(params, getkey())
-    batch = Batch(values=jnp.zeros((2, 5)), mask=jnp.ones((2, 5), bool))
-    with pytest.raises(ValueError, match=r"`batch\.mask` marks missing entries"):
-        estimator.estimate(params, state, batch, getkey())
-
-
 @pytest.mark.parametrize("num_steps", [0, -1])
 @every_estimator
 def test_fewer_than_one_step_is_refused(name, num_steps):

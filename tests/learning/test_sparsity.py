@@ -146,15 +146,5 @@ def test_units_that_are_no_probabilities_are_refused():
 def test_a_model_that_is_no_rbm_is_refused():
     model = jboltz.SpikeAndSlab(4, 3)
     estimator = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
-    with pytest.raises(
-        ValueError, match=r"SpikeAndSlab.*wrap an estimator of an `RBM`"
-    ):
+    with pytest.raises(TypeError, match=r"SpikeAndSlab.*`jboltz\.abilities\.TwoLayer"):
         Sparse(estimator, target=0.1, strength=1.0)
-
-
-def test_missing_entries_are_refused(getkey):
-    sparse = Sparse(WITHIN, target=0.1, strength=1.0)
-    params, values = start(getkey)
-    batch = Batch(values=values, mask=values > 0)
-    with pytest.raises(ValueError, match="Imputed"):
-        sparse.estimate(params, sparse.init(params, getkey()), batch, getkey())

@@ -139,6 +139,8 @@ def test_parameters_of_another_model_are_refused(estimator):
 
 
 class OfNoModel:
+    model = None
+
     def init(self, params, key):
         return ()
 
@@ -146,7 +148,7 @@ class OfNoModel:
         return params, state, {}
 
 
-def test_an_estimator_that_names_no_model_has_its_parameters_as_they_are():
+def test_parameters_that_no_energy_model_makes_are_as_they_are():
     assert of_6_units(OfNoModel()).params.hidden.bias.shape == (1,)
 
 

@@ -24,6 +24,10 @@ class SameNoise:
 
     sampler: Any
 
+    @property
+    def model(self):
+        return self.sampler.model
+
     def init(self, params, v, key):
         return self.sampler.init(params, v, jnp.zeros_like(key))
 
@@ -67,6 +71,8 @@ def test_weights_are_repeated_rows(name, getkey):
 @dataclasses.dataclass(frozen=True)
 class MeanOfValues:
     """The gradient is the weighted mean of the values: what an epoch adds up to."""
+
+    model: Any = None
 
     def init(self, params, key):
         del params, key

@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz.base import Sampler
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from tests.helpers import draw_like, errors_without_hook
 from tests.samplers.test_stationarity import NUM_CHAINS, assert_moments_stay
 
 MODEL = jboltz.RBM(jboltz.Gaussian(2), jboltz.Bernoulli(2))
-EXACT = {
-    "over-relaxed": OverRelaxed(MODEL, decay=-0.6),
-    "lingering": OverRelaxed(MODEL, decay=0.4),
-    "adjusted": GibbsLangevin(MODEL, step_size=0.3, num_inner=5),
-    # Far beyond where Langevin's own error is small, so that only the correction helps.
-    "adjusted, coarse": GibbsLangevin(MODEL, step_size=1.2, num_inner=2),
-}
 
 
 def draw_case(getkey, scale=0.6):
@@ -28,13 +20,6 @@ def draw_case(getkey, scale=0.6):
     # Variances apart, so that one step size is not the same share of both.
     visible = params.visible.replace(log_variance=jnp.asarray([-0.4, 0.5]))
     return params.replace(visible=visible)
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_the_moments_of_the_joint_stay(name, getkey):
-    sampler = EXACT[name]
-    assert isinstance(sampler, Sampler)
-    assert_moments_stay(sampler, draw_case(getkey), getkey())
 
 
 def test_without_the_correction_they_move(getkey):
@@ -117,7 +102,10 @@ def test_no_decay_is_gibbs(getkey):
 
 def test_the_law_of_a_draw_does_not_depend_on_the_number_of_chains(getkey):
     """Nothing is divided by a batch: chain i of ten is chain i of ten thousand."""
-    params, sampler = draw_case(getkey), EXACT["adjusted"]
+    params, sampler = (
+        draw_case(getkey),
+        GibbsLangevin(MODEL, step_size=0.3, num_inner=5),
+    )
     v, key = jax.random.normal(getkey(), (1_000, 2)), getkey()
 
     @jax.jit

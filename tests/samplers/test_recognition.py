@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.base import Sampler
 from jboltz.models.dbn import DBN
-from jboltz.samplers.ancestral import AncestralGibbs
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.gibbs import ClampedState, GibbsState
 from jboltz.samplers.recognition import ClampedRecognition
@@ -70,20 +68,7 @@ def assert_stays(sampler, params, key, chosen=slice(None), clamp=None):
     assert_no_drift(kernel, rows, log_p, key, num_chains=NUM_CHAINS)
 
 
-def test_ancestral_gibbs_leaves_the_joint_of_all_layers_as_it_is(getkey):
-    sampler = AncestralGibbs(NET, num_steps=2)
-    assert isinstance(sampler, Sampler)
-    assert_stays(sampler, draw_params(getkey), getkey())
-
-
 HELD = {"chosen": slice(16, 32), "clamp": jnp.asarray([True, False])}  # v₀ = 1
-
-
-def test_with_a_pixel_held_the_rest_stays_at_its_conditional(getkey):
-    sampler = ClampedRecognition(NET, num_proposals=2)
-    assert isinstance(sampler, Sampler)
-    params = draw_params(getkey, HELD["chosen"])
-    assert_stays(sampler, params, getkey(), **HELD)
 
 
 def test_passes_upwards_alone_drift(getkey):

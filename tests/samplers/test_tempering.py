@@ -182,8 +182,8 @@ def test_one_step_follows_the_enumerated_transitions(case, getkey):
         assert abs(acceptance[:, pair].mean() - mean) < 5 * error + 1e-6
 
 
-@each_case
-def test_replicas_drawn_from_their_models_stay_so(case, getkey):
+def assert_replicas_stay(case, getkey):
+    """Replicas that are drawn from their models."""
     sampler, params, energies, on_ladder = CASES[case](getkey)
     p_v, _, h_given, _ = marginals(energies)
     rng, num_chains = rng_of(getkey()), 40_000
