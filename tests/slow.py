@@ -118,7 +118,7 @@ SLOW = {
         "test_the_gap_of_a_dbm_is_the_divergence_of_mean_field",
     ),
     "evaluation/test_classify.py": ("test_sampled_ways_up_are_averaged",),
-    "learning/test_vae.py": ("test_it_learns_by_fit_and_keeps_the_best_epoch",),
+    "nets/test_vae.py": ("test_it_learns_by_fit_and_keeps_the_best_epoch",),
     "learning/test_surrogate.py": (
         "test_an_encoder_learns_through_the_prior_by_plain_grad",
     ),

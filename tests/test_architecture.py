@@ -34,6 +34,7 @@ ORDER = [
     "models",
     "samplers",
     "learning",
+    "nets",
     "evaluation",
     "experiments",
 ]
