@@ -68,15 +68,7 @@ from jboltz.evaluation.pseudo_likelihood import (
     stochastic_pseudo_log_likelihood,
 )
 from jboltz.evaluation.shuffled import shuffle_units
-from jboltz.learning.best import Best, keep_least
 from jboltz.learning.centred import Centred, DataMeans, Midpoints, enhanced
-from jboltz.learning.classifier import (
-    Classifier,
-    classifier_of,
-    from_linen_params,
-    posterior,
-    to_linen_params,
-)
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     HalfStepContrastiveDivergence,
@@ -85,16 +77,6 @@ from jboltz.learning.contrastive import (
 from jboltz.learning.discriminative import Discriminative, Hybrid, beside_labels
 from jboltz.learning.epoch import train_epoch, train_epochs
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
-from jboltz.learning.finetune import (
-    CrossEntropy,
-    Labelled,
-    judge,
-    keep_best,
-    labelled,
-    per_layer,
-    scaled,
-)
-from jboltz.learning.hybrid import Coder, ConvNet, JoinedNet, fit_coder
 from jboltz.learning.imputed import Imputed
 from jboltz.learning.indices import FromIndices, pad_indices
 from jboltz.learning.mean_field import (
@@ -117,7 +99,6 @@ from jboltz.learning.surrogate import contrast, contrastive_loss
 from jboltz.learning.traced import Traced
 from jboltz.learning.train import fit
 from jboltz.learning.up_down import UpDown, UpDownParams, untie
-from jboltz.learning.vae import VAE, NegativeELBO, importance_weighted_bound
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.dbm import DBM, DBMParams
@@ -128,6 +109,25 @@ from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.models.swapped import Swapped
+from jboltz.nets.best import Best, keep_least
+from jboltz.nets.classifier import (
+    Classifier,
+    classifier_of,
+    from_linen_params,
+    posterior,
+    to_linen_params,
+)
+from jboltz.nets.finetune import (
+    CrossEntropy,
+    LabelledExamples,
+    evaluate_classifier,
+    keep_best,
+    label_examples,
+    per_layer,
+    scale_images,
+)
+from jboltz.nets.hybrid import Coder, ConvNet, JoinedNet, fit_coder
+from jboltz.nets.vae import VAE, NegativeELBO, importance_weighted_bound
 from jboltz.random import THREEFRY_13
 from jboltz.samplers.ancestral import AncestralGibbs, generate, generate_labelled
 from jboltz.samplers.blackjax import to_blackjax
@@ -215,8 +215,8 @@ __all__ = [
     "Joined",
     "JoinedNet",
     "JoinedParams",
-    "Labelled",
     "LabelledDBN",
+    "LabelledExamples",
     "Ladder",
     "LayerInput",
     "LinearProbe",
@@ -282,6 +282,7 @@ __all__ = [
     "diversity",
     "enhanced",
     "error_rate",
+    "evaluate_classifier",
     "extent",
     "fit",
     "fit_coder",
@@ -295,12 +296,11 @@ __all__ = [
     "importance_weighted_bound",
     "init_chains",
     "init_train_state",
-    "judge",
     "keep_best",
     "keep_least",
     "kullback_leibler",
+    "label_examples",
     "label_log_probabilities",
-    "labelled",
     "ladder",
     "layer_monitors",
     "log_likelihood",
@@ -328,7 +328,7 @@ __all__ = [
     "run",
     "run_chains",
     "sample",
-    "scaled",
+    "scale_images",
     "sharpness",
     "shuffle_units",
     "squared_distance",

@@ -5,7 +5,7 @@ import gc
 import os
 import tempfile
 
-from tests import xla
+from tests import slow, xla
 
 # Eight simulated devices, before jax starts: the sharding tests need them, and every
 # other test runs on the first.
@@ -41,6 +41,16 @@ def pytest_collection_finish():
     """What was imported stays, and the garbage collector need not look through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` chooses
+def pytest_collection_modifyitems(config, items):
+    unknown = slow.mark(items, pytest.mark.slow)
+    if unknown and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(
+            f"tests/slow.py names {unknown}, but no such tests were collected; "
+            "rename or remove the entries."
+        )
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ ORDER = [
     "models",
     "samplers",
     "learning",
+    "nets",
     "evaluation",
     "experiments",
 ]

@@ -21,7 +21,7 @@ import pytest
 
 import jboltz
 import jboltz.evaluation
-import jboltz.learning.classifier
+import jboltz.nets.classifier
 from jboltz.evaluation import (
     annealing,
     bounds,
@@ -35,8 +35,7 @@ from jboltz.evaluation import (
     pseudo_likelihood,
     shuffled,
 )
-from jboltz.learning import finetune, hybrid, vae
-from jboltz.models import notes
+from jboltz.nets import finetune, hybrid, vae
 from jboltz.samplers import ladders, langevin, tempering
 from tests.units.cases import UNITS
 
@@ -220,9 +219,9 @@ EVALUATIONS = {
 }
 # Products in these rooms' numbers for papers, and where energies accept.
 ELSEWHERE = {
-    "judge": (
-        lambda p: finetune.judge(
-            CONVNET, p, finetune.Labelled(jnp.zeros((2, 16)), jnp.zeros(2, int))
+    "evaluate_classifier": (
+        lambda p: finetune.evaluate_classifier(
+            CONVNET, p, finetune.LabelledExamples(jnp.zeros((2, 16)), jnp.zeros(2, int))
         ),
         net_shapes(CONVNET, jnp.zeros(16)),
     ),
@@ -353,12 +352,6 @@ def of_penalty(penalty):
     return numbers, shapes_of(model)
 
 
-def of_notes(model):
-    batch = jboltz.Batch(values=jnp.ones((2, model.num_visible)))
-    estimate = notes.NotesContrastiveDivergence(model).estimate
-    return lambda params: estimate(params, (), batch, KEY), shapes_of(model)
-
-
 LIBRARY = {
     "units": (
         lambda records: list(map(of_unit, UNITS, records)),
@@ -380,8 +373,6 @@ LIBRARY = {
         V[0],
         jboltz.SpikeSlab(spikes=jnp.ones(2), slabs=jnp.ones(2)),
     ),
-    "NotesGaussianRBM": of_notes(notes.NotesGaussianRBM(3, 2)),
-    "NotesSpikeAndSlab": of_notes(notes.NotesSpikeAndSlab(3, 3)),
     "moments": of(
         RBM,
         lambda model, params: jboltz.moments(
@@ -431,7 +422,7 @@ ESTIMATORS = {
     "classifier": (
         jboltz.CrossEntropy(CONVNET),
         net_shapes(CONVNET, jnp.zeros(16)),
-        finetune.Labelled(jnp.zeros((2, 16)), jnp.zeros(2, int)),
+        finetune.LabelledExamples(jnp.zeros((2, 16)), jnp.zeros(2, int)),
     ),
     "VAE": (vae.NegativeELBO(VAE), net_shapes(VAE, V[0]), V),
 }

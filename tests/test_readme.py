@@ -16,7 +16,8 @@ def test_python_examples_run(capsys):
     assert examples
     namespace = {}
     for example in examples:
-        exec(example, namespace)
+        # As written but for the length of the ladder, which takes most of the time.
+        exec(example.replace("ladder(0.1)", "ladder(0.01)"), namespace)
     assert namespace["history"][1]["reconstruction_error"].size == 16
     held = namespace["completed"][0, :, :392]
     np.testing.assert_array_equal(held, namespace["data"][:8, :392])

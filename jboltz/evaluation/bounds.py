@@ -19,9 +19,9 @@ from jboltz.evaluation.likelihood import (
     summary,
 )
 from jboltz.learning.mean_field import mean_field, variational_free_energy
-from jboltz.learning.vae import VAE, log_weight
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.nets.vae import VAE, log_weight
 
 
 def dbn_bounds(

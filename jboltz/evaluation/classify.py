@@ -12,8 +12,8 @@ from jboltz import random
 from jboltz.base import Params, record
 from jboltz.checks import check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
-from jboltz.learning.finetune import labelled
 from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.rows import class_numbers
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBM
 
@@ -87,7 +87,7 @@ def error_rate(
       ValueError: labels are missing, no integers, not one an example, or out of range.
     """
     num_classes = log_probabilities.shape[1]
-    truth = np.asarray(labelled(log_probabilities, labels, num_classes).labels)
+    truth = class_numbers(labels, len(log_probabilities), num_classes)
     wrong = np.argmax(log_probabilities, axis=1) != truth
     error, standard_error = weighted_mean_and_error(wrong.astype(float), None)
     return ErrorRate(

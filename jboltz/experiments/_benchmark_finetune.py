@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Key
 from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
-from jboltz.learning.classifier import Classifier
-from jboltz.learning.finetune import CrossEntropy, Labelled
 from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.nets.classifier import Classifier
+from jboltz.nets.finetune import CrossEntropy, LabelledExamples
 
 LAYERS = (784, 500, 500, 2000, 10)
 BATCH_SIZE = 128
@@ -48,7 +48,9 @@ def by_jboltz(
     params = net.init(key_init, batches[0, 0])["params"]
     state = init_train_state(params, estimator, optimizer, key_init)
     labels = jax.random.randint(key_labels, batches.shape[:2], 0, LAYERS[-1])
-    return common.updates(step, state, Labelled(images=batches, labels=labels), key_run)
+    return common.updates(
+        step, state, LabelledExamples(images=batches, labels=labels), key_run
+    )
 
 
 def by_products(batches: Float[Array, "updates batch pixels"]) -> Work:

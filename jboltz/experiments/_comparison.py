@@ -17,9 +17,9 @@ from jboltz.experiments import _likelihoods, _run
 from jboltz.experiments._quality import spread
 from jboltz.experiments._vae import Images, mean_image
 from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.vae import VAE, log_likelihood_of_pixels
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.nets.vae import VAE, log_likelihood_of_pixels
 from jboltz.products import full_precision
 
 MEAN_IMAGE = "mean training image"

@@ -17,26 +17,26 @@ from jboltz.data import Dataset, split_validation
 from jboltz.experiments import _checks, _run
 from jboltz.experiments._pretrained import Pretrained, refuse_scaling
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.classifier import (
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.dbm import DBM
+from jboltz.nets.classifier import (
     Classifier,
     classifier_of,
     posterior,
     to_linen_params,
 )
-from jboltz.learning.finetune import (
+from jboltz.nets.finetune import (
     CrossEntropy,
-    Labelled,
-    judge,
+    LabelledExamples,
+    evaluate_classifier,
     keep_best,
-    labelled,
+    label_examples,
     per_layer,
-    scaled,
+    scale_images,
 )
-from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.models.dbm import DBM
 
-Examples = dict[str, Labelled]
+Examples = dict[str, LabelledExamples]
 """What to train on, what is held out, and the test set unless it stays closed."""
 
 
@@ -63,7 +63,7 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
     refuse_scaling(pretrained)
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
-        labelled(images, labels, num_classes)
+        label_examples(images, labels, num_classes)
     num_hidden = len(classifier_of(pretrained.model, 1).hidden)
     for name, values in (("dropout", config.dropout), ("rates", config.rates)):
         if len(values) not in (0, num_hidden + 1) or not all(x >= 0 for x in values):
@@ -77,13 +77,13 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
 
 def examples(
     pretrained: Pretrained, images: np.ndarray, labels: Any, num_classes: int
-) -> Labelled:
+) -> LabelledExamples:
     """Labelled images, of a DBM with their posterior, found in one program."""
     above = ()
     if isinstance(pretrained.model, DBM):
         rows = jnp.asarray(images)
         above = _posteriors(pretrained.model, pretrained.params, rows)
-    return labelled(images, labels, num_classes, above=above)
+    return label_examples(images, labels, num_classes, above=above)
 
 
 def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples, int]:
@@ -218,7 +218,7 @@ def train(
         key,
         batch_size=batch_size,
         num_epochs=config.epochs,
-        prepare=scaled,
+        prepare=scale_images,
         end_epoch=None if held_out is None else keep_best(net, held_out),
         loss="cross_entropy",
     )
@@ -235,7 +235,7 @@ def train(
         numbers["held_out_standard_error"] = _standard_error(min(errors), held_out)
         numbers["best_epoch"] = 1 + int(np.argmin(errors))
     if "test" in parts:
-        found = jax.tree.map(float, judge(net, params, parts["test"]))
+        found = jax.tree.map(float, evaluate_classifier(net, params, parts["test"]))
         found["standard_error"] = _standard_error(found["error"], parts["test"])
         numbers["test"] = found
     return params, numbers
@@ -253,7 +253,7 @@ def _optimizer(learning_rate, updates, factors, weight_decay, max_norm):
     )
 
 
-def _standard_error(error: float, part: Labelled) -> float:
+def _standard_error(error: float, part: LabelledExamples) -> float:
     return math.sqrt(error * (1 - error) / len(part.labels))
 
 
@@ -270,8 +270,8 @@ def _factors(config: Any, params: Params) -> dict[str, float]:
     }
 
 
-def _without_above(part: Labelled) -> Labelled:
-    return Labelled(images=part.images, labels=part.labels)
+def _without_above(part: LabelledExamples) -> LabelledExamples:
+    return LabelledExamples(images=part.images, labels=part.labels)
 
 
 @partial(jax.jit, static_argnames="dbm")

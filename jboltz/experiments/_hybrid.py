@@ -11,9 +11,9 @@ from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset
 from jboltz.experiments import _finetune
 from jboltz.experiments._pretrained import Pretrained, refuse_scaling
-from jboltz.learning.finetune import Labelled
-from jboltz.learning.hybrid import Coder, ConvNet, JoinedNet, encode, square_side
 from jboltz.models.dbn import DBN
+from jboltz.nets.finetune import LabelledExamples
+from jboltz.nets.hybrid import Coder, ConvNet, JoinedNet, encode, square_side
 
 
 class Net(NamedTuple):
@@ -82,17 +82,19 @@ def nets(config: Any, data: Dataset, dbn: DBN, num_classes: int) -> dict[str, Ne
     return found
 
 
-def given(net: Net, dbn: DBN, coders: dict[str, Coder], part: Labelled) -> Labelled:
+def given(
+    net: Net, dbn: DBN, coders: dict[str, Coder], part: LabelledExamples
+) -> LabelledExamples:
     """What a net is given of the examples: codes are found once, and stay."""
     if net.codes is None:
         return part
     codes = encode(dbn, coders[net.codes], part.images)
     if net.form == "map":
-        return Labelled(images=codes, labels=part.labels)
-    return Labelled(images=part.images, labels=part.labels, above=(codes,))
+        return LabelledExamples(images=codes, labels=part.labels)
+    return LabelledExamples(images=part.images, labels=part.labels, above=(codes,))
 
 
-def start(net: Net, part: Labelled, key: Key[Array, ""]) -> Params:
+def start(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
     """Glorot weights; with the same key the same for the codes of either network."""
     example = jax.tree.map(lambda x: x[0].astype("float32"), part)
     return net.module.init(key, example.images, example.above)["params"]

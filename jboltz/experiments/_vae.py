@@ -15,16 +15,16 @@ from jboltz.data import Dataset, scale_pixels, split_validation
 from jboltz.evaluation.examples import binarise_once
 from jboltz.experiments import _pretrained, _run
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.best import keep_least
 from jboltz.learning.pretrain import LayerInput, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.vae import (
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.nets.best import keep_least
+from jboltz.nets.vae import (
     VAE,
     NegativeELBO,
     elbo,
     picture_from_prior,
 )
-from jboltz.models.dbn import DBN, DBNParams
 from jboltz.samplers.ancestral import generate
 
 

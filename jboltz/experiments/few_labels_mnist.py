@@ -18,7 +18,7 @@ from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset, load_mnist
 from jboltz.experiments import _checks, _config, _finetune, _pretrained, _run
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.finetune import Labelled
+from jboltz.nets.finetune import LabelledExamples
 
 ROWS_PER_EPOCH = 10_000
 """An epoch of fewer labelled images goes through them again and again, up to these:
@@ -135,7 +135,7 @@ def run(
     return params, {"num_labels": numbers, "pretraining": pretrained.run}
 
 
-def _take(examples: Labelled, rows: np.ndarray) -> Labelled:
+def _take(examples: LabelledExamples, rows: np.ndarray) -> LabelledExamples:
     return jax.tree.map(lambda x: x[rows], examples)
 
 

@@ -32,7 +32,7 @@ from jboltz.experiments import (
     _run,
 )
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.hybrid import Coder, encode, fit_coder
+from jboltz.nets.hybrid import Coder, encode, fit_coder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
-from jboltz.learning.finetune import labelled
+from jboltz.learning.rows import class_numbers
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
 from jboltz.products import full_product
@@ -114,9 +114,8 @@ def beside_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array, Ar
       ValueError: labels are missing, no integers, not one an example, or out of range;
         or there are fewer examples than classes.
     """
-    checked = labelled(images, labels, num_classes)
-    one_hot = jax.nn.one_hot(checked.labels, num_classes)
-    return checked.images, one_hot[:, None]
+    numbers = class_numbers(labels, len(images), num_classes)
+    return jnp.asarray(images), jax.nn.one_hot(numbers, num_classes)[:, None]
 
 
 def _judge(model, params, example):

@@ -84,3 +84,40 @@ def _check_weights(weights: np.ndarray) -> None:
             f"`weights` holds {len(weights)} times 0 but training needs a row that "
             "counts; give one a positive weight, or pass no weights."
         )
+
+
+def class_numbers(labels: Any, count: int, num_classes: int) -> np.ndarray:
+    """`labels` as int32 class numbers, one for each of `count` examples.
+
+    Raises:
+      ValueError: labels are missing, no integers, not one an example, or out of range;
+        or there are fewer examples than classes.
+    """
+    if labels is None:
+        raise ValueError(
+            "`labels` is None but a classifier needs the class of every example; pass "
+            "integers from 0."
+        )
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iu":
+        raise ValueError(
+            f"`labels` has dtype {found.dtype} but classes are numbers from 0; pass "
+            "integers."
+        )
+    if found.shape != (count,):
+        raise ValueError(
+            f"`labels` has shape {found.shape} but there are {count} examples; "
+            f"pass one label for each, shape ({count},)."
+        )
+    if len(found) < num_classes:
+        raise ValueError(
+            f"`labels` has {len(found)} entries but there are {num_classes} classes; "
+            "label at least one example of each."
+        )
+    if found.min() < 0 or found.max() >= num_classes:
+        raise ValueError(
+            f"`labels` runs from {found.min()} to {found.max()} but {num_classes} "
+            f"classes are numbered 0 to {num_classes - 1}; renumber them, or raise "
+            "`num_classes`."
+        )
+    return found.astype(np.int32)

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from jboltz.experiments import _hybrid, _pretrained
 from jboltz.experiments.hybrid_mnist import Config, maps
-from jboltz.learning.hybrid import encode, fit_coder
+from jboltz.nets.hybrid import encode, fit_coder
 from tests.experiments import pretraining
 from tests.experiments.pretraining import crash_after, dataset, pretrain
 from tests.experiments.test_finetune_mnist import outcome

@@ -12,10 +12,10 @@ from flax import linen as nn
 
 import jboltz
 from jboltz import Batch, TrainState
-from jboltz.learning.classifier import Classifier
 from jboltz.learning.discriminative import Discriminative
-from jboltz.learning.finetune import CrossEntropy, Labelled
-from jboltz.learning.vae import VAE, NegativeELBO
+from jboltz.nets.classifier import Classifier
+from jboltz.nets.finetune import CrossEntropy, LabelledExamples
+from jboltz.nets.vae import VAE, NegativeELBO
 from tests.helpers import random_params
 
 # One machine for most tests, so that they share what they compile. Its state has all
@@ -101,7 +101,7 @@ def examples_for(estimator, images):
     """Rows of 4 pixels, with classes where the estimator takes them."""
     labels = jnp.arange(len(images)) % 2
     if isinstance(estimator, CrossEntropy):
-        return Labelled(images=images, labels=labels)
+        return LabelledExamples(images=images, labels=labels)
     if estimator.model == LABELLED:
         return images, jax.nn.one_hot(labels, 2, dtype=images.dtype)[:, None]
     return images

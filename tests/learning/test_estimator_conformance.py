@@ -14,7 +14,6 @@ import optax
 import pytest
 
 import jboltz
-import jboltz.learning
 from jboltz import Batch
 from jboltz.base import Estimator
 from tests.helpers import draw_like, rng_of
@@ -24,7 +23,10 @@ each_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
 
 def estimator_types():
-    for info in pkgutil.iter_modules(jboltz.learning.__path__, "jboltz.learning."):
+    """Wherever in the library they are."""
+    for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
+        if info.name.startswith("jboltz.experiments"):
+            continue
         module = importlib.import_module(info.name)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass):
             if cls.__module__ == info.name and hasattr(cls, "estimate"):

@@ -7,13 +7,13 @@ import optax
 import pytest
 
 import jboltz
-from jboltz.models.notes import (
+from tests.helpers import draw_like, rng_of
+from tests.parity import reference, streams
+from tests.parity.notes import (
     NotesContrastiveDivergence,
     NotesGaussianRBM,
     NotesSpikeAndSlab,
 )
-from tests.helpers import draw_like, rng_of
-from tests.parity import reference, streams
 from tests.parity.reference import torch
 
 SIZES, SIZE = (6, 4), 5

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import jboltz
-import jboltz.samplers
 from jboltz import random
 from jboltz.base import Sampler
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
@@ -36,7 +35,10 @@ NUM_CHAINS = 3
 
 
 def sampler_types():
-    for info in pkgutil.iter_modules(jboltz.samplers.__path__, "jboltz.samplers."):
+    """Wherever in the library they are."""
+    for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
+        if info.name.startswith("jboltz.experiments"):
+            continue
         module = importlib.import_module(info.name)
         for _, cls in inspect.getmembers(module, dataclasses.is_dataclass):
             if cls.__module__ == info.name and hasattr(cls, "step"):

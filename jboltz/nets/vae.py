@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params
-from jboltz.learning.best import Best, before_training
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
+from jboltz.nets.best import Best, before_training
 from jboltz.products import full_precision
 
 

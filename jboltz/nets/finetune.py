@@ -7,23 +7,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params, record
-from jboltz.learning.best import Best, before_training, keep_least
 from jboltz.learning.contrastive import refuse_mask, weighted_mean
 from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.rows import class_numbers
 from jboltz.learning.step import TrainState
 from jboltz.learning.transforms import project
+from jboltz.nets.best import Best, before_training, keep_least
 from jboltz.products import full_precision
 
 
 @record
-class Labelled:
+class LabelledExamples:
     """Examples and their classes: the values of a `Batch` in supervised training."""
 
     images: Leaf  # (batch, visible)
@@ -35,8 +35,8 @@ class Labelled:
 class CrossEntropy:
     """The gradient of the mean −log p(y | v), in nats, as an estimator.
 
-    It estimates on a `Labelled` batch, and remembers the `Best` parameters, which
-    `keep_best` replaces between epochs. Dropout of example i draws from
+    It estimates on a batch of `LabelledExamples`, and remembers the `Best` parameters,
+    which `keep_best` replaces between epochs. Dropout of example i draws from
     `fold_in(key, i)`.
     """
 
@@ -67,50 +67,23 @@ class CrossEntropy:
         return gradient, state, {"cross_entropy": loss, "error": error}
 
 
-def labelled(
+def label_examples(
     images: Any, labels: Any, num_classes: int, *, above: tuple[Any, ...] = ()
-) -> Labelled:
-    """Checked examples to train or judge a classifier of `num_classes` on.
+) -> LabelledExamples:
+    """Checked examples to train or evaluate a classifier of `num_classes` on.
 
     Raises:
-      ValueError: labels are missing, no integers, not one an example, or out of range;
-        or there are fewer examples than classes.
+      ValueError: the labels are none of `num_classes` classes, see `class_numbers`.
     """
-    if labels is None:
-        raise ValueError(
-            "`labels` is None but a classifier needs the class of every example; pass "
-            "integers from 0."
-        )
-    found = np.asarray(labels)
-    if found.dtype.kind not in "iu":
-        raise ValueError(
-            f"`labels` has dtype {found.dtype} but classes are numbers from 0; pass "
-            "integers."
-        )
-    if found.shape != (len(images),):
-        raise ValueError(
-            f"`labels` has shape {found.shape} but there are {len(images)} examples; "
-            f"pass one label for each, shape ({len(images)},)."
-        )
-    if len(found) < num_classes:
-        raise ValueError(
-            f"`labels` has {len(found)} entries but there are {num_classes} classes; "
-            "label at least one example of each."
-        )
-    if found.min() < 0 or found.max() >= num_classes:
-        raise ValueError(
-            f"`labels` runs from {found.min()} to {found.max()} but {num_classes} "
-            f"classes are numbered 0 to {num_classes - 1}; renumber them, or raise "
-            "`num_classes`."
-        )
-    return Labelled(
+    numbers = class_numbers(labels, len(images), num_classes)
+    return LabelledExamples(
         images=jnp.asarray(images),
-        labels=jnp.asarray(found, jnp.int32),
+        labels=jnp.asarray(numbers),
         above=tuple(jnp.asarray(x) for x in above),
     )
 
 
-def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
+def scale_images(rows: LabelledExamples, key: Key[Array, ""]) -> LabelledExamples:
     """The `prepare` of supervised training: uint8 images are divided by 255."""
     del key
     return _scale(rows)
@@ -118,8 +91,8 @@ def scaled(rows: Labelled, key: Key[Array, ""]) -> Labelled:
 
 @partial(jax.jit, static_argnames="net")
 @full_precision
-def judge(
-    net: nn.Module, params: Params, examples: Labelled
+def evaluate_classifier(
+    net: nn.Module, params: Params, examples: LabelledExamples
 ) -> dict[str, Float[Array, ""]]:
     """Mean `cross_entropy` in nats and share `error` of examples, nothing left out."""
 
@@ -131,7 +104,7 @@ def judge(
 
 
 def keep_best(
-    net: nn.Module, held_out: Labelled
+    net: nn.Module, held_out: LabelledExamples
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
     """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
 
@@ -139,7 +112,9 @@ def keep_best(
       `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
     """
 
-    return keep_least(lambda params: judge(net, params, held_out), "error")
+    return keep_least(
+        lambda params: evaluate_classifier(net, params, held_out), "error"
+    )
 
 
 def per_layer(
@@ -186,9 +161,9 @@ def bounded(params: Params, max_norm: float) -> Params:
     return jax.tree.map(shrink, params)
 
 
-def _scale(rows: Labelled) -> Labelled:
+def _scale(rows: LabelledExamples) -> LabelledExamples:
     images = unit_interval(rows.images)
-    return Labelled(images=images, labels=rows.labels, above=rows.above)
+    return LabelledExamples(images=images, labels=rows.labels, above=rows.above)
 
 
 def _judge(net, params, example, key):

@@ -12,8 +12,8 @@ import pytest
 import jboltz
 from jboltz import Batch, random
 from jboltz.evaluation.bounds import vae_bounds
-from jboltz.learning.best import keep_least
-from jboltz.learning.vae import (
+from jboltz.nets.best import keep_least
+from jboltz.nets.vae import (
     VAE,
     NegativeELBO,
     elbo,

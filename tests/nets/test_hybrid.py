@@ -11,8 +11,8 @@ from flax import linen as nn
 
 import jboltz
 from jboltz import Bernoulli
-from jboltz.learning.finetune import judge, labelled
-from jboltz.learning.hybrid import (
+from jboltz.nets.finetune import evaluate_classifier, label_examples
+from jboltz.nets.hybrid import (
     ConvNet,
     JoinedNet,
     encode,
@@ -127,7 +127,9 @@ def test_it_is_judged_as_any_classifier(getkey):
     images, labels = uniform(getkey(), 4, 30), np.arange(4) % 3
     codes = uniform(getkey(), 4, 7)
     params = JOINED.init(getkey(), images[0], (codes[0],))["params"]
-    found = judge(JOINED, params, labelled(images, labels, 3, above=(codes,)))
+    found = evaluate_classifier(
+        JOINED, params, label_examples(images, labels, 3, above=(codes,))
+    )
     logits = jax.vmap(partial(JOINED.apply, {"params": params}))(images, (codes,))
     expected = -jax.nn.log_softmax(logits)[jnp.arange(4), labels].mean()
     close(found["cross_entropy"], expected, rtol=1e-5)

@@ -9,14 +9,14 @@ import pytest
 
 import jboltz
 from jboltz import Bernoulli
-from jboltz.learning.classifier import (
+from jboltz.models.dbm import inputs_of
+from jboltz.nets.classifier import (
     Classifier,
     classifier_of,
     from_linen_params,
     posterior,
     to_linen_params,
 )
-from jboltz.models.dbm import inputs_of
 from tests.helpers import binary_states, draw_like
 
 DBN = jboltz.DBN.chain(Bernoulli(4), Bernoulli(3), Bernoulli(5), Bernoulli(2))

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import Batch, Classifier, CrossEntropy, Labelled
-from jboltz.learning.finetune import bounded
+from jboltz import Batch, Classifier, CrossEntropy, LabelledExamples
+from jboltz.nets.finetune import bounded
 from tests.helpers import draw_like
 
 NET = Classifier(hidden=(5, 4), num_classes=3)
@@ -18,7 +18,7 @@ OPTIMIZER = optax.sgd(0.5, momentum=0.9)
 STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
 LABELS = np.arange(22) % 3
 IMAGES = np.random.default_rng(0).uniform(0, 255, (22, 6)).astype(np.uint8)
-EXAMPLES = jboltz.labelled(IMAGES, LABELS, 3)
+EXAMPLES = jboltz.label_examples(IMAGES, LABELS, 3)
 bit_for_bit = chex.assert_trees_all_equal
 
 
@@ -28,7 +28,7 @@ def start(key, optimizer=OPTIMIZER):
 
 
 def fit(state, key, num_epochs, step=STEP, **options):
-    options = {"batch_size": 8, "prepare": jboltz.scaled} | options
+    options = {"batch_size": 8, "prepare": jboltz.scale_images} | options
     return jboltz.fit(step, state, EXAMPLES, key, num_epochs=num_epochs, **options)
 
 
@@ -36,7 +36,9 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
     """Of the logits, and so of the head's bias: mean(p − y)."""
     shapes = NET.init(getkey(), jnp.zeros(6))["params"]
     params = draw_like(jax.tree.map(jnp.float64, shapes), getkey())
-    batch = Batch(values=Labelled(images=IMAGES / 255.0, labels=EXAMPLES.labels))
+    batch = Batch(
+        values=LabelledExamples(images=IMAGES / 255.0, labels=EXAMPLES.labels)
+    )
     memory = ESTIMATOR.init(params, getkey())
     gradient, _, metrics = ESTIMATOR.estimate(params, memory, batch, getkey())
     logits = jax.vmap(lambda v: NET.apply({"params": params}, v))(batch.values.images)
@@ -45,7 +47,7 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
     chex.assert_trees_all_close(gradient["head"]["bias"], expected, rtol=1e-10)
     loss = -jnp.mean(jnp.log(jnp.sum(p * y, axis=1)))
     chex.assert_trees_all_close(metrics["cross_entropy"], loss, rtol=1e-10)
-    found = jboltz.judge(NET, params, batch.values)
+    found = jboltz.evaluate_classifier(NET, params, batch.values)
     error = jnp.asarray(np.mean(np.asarray(p).argmax(axis=1) != LABELS))
     chex.assert_trees_all_close(found["error"], error, rtol=1e-10)
     chex.assert_trees_all_close(found["cross_entropy"], loss, rtol=1e-10)
@@ -53,7 +55,7 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
 
 def test_an_example_counts_as_often_as_its_weight(getkey):
     params = NET.init(getkey(), jnp.zeros(6))["params"]
-    values = jboltz.scaled(EXAMPLES, getkey())
+    values = jboltz.scale_images(EXAMPLES, getkey())
     weights = jnp.where(jnp.arange(22) < 10, 1.0, 0.0)
     first = Batch(values=jax.tree.map(lambda x: x[:10], values))
     weighted = Batch(values=values, weights=weights)
@@ -137,10 +139,10 @@ def test_max_norm_bounds_what_arrives_at_a_unit(getkey):
 )
 def test_labels_that_do_not_fit_are_refused(labels, num_classes, words):
     with pytest.raises(ValueError, match=words):
-        jboltz.labelled(IMAGES, labels, num_classes)
+        jboltz.label_examples(IMAGES, labels, num_classes)
 
 
 def test_values_of_different_lengths_are_refused(getkey):
-    rows = Labelled(images=IMAGES, labels=LABELS[:5])
+    rows = LabelledExamples(images=IMAGES, labels=LABELS[:5])
     with pytest.raises(ValueError, match=r"`values` has shape \(5,\).*22 rows"):
         jboltz.fit(STEP, start(getkey()), rows, getkey(), batch_size=2, num_epochs=1)
