@@ -35,21 +35,17 @@ class HiddenMeanModel(EnergyModel, Protocol):
 
 @runtime_checkable
 class VisibleMeanModel(Protocol):
-    """A model whose visible state has its mean under a hidden state in closed form."""
+    """A model with E[v | h] in closed form, in the shape of the data."""
 
-    def mean_visible_state(self, params: Params, h: State) -> State:
-        """E[v | h], in the shape of the data."""
-        ...
+    def mean_visible_state(self, params: Params, h: State) -> State: ...
 
 
 @runtime_checkable
 class DataModel(Protocol):
-    """A model that says what its data may be."""
+    """A model that says what its data may be, as a `Unit` does."""
 
     @property
-    def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
-        ...
+    def domain(self) -> Domain: ...
 
 
 @runtime_checkable
@@ -65,77 +61,54 @@ class AugmentedModel(EnergyModel, Protocol):
         ...
 
     def with_data(self, visible: Any, data: Any) -> Any:
-        """The visible state, or a tree like one, with other data."""
+        """A visible state, or a tree like one, with other data."""
         ...
+
+
+def data_of(model: Any, visible: Any) -> Any:
+    """The data in a visible state of `model`, which are all of it in most models."""
+    return model.data_of(visible) if isinstance(model, AugmentedModel) else visible
 
 
 @runtime_checkable
 class LayeredModel(FreeEnergyModel, Protocol):
-    """Units in two blocks, v and h, joined by weights between the blocks alone."""
+    """Layers of units in two blocks, v and h, joined by weights between the blocks.
+
+    `units` are the layers, bottom first, and `parts` one record a layer and the weights
+    between neighbours. `blocks` takes one entry a layer and returns them in the shape
+    of v and of h. `hidden_inputs` reach the layers of h, `visible_inputs` those of v,
+    and `hidden_free_energy` is −log ∫ dv exp(−E(v, h)) in nats.
+    """
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params: ...
 
     @property
-    def units(self) -> tuple[Unit, ...]:
-        """The layers, bottom first."""
-        ...
+    def units(self) -> tuple[Unit, ...]: ...
 
-    def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """One record a layer, and the weights between neighbours."""
-        ...
+    def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]: ...
 
-    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """One entry a layer, bottom first, in the shape of v and of h."""
-        ...
+    def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]: ...
 
-    def hidden_inputs(self, params: Params, v: State) -> Any:
-        """What reaches each layer of h."""
-        ...
+    def hidden_inputs(self, params: Params, v: State) -> Any: ...
 
-    def visible_inputs(self, params: Params, h: State) -> Any:
-        """What reaches each layer of v."""
-        ...
+    def visible_inputs(self, params: Params, h: State) -> Any: ...
 
-    def hidden_free_energy(self, params: Params, h: State) -> Inexact[Array, ""]:
-        """F(h) = −log ∫ dv exp(−E(v, h)), in nats."""
-        ...
-
-
-@runtime_checkable
-class AnnealedModel(FreeEnergyModel, Protocol):
-    """A `FreeEnergyModel` between a base and `model`, with `AnnealedParams`."""
-
-    @property
-    def model(self) -> Any:
-        """What it is at β = 1."""
-        ...
-
-    def fit_base(self, values: State) -> Params:
-        """A base whose visible part is fitted to `values`, (examples, …)."""
-        ...
-
-    def base_log_partition(self, params: Any) -> Inexact[Array, ""]:
-        """log Z at β = 0, in nats."""
-        ...
-
-    def log_weight(self, here: Any, there: Any, v: State) -> Inexact[Array, ""]:
-        """F(v) of one rung less that of another, in nats, as a difference."""
-        ...
+    def hidden_free_energy(self, params: Params, h: State) -> Inexact[Array, ""]: ...
 
 
 @runtime_checkable
 class CentrableModel(LayeredModel, Protocol):
-    """A `LayeredModel` whose gradient can be taken in centred coordinates."""
+    """A `LayeredModel` whose gradient can be taken in centred coordinates.
+
+    `from_parts` is the inverse of `parts`, and `mean_activities` are those of all
+    layers where the data are `v`.
+    """
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]
-    ) -> Params:
-        """The inverse of `parts`."""
-        ...
+    ) -> Params: ...
 
-    def mean_activities(self, params: Params, v: State) -> tuple[Array, ...]:
-        """Mean activities of all layers where the data are `v`."""
-        ...
+    def mean_activities(self, params: Params, v: State) -> tuple[Array, ...]: ...
 
 
 @runtime_checkable
@@ -150,34 +123,38 @@ class TwoLayerModel(CentrableModel, HiddenMeanModel, Protocol):
 
 
 @runtime_checkable
-class DirectedModel(Protocol):
-    """A stack of RBMs, as a DBN: the top one is undirected, the others lead down."""
+class AnnealedModel(FreeEnergyModel, Protocol):
+    """A `FreeEnergyModel` with `AnnealedParams`, between a base and `model`.
+
+    `fit_base` fits a base to examples, `base_log_partition` is its log Z, and
+    `log_weight` is F(v) of one rung less that of another, both in nats.
+    """
 
     @property
-    def layers(self) -> tuple[Any, ...]:
-        """The RBMs, bottom first."""
-        ...
+    def model(self) -> Any: ...
+
+    def fit_base(self, values: State) -> Params: ...
+
+    def base_log_partition(self, params: Any) -> Inexact[Array, ""]: ...
+
+    def log_weight(self, here: Any, there: Any, v: State) -> Inexact[Array, ""]: ...
+
+
+@runtime_checkable
+class DirectedModel(Protocol):
+    """A stack of RBMs, as a DBN: the top one is undirected, the others lead down.
+
+    `layers` are the RBMs, bottom first; `sample_layers_up` draws (h¹, h², …) from v
+    upwards, and `sample_layers_down` all layers below h, (v, h¹, …).
+    """
+
+    @property
+    def layers(self) -> tuple[Any, ...]: ...
 
     def sample_layers_up(
         self, params: Params, v: State, key: Key[Array, ""]
-    ) -> tuple[State, ...]:
-        """A sampled pass upwards from `v`: (h¹, h², …)."""
-        ...
+    ) -> tuple[State, ...]: ...
 
     def sample_layers_down(
         self, params: Params, h: State, key: Key[Array, ""]
-    ) -> tuple[State, ...]:
-        """Samples of all layers below `h`, given it: (v, h¹, …)."""
-        ...
-
-
-def data_of(model: Any, visible: Any) -> Any:
-    """The data in a visible state of `model`, which are all of it in most models."""
-    return model.data_of(visible) if isinstance(model, AugmentedModel) else visible
-
-
-def start_at(model: Any, params: Params, v: State, key: Key[Array, ""]) -> State:
-    """A visible state of `model` with the data `v`."""
-    if isinstance(model, AugmentedModel):
-        return model.start_at(params, v, key)
-    return v
+    ) -> tuple[State, ...]: ...

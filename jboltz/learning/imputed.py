@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.abilities import data_of, start_at
+from jboltz.abilities import AugmentedModel, data_of
 from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
 from jboltz.checks import cast_states
 from jboltz.samplers.chains import check_num_steps, run
@@ -75,7 +75,8 @@ class Imputed:
         model, sampler = self.model, ClampedGibbs(self.model)
         start = model.sample_start(params, key_start)
         v = jax.tree.map(jnp.where, observed, v, data_of(model, start))
-        start = start_at(model, params, v, key_above)
+        is_more = isinstance(model, AugmentedModel)
+        start = model.start_at(params, v, key_above) if is_more else v
         chain = sampler.init(params, start, key_init, clamp=observed)
         chain, _ = run(sampler, params, chain, key_run, num_steps=self.num_steps)
         return data_of(model, chain.visible)

@@ -34,8 +34,7 @@ class Traced:
     estimator: PersistentEstimator
 
     def __post_init__(self) -> None:
-        purpose = "following persistent chains"
-        require(self.estimator, PersistentEstimator, purpose, "estimator")
+        require(self.estimator, PersistentEstimator, "a trace of chains", "estimator")
 
     @property
     def model(self) -> FreeEnergyModel:

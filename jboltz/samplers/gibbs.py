@@ -120,17 +120,14 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
         clamp = jax.tree.map(lambda _: clamp, v)
 
     def held(mask, x):
-        if not jnp.issubdtype(jnp.result_type(mask), jnp.bool_):
-            raise ValueError(
-                f"`clamp` has dtype {jnp.result_type(mask)} but needs bool, True where "
-                "a unit is held; pass `mask.astype(bool)`."
-            )
+        dtype, shape = jnp.result_type(mask), jnp.shape(mask)
         masks = [x.shape, (*x.shape[:-1], 1)]
-        shapes = [*masks, (), *((*num_chains, *shape) for shape in masks)]
-        if jnp.shape(mask) not in shapes:
+        shapes = [*masks, (), *((*num_chains, *mask) for mask in masks)]
+        if not jnp.issubdtype(dtype, jnp.bool_) or shape not in shapes:
             raise ValueError(
-                f"`clamp` has shape {jnp.shape(mask)} but it needs {x.shape}, or one "
-                f"of {shapes[1:]}; pass a mask in the shape of the visible state."
+                f"`clamp` has dtype {dtype} and shape {shape} but needs bool, True "
+                f"where a unit is held, and one of the shapes {shapes}; pass a mask in "
+                "the shape of the visible state."
             )
         return jnp.broadcast_to(mask, (*num_chains, *x.shape))
 

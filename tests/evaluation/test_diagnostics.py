@@ -109,7 +109,7 @@ def test_what_cannot_be_judged_is_refused():
             "`free_energy` is its measure"
         ),
         "training_traces([{'contrast': np.ones(3)}])": "Traced(",
-        "Traced(ContrastiveDivergence(rbm, Gibbs(rbm)))": "persistent chains",
+        "Traced(ContrastiveDivergence(rbm, Gibbs(rbm)))": "PersistentEstimator",
     }
     setup = (
         "import numpy as np\nfrom jboltz import *\n"
