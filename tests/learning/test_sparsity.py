@@ -141,10 +141,3 @@ def test_units_that_are_no_probabilities_are_refused():
     estimator = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
     with pytest.raises(ValueError, match=r"'real'.*Bernoulli"):
         Sparse(estimator, target=0.1, strength=1.0)
-
-
-def test_a_model_that_is_no_rbm_is_refused():
-    model = jboltz.SpikeAndSlab(4, 3)
-    estimator = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
-    with pytest.raises(TypeError, match=r"SpikeAndSlab.*`jboltz\.abilities\.TwoLayer"):
-        Sparse(estimator, target=0.1, strength=1.0)
