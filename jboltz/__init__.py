@@ -79,6 +79,7 @@ from jboltz.learning.epoch import train_epoch, train_epochs
 from jboltz.learning.fast import FastPersistentContrastiveDivergence, FastState
 from jboltz.learning.imputed import Imputed
 from jboltz.learning.indices import FromIndices, pad_indices
+from jboltz.learning.many import fit_many
 from jboltz.learning.mean_field import (
     MeanFieldPCD,
     mean_field,
@@ -287,6 +288,7 @@ __all__ = [
     "fit",
     "fit_coder",
     "fit_linear_probe",
+    "fit_many",
     "fit_stream",
     "free_energy_gap",
     "from_linen_params",

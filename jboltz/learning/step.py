@@ -30,6 +30,7 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import check_params, is_traced, require
+from jboltz.learning.built import how_built
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
@@ -64,6 +65,7 @@ def init_train_state(
     Raises:
       ValueError: `params` are none of the estimator's model.
     """
+    check_optimizer(optimizer)
     _check_params(estimator, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -78,11 +80,15 @@ class _EstimatorStep:
     """A closure that hashes by value, so that building it twice does not recompile."""
 
     estimator: Estimator
-    optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformation = dataclasses.field(compare=False)
     precision: Precision
+    value: str | None
+    built: Any = dataclasses.field(init=False, repr=False)  # stands for `optimizer`
 
     def __post_init__(self) -> None:
         require(self.estimator, Estimator, "a step", "estimator")
+        check_optimizer(self.optimizer)
+        object.__setattr__(self, "built", how_built(self.optimizer))
         if self.precision not in get_args(Precision):
             raise ValueError(
                 f"`precision` is {self.precision!r} but the products of training are "
@@ -113,9 +119,7 @@ class _EstimatorStep:
             # it has to count as much as the examples that it was made of.
             share = jnp.mean(batch.weights)
             gradient = jax.tree.map(lambda g: (share * g).astype(g.dtype), gradient)
-        updates, opt_state = self.optimizer.update(
-            gradient, state.opt_state, state.params
-        )
+        updates, opt_state = self._update_optimizer(gradient, state, metrics)
         new_state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
@@ -124,17 +128,54 @@ class _EstimatorStep:
         )
         return new_state, metrics
 
+    def _update_optimizer(self, gradient, state, metrics):
+        extra = {}
+        if self.value is not None:
+            if self.value not in metrics:
+                raise ValueError(
+                    f"`value` is {self.value!r} but {self.estimator} reports "
+                    f"{sorted(metrics)}; name one of these."
+                )
+            extra = {"value": metrics[self.value], "grad": gradient}
+        optimizer = optax.with_extra_args_support(self.optimizer)
+        try:
+            return optimizer.update(gradient, state.opt_state, state.params, **extra)
+        except TypeError as error:
+            raise TypeError(
+                f"`optimizer` refuses its arguments: {error}. If it follows a value, "
+                "as `optax.contrib.reduce_on_plateau` does, name that metric, "
+                "`make_train_step(…, value='reconstruction_error')`; one that searches "
+                "along a line by `value_fn`, as `optax.lbfgs` does, needs an exact "
+                "loss, which an estimator does not have."
+            ) from error
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuses what is no optimizer of optax."""
+    if not isinstance(optimizer, optax.GradientTransformation | optax.MultiSteps):
+        raise TypeError(
+            f"`optimizer` is {optimizer!r} but needs to be an optimizer of optax; pass "
+            "what one of its functions returns, such as `optax.sgd(0.01)`."
+        )
+
 
 def make_train_step(
     estimator: Estimator,
     optimizer: optax.GradientTransformation,
     *,
     precision: Precision = "float32",
+    value: str | None = None,
 ) -> TrainStep:
     """Builds `train_step(state, batch, key) -> (state, metrics)`: pure, not jitted.
 
     With weights, the update is that of Σ w ℓ / `batch size`: weights of mean 1 leave
     the learning rate what it is.
+
+    Two steps are equal, and the second compiles nothing, where their estimators are
+    equal and their optimizers were built alike: `optax.adam(1e-3)` is equal to another
+    `optax.adam(1e-3)`. A schedule of your own is equal to itself alone, so define it
+    once. Numbers that change from run to run, as the points of a grid do, compile once
+    if they are in the state: `optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)`.
 
     In `fit` and `fit_stream` an array in the estimator, as `num_steps=jnp.asarray(3)`,
     is an argument of the compiled program, and another value compiles nothing anew.
@@ -147,8 +188,14 @@ def make_train_step(
         accelerators. Both are for long runs whose noise is larger than the rounding;
         binary states are exact in them, weights are not. Sums, parameters and the
         energies by which a draw is accepted stay float32; so does evaluation.
+      value: the metric of the estimator that the optimizer is given as `value=`, for
+        those that follow it, such as `optax.contrib.reduce_on_plateau`.
+
+    Raises:
+      TypeError: `optimizer` is no optimizer of optax; when the step is traced, also
+        where `optimizer` needs arguments that a stochastic estimate does not have.
     """
-    return _EstimatorStep(estimator, optimizer, precision)
+    return _EstimatorStep(estimator, optimizer, precision, value)
 
 
 def model_of(train_step: TrainStep) -> Any:

@@ -1,0 +1,67 @@
+"""Several machines trained side by side: seeds of an ensemble, points of a grid."""
+
+from functools import partial
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+from jboltz.base import Batch, Metrics, State
+from jboltz.learning.epoch import as_rows, train_epochs
+from jboltz.learning.rows import as_given
+from jboltz.learning.step import Prepare, TrainState, TrainStep, as_pytree
+
+
+def fit_many(
+    train_step: TrainStep,
+    states: TrainState,
+    data: State | Batch,
+    keys: Key[Array, " runs"],
+    *,
+    batch_size: int,
+    num_epochs: int,
+    prepare: Prepare = as_given,
+) -> tuple[TrainState, Metrics]:
+    """Trains one machine for each of `states`, all in one compiled program.
+
+    Run i is the run of `fit` from `states[i]` with `keys[i]`, up to rounding. What
+    differs between the runs has to be in their states: parameters, chains, and the
+    numbers of an optimizer that `optax.inject_hyperparams` built. Nobody looks whether
+    parameters stay finite.
+
+    Args:
+      states: with a leading axis of runs, as `jax.vmap` makes them.
+      data: as for `fit`, shared by all runs.
+
+    Returns:
+      The states, and the metrics, (runs, epochs, steps).
+
+    Example:
+      Four learning rates:
+
+          optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+
+          def start(rate, key):
+              state = init_train_state(rbm.init(key), estimator, optimizer, key)
+              return optax.tree.set(state, learning_rate=rate)
+
+          rates = jnp.array([0.01, 0.03, 0.1, 0.3])
+          states = jax.vmap(start)(rates, jax.random.split(key, 4))
+    """
+    return _fit_many(
+        as_pytree(train_step),
+        states,
+        as_rows(data),
+        keys,
+        as_pytree(prepare),
+        batch_size=batch_size,
+        num_epochs=num_epochs,
+    )
+
+
+@partial(jax.jit, static_argnames=("batch_size", "num_epochs"))
+def _fit_many(train_step, states, data, keys, prepare, **sizes) -> Any:
+    def run(state, key):
+        return train_epochs(train_step, state, data, key, prepare=prepare, **sizes)
+
+    return jax.vmap(run)(states, keys)
