@@ -186,7 +186,7 @@ def test_a_chain_does_not_know_how_many_there_are(getkey):
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant:
+class Constant(Annealed):
     """Weights that are known: 0.1 a step on top of 1e4."""
 
     def log_weight(self, here, there, v):
@@ -200,7 +200,8 @@ class Constant:
 
 def test_thousands_of_small_weights_add_up_in_float32(getkey):
     rungs = AnnealedParams(params=(), base=(), beta=jnp.linspace(0, 1, 20_001))
-    total = jax.jit(partial(anneal, Constant()))(rungs, jnp.zeros(1), getkey())[1]
+    annealed = Constant(jboltz.RBM(B(1), B(1)))
+    total = jax.jit(partial(anneal, annealed))(rungs, jnp.zeros(1), getkey())[1]
     expected = 1e4 + 19_999 * float(np.float32(0.1))
     assert abs(total - expected) <= np.spacing(np.float32(expected))
 
