@@ -93,6 +93,10 @@ SLOW = {
     ),
     "learning/test_centred.py": ("test_offsets_follow_the_data[DBM]",),
     "learning/test_discriminative.py": ("test_it_learns_digits_in_fit",),
+    "learning/test_estimator_conformance.py": (
+        "test_two_steps_of_training[cd of real units]",
+        "test_two_steps_of_training[tempered pcd]",
+    ),
     "learning/test_imputed.py": ("test_fit_learns_from_examples_with_gaps",),
     "learning/test_mean_field.py": (
         "test_centred_joint_training_from_random_weights_learns",

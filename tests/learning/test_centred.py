@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import jboltz
@@ -227,19 +226,6 @@ def test_midpoints_are_half_way_to_the_means_of_the_chains(name, getkey, x64):
     chains = state.inner.visible if name == "real" else state.inner.visible[0]
     expected = (data[0].mean(axis=0) + bottom(chains).mean(axis=0)) / 2
     np.testing.assert_allclose(moved[0], expected, rtol=1e-9, atol=1e-12)
-
-
-def test_it_trains_in_fit(getkey):
-    model = MODELS["RBM"]
-    estimator = Centred(jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model)))
-    optimizer = optax.sgd(0.1)
-    state = jboltz.init_train_state(
-        model.init(getkey()), estimator, optimizer, getkey()
-    )
-    step = jboltz.make_train_step(estimator, optimizer)
-    data = np.ones((8, 4), np.float32)
-    state, _ = jboltz.fit(step, state, data, getkey(), batch_size=4, num_epochs=2)
-    assert (state.params.visible.bias > 0).all()
 
 
 def test_a_rate_outside_0_to_1_is_refused():
