@@ -1,5 +1,6 @@
 """CD, half-step CD and PCD: the right gradient, from the right draws."""
 
+import dataclasses
 from functools import partial
 
 import chex
@@ -368,6 +369,13 @@ def test_fewer_than_one_step_is_refused(name, num_steps):
     message = f"`num_steps` is {num_steps} but a chain needs at least 1"
     with pytest.raises(ValueError, match=message):
         make(name, num_steps=num_steps)
+
+
+@every_estimator
+def test_a_sampler_of_another_model_is_refused(name):
+    other = jboltz.RBM(Bernoulli(2), Bernoulli(2))
+    with pytest.raises(ValueError, match=r"`sampler` is of RBM.*make both of one"):
+        dataclasses.replace(make(name), sampler=jboltz.Gibbs(other))
 
 
 @pytest.mark.parametrize("num_chains", [0, -2])

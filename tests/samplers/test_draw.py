@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import jboltz
 from jboltz.samplers import draw
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import moments, observe_picture, sample
-from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.gibbs import Gibbs, as_mask
 from jboltz.samplers.start import Chains, start_chains
 from tests.helpers import draw_like, errors_without_hook, rows_of, states_of
 from tests.models.test_dbm import log_joint
@@ -263,6 +264,41 @@ def test_a_dbm_starts_at_data_with_a_pass_upwards(getkey):
     data, above = start_dbm(model, params, getkey(), None, start)
     np.testing.assert_array_equal(data, start)
     np.testing.assert_array_equal(above, [[1, 1], [0, 0]])
+
+
+JOINED = jboltz.RBM(jboltz.Joined(B(3), jboltz.Softmax(1, 2)), B(2))
+DEEP = jboltz.DBM((B(3), B(2), B(2)))
+PIXELS = np.array([True, False, True])
+# model, what is held, and the mask of its visible state
+MASKS = [
+    (jboltz.RBM(B(3), B(2)), True, np.ones(3, bool)),
+    (jboltz.RBM(B(3), B(2)), PIXELS, PIXELS),
+    (JOINED, False, (np.zeros(3, bool), np.zeros((1, 2), bool))),
+    (JOINED, (False, True), (np.zeros(3, bool), np.ones((1, 2), bool))),
+    (JOINED, (PIXELS, np.array([[True]])), (PIXELS, np.ones((1, 2), bool))),
+    (DEEP, PIXELS, (PIXELS, np.zeros(2, bool))),
+    (DEEP, True, (np.ones(3, bool), np.zeros(2, bool))),
+    (DEEP, (PIXELS, True), (PIXELS, np.ones(2, bool))),
+]
+
+
+@pytest.mark.parametrize(("model", "clamp", "expected"), MASKS)
+def test_a_clamp_is_read_alike_by_a_kernel_and_by_sample(model, clamp, expected):
+    key = jax.random.key(0)
+    params, num_chains = jax.eval_shape(model.init, key), 3
+    v = jax.eval_shape(model.sample_start, params, key)
+    chex.assert_trees_all_equal(as_mask(model, clamp, v), expected)
+    many = jax.tree.map(lambda x: np.stack([x] * num_chains), expected)
+    chex.assert_trees_all_equal(as_mask(model, clamp, v, num_chains), many)
+    chex.assert_trees_all_equal(as_mask(model, many, v, num_chains), many)
+
+    def held(v, params):
+        sampler = jboltz.ClampedGibbs(model)
+        chain = sampler.init(params, v, key, clamp=clamp)
+        chains, _, _ = sample(model, params, key, warm_up=1, start=v, clamp=clamp)
+        return chain, jax.tree.map(lambda x: x[0], chains.states)
+
+    chex.assert_trees_all_equal_shapes(*jax.eval_shape(held, v, params))
 
 
 @pytest.mark.parametrize("name", ["GRBM", "DBM", "DBN"])
