@@ -82,7 +82,7 @@ def test_a_start_takes_rows_of_states_alone(model, data):
 
 
 def test_a_base_that_would_not_be_finite_is_refused_where_it_is_fitted():
-    with pytest.raises(ValueError, match="`values` fit no Bernoulli"):
+    with pytest.raises(ValueError, match=r"`values` .*has 255\.0 in row 0"):
         jboltz.Annealed(MODEL).fit_base(255 * DATA)
 
 
@@ -103,14 +103,14 @@ BASE, BETAS = ANNEALED.fit_base(DATA), np.linspace(0, 1, 4)
                 ANNEALED, PARAMS, BASE, BETAS, DATA * jnp.nan, KEY
             ),
             ValueError,
-            "`v` holds 32 values",
+            "`v` has 32 NaN",
         ),
         (
             lambda: jboltz.reverse_annealed_importance_sampling(
                 ANNEALED, PARAMS, BASE, BETAS, DATA * jnp.inf, KEY
             ),
             ValueError,
-            "`samples` holds",
+            "`samples` has 32 NaN",
         ),
         (
             lambda: jboltz.ContrastiveDivergence(MODEL, GIBBS, jnp.asarray(0)),

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from jboltz.base import Domain, FreeEnergyModel, Params, State, record
+from jboltz.base import Domain, DomainModel, FreeEnergyModel, Params, State, record
 from jboltz.checks import check_distribution, is_traced
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
@@ -79,13 +79,12 @@ def log_likelihood(
 
 def domain_of(model: FreeEnergyModel) -> Domain:
     """What the data of `model` may be."""
-    domain = getattr(model, "domain", None)
-    if domain is None:
+    if not isinstance(model, DomainModel):
         raise TypeError(
             f"{type(model).__name__} has no `domain` but a likelihood needs to know "
-            'what its data may be; give the model one, such as "real".'
+            "what its data may be; give the model one, such as `Reals()`."
         )
-    return domain
+    return model.domain
 
 
 @full_precision

@@ -10,6 +10,8 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import (
+    Domain,
+    DomainModel,
     Leaf,
     Params,
     Shape,
@@ -19,7 +21,8 @@ from jboltz.base import (
     record,
     vanishes_at_zero,
 )
-from jboltz.checks import check_normalizable, start_of
+from jboltz.checks import admit, check_normalizable, start_of
+from jboltz.domains import Product
 
 
 @runtime_checkable
@@ -48,6 +51,27 @@ class Layered(Protocol):
     def visible_inputs(self, params: Params, h: State) -> Any:
         """What reaches each layer of v."""
         ...
+
+
+def visible_domain(model: Any) -> Domain | None:
+    """What v may be in `model`, the lowest layer alone or several; None if unknown."""
+    if isinstance(model, Layered):
+        visible, _ = model.blocks(tuple(unit.domain for unit in model.units))
+        return Product(visible) if isinstance(visible, tuple) else visible
+    return model.domain if isinstance(model, DomainModel) else None
+
+
+def admit_visible(name: str, values: Any, model: Any, mask: Any = None) -> State:
+    """`admit` for visible states of `model`, or for data where these are their lowest
+    layer; as they are if it does not say what they may be."""
+    domain = visible_domain(model)
+    if domain is None:
+        return values
+    if len(jax.tree.leaves(values)) != len(domain.leaves) and isinstance(
+        model, DomainModel
+    ):
+        domain = model.domain
+    return admit(name, values, domain, mask)
 
 
 def check_exact(model: Layered) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 from jboltz import random
 from jboltz.base import Domain, Leaf, State, record
 from jboltz.checks import check_real, check_shape, start_of
+from jboltz.domains import Reals
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
@@ -268,7 +269,7 @@ class SpikeAndSlab:
     @property
     def domain(self) -> Domain:
         """What the data may be, as of a `Unit`."""
-        return "real"
+        return Reals()
 
     @property
     def _spikes(self) -> Bernoulli:

@@ -10,9 +10,10 @@ from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.base import Leaf, Params, Sampler, State, hold, record
+from jboltz.domains import Reals
+from jboltz.models.annealed import admit_visible, visible_domain
 from jboltz.models.dbm import DBM
 from jboltz.models.dbn import DBN
-from jboltz.models.rbm import RBM
 from jboltz.samplers.ancestral import AncestralGibbs
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
 from jboltz.samplers.recognition import ClampedRecognition
@@ -63,6 +64,18 @@ def sampler_for(
     if isinstance(model, DBN):
         return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
     return ClampedGibbs(model) if is_clamped else Gibbs(model)
+
+
+def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
+    """`start` checked, where it is known, as visible states: what is held, if any is.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: not finite, or no states of the visible units.
+    """
+    if start is None or isinstance(start, Chains):
+        return start
+    return admit_visible("start", start, model, clamp)
 
 
 def start_chains(
@@ -154,16 +167,13 @@ def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
 def _held(model: Any, clamp: State, expected: Any, num_chains: Any) -> Any:
     """The mask of every chain, in the shape of its whole visible state."""
     leaves, structure = jax.tree.flatten(expected)
-    domains = _domains(model) or ["real"] * len(leaves)
-    shapes = jax.tree.unflatten(
-        structure,
-        [
-            jax.ShapeDtypeStruct(
-                (*like.shape[:-1], 1) if domain == "one-hot" else like.shape, bool
-            )
-            for like, domain in zip(leaves, domains, strict=True)
-        ],
-    )
+    domain = visible_domain(model)
+    domains = domain.leaves if domain else (Reals(),) * len(leaves)
+    shapes = [
+        jax.ShapeDtypeStruct(domain.mask_shape(like.shape), bool)
+        for like, domain in zip(leaves, domains, strict=True)
+    ]
+    shapes = jax.tree.unflatten(structure, shapes)
     if isinstance(model, DBM) and not _is_like(clamp, shapes):
         free = jax.tree.map(lambda like: jnp.zeros(like.shape, bool), shapes[1:])
         clamp = (clamp, *free)
@@ -179,17 +189,6 @@ def _held(model: Any, clamp: State, expected: Any, num_chains: Any) -> Any:
         masks,
         expected,
     )
-
-
-def _domains(model: Any) -> list[str]:
-    """Those of the visible units, one an array of the visible state; [] if unknown."""
-    if isinstance(model, DBM):
-        units = model.units[::2]
-    elif isinstance(model, DBN):
-        units = (model.layers[0].visible,)
-    else:
-        units = (model.visible,) if isinstance(model, RBM) else ()
-    return jax.tree.leaves([unit.domain for unit in units])
 
 
 def _is_like(x: Any, shapes: Any) -> bool:
