@@ -248,11 +248,11 @@ def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
         )
 
 
-def check_size(unit: Unit, *fields: str) -> None:
-    """Refuses a layer whose `fields` (by default, `size`) are no whole numbers ≥ 1.
+def check_size(spec: Any, *fields: str) -> None:
+    """Refuses a spec whose `fields` (by default, `size`) are no whole numbers ≥ 1.
 
     NumPy's integers become `int`, so that equal specs are written alike.
     """
     for field in fields or ("size",):
-        count = check_count(field, getattr(unit, field), at_least=1)
-        object.__setattr__(unit, field, count)
+        count = check_count(field, getattr(spec, field), at_least=1)
+        object.__setattr__(spec, field, count)

@@ -17,10 +17,9 @@ _BLOCK = 1 << 17
 
 
 class ArrayDomain(abc.ABC):
-    """What an array may hold, every site of it alike.
+    """What an array may hold, every site of it alike: a number, or the last axis.
 
-    A site is one number, or the last axis of a one-hot array. For a domain of your own,
-    derive a frozen dataclass from this class and fill in what has no value here.
+    For a domain of your own, derive a frozen dataclass and fill in what has no value.
     """
 
     name: str
@@ -105,12 +104,10 @@ class ArrayDomain(abc.ABC):
         array = as_numbers(values, name)
         is_whole = array.dtype.kind in "iu"
         if self.site_axes and is_whole and array.ndim == 2:
-            is_state = array.shape[1] == self.num_states and self.holds(array).all()
-            if not is_state:
-                is_number = (array >= 0) & (array < self.num_states)
-                if not is_number.all():
-                    self._refuse(array, ~is_number, name)
-                array, is_whole = self.values(array).astype(bool), False
+            is_number = (array >= 0) & (array < self.num_states)
+            if not is_number.all():
+                self._refuse(array, ~is_number, name)
+            array, is_whole = self.values(array).astype(bool), False
         self.check(array, name, mask)
         if array.dtype == np.uint8 and self.is_interval:
             raise ValueError(
@@ -138,7 +135,13 @@ class ArrayDomain(abc.ABC):
         if mask is not None:
             mask = self.spread(np.asarray(mask), array.shape)
             any_state = self.values(np.asarray(0)).astype(array.dtype)
-            array = np.where(mask, array, any_state)
+            try:
+                array = np.where(mask, array, any_state)
+            except ValueError as error:
+                raise ValueError(
+                    f"`{name}` has shape {array.shape} but its mask has {mask.shape}; "
+                    "mark every number, or every site."
+                ) from error
         if array.size == 0:
             return
         array = np.atleast_1d(array)
@@ -146,8 +149,8 @@ class ArrayDomain(abc.ABC):
         blocks = [array[i : i + rows] for i in range(0, len(array), rows)]
         # NaN and infinities survive min and max, so sound data need nothing else.
         with np.errstate(invalid="ignore"):
-            low = float(np.min([block.min() for block in blocks]))
-            high = float(np.max([block.max() for block in blocks]))
+            ends = [(block.min(), block.max()) for block in blocks]
+            low, high = float(np.min(ends)), float(np.max(ends))
         if not (math.isfinite(low) and math.isfinite(high)):
             is_finite = np.isfinite(array)
             raise ValueError(
@@ -180,11 +183,8 @@ class ArrayDomain(abc.ABC):
 
     def advice(self, name: str, low: float = -math.inf, high: float = math.inf) -> str:
         """What is needed, and what to do with an array from `low` to `high`."""
-        fitting = (
-            text
-            for least, most, text in self.near_misses
-            if least <= low and high <= most
-        )
+        misses = self.near_misses
+        fitting = (text for least, most, text in misses if least <= low <= high <= most)
         text = f"{self.needs}; {next(fitting, self.remedy)}"
         return text.format(name=name, highest=int(self.bounds[1]))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact, Integer
@@ -46,8 +47,8 @@ def log_partition(
     Raises:
       ValueError: the layer has more than 2²⁵ states, or is real.
     """
-    if isinstance(hidden, int):
-        hidden = Bernoulli(hidden)
+    if isinstance(hidden, int | np.integer):
+        hidden = Bernoulli(int(hidden))
     total = num_states(hidden)
     if total > 2**MOST_UNITS:
         size = " + ".join(str(unit.size) for unit in jax.tree.leaves(hidden))

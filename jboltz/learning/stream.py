@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch
+from jboltz.base import Batch, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.rows import as_batch, as_given, domain_at, take_rows
@@ -35,7 +35,7 @@ from jboltz.learning.step import (
 def fit_stream(
     train_step: TrainStep,
     state: TrainState,
-    batches: Iterable[Array | np.ndarray | Batch],
+    batches: Iterable[State | Batch],
     key: Key[Array, ""],
     *,
     prepare: Prepare = as_given,
