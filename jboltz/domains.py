@@ -139,8 +139,8 @@ class ArrayDomain(abc.ABC):
                 array = np.where(mask, array, any_state)
             except ValueError as error:
                 raise ValueError(
-                    f"`{name}` has shape {array.shape} but its mask has {mask.shape}; "
-                    "mark every number, or every site."
+                    f"`{name}` has shape {array.shape} but its mask, or `clamp`, "
+                    f"has {mask.shape}; mark every number, or every site."
                 ) from error
         if array.size == 0:
             return

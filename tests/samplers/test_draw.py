@@ -311,8 +311,8 @@ def test_first_step_continues_a_run(getkey):
 ERRORS = {
     "look(start=jnp.zeros(3))": "`start` has shape (3,) but it needs (4,), for all",
     "look(start=jnp.zeros((5, 4)), num_chains=2)": "`start` has shape (5, 4) but",
-    "look(start=(jnp.zeros(4),))": "`start` is PyTreeDef",
-    "look(start=v, clamp=jnp.zeros(3, bool))": "`clamp` has shape (3,) but it needs (4",
+    "look(start=(jnp.zeros(4),))": "`start` is a tuple of 1",
+    "look(start=v, clamp=jnp.zeros(3, bool))": "`start` has shape (4,) but its mask",
     "look(start=v, clamp=jnp.zeros((2, 4), bool))": "`clamp` has shape (2, 4) but",
     "look(start=v, clamp=jnp.zeros(4))": "`clamp` has dtype float32 but needs bool",
     "look(clamp=v > 0)": "`clamp` marks units to be held but `start` is None",
@@ -322,7 +322,7 @@ ERRORS = {
     "look(num_chains=0)": "`num_chains` is 0 but needs to be at least 1",
     "look(num_samples=0)": "`num_steps` is 0 but",
     "potts(clamp=jnp.ones((2, 3), bool))": "`clamp` has shape (2, 3) but it needs (2,",
-    "dbm(clamp=jnp.zeros(3, bool))": "`clamp` has shape (3,) but it needs (4,)",
+    "dbm(clamp=jnp.zeros(3, bool))": "`start` has shape (4,) but its mask",
     "ClampedRecognition(dbn, num_proposals=0)": "`num_proposals` is 0 but",
     "ClampedRecognition(noisy)": "`model` has the layer NoisyReLU",
 }
@@ -340,7 +340,7 @@ def errors():
         "noisy = DBN.chain(B(4), NoisyReLU(2))\n"
         "look = partial(sample, rbm, rbm.init(key), key, warm_up=0)\n"
         "potts = partial(sample, potts_rbm, potts_rbm.init(key), key, warm_up=0,\n"
-        "    start=jnp.zeros((2, 3)))\n"
+        "    start=jnp.eye(3)[:2])\n"
         "dbm = partial(sample, dbm_model, dbm_model.init(key), key, warm_up=0,\n"
         "    start=v)\n"
         "chains = Chains(GibbsState(jnp.zeros((2, 4)), jnp.zeros((2, 2))), 0)\n"
