@@ -158,6 +158,7 @@ from jboltz.samplers.tempering import (
     TrajectoryTempering,
 )
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.units.binomial import Binomial
 from jboltz.units.composite import Copies, Joined, JoinedParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
 from jboltz.units.noisy_relu import NoisyReLU, NoisyReLUParams
@@ -179,6 +180,7 @@ __all__ = [
     "Bernoulli",
     "BernoulliParams",
     "Best",
+    "Binomial",
     "Centred",
     "Chains",
     "ClampedGibbs",

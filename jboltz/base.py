@@ -26,6 +26,8 @@ from flax import struct
 from jax import export
 from jaxtyping import Array, Float, Inexact, Key
 
+from jboltz.domains import ArrayDomain
+
 if TYPE_CHECKING:
     Leaf: TypeAlias = Array
 else:
@@ -42,8 +44,37 @@ Metrics: TypeAlias = dict[str, Array]
 Shape: TypeAlias = tuple[Any, ...]
 """Of one array, (2, 3); of a state that is a tuple of arrays, the tuple of theirs."""
 
-Domain: TypeAlias = str | tuple[Any, ...]
-"""A name; of a state that is a tuple of arrays, the tuple of theirs."""
+
+@runtime_checkable
+class Domain(Protocol):
+    """What a state may be: those of jboltz are in `jboltz.domains`."""
+
+    @property
+    def parts(self) -> tuple["Domain", ...]:
+        """One a part of a state that is a tuple; () of a single array."""
+        ...
+
+    @property
+    def leaves(self) -> tuple[ArrayDomain, ...]:
+        """One an array of the state, in order."""
+        ...
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a state is one array of 0 and 1, so that means are probabilities."""
+        ...
+
+    def count(self, shape: Shape) -> int | float:
+        """How many states of `shape` there are, or infinity."""
+        ...
+
+    def state_at(self, shape: Shape, number: Any) -> tuple[State, Any]:
+        """State `number`, from 0, in integers, and what is left of the number.
+
+        The number may be traced. It numbers several layers together: what one of them
+        leaves is for the next.
+        """
+        ...
 
 
 def of_hidden(*axes: int | None) -> Any:
@@ -106,8 +137,7 @@ class Unit(Protocol):
 
     @property
     def domain(self) -> Domain:
-        """What x may be: "unit interval", "spin" (−1 or 1), "one-hot" (along the last
-        axis), "real" or "non-negative"."""
+        """What x may be, such as `UnitInterval()` or `OneHot(num_categories)`."""
         ...
 
     def init(self) -> Params: ...

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jboltz.abilities import Normalizable
-from jboltz.base import Params, Shape, State, Unit
+from jboltz.abilities import DataModel, LayeredModel, Normalizable
+from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.domains import Product
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
@@ -67,14 +69,14 @@ def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
     params = unit.init()
     if data is None:
         return params
-    data = cast_states(jax.tree.map(jnp.asarray, data), params)
+    data = cast_states(admit(name, data, unit.domain), params)
     check_rows(name, data, unit)
     params = unit.fit(data)
     for leaf in jax.tree.leaves(params):
         if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
             raise ValueError(
                 f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
-                f"pass rows of finite states of the domain {unit.domain!r}."
+                f"pass rows of finite states of the domain '{unit.domain}'."
             )
     return params
 
@@ -91,27 +93,53 @@ def check_rows(name: str, data: State, unit: Unit) -> None:
     check_shape(f"{name}[0]", first, unit.shape, unit)
 
 
-def check_count(name: str, value: int, *, at_least: int) -> None:
-    """Refuses a count that is no whole number, or below `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+def check_count(name: str, value: int, *, at_least: int) -> int:
+    """`value` as an `int`, refused if it is no whole number or below `at_least`."""
+    is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
+    if not is_whole or value < at_least:
         raise ValueError(
             f"`{name}` is {value!r} but needs to be a whole number of at least "
             f"{at_least}."
         )
+    return int(value)
 
 
-def check_finite(name: str, x: State) -> None:
-    """Refuses values that are known and not finite."""
-    if is_traced(x):
-        return
-    for leaf in jax.tree.leaves(x):
-        with jax.ensure_compile_time_eval():
-            bad = int(jnp.sum(~jnp.isfinite(leaf)))
-        if bad:
-            raise ValueError(
-                f"`{name}` holds {bad} values that are NaN or infinite but every value "
-                "needs to be finite; drop those rows or fill the gaps."
-            )
+def admit(name: str, values: Any, domain: Domain, mask: Any = None) -> State:
+    """`values` as states of `domain`, in arrays, checked on the host where known.
+
+    What is traced, or is on other hosts, goes through as it is.
+
+    Args:
+      mask: as `values`, True at what counts; the rest is not looked at.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: they are no tuple where one is needed, not finite, or no states.
+    """
+    num_parts = len(domain.parts)
+    if (len(values) if isinstance(values, tuple) else 0) != num_parts:
+        need = f"a tuple of {num_parts} arrays" if num_parts else "one array"
+        raise ValueError(
+            f"`{name}` is {_outline(values)} but the model needs {need}, of the domain "
+            f"'{domain}'; pass what its visible units are in the same places."
+        )
+    if num_parts:
+        masks = (None,) * num_parts if mask is None else mask
+        parts = zip(values, domain.parts, masks, strict=True)
+        return tuple(
+            admit(f"{name}[{index}]", *part) for index, part in enumerate(parts)
+        )
+    is_array = isinstance(values, jax.Array)
+    if is_traced(values, mask) or (is_array and not _is_here(values)):
+        return values
+    (leaf,) = domain.leaves
+    array = leaf.admit(values, name, mask)
+    is_same = is_array and (array.shape, array.dtype) == (values.shape, values.dtype)
+    return values if is_same else array
+
+
+def _is_here(x: Array) -> bool:
+    return x.is_fully_addressable or x.is_fully_replicated
 
 
 def dtype_of(params: Params) -> Any:
@@ -238,12 +266,32 @@ def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
         )
 
 
-def check_size(unit: Unit, *fields: str) -> None:
-    """Refuses a layer whose `fields` (by default, `size`) are no whole numbers ≥ 1."""
+def check_size(spec: Any, *fields: str) -> None:
+    """Refuses a spec whose `fields` (by default, `size`) are no whole numbers ≥ 1.
+
+    NumPy's integers become `int`, so that equal specs are written alike.
+    """
     for field in fields or ("size",):
-        count = getattr(unit, field)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(
-                f"`{field}` is {count!r} but {type(unit).__name__} needs a whole "
-                "number of at least 1."
-            )
+        count = check_count(field, getattr(spec, field), at_least=1)
+        object.__setattr__(spec, field, count)
+
+
+def visible_domain(model: Any) -> Domain | None:
+    """What v may be in `model`, the lowest layer alone or several; None if unknown."""
+    if isinstance(model, LayeredModel):
+        visible, _ = model.blocks(tuple(unit.domain for unit in model.units))
+        return Product(visible) if isinstance(visible, tuple) else visible
+    return model.domain if isinstance(model, DataModel) else None
+
+
+def admit_visible(name: str, values: Any, model: Any, mask: Any = None) -> State:
+    """`admit` for visible states of `model`, or for data where these are their lowest
+    layer; as they are if it does not say what they may be."""
+    domain = visible_domain(model)
+    if domain is None:
+        return values
+    if len(jax.tree.leaves(values)) != len(domain.leaves) and isinstance(
+        model, DataModel
+    ):
+        domain = model.domain
+    return admit(name, values, domain, mask)

@@ -87,8 +87,9 @@ def states_of(unit):
 
 
 def _states(shape, domain):
-    if isinstance(domain, tuple):
-        parts = [_states(*part) for part in zip(shape, domain, strict=True)]
+    if domain.parts:
+        pairs = zip(shape, domain.parts, strict=True)
+        parts = [_states(*pair) for pair in pairs]
         index = np.indices([len(log_weights) for _, log_weights in parts])
         index = index.reshape(len(parts), -1)
         states = (
@@ -97,19 +98,15 @@ def _states(shape, domain):
         )
         weights = (w[i] for (_, w), i in zip(parts, index, strict=True))
         return tuple(states), sum(weights)
-    components = int(np.prod(shape))
-    if domain == "one-hot":
-        *sites, num_categories = shape
-        choices = itertools.product(np.eye(num_categories), repeat=int(np.prod(sites)))
-        states = np.array(list(choices))
-        return states.reshape(-1, *shape), np.zeros(len(states))
-    if domain in ("unit interval", "spin"):
-        axis, log_weights = [0.0 if domain != "spin" else -1.0, 1.0], [0.0, 0.0]
+    components = int(np.prod(domain.site_shape(shape)))
+    if domain.num_states < np.inf:
+        axis = domain.values(np.arange(domain.num_states)).astype(float)
+        log_weights = np.zeros(len(axis))
     else:
         nodes, weights = np.polynomial.legendre.leggauss(256)
-        low = -24.0 if domain == "real" else 0.0
-        axis = low + (24 - low) * (nodes + 1) / 2
-        log_weights = np.log(weights * (24 - low) / 2)
+        low, high = np.clip(domain.bounds, -24, 24)
+        axis = low + (high - low) * (nodes + 1) / 2
+        log_weights = np.log(weights * (high - low) / 2)
     assert len(axis) ** components < 1e5, f"{shape} is too large to enumerate"
     grid = np.array(list(itertools.product(axis, repeat=components)))
     total = np.array(list(itertools.product(log_weights, repeat=components))).sum(1)

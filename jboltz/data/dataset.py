@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.data.checks import as_numbers, check_values, warn_unstandardized
+from jboltz.data.checks import GRAY, check_values, warn_unstandardized
+from jboltz.domains import ArrayDomain, Reals, as_numbers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def from_arrays(
     name: str = "array",
     image_shape: tuple[int, ...] | None = None,
     num_holdout: int | None = None,
-    domain: str = "unit interval",
+    domain: ArrayDomain = GRAY,
 ) -> Dataset:
     """Your arrays as a `Dataset`: checked, flattened, uint8 or float32.
 
@@ -80,7 +81,7 @@ def from_arrays(
         one another.
 
     Warns:
-      UserWarning: the domain is "real" and the features are far from mean 0 and
+      UserWarning: the domain is `Reals()` and the features are far from mean 0 and
         standard deviation 1.
 
     Example:
@@ -117,7 +118,7 @@ def from_arrays(
             )
         test_labels = _labels(test_labels, len(test), "test_labels")
         origin = ""
-    if domain == "real":
+    if domain == Reals():
         warn_unstandardized(train, "train")
     if image_shape is None:
         image_shape = shape
@@ -163,14 +164,14 @@ def split_validation(
 
 
 def _flat(
-    values: Any, name: str, domain: str, num_features: int | None
+    values: Any, name: str, domain: ArrayDomain, num_features: int | None
 ) -> tuple[np.ndarray, tuple[int, ...] | None]:
     """Checked values as (num_examples, num_features), and the shape of one image."""
     array = as_numbers(values, name)
     shape = array.shape[1:] if array.ndim > 2 else None
     flat = array if shape is None else array.reshape(len(array), math.prod(shape))
-    # One-hot values flattened do not say where a site ends.
-    checked = array if domain == "one-hot" else flat
+    # Flattened one-hot values do not say where a site ends.
+    checked = array if domain.site_axes else flat
     check_values(checked, domain=domain, num_features=num_features, name=name)
     array = flat
     if array.dtype != np.uint8:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.data.checks import as_numbers, check_values, feature_moments
+from jboltz.data.checks import check_values, feature_moments
 from jboltz.data.standardize import as_real, as_rows
+from jboltz.domains import Reals, as_numbers
 
 
 def extract_patches(
@@ -134,7 +135,7 @@ def fit_whitening(
       TypeError: not numbers.
       ValueError: wrong shape, NaN or infinite, or `epsilon` not positive.
     """
-    check_values(patches, domain="real", name="patches")
+    check_values(patches, domain=Reals(), name="patches")
     if not epsilon > 0:
         raise ValueError(
             f"`epsilon` is {epsilon} but directions without variance need a positive "

@@ -5,18 +5,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from jboltz.data.checks import as_numbers, check_values, feature_moments
+from jboltz.data.checks import check_values, feature_moments
 from jboltz.data.dataset import Dataset
+from jboltz.domains import ArrayDomain, Reals, UnitInterval, as_numbers
 
 Scaling = Literal["standard", "robust", "min-max"]
 """From each feature's mean and standard deviation, its median and interquartile range,
 or its minimum and range."""
-
-_FITTING = {
-    "real": ("standard", "robust", "min-max"),
-    "unit interval": ("min-max",),
-    "non-negative": ("min-max",),
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,7 +49,7 @@ def fit_standardizer(
       >>> standardize(fit_standardizer(data), data).tolist()
       [[-1.0, 0.0], [1.0, 0.0]]
     """
-    check_values(values, domain="real", name="values")
+    check_values(values, domain=Reals(), name="values")
     array = as_numbers(values, "values")
     _check_name(scaling)
     if scaling == "standard":
@@ -72,17 +67,21 @@ def fit_standardizer(
     )
 
 
-def check_scaling(scaling: Scaling, domain: str) -> None:
+def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
     """Refuses a scaling after which values are no states of a unit of this `domain`.
 
-    "standard" and "robust" leave values on both sides of 0, which real units alone
-    take.
+    "min-max" makes numbers between 0 and 1, the others numbers on both sides of 0.
 
     Raises:
       ValueError: the unit cannot take it, and which scaling to use.
     """
     _check_name(scaling)
-    allowed = _FITTING.get(domain, ())
+    needs_both_signs = {"min-max": False, "standard": True, "robust": True}
+    allowed = [
+        name
+        for name, is_signed in needs_both_signs.items()
+        if domain.is_interval and (domain.bounds[0] < 0 or not is_signed)
+    ]
     if scaling not in allowed:
         remedy = (
             f"use {allowed[0]!r}, or `Gaussian` units"
@@ -90,7 +89,7 @@ def check_scaling(scaling: Scaling, domain: str) -> None:
             else "leave the data as they are, or use `Gaussian` units"
         )
         raise ValueError(
-            f"`scaling` is {scaling!r} but units of the domain {domain!r} cannot take "
+            f"`scaling` is {scaling!r} but units of the domain '{domain}' cannot take "
             f"what it makes; {remedy}."
         )
 
@@ -123,7 +122,7 @@ def scale_pixels(data: Dataset, scaling: Scaling | None) -> Dataset:
     their range there: to [0, 1] by "min-max". None leaves them as they are."""
     if scaling is None:
         return data
-    check_scaling(scaling, "unit interval")
+    check_scaling(scaling, UnitInterval())
     fitted = fit_standardizer(data.train, scaling=scaling)
     # A test pixel may be beyond what it was in training.
     train, test = (standardize(fitted, x).clip(0, 1) for x in (data.train, data.test))

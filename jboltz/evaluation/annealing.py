@@ -12,7 +12,13 @@ from jaxtyping import Array, ArrayLike, Float, Key
 from jboltz import random
 from jboltz.abilities import AnnealedModel
 from jboltz.base import FreeEnergyModel, Params, State
-from jboltz.checks import cast_states, check_distribution, check_finite, check_params
+from jboltz.checks import (
+    admit,
+    admit_visible,
+    cast_states,
+    check_distribution,
+    check_params,
+)
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
     checked,
@@ -112,7 +118,7 @@ def reverse_annealed_importance_sampling(
       samples: of the visible state at β = 1, one a chain, (num_chains, …).
     """
     check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
-    check_finite("samples", samples)
+    samples = admit_visible("samples", samples, annealed.model)
     rungs = rungs_of(annealed, params, base, betas)
     log_weights, log_z = _from_model(annealed, rungs, samples, key)
     inverse = log_estimate(log_weights, -log_z)
@@ -160,8 +166,7 @@ def raise_log_likelihood(
     """
     check_num_chains(num_chains)
     rungs = rungs_of(annealed, params, base, betas)
-    v = cast_states(v, params)
-    check_finite("v", v)
+    v = cast_states(admit_visible("v", v, annealed.model), params)
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
     remedy = " Estimates with fewer are low, on average by 0.1 nats or more."
     return checked(log_estimate(log_weights, shift), remedy)
@@ -191,8 +196,7 @@ def clamped_annealed_importance_sampling(
     hidden = DBMParams(units=params.units[1:], weights=params.weights[1:])
     base = annealed.init(key).base
     rungs = rungs_of(annealed, hidden, base, betas)
-    v = cast_states(v, params)
-    check_finite("v", v)
+    v = cast_states(admit("v", v, model.domain), params)
     log_weights, log_z = _clamped(
         model, params, rungs.base, rungs.beta, v, key, num_chains=num_chains
     )

@@ -13,7 +13,8 @@ from flax import struct
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, State, record
-from jboltz.checks import is_traced
+from jboltz.checks import admit, is_traced
+from jboltz.domains import ArrayDomain
 
 
 @record
@@ -60,12 +61,17 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> Examples:
       ValueError: gray where the units are binary; not finite, or of no such unit;
         no examples, or weights that are not one for each.
     """
-    if not isinstance(data, Examples):
-        how = _check(data, domain, name)
-        values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), data)
-        data = Examples(values=values, binarisation=how)
+    is_made = isinstance(data, Examples)
+    values = admit(name, data.values if is_made else data, domain)
+    leaves = zip(jax.tree.leaves(values), domain.leaves, strict=True)
+    how = ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
+    if is_made:
+        data = Examples(
+            values=values, binarisation=data.binarisation, weights=data.weights
+        )
     else:
-        _check(data.values, domain, name)
+        values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), values)
+        data = Examples(values=values, binarisation=how)
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(
@@ -90,68 +96,22 @@ def _gray(data):
     return jnp.asarray(array, jnp.float32)
 
 
-def _check(values, domain, name):
-    """Refuses what is no state; says in a word what was done to make it binary."""
-    if isinstance(domain, tuple):
-        if not isinstance(values, tuple) or len(values) != len(domain):
-            raise ValueError(
-                f"`{name}` is one {type(values).__name__} but the model needs a tuple "
-                f"of {len(domain)} arrays, of the domains {domain}."
-            )
-        parts = [
-            _check(part, part_domain, f"{name}[{index}]")
-            for index, (part, part_domain) in enumerate(
-                zip(values, domain, strict=True)
-            )
-        ]
-        return ", ".join(parts)
+def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
+    """Refuses gray values of binary units; says in a word how the data are exact."""
     if is_traced(values):
         return "not known, traced"
+    if not domain.is_binary:
+        return str(domain)
     array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"`{name}` has dtype {array.dtype} but a likelihood needs numbers."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"`{name}` has NaN or infinite values but every value must be finite; drop "
-            "those examples or fill the gaps."
-        )
-    if domain == "unit interval":
-        _check_binary(array, name)
-    elif domain == "spin":
-        if not (np.abs(array) == 1).all():
-            raise ValueError(
-                f"`{name}` has other values than -1 and 1 but spins need these; make 0 "
-                f"and 1 into them with `2 * {name} - 1`."
-            )
-    elif domain == "one-hot":
-        if not (((array == 0) | (array == 1)).all() and (array.sum(-1) == 1).all()):
-            raise ValueError(
-                f"`{name}` is not one-hot along its last axis but categorical sites "
-                f"are; use `np.eye(num_categories)[{name}]` on class numbers."
-            )
-    elif array.dtype == np.uint8:
-        raise ValueError(
-            f"`{name}` is uint8, pixels as stored, but a likelihood of real units is "
-            "one in the units that the model was trained in; standardise them as then."
-        )
-    elif domain == "non-negative" and (array < 0).any():
-        raise ValueError(
-            f"`{name}` has values below 0 but the domain 'non-negative' is from 0 up."
-        )
-    return "already binary" if domain == "unit interval" else str(domain)
-
-
-def _check_binary(array, name):
-    if array.dtype == np.uint8 or not ((array == 0) | (array == 1)).all():
+    if not ((array == 0) | (array == 1)).all():
         raise ValueError(
             f"`{name}` ({array.dtype}, from {array.min()} to {array.max()}) is gray "
             "but a likelihood of binary units is one of values 0 and 1: exp(-F(v)) of "
             "a gray v is no probability. Binarise it first, `binarise_once(images, "
             "seed=0)` or `threshold(images)`, and compare only with numbers of the "
-            "same binarisation (0 and 1 stored as uint8: pass `.astype(bool)`)."
+            "same binarisation."
         )
+    return "already binary"
 
 
 def _check_weights(weights, count, name):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Domain, FreeEnergyModel, Params, State, record
-from jboltz.checks import check_distribution, is_traced, require
+from jboltz.checks import check_count, check_distribution, is_traced, require
 from jboltz.evaluation.examples import Data, Examples, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
 from jboltz.models.annealed import check_exact
@@ -92,8 +92,7 @@ def per_example(
 
     Traced, where the parameters are.
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` is {batch_size} but needs to be at least 1.")
+    batch_size = check_count("batch_size", batch_size, at_least=1)
     return known(jax.lax.map(function, values, batch_size=batch_size))
 
 

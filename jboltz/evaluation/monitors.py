@@ -46,7 +46,7 @@ def layer_monitors(
         "local_error": jnp.mean((below - down) ** 2),
         "weight_norm": jnp.linalg.norm(top.weights),
     }
-    if rbm.hidden.domain == "unit interval":
+    if rbm.hidden.domain.is_binary:
         monitors |= sparsity_monitors(jnp.mean(above, axis=0))
     return monitors
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact, Integer
 
 from jboltz import random
-from jboltz.base import Domain, Params, Shape, State, Unit
+from jboltz.base import Params, State, Unit
 from jboltz.checks import check_distribution
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
@@ -21,8 +22,6 @@ from jboltz.units.quadratic import is_normal
 
 MOST_UNITS = 25
 """Beyond 2²⁵ states enumeration takes minutes to hours."""
-
-_CHOICES = {"unit interval": (0, 1), "spin": (-1, 1)}
 
 
 @full_precision
@@ -48,8 +47,8 @@ def log_partition(
     Raises:
       ValueError: the layer has more than 2²⁵ states, or is real.
     """
-    if isinstance(hidden, int):
-        hidden = Bernoulli(hidden)
+    if isinstance(hidden, int | np.integer):
+        hidden = Bernoulli(int(hidden))
     total = num_states(hidden)
     if total > 2**MOST_UNITS:
         size = " + ".join(str(unit.size) for unit in jax.tree.leaves(hidden))
@@ -59,7 +58,7 @@ def log_partition(
             "block, or estimate with `annealed_importance_sampling`."
         )
     count = int(total)
-    zero = jax.tree.map(lambda unit: _state(unit.shape, unit.domain, 0)[0], hidden)
+    zero = jax.tree.map(lambda unit: unit.domain.state_at(unit.shape, 0)[0], hidden)
     like = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero))
     dtype = jnp.finfo(like.dtype).dtype  # of a complex F, that of its parts
 
@@ -140,7 +139,7 @@ def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
     """How many states a layer has, or a tuple of layers together; ∞ if one is real."""
     count: int | float = 1
     for unit in jax.tree.leaves(units):
-        count *= _count(unit.shape, unit.domain)
+        count *= unit.domain.count(unit.shape)
     return count
 
 
@@ -149,39 +148,9 @@ def state_of(units: Unit | tuple[Unit, ...], number: Integer[Array, ""]) -> Stat
     leaves, structure = jax.tree.flatten(units)
     states = []
     for unit in leaves:
-        state, number = _state(unit.shape, unit.domain, number)
+        state, number = unit.domain.state_at(unit.shape, number)
         states.append(state)
     return structure.unflatten(states)
-
-
-def _count(shape: Shape, domain: Domain) -> int | float:
-    if isinstance(domain, tuple):
-        pairs = zip(shape, domain, strict=True)
-        return math.prod(_count(*pair) for pair in pairs)
-    if domain == "one-hot":
-        return shape[-1] ** math.prod(shape[:-1])
-    return 2 ** math.prod(shape) if domain in _CHOICES else math.inf
-
-
-def _state(shape: Shape, domain: Domain, number: Any) -> tuple[State, Any]:
-    """The digits of `number` as a state, and what is left of the number."""
-    if isinstance(domain, tuple):
-        parts = []
-        for pair in zip(shape, domain, strict=True):
-            part, number = _state(*pair, number)
-            parts.append(part)
-        return tuple(parts), number
-    is_one_hot = domain == "one-hot"
-    sites, base = (shape[:-1], shape[-1]) if is_one_hot else (shape, 2)
-    length = math.prod(sites)
-    powers = jnp.asarray([base**i for i in range(length)])
-    digits = (number // powers % base).reshape(sites)
-    if is_one_hot:
-        state = jax.nn.one_hot(digits, base, dtype=digits.dtype)
-    else:
-        low, high = _CHOICES[domain]
-        state = low + (high - low) * digits
-    return state, number // base**length
 
 
 def _as_float(x):

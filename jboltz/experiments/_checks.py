@@ -66,14 +66,14 @@ def layers(config: Any, data: Dataset) -> None:
         )
 
 
-def values(config: Any, data: Dataset, *, domain: str) -> None:
-    """The images are what the visible units take, and make at least one batch.
+def values(config: Any, data: Dataset) -> None:
+    """The images are gray or binary, and make at least one batch.
 
     Raises:
       ValueError: they are not.
     """
-    check_values(data.train, domain=domain, name="training images")
-    check_values(data.test, domain=domain, name="test images")
+    check_values(data.train, name="training images")
+    check_values(data.test, name="test images")
     if config.batch_size > len(data.train):
         raise ValueError(
             f"`batch_size` is {config.batch_size} but there are {len(data.train)} "

@@ -52,7 +52,7 @@ def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
         | {"max_norm": 0},
     )
     _checks.seed(config)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     _checks.held_out(config, data)
     _checks.labels(data)
     if not (config.held_out or config.read_test):

@@ -105,7 +105,7 @@ def check(config: Config, data: Dataset) -> None:
     _checks.at_least(config, dict.fromkeys(counts, 1))
     _checks.seed(config)
     sweeps.check(config.sweep)
-    check_values(data.train, domain="unit interval", name="training images")
+    check_values(data.train, name="training images")
     available, asked = len(data.train), config.num_examples
     if asked is not None and not 1 <= asked <= available:
         raise ValueError(

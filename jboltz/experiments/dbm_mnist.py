@@ -129,7 +129,7 @@ def check(config: Config, data: Dataset) -> None:
     _checks.rates(config, "pretrain_learning_rate", "learning_rate")
     _checks.seed(config)
     _checks.layers(config, data)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
 
 
 def run(

@@ -14,6 +14,7 @@ import optax
 
 from jboltz import plotting
 from jboltz.data import Dataset, Scaling, check_scaling, load_mnist, scale_pixels
+from jboltz.domains import UnitInterval
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import _checks, _config, _greedy, _layers, _run
 from jboltz.experiments._workdir import Workdir
@@ -92,11 +93,11 @@ def check(config: Config, data: Dataset) -> None:
     _checks.rates(config, "learning_rate")
     _checks.seed(config)
     _checks.layers(config, data)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     if config.clip is not None:
         _checks.rates(config, "clip")
     if config.scaling is not None:
-        check_scaling(config.scaling, "unit interval")
+        check_scaling(config.scaling, UnitInterval())
 
 
 def run(

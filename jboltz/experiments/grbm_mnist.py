@@ -99,7 +99,7 @@ def check(config: Config, data: Dataset) -> None:
     )
     _checks.rates(config, "learning_rate", "variance_learning_rate")
     _checks.seed(config)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     within(*config.log_variance_range)
 
 

@@ -113,7 +113,7 @@ def check(config: Config, data: Dataset) -> None:
         )
     _checks.rates(config, "learning_rate")
     _checks.seed(config)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     _checks.held_out(config, data)
     _checks.labels(data)
     pretrained = _pretrained.load(config.pretrained, data)

@@ -127,7 +127,7 @@ def check(config: Config, data: Dataset) -> None:
             f"`up_down_epochs` is {stages[0]} and `up_down_steps` {stages[1]} but each "
             "stage needs one of both, of at least 1; give two lists of one length."
         )
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     _checks.held_out(config, data)
     _checks.labels(data)
     for images, labels in split(config, data):

@@ -137,7 +137,7 @@ def check(config: Config, data: Dataset) -> None:
     for scale in config.raise_ladders:
         ladder(scale)
     _checks.seed(config)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     _likelihoods.check(config, data)
 
 

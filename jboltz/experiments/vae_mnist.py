@@ -100,7 +100,7 @@ def check(config: Config, data: Dataset) -> None:
     )
     _checks.rates(config, "learning_rate", "ladder_scale")
     _checks.seed(config)
-    _checks.values(config, data, domain="unit interval")
+    _checks.values(config, data)
     _checks.held_out(config, data)
     ladder(config.ladder_scale)
     if min(config.hidden, default=1) < 1:

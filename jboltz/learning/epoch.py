@@ -12,14 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, Metrics, State
+from jboltz.base import Batch, Domain, Metrics, State
 from jboltz.checks import check_count
-from jboltz.learning.rows import as_batch, as_given, num_rows, take_rows
+from jboltz.learning.rows import as_batch, as_given, domain_at, num_rows, take_rows
 from jboltz.learning.step import (
     Prepare,
     TrainState,
     TrainStep,
     check_state,
+    model_of,
     prepared_step,
     run_steps,
 )
@@ -54,8 +55,8 @@ def train_epoch(
           )(states, data, keys)
     """
     check_state(train_step, state)
-    rows = as_rows(data)
-    check_batch_size(batch_size, num_rows(rows))
+    rows = as_rows(data, domain_at(model_of(train_step), prepare))
+    batch_size = check_batch_size(batch_size, num_rows(rows))
     key_order, key_steps = random.split(key)
     order = random.permutation(key_order, num_rows(rows))
     last = -(-num_rows(rows) // batch_size)
@@ -83,7 +84,7 @@ def train_epochs(
     Returns:
       The state, and the metrics, (epochs, steps).
     """
-    check_count("num_epochs", num_epochs, at_least=0)
+    num_epochs = check_count("num_epochs", num_epochs, at_least=0)
     epoch = partial(train_epoch, train_step, batch_size=batch_size, prepare=prepare)
 
     def body(state, index):
@@ -134,20 +135,21 @@ def take_steps(
     return state, history
 
 
-def as_rows(data: State | Batch) -> Batch:
-    """`data` on the device, its weights of mean 1."""
-    rows = jax.tree.map(jnp.asarray, as_batch(data))
+def as_rows(data: State | Batch, domain: Domain | None) -> Batch:
+    """`data`, checked, on the device, its weights of mean 1."""
+    rows = jax.tree.map(jnp.asarray, as_batch(data, domain))
     if rows.weights is None:
         return rows
     weights = rows.weights / jnp.mean(rows.weights)
     return Batch(values=rows.values, weights=weights, mask=rows.mask)
 
 
-def check_batch_size(batch_size: int, num_examples: int) -> None:
-    """Refuses a batch that is no whole number of examples, or more than there are."""
-    check_count("batch_size", batch_size, at_least=1)
+def check_batch_size(batch_size: int, num_examples: int) -> int:
+    """`batch_size` as an `int`, refused unless it is from 1 to `num_examples`."""
+    batch_size = check_count("batch_size", batch_size, at_least=1)
     if batch_size > num_examples:
         raise ValueError(
             f"`batch_size` is {batch_size} but the data hold {num_examples} examples; "
             "take a batch size of at most that many."
         )
+    return batch_size

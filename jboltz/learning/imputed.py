@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.abilities import AugmentedModel, data_of
+from jboltz.abilities import AugmentedModel, DataModel, data_of
 from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
 from jboltz.checks import cast_states
 from jboltz.samplers.chains import check_num_steps, run
@@ -27,7 +27,8 @@ class Imputed:
     is never read, NaN included. A missing entry starts at a draw from the biases alone
     and is drawn anew, given what was observed, `num_steps` times; the more steps, the
     nearer the gradient is to that of log p(v_observed). Chains of CD start at the
-    filled examples. A one-hot site is observed as a whole or not at all.
+    filled examples. A one-hot site is observed as a whole or not at all: the mask
+    has an entry for it, or one a category.
     """
 
     estimator: Estimator
@@ -55,20 +56,26 @@ class Imputed:
         """The batch without its mask; example i draws from `fold_in(key, i)`."""
         if batch.mask is None:
             return batch
-        shapes = [
-            [x.shape for x in jax.tree.leaves(tree)]
-            for tree in (batch.mask, batch.values)
-        ]
+        mask = self._spread(batch.mask, batch.values)
+        keys = random.fold_in_rows(key, mask)
+        values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
+            params, cast_states(batch.values, params), mask, keys
+        )
+        return Batch(values=values, weights=batch.weights)
+
+    def _spread(self, mask: State, values: State) -> State:
+        """`mask` with an entry a number, where it may have one a one-hot site."""
+        model, (masks, examples) = self.model, map(jax.tree.leaves, (mask, values))
+        if isinstance(model, DataModel) and len(masks) == len(examples):
+            triples = zip(model.domain.leaves, masks, examples, strict=True)
+            masks = [domain.spread(m, x.shape) for domain, m, x in triples]
+        shapes = [[x.shape for x in leaves] for leaves in (masks, examples)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"`batch.mask` has shape {shapes[0]} but the examples have "
                 f"{shapes[1]}; mark every entry of what the model is trained on."
             )
-        keys = random.fold_in_rows(key, batch.mask)
-        values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
-            params, cast_states(batch.values, params), batch.mask, keys
-        )
-        return Batch(values=values, weights=batch.weights)
+        return jax.tree.unflatten(jax.tree.structure(values), masks)
 
     def _fill_one(self, params, v, observed, key):
         key_start, key_above, key_init, key_run = random.split(key, 4)

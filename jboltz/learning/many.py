@@ -8,8 +8,14 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Metrics, State
 from jboltz.learning.epoch import as_rows, train_epochs
-from jboltz.learning.rows import as_given
-from jboltz.learning.step import Prepare, TrainState, TrainStep, as_pytree
+from jboltz.learning.rows import as_given, domain_at
+from jboltz.learning.step import (
+    Prepare,
+    TrainState,
+    TrainStep,
+    as_pytree,
+    model_of,
+)
 
 
 def fit_many(
@@ -51,7 +57,7 @@ def fit_many(
     return _fit_many(
         as_pytree(train_step),
         states,
-        as_rows(data),
+        as_rows(data, domain_at(model_of(train_step), prepare)),
         keys,
         as_pytree(prepare),
         batch_size=batch_size,

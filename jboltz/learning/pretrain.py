@@ -147,7 +147,7 @@ def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
 
 def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:
     """A draw with means `v` if the layer's visible units are binary, else `v`."""
-    if _from_below(layer).domain != "unit interval":
+    if not _from_below(layer).domain.is_binary:
         return v
     p = random.widened(v)
     return (random.uniform(key, p.shape, p.dtype) < p).astype(v.dtype)

@@ -8,7 +8,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, State
+from jboltz.abilities import DataModel
+from jboltz.base import Batch, Domain, State
+from jboltz.checks import admit
 
 
 def as_given(values: State, key: Key[Array, ""]) -> State:
@@ -43,15 +45,26 @@ def num_rows(data: Batch) -> int:
     return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
 
 
-def as_batch(data: Any) -> Batch:
-    """`data` as a batch, its weights and mask checked.
+def domain_at(model: Any, prepare: Any) -> Domain | None:
+    """What rows have to be: states of `model`, if nothing else is made of them."""
+    is_checked = prepare is as_given and isinstance(model, DataModel)
+    return model.domain if is_checked else None
+
+
+def as_batch(data: Any, domain: Domain | None = None) -> Batch:
+    """`data` as a batch, its weights and mask checked, and its values by `domain`.
 
     Raises:
-      ValueError: they belong to another number of rows, a weight is negative or not
-        finite, or no row has any.
+      TypeError: values that are not numbers.
+      ValueError: values that are no states; weights or a mask of another number of
+        rows; a weight that is negative or not finite, or no row that has any.
     """
     if not isinstance(data, Batch):
         data = Batch(values=data)
+    values, weights, mask = map(_as_array, (data.values, data.weights, data.mask))
+    if domain is not None:
+        values = admit("data", values, domain, mask)
+    data = Batch(values=values, weights=weights, mask=mask)
     shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)
     for name in ("values", "weights", "mask"):
         for leaf in jax.tree.leaves(getattr(data, name)):
@@ -63,6 +76,10 @@ def as_batch(data: Any) -> Batch:
     if data.weights is not None and not isinstance(data.weights, Tracer):
         _check_weights(np.asarray(data.weights))
     return data
+
+
+def _as_array(x: Any) -> Any:
+    return np.asarray(x) if isinstance(x, list) else x
 
 
 def _check_weights(weights: np.ndarray) -> None:

@@ -97,9 +97,9 @@ class Sparse:
                     "take the estimator alone."
                 )
         domain = self.model.hidden.domain
-        if domain != "unit interval":
+        if not domain.is_binary:
             raise ValueError(
-                f"The hidden units {self.model.hidden} are of the domain {domain!r} "
+                f"The hidden units {self.model.hidden} are of the domain '{domain}' "
                 "but a mean activity from 0 to 1 needs units of the unit interval; "
                 "take `Bernoulli`, or no sparsity target."
             )

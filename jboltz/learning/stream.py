@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.base import Batch
+from jboltz.base import Batch, State
+from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
-from jboltz.learning.rows import as_batch, as_given, take_rows
+from jboltz.learning.rows import as_batch, as_given, domain_at, take_rows
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -34,7 +35,7 @@ from jboltz.learning.step import (
 def fit_stream(
     train_step: TrainStep,
     state: TrainState,
-    batches: Iterable[Array | np.ndarray | Batch],
+    batches: Iterable[State | Batch],
     key: Key[Array, ""],
     *,
     prepare: Prepare = as_given,
@@ -51,7 +52,8 @@ def fit_stream(
     what an uninterrupted one would have drawn.
 
     Args:
-      batches: rows each, or a `Batch` of them with weights or a mask. Weights of mean 1
+      batches: rows each, checked as those of `fit`, or a `Batch` of them with weights
+        or a mask. Weights of mean 1
         over the stream leave the learning rate what it is.
       chunk_size: batches a program; changes no result.
       place: puts the batches of a program, (chunk, rows, …), on their devices; that of
@@ -71,11 +73,11 @@ def fit_stream(
         negative, or all of a batch are 0; or another estimator or optimizer than those
         of `train_step` made `state`.
     """
-    if chunk_size < 1:
-        raise ValueError(f"`chunk_size` is {chunk_size} but needs to be at least 1.")
+    chunk_size = check_count("chunk_size", chunk_size, at_least=1)
     check_known("fit_stream", state, key)
     check_state(train_step, state)
     model = model_of(train_step)
+    domain = domain_at(model, prepare)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
     state, step = copy(state), int(state.step)
     running, histories = None, []
@@ -91,7 +93,7 @@ def fit_stream(
         if on_chunk is not None:
             on_chunk(first + count, after, histories[-1])
 
-    for stack, count in _stacks(batches, chunk_size, place):
+    for stack, count in _stacks(batches, chunk_size, place, domain):
         before = copy(state)
         state, chunk, all_finite = _run_stack(
             train_step, state, stack, prepare, key, step, count
@@ -136,11 +138,11 @@ def _run_stack(train_step, state, stack, prepare, key, first, count):
     return state, history, is_finite(state.params)
 
 
-def _stacks(batches, chunk_size: int, place) -> Iterator[tuple[Batch, int]]:
+def _stacks(batches, chunk_size: int, place, domain) -> Iterator[tuple[Batch, int]]:
     """Groups of up to `chunk_size` batches of one shape, padded to that length."""
     described = (
         (batch, [(x.shape, x.dtype) for x in jax.tree.leaves(batch)])
-        for batch in (jax.tree.map(np.asarray, as_batch(b)) for b in batches)
+        for batch in (jax.tree.map(np.asarray, as_batch(b, domain)) for b in batches)
     )
     for _, group in itertools.groupby(described, key=lambda pair: pair[1]):
         # Not itertools.batched, which is new in Python 3.12.

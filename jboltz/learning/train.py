@@ -13,7 +13,7 @@ from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
-from jboltz.learning.rows import as_given, num_rows, take_rows
+from jboltz.learning.rows import as_given, domain_at, num_rows, take_rows
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -56,7 +56,9 @@ def fit(
       train_step: as from `make_train_step`.
       data: rows, of any dtype that `prepare` takes, or several arrays of as many rows;
         or a `Batch` of them with weights, of which only the ratios count, or with a
-        mask.
+        mask. Without a `prepare` they are states of the model's visible units, which
+        is checked once: lists, NumPy, torch and pandas, bools, floats, integers that
+        are states, and class numbers (examples, sites) of one-hot sites.
       prepare: `(rows, key) -> values`, inside the compiled step.
       num_epochs: the epoch to stop before; `first_epoch` of them are done already.
       chunks_per_epoch: programs an epoch is cut into; changes no result.
@@ -76,21 +78,22 @@ def fit(
     Raises:
       FloatingPointError: an update made a parameter not finite; it names the epoch,
         the step and the leaf.
-      ValueError: there are no data, or fewer than `batch_size`, or a count is off, or
-        a weight is negative, or all are 0; or another estimator or optimizer than
-        those of `train_step` made `state`.
+      TypeError: the data are not numbers.
+      ValueError: the data are no states of the model, none, or fewer than `batch_size`;
+        or a count is off, a weight is negative, or all are 0; or another estimator or
+        optimizer than those of `train_step` made `state`.
     """
     check_known("fit", state, key)
-    rows = as_rows(data)
+    model = model_of(train_step)
+    rows = as_rows(data, domain_at(model, prepare))
     num_examples = num_rows(rows)
-    check_count("num_epochs", num_epochs, at_least=0)
-    check_count("first_epoch", first_epoch, at_least=0)
-    check_count("chunks_per_epoch", chunks_per_epoch, at_least=1)
-    check_batch_size(batch_size, num_examples)
+    num_epochs = check_count("num_epochs", num_epochs, at_least=0)
+    first_epoch = check_count("first_epoch", first_epoch, at_least=0)
+    chunks_per_epoch = check_count("chunks_per_epoch", chunks_per_epoch, at_least=1)
+    batch_size = check_batch_size(batch_size, num_examples)
     check_state(train_step, state)
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
-    model = model_of(train_step)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
     # The caller's own arrays are not donated; from here on every state is.
     state, histories, has_warned = copy(state), [], False

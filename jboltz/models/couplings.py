@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jboltz.base import Params, Unit
+from jboltz.domains import Reals
 from jboltz.units.quadratic import QuadraticUnit, components_of
 
 _ROUNDS = 200
@@ -64,7 +65,7 @@ def _scale(unit, params):
             scale = np.asarray(part.activity_scale(record), np.float64)
         # n copies that agree: activities add up, and the state is √n times as long.
         scales.append(np.sqrt(num_copies) * scale)
-        signs.append(np.full(part.size, part.domain == "real"))
+        signs.append(np.full(part.size, part.domain == Reals()))
     return np.concatenate(scales), np.concatenate(signs)
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, State, of_hidden, record
-from jboltz.checks import check_real, check_shape, start_of
+from jboltz.checks import check_real, check_shape, check_size, start_of
+from jboltz.domains import Reals
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
@@ -69,13 +70,7 @@ class SpikeAndSlab:
     )
 
     def __post_init__(self) -> None:
-        for name in ("num_visible", "num_hidden"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` is {value!r} but SpikeAndSlab needs a whole number of "
-                    "at least 1 unit."
-                )
+        check_size(self, "num_visible", "num_hidden")
 
     def init(
         self, key: Key[Array, ""], *, data: State | None = None
@@ -270,7 +265,7 @@ class SpikeAndSlab:
     @property
     def domain(self) -> Domain:
         """What the data may be, as of a `Unit`."""
-        return "real"
+        return Reals()
 
     @property
     def _spikes(self) -> Bernoulli:

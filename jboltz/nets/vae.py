@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params
+from jboltz.domains import UnitInterval
 from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
@@ -76,7 +77,7 @@ class VAE(nn.Module):
     @property
     def domain(self) -> Domain:
         """What the data may be, as of a `Unit`."""
-        return "unit interval"
+        return UnitInterval()
 
 
 @dataclasses.dataclass(frozen=True)

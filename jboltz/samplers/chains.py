@@ -11,7 +11,7 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State, hold
-from jboltz.checks import cast_states, is_traced
+from jboltz.checks import admit_visible, cast_states, is_traced
 
 
 def run(
@@ -74,8 +74,9 @@ def init_chains(
     """One chain per leading index of `visible`; chain i has `fold_in(key, i)`.
 
     Raises:
-      ValueError: `visible` is the state of a single chain.
+      ValueError: `visible` is the state of a single chain, or no states of the model.
     """
+    visible = admit_visible("visible", visible, sampler.model)
     _check_chains("visible", visible)
     params, visible = hold(sampler, params, cast_states(visible, params))
     init = jax.vmap(sampler.init, in_axes=(None, 0, 0))

@@ -15,7 +15,7 @@ from jboltz.checks import check_distribution, require
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.gibbs import ClampedState
-from jboltz.samplers.start import Chains, sampler_for, start_chains
+from jboltz.samplers.start import Chains, admit_start, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
 """(model, params, state of one chain) -> what is kept of it, a tree of arrays. To be
@@ -89,12 +89,14 @@ def sample(
       sampler's metrics of the last step before each sample, in the same axes.
 
     Raises:
-      ValueError: `start` or `clamp` has a wrong shape; `params` are another model's,
+      ValueError: `start` or `clamp` has a wrong shape; `start` holds no states of the
+        model where it is read; `params` are another model's,
         not finite, or known to have no finite Z.
     """
     check_distribution(model, params)
     _check_counts(num_samples, warm_up, thinning)
     sampler = sampler_for(model, sampler, start, clamp)
+    start = admit_start(model, start, clamp)
     return _sample(
         model, sampler, params, start, clamp, key, warm_up, thinning,
         observe=observe, num_samples=num_samples, num_chains=num_chains,
@@ -135,6 +137,7 @@ def moments(
     check_distribution(model, params)
     _check_counts(num_samples, warm_up, thinning)
     sampler = sampler_for(model, sampler, start, clamp)
+    start = admit_start(model, start, clamp)
     return _moments(
         model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
         observe=observe, num_chains=num_chains, with_covariance=with_covariance,

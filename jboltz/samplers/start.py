@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.abilities import AugmentedModel, DirectedModel
 from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
-from jboltz.checks import require
+from jboltz.checks import admit_visible, require
 from jboltz.samplers.ancestral import AncestralGibbs
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, as_mask
 from jboltz.samplers.recognition import ClampedRecognition
@@ -57,6 +57,18 @@ def sampler_for(
         return ClampedGibbs(model) if is_clamped else Gibbs(model)
     require(model, DirectedModel, "sampling from no `EnergyModel`")
     return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
+
+
+def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
+    """`start` checked, where it is known, as visible states: what is held, if any is.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: not finite, or no states of the visible units.
+    """
+    if start is None or isinstance(start, Chains):
+        return start
+    return admit_visible("start", start, model, clamp)
 
 
 def start_chains(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact, Key
 from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_shape, check_size
+from jboltz.domains import UnitInterval
 from jboltz.products import full_product
 from jboltz.units import _log1p
 
@@ -40,8 +41,8 @@ class Bernoulli:
         return (self.size,)
 
     @property
-    def domain(self) -> str:
-        return "unit interval"
+    def domain(self) -> UnitInterval:
+        return UnitInterval()
 
     def init(self) -> BernoulliParams:
         return BernoulliParams(bias=jnp.zeros(self.size))

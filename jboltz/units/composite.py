@@ -19,6 +19,7 @@ from jboltz.base import (
     vanishes_at_zero,
 )
 from jboltz.checks import check_shape, check_size
+from jboltz.domains import Product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Joined:
 
     E(x) = E₁(y) + E₂(z),  a(x) = (a₁(y), a₂(z)),  Γ(I) = Γ₁(I₁) + Γ₂(I₂).
 
-    A state is a tuple of the two states; `shape` and `domain` are the pairs of theirs.
+    A state is a tuple of the two states; `shape` and `domain` are pairs of theirs.
     """
 
     first: Unit
@@ -154,7 +155,7 @@ class Joined:
 
     @property
     def domain(self) -> Domain:
-        return (self.first.domain, self.second.domain)
+        return Product((self.first.domain, self.second.domain))
 
     @property
     def exact(self) -> bool:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Inexact, Key
 from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_shape, check_size
+from jboltz.domains import Reals
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
 # another 1e-15 of their mass beyond the margin.
@@ -47,8 +48,8 @@ class Gaussian:
         return (self.size,)
 
     @property
-    def domain(self) -> str:
-        return "real"
+    def domain(self) -> Reals:
+        return Reals()
 
     def init(self) -> GaussianParams:
         return GaussianParams(

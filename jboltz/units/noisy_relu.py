@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_real, check_shape, check_size
+from jboltz.domains import NonNegative
 from jboltz.products import full_product
 
 
@@ -50,8 +51,8 @@ class NoisyReLU:
         return (self.size,)
 
     @property
-    def domain(self) -> str:
-        return "non-negative"
+    def domain(self) -> NonNegative:
+        return NonNegative()
 
     def init(self) -> NoisyReLUParams:
         return NoisyReLUParams(bias=jnp.zeros(self.size))

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Array, Float
 
 from jboltz.base import Params, Unit
+from jboltz.domains import Reals
 
 
 @runtime_checkable
@@ -44,6 +45,6 @@ def components_of(
 def is_normal(unit: Unit, params: Params) -> bool:
     """Whether every p(x | I) is a normal distribution: a quadratic energy over ℝⁿ."""
     return all(
-        isinstance(part, QuadraticUnit) and part.domain == "real"
+        isinstance(part, QuadraticUnit) and part.domain == Reals()
         for part, _, _ in components_of(unit, params)
     )

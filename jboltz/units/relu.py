@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_real, check_shape, check_size
+from jboltz.domains import NonNegative
 from jboltz.units import _truncated_normal as truncated_normal
 
 # Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
@@ -45,8 +46,8 @@ class ReLU:
         return (self.size,)
 
     @property
-    def domain(self) -> str:
-        return "non-negative"
+    def domain(self) -> NonNegative:
+        return NonNegative()
 
     def init(self) -> ReLUParams:
         return ReLUParams(bias=jnp.zeros(self.size), log_precision=jnp.zeros(self.size))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact, Key
 from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_shape, check_size
+from jboltz.domains import OneHot
 from jboltz.products import full_product
 
 
@@ -47,8 +48,8 @@ class Softmax:
         return self.sites * self.num_categories
 
     @property
-    def domain(self) -> str:
-        return "one-hot"
+    def domain(self) -> OneHot:
+        return OneHot(self.num_categories)
 
     def init(self) -> SoftmaxParams:
         return SoftmaxParams(bias=jnp.zeros(self.shape))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jboltz.data import fingerprint, from_arrays, split_validation
+from jboltz.domains import Reals
 
 IMAGES = np.arange(10 * 28 * 28, dtype=np.uint32).reshape(10, 28, 28).astype(np.uint8)
 LABELS = np.arange(10)
@@ -67,7 +68,7 @@ def test_flat_images_keep_the_shape_that_is_given():
 
 def test_real_values_are_accepted_where_they_are_meant():
     values = np.linspace(-3, 3, 20).reshape(10, 2)
-    data = from_arrays(values, domain="real")
+    data = from_arrays(values, domain=Reals())
     np.testing.assert_array_equal(data.train, values[:9].astype(np.float32))
     with pytest.raises(ValueError, match=r"`train`.*from -3\.0 to 3\.0"):
         from_arrays(values)
@@ -155,4 +156,4 @@ def test_validation_that_does_not_fit_raises(num_validation):
 def test_raw_real_values_get_a_warning_with_the_numbers():
     values = 50 + 10 * np.linspace(-3, 3, 20).reshape(10, 2)
     with pytest.warns(UserWarning, match=r"`train` has features with means from 4\d"):
-        from_arrays(values, domain="real")
+        from_arrays(values, domain=Reals())

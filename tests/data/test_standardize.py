@@ -14,6 +14,7 @@ from jboltz.data import (
     unstandardize,
     warn_unstandardized,
 )
+from jboltz.domains import NonNegative, OneHot, Reals, Spins, UnitInterval
 from tests.helpers import errors_without_hook
 
 
@@ -119,9 +120,9 @@ def test_minimum_and_maximum_become_0_and_1():
 @pytest.mark.parametrize(
     ("scaling", "domain"),
     [
-        *(("min-max", domain) for domain in ("unit interval", "non-negative", "real")),
-        ("standard", "real"),
-        ("robust", "real"),
+        *(("min-max", domain) for domain in (UnitInterval(), NonNegative(), Reals())),
+        ("standard", Reals()),
+        ("robust", Reals()),
     ],
 )
 def test_a_unit_takes_what_a_scaling_makes(scaling, domain):
@@ -134,15 +135,15 @@ def test_a_unit_takes_what_a_scaling_makes(scaling, domain):
 @pytest.mark.parametrize(
     ("scaling", "domain", "remedy"),
     [
-        ("robust", "unit interval", "use 'min-max'"),
-        ("standard", "unit interval", "use 'min-max'"),
-        ("robust", "non-negative", "use 'min-max'"),
-        ("min-max", "spin", "leave the data as they are"),
-        ("min-max", "one-hot", "leave the data as they are"),
+        ("robust", UnitInterval(), "use 'min-max'"),
+        ("standard", UnitInterval(), "use 'min-max'"),
+        ("robust", NonNegative(), "use 'min-max'"),
+        ("min-max", Spins(), "leave the data as they are"),
+        ("min-max", OneHot(3), "leave the data as they are"),
     ],
 )
 def test_a_scaling_that_a_unit_cannot_take_is_named(scaling, domain, remedy):
-    with pytest.raises(ValueError, match=f"{scaling!r}.*{domain!r}.*{remedy}"):
+    with pytest.raises(ValueError, match=f"{scaling!r}.*'{domain}'.*{remedy}"):
         check_scaling(scaling, domain)
 
 
@@ -156,7 +157,7 @@ def test_raw_pixels_warn_and_standardized_ones_do_not():
         warn_unstandardized(data.train, "train")
     for scaling in ("standard", "robust"):
         z = standardize(fit_standardizer(data.train, scaling=scaling), data.train)
-        check_values(z, domain="real")
+        check_values(z, domain=Reals())
         warn_unstandardized(z)
 
 

@@ -153,7 +153,7 @@ REFUSED = {
     "log_likelihood(rbm, p, np.ones((4, 2)), np.nan)": "within its bounds",
     "log_likelihood(rbm, p, np.ones((4, 2)), (1.0, 2.0, 3.0))": "within its bounds",
     "log_likelihood(rbm, p, np.ones((4, 2)), 0.0, batch_size=0)": "`batch_size` is 0",
-    "log_likelihood(rbm, p, np.array([['a', 'b']]), 0.0)": "needs numbers",
+    "log_likelihood(rbm, p, np.array([['a', 'b']]), 0.0)": "need numbers",
     "log_likelihood(rbm, p, Examples(np.ones((4, 2)), 'none', np.ones(3)), 0.0)": (
         "one weight each"
     ),
@@ -169,8 +169,8 @@ REFUSED = {
     "dbn_bounds(stack, m, np.ones((4, 2)), 0.0, key)": "is DBMParams",
     "pseudo_log_likelihood(relu, r, np.ones((4, 2)))": "(`EnumerableUnit`)",
     "pseudo_log_likelihood(gg, q, np.ones((4, 2)))": "hidden units of bounded activity",
-    "pseudo_log_likelihood(spin, s, np.zeros((4, 2)))": "spins need these",
-    "pseudo_log_likelihood(potts, t, np.zeros((4, 1, 2)))": "is not one-hot",
+    "pseudo_log_likelihood(spin, s, np.zeros((4, 2)))": "spins are exactly -1 or 1",
+    "pseudo_log_likelihood(potts, t, np.zeros((4, 1, 2)))": "a single 1 among zeros",
     "dbn_bounds(stack, d, np.ones((4, 2)), 0.0, key, num_samples=0)": "`num_samples`",
     "dbn_bounds(stack, d, np.full((4, 2), 0.5), 0.0, key)": "is gray",
     "dbm_bound(dbm, m, np.full((4, 2), 0.5), 0.0)": "is gray",

@@ -58,9 +58,9 @@ def test_in_float32_it_is_that_of_float64(pair, getkey):
     params = draw_model(model, getkey, 2.0)
     params = params.replace(weights=0.1 * params.weights)
     v = {
-        "unit interval": rng.integers(2, size=(2, 300)),
-        "one-hot": np.eye(3)[rng.integers(3, size=(2, 150))],
-    }[model.domain]
+        jboltz.Bernoulli: rng.integers(2, size=(2, 300)),
+        jboltz.Softmax: np.eye(3)[rng.integers(3, size=(2, 150))],
+    }[type(model.visible)]
     got = jboltz.pseudo_log_likelihood(model, params, v).mean
     with enable_x64():
         wide = jax.tree.map(lambda x: x.astype(jnp.float64), params)

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jboltz
 from jboltz import Batch, Bernoulli, BernoulliParams, Gaussian, GaussianParams
+from jboltz.domains import Reals
 from jboltz.learning.contrastive import weighted_mean
 from tests.helpers import binary_states, errors_without_hook, random_params
 
@@ -46,7 +47,7 @@ def estimate(estimator, params, state, batch, key):
 
 def data_for(model, key):
     x = jax.random.normal(key, (NUM_EXAMPLES, *model.visible.shape))
-    return x if model.visible.domain == "real" else jnp.round(jax.nn.sigmoid(x))
+    return x if model.visible.domain == Reals() else jnp.round(jax.nn.sigmoid(x))
 
 
 @partial(jax.jit, static_argnames=("model", "num_steps"))

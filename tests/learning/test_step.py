@@ -105,9 +105,10 @@ def test_a_step_may_report_nothing(train, getkey):
 @in_both_loops
 def test_integers_without_a_scale_are_refused(train, getkey):
     images = (255 * DATA).astype(np.uint8)
-    message = "The data are uint8 but a unit's states are floating point"
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(ValueError, match="`data` is uint8, pixels from 0 to 255"):
         train(TRAIN_STEP, start(getkey()), images, getkey())
+    with pytest.raises(TypeError, match="The data are uint8 but a unit's states"):
+        jboltz.as_given(jnp.asarray(images), getkey())
 
 
 @in_both_loops

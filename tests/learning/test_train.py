@@ -276,6 +276,11 @@ def test_a_learning_rate_that_is_too_high_is_reported(getkey):
         fit(REAL_STEP, state, data, getkey(), num_epochs=2)
 
 
+def unchecked(rows, key):
+    del key
+    return rows
+
+
 def test_a_row_that_is_not_finite_is_reported_at_its_step(getkey):
     """Every leaf is named: the row is part of the mean of each."""
     params, key = REAL.init(getkey()), getkey()
@@ -284,7 +289,7 @@ def test_a_row_that_is_not_finite_is_reported_at_its_step(getkey):
     data[7] = np.nan
     step = next(i for i, (rows, _) in enumerate(epoch_batches(key, 0, 16)) if 7 in rows)
     with pytest.raises(FloatingPointError) as error:
-        fit(REAL_STEP, state, data, key, num_epochs=1)
+        fit(REAL_STEP, state, data, key, num_epochs=1, prepare=unchecked)
     expected = (
         f"Step {step + 1} of 2 of epoch 1 makes params.visible.mean, "
         "params.visible.log_variance, params.hidden.bias, params.weights not finite"
@@ -314,8 +319,8 @@ def test_counts_that_are_off_are_refused():
         "fit(9, chunks_per_epoch=0)": message.format("chunks_per_epoch", 0, 1),
         "fit(9, batch_size=10)": too_large.format(10, 9),
         "fit(0)": too_large.format(4, 0),
-        "j.fit_stream(None, None, [], None, chunk_size=0)": (
-            "ValueError: `chunk_size` is 0 but needs to be at least 1."
+        "j.fit_stream(None, None, [], None, chunk_size=0)": message.format(
+            "chunk_size", 0, 1
         ),
     }
     assert errors_without_hook(setup, expected) == expected

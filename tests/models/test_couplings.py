@@ -9,6 +9,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import jboltz
+from jboltz.domains import Reals
 from jboltz.models.couplings import check_couplings
 from jboltz.models.swapped import Swapped
 from tests.helpers import draw_like, rng_of
@@ -34,7 +35,7 @@ def test_normal_layers_are_refused_where_their_precision_is_not_positive(
     zero, unravel = ravel_pytree(jax.tree.map(lambda x: np.zeros(x.shape), (v, h)))
     visible, hidden = model.blocks(model.units)
     real = jax.tree.map(
-        lambda x, domain: np.full(x.shape, domain == "real"),
+        lambda x, domain: np.full(x.shape, domain == Reals()),
         (v, h),
         jax.tree.map(lambda unit: unit.domain, (visible, hidden)),
     )

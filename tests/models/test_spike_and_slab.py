@@ -234,9 +234,9 @@ BAD_CALLS = {
     "**{**given, 'penalty': None, 'weights': 9 * given['weights']})": (
         "ValueError: The precision of x given the spikes has the smallest eigenvalue -"
     ),
-    "j.SpikeAndSlab(0, 2)": "ValueError: `num_visible` is 0 but SpikeAndSlab needs",
-    "j.SpikeAndSlab(3, -1)": "ValueError: `num_hidden` is -1 but SpikeAndSlab needs",
-    "j.SpikeAndSlab(3, 2.0)": "ValueError: `num_hidden` is 2.0 but SpikeAndSlab needs",
+    "j.SpikeAndSlab(0, 2)": "ValueError: `num_visible` is 0 but needs to be a",
+    "j.SpikeAndSlab(3, -1)": "ValueError: `num_hidden` is -1 but needs to be a",
+    "j.SpikeAndSlab(3, 2.0)": "ValueError: `num_hidden` is 2.0 but needs to be a",
     "m.free_energy(p, np.zeros((5, 3)))": "ValueError: `v` has shape (5, 3) but",
     "m.sample_hidden(p, np.zeros(4), key)": "ValueError: `v` has shape (4,) but",
     "m.energy(p, np.zeros(3), j.SpikeSlab(np.zeros(2), np.zeros(3)))": (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jboltz
+from jboltz.domains import Reals
 from jboltz.samplers import draw
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import moments, observe_picture, sample
@@ -153,7 +154,7 @@ def conditional(model, params, v, clamp, unit):
     """Visible states that agree with what is held, and p of each given that."""
     states, log_weights = states_of(unit)
     held = np.broadcast_to(clamp, v.shape)
-    if unit.domain == "real":  # nodes of the free units alone
+    if unit.domain == Reals():  # nodes of the free units alone
         filled = np.tile(v, (len(states), 1))
         filled[:, ~held] = states
         states = jnp.asarray(filled, jnp.float32)
@@ -169,7 +170,7 @@ def test_the_free_units_follow_the_conditional_of_the_held_ones(name, getkey):
     """All moments of a discrete state, first and second ones of a real one; what the
     start has at free units is NaN, and so is not read."""
     model, v, clamp, unit = CLAMPED[name]
-    params = draw_params(model, getkey, scale=0.5 if unit.domain == "real" else 2.0)
+    params = draw_params(model, getkey, scale=0.5 if unit.domain == Reals() else 2.0)
     _, kept, _ = sample(
         model,
         params,
@@ -183,7 +184,7 @@ def test_the_free_units_follow_the_conditional_of_the_held_ones(name, getkey):
     held = np.broadcast_to(clamp, v.shape)
     assert (kept[:, held] == v[held].astype(np.float32)).all()
     states, p = conditional(model, params, v, clamp, unit)
-    if unit.domain == "real":
+    if unit.domain == Reals():
         kept, states = kept[:, ~held], states[:, ~held]
 
         def seen(x):
@@ -207,7 +208,7 @@ def test_the_free_units_follow_the_conditional_of_the_held_ones(name, getkey):
 
 def p_without_the_held(model, params, states, unit, held):
     """Where states are discrete, the marginal of the free units."""
-    if unit.domain == "real":
+    if unit.domain == Reals():
         return None
     every, _ = states_of(unit)
     p = np.exp(np.asarray(log_marginal(model, params, every), np.float64))
@@ -375,7 +376,7 @@ def errors():
         "noisy = DBN.chain(B(4), NoisyReLU(2))\n"
         "look = partial(sample, rbm, rbm.init(key), key, warm_up=0)\n"
         "potts = partial(sample, potts_rbm, potts_rbm.init(key), key, warm_up=0,\n"
-        "    start=jnp.zeros((2, 3)))\n"
+        "    start=jnp.eye(3)[:2])\n"
         "dbm = partial(sample, dbm_model, dbm_model.init(key), key, warm_up=0,\n"
         "    start=v)\n"
         "chains = Chains(GibbsState(jnp.zeros((2, 4)), jnp.zeros((2, 2))), 0)\n"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jboltz.base import Batch, is_exact
+from jboltz.domains import OneHot, Product, UnitInterval
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.models.rbm import RBM
 from jboltz.samplers.gibbs import Gibbs
@@ -46,7 +47,7 @@ def test_copies_of_joined_units_are_joined_copies(getkey, x64):
     joined = Joined(Bernoulli(2), Softmax(1, 3))
     outside, inside = Copies(joined, 2), Joined(*(Copies(u, 2) for u in parts(joined)))
     assert outside.shape == inside.shape == ((2, 2), (2, 1, 3))
-    assert outside.domain == inside.domain == ("unit interval", "one-hot")
+    assert outside.domain == inside.domain == Product((UnitInterval(), OneHot(3)))
     params = draw_like(joined.init(), getkey())
     inputs = jax.random.normal(getkey(), (5,))
     x = outside.sample(params, inputs, getkey())
