@@ -68,6 +68,10 @@ def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
     """
     if start is None or isinstance(start, Chains):
         return start
+    shapes = [jax.tree.map(jnp.shape, x) for x in (start, clamp)]
+    # Which numbers of `start` a clamp of another shape holds, `as_mask` finds.
+    if clamp is not None and shapes[0] != shapes[1]:
+        return start
     return admit_visible("start", start, model, clamp)
 
 

@@ -347,7 +347,7 @@ def test_first_step_continues_a_run(getkey):
 ERRORS = {
     "look(start=jnp.zeros(3))": "`start` has shape (3,) but it needs (4,), for all",
     "look(start=jnp.zeros((5, 4)), num_chains=2)": "`start` has shape (5, 4) but",
-    "look(start=(jnp.zeros(4),))": "`start` is PyTreeDef",
+    "look(start=(jnp.zeros(4),))": "`start` is a tuple of 1",
     "look(start=v, clamp=jnp.zeros(3, bool))": "shape (3,) but needs bool",
     "look(start=v, clamp=jnp.zeros((2, 4), bool))": "and shape (2, 4) but needs",
     "look(start=v, clamp=jnp.zeros(4))": "`clamp` has dtype float32",
