@@ -33,13 +33,11 @@ def test_normal_layers_are_refused_where_their_precision_is_not_positive(
     v = jax.eval_shape(model.sample_start, params, getkey())
     h = jax.eval_shape(model.sample_hidden, params, v, getkey())
     zero, unravel = ravel_pytree(jax.tree.map(lambda x: np.zeros(x.shape), (v, h)))
-    visible, hidden = model.blocks(model.units)
-    real = jax.tree.map(
-        lambda x, domain: np.full(x.shape, domain == Reals()),
-        (v, h),
-        jax.tree.map(lambda unit: unit.domain, (visible, hidden)),
-    )
-    steps = np.eye(len(zero))[np.asarray(ravel_pytree(real)[0])]
+    units = jax.tree.leaves(model.blocks(model.units))
+    domains = [domain for unit in units for domain in unit.domain.leaves]
+    arrays = zip(jax.tree.leaves((v, h)), domains, strict=True)
+    real = [np.full(x.size, domain == Reals()) for x, domain in arrays]
+    steps = np.eye(len(zero))[np.concatenate(real)]
 
     @jax.jit
     def energies(params, x):
