@@ -114,7 +114,7 @@ class ArrayDomain(abc.ABC):
                 f"`{name}` is uint8, pixels from 0 to 255 as stored, but states of the "
                 f"domain '{self}' are needed; scale or standardise them as for "
                 f"training, such as `{name} / np.float32(255)`, train with a `prepare` "
-                "such as `LayerInput`, or binarise them by `binarise_once`."
+                "such as `LayerFeatures`, or binarise them by `binarise_once`."
             )
         dtype = np.float32 if is_whole else array.dtype.newbyteorder("=")
         return array.astype(dtype, copy=False)
@@ -215,8 +215,9 @@ class UnitInterval(_Interval):
             0,
             255,
             "divide by the largest possible value, for 8-bit images `{name} / 255` or "
-            "`{name}.astype(np.uint8)` with a `prepare` that scales, as `LayerInput`; "
-            "or take `Binomial` units for counts, and `Gaussian` ones for real numbers",
+            "`{name}.astype(np.uint8)` with a `prepare` that scales, such as "
+            "`LayerFeatures`; or take `Binomial` units for counts, and `Gaussian` ones "
+            "for real numbers",
         ),
     )
     remedy = (
@@ -367,7 +368,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"`{name}` is a masked array but values and mask are separate here; pass "
             f"`Batch(values={name}.filled(0), mask=~np.ma.getmaskarray({name}))` to an "
-            "`Imputed` estimator, or fill the gaps."
+            "`MissingDataEstimator` estimator, or fill the gaps."
         )
     try:
         array = np.asarray(values)

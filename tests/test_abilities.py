@@ -5,6 +5,8 @@ import pytest
 
 import jboltz
 from jboltz import abilities, base
+from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
+from jboltz.models.swapped import SwappedLayers
 from tests.helpers import errors_without_hook
 
 # An `EnergyModel` whose hidden state integrates out, and no more.
@@ -77,10 +79,10 @@ HAVE = {
     abilities.VisibleMeanModel: [RBM, DBM, DBN, jboltz.SpikeAndSlab(3, 2)],
     abilities.DataModel: [RBM, DBM, DBN, jboltz.SpikeAndSlab(3, 2)],
     abilities.AugmentedModel: [DBM],
-    abilities.LayeredModel: [RBM, DBM, jboltz.Swapped(DBM)],
+    abilities.LayeredModel: [RBM, DBM, SwappedLayers(DBM)],
     abilities.AnnealedModel: [
         jboltz.Annealed(RBM),
-        jboltz.AnnealedSpikeAndSlab(jboltz.SpikeAndSlab(3, 2)),
+        AnnealedSpikeAndSlab(jboltz.SpikeAndSlab(3, 2)),
     ],
     abilities.CentrableModel: [RBM, DBM],
     abilities.TwoLayerModel: [RBM],

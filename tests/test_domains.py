@@ -111,7 +111,7 @@ REFUSED = [
     (UnitInterval(), 255 * GRAY, r"from 0\.0 to 255\.0.*`data / 255`"),
     (UnitInterval(), SPIN, "has -1 in row 0, unit 1.*`Spin` units for -1 and 1"),
     (UnitInterval(), GRAY * 1.0000001, r"clip\(0, 1\)"),
-    (UnitInterval(), CODES.astype(np.uint8), "uint8, pixels.*`LayerInput`"),
+    (UnitInterval(), CODES.astype(np.uint8), "uint8, pixels.*`LayerFeatures`"),
     (UnitInterval(), np.full((1, 2, 3), 2.0), r"row 0, unit \(0, 0\)"),
     (UnitInterval(), np.array([0.0, 2.0]), "has 2.0 in unit 1"),
     (Spins(), GRAY > 0.3, r"False in row 0, unit 0.*2\.0 \* data - 1.*`Bernoulli`"),
@@ -123,7 +123,11 @@ REFUSED = [
     (Reals(), GRAY * np.nan, "4 NaN .* row 0, column 0"),
     (Reals(), np.array([[1e300]]), "float32 holds no such numbers"),
     (NonNegative(), SPIN, "has -1 in row 0, unit 1.*from 0 up.*`Gaussian`"),
-    (Reals(), np.ma.masked_array(GRAY, GRAY > 0.3), "masked array.*`Imputed`"),
+    (
+        Reals(),
+        np.ma.masked_array(GRAY, GRAY > 0.3),
+        "masked array.*`MissingDataEstimator`",
+    ),
 ]
 
 

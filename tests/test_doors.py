@@ -102,7 +102,7 @@ BASE, BETAS = ANNEALED.fit_base(DATA), np.linspace(0, 1, 4)
             "`params` are complex",
         ),
         (
-            lambda: jboltz.raise_log_likelihood(
+            lambda: jboltz.reverse_ais_log_likelihood(
                 ANNEALED, PARAMS, BASE, BETAS, DATA * jnp.nan, KEY
             ),
             ValueError,
@@ -183,7 +183,10 @@ BAD = {
     "images": (np.asarray(PIXELS, np.uint8), "is uint8, pixels from 0 to 255"),
     "negative": (-DATA, PLACE.format(r"-1\.0", "unit", "binary.*`Spin`")),
     "nan": (NAN, "has 1 NaN or infinite values, the first in row 2, column 1"),
-    "masked": (np.ma.masked_array(DATA, DATA > 0), "is a masked array.*`Imputed`"),
+    "masked": (
+        np.ma.masked_array(DATA, DATA > 0),
+        "is a masked array.*`MissingDataEstimator`",
+    ),
     "tuple": ((DATA, DATA), "is a tuple of 2 but the model needs one array"),
 }
 
@@ -230,8 +233,8 @@ def test_gray_values_are_trained_on_but_have_no_likelihood():
 
 def values_at(data, model):
     """The rows that training on `data` would put on the device."""
-    rows = as_rows(data, domain_at(model, jboltz.as_given))
-    return jboltz.as_given(rows.values, KEY)
+    rows = as_rows(data, domain_at(model, jboltz.unchanged))
+    return jboltz.unchanged(rows.values, KEY)
 
 
 PLAIN = np.asarray(DATA)
@@ -262,7 +265,7 @@ def test_a_mask_may_have_one_entry_a_one_hot_site():
     observed = np.random.default_rng(2).random((8, 2)) < 0.6
     states = np.where(observed[..., None], np.eye(3)[CODES], np.nan)
     whole = np.broadcast_to(observed[..., None], states.shape)
-    imputed = jboltz.Imputed(
+    imputed = jboltz.MissingDataEstimator(
         jboltz.ContrastiveDivergence(POTTS, jboltz.Gibbs(POTTS)), num_steps=1
     )
     params, fill = POTTS.init(KEY), jax.jit(imputed.fill)

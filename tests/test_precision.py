@@ -35,7 +35,12 @@ from jboltz.evaluation import (
     pseudo_likelihood,
     shuffled,
 )
+from jboltz.learning.up_down import untie_weights
+from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.nets import finetune, hybrid, vae
+from jboltz.nets.finetune import CrossEntropy
 from jboltz.samplers import ladders, langevin, tempering
 from tests.units.cases import UNITS
 
@@ -96,7 +101,7 @@ SSRBM = jboltz.SpikeAndSlab(3, 2)
 LABELLED = jboltz.LabelledDBN.chain(B(3), B(2), B(2), num_classes=2)
 JOINED = jboltz.RBM(jboltz.Joined(B(3), jboltz.Softmax(1, 2)), B(2))
 ANNEALED = jboltz.Annealed(FOREIGN)
-VAE = jboltz.VAE(3, (2,), 2)
+VAE = vae.VAE(3, (2,), 2)
 CONVNET = hybrid.ConvNet((4, 4), 2, channels=(2,), kernels=(3,), num_dense=2)
 BETAS = np.linspace(0, 1, 3)
 
@@ -142,7 +147,7 @@ EVALUATIONS = {
     ),
     "raise_log_likelihood": of(
         ANNEALED.model,
-        lambda _, p: annealing.raise_log_likelihood(
+        lambda _, p: annealing.reverse_ais_log_likelihood(
             ANNEALED, p, base_of(ANNEALED), BETAS, V, KEY, **TEN
         ),
     ),
@@ -150,7 +155,7 @@ EVALUATIONS = {
         DBM, annealing.clamped_annealed_importance_sampling, BETAS, V, KEY, **TEN
     ),
     "log_partition_along": (
-        lambda a, b: annealing.log_partition_along(FOREIGN, [a, b], [TEN_STATES]),
+        lambda a, b: annealing.log_partition_trajectory(FOREIGN, [a, b], [TEN_STATES]),
         *(shapes_of(FOREIGN),) * 2,
     ),
     "anneal": (
@@ -337,7 +342,7 @@ def of_dbm(params):
 
 def of_penalty(penalty):
     model, spikes = jboltz.SpikeAndSlab(3, 2, penalty=penalty), jnp.ones(2)
-    slabs = jboltz.SpikeSlab(spikes=spikes, slabs=spikes)
+    slabs = SpikeSlab(spikes=spikes, slabs=spikes)
     given = model.smallest_eigenvalue, getattr(penalty, "project", lambda params: ())
 
     def numbers(params):
@@ -365,17 +370,17 @@ LIBRARY = {
         lambda params: LABELLED.label_log_probabilities(params, V[0]),
         shapes_of(LABELLED),
     ),
-    "GershgorinPenalty": of_penalty(jboltz.GershgorinPenalty()),
-    "NormPenalty": of_penalty(jboltz.NormPenalty()),
-    "NoPenalty": of_penalty(jboltz.NoPenalty()),
+    "GershgorinPenalty": of_penalty(GershgorinPenalty()),
+    "NormPenalty": of_penalty(NormPenalty()),
+    "NoPenalty": of_penalty(NoPenalty()),
     "AnnealedSpikeAndSlab": all_of(
-        jboltz.AnnealedSpikeAndSlab(SSRBM),
+        AnnealedSpikeAndSlab(SSRBM),
         V[0],
-        jboltz.SpikeSlab(spikes=jnp.ones(2), slabs=jnp.ones(2)),
+        SpikeSlab(spikes=jnp.ones(2), slabs=jnp.ones(2)),
     ),
     "moments": of(
         RBM,
-        lambda model, params: jboltz.moments(
+        lambda model, params: jboltz.sample_moments(
             model,
             params,
             KEY,
@@ -413,14 +418,14 @@ ESTIMATORS = {
         shapes_of(RBM),
         V,
     ),
-    "Hybrid": (jboltz.Hybrid(CD_JOINED, 1.0), shapes_of(JOINED), PAIRS),
+    "Hybrid": (jboltz.HybridDiscriminative(CD_JOINED, 1.0), shapes_of(JOINED), PAIRS),
     "UpDown": (
         jboltz.UpDown(LABELLED, discriminative=1.0),
-        jax.eval_shape(lambda key: jboltz.untie(LABELLED.init(key)), KEY),
+        jax.eval_shape(lambda key: untie_weights(LABELLED.init(key)), KEY),
         PAIRS,
     ),
     "classifier": (
-        jboltz.CrossEntropy(CONVNET),
+        CrossEntropy(CONVNET),
         net_shapes(CONVNET, jnp.zeros(16)),
         finetune.LabelledExamples(jnp.zeros((2, 16)), jnp.zeros(2, int)),
     ),

@@ -8,6 +8,7 @@ import optax
 import jboltz
 from jboltz.learning.step import Batch
 from jboltz.products import full_precision, full_product, product
+from jboltz.samplers.chains import run
 from tests.helpers import errors_without_hook, random_params, rng_of
 
 RBM = jboltz.RBM(jboltz.Bernoulli(40), jboltz.Bernoulli(30))
@@ -47,7 +48,7 @@ def test_weights_that_are_bfloat16_change_nothing(getkey):
     for name in ("float32", "bfloat16"):
         with jax.default_matmul_precision(name):
             start = sampler.init(params, v, key)
-            chain, _ = jboltz.run(sampler, params, start, key, num_steps=20)
+            chain, _ = run(sampler, params, start, key, num_steps=20)
         chains.append(chain.visible)
     np.testing.assert_array_equal(*chains)
 

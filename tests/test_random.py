@@ -7,6 +7,7 @@ import pytest
 
 import jboltz
 from jboltz import random
+from jboltz.samplers.chains import run
 from tests.helpers import binary_states, random_params
 
 
@@ -148,7 +149,7 @@ def test_a_chain_draws_from_the_stream_of_its_key():
     gibbs, start = jboltz.Gibbs(rbm), jnp.ones(6)
     key_start, key_run = random.split(short_key(4))
     chain = gibbs.init(params, start, key_start)
-    found, _ = jboltz.run(gibbs, params, chain, key_run, num_steps=7)
+    found, _ = run(gibbs, params, chain, key_run, num_steps=7)
     W, b, c = params.weights, params.visible.bias, params.hidden.bias
 
     def draw(inputs, key):

@@ -429,7 +429,7 @@ def test_moments_in_shard_map_are_those_of_each_device(getkey):
 
     @jax.jit
     def moments(visible, key):
-        draw = partial(jboltz.moments, RBM, warm_up=1, num_samples=3)
+        draw = partial(jboltz.sample_moments, RBM, warm_up=1, num_samples=3)
         return draw(params, key, start=visible, with_covariance=True)[1].covariance
 
     shared = over_devices(

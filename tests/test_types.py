@@ -19,6 +19,7 @@ from jboltz.checks import cast_states
 from jboltz.evaluation import annealing
 from jboltz.evaluation.rungs import rungs_of
 from jboltz.learning.step import run_steps
+from jboltz.samplers.gibbs import GibbsState
 from tests.helpers import draw_like, enable_x64
 from tests.learning import cases as rules
 from tests.samplers import cases as kernels
@@ -135,14 +136,14 @@ def test_chains_of_another_type_go_on(types):
     key = jax.random.key(0)
 
     def draw(params):
-        states = jboltz.GibbsState(
+        states = GibbsState(
             visible=jnp.ones((2, 4), of_data), hidden=jnp.ones((2, 3), of_chains)
         )
         jboltz.run_chains(GIBBS, params, states, key, num_steps=2)
         jboltz.run_chains(GIBBS, params, states, key, num_steps=jnp.asarray(2))
-        start = jboltz.Chains(states=states)
+        start = jboltz.ChainStates(states=states)
         jboltz.sample(RBM, params, key, warm_up=1, num_samples=2, start=start)
-        jboltz.moments(RBM, params, key, warm_up=1, num_samples=2, start=start)
+        jboltz.sample_moments(RBM, params, key, warm_up=1, num_samples=2, start=start)
 
     in_x64(lambda: jax.eval_shape(draw, params_of(RBM.init, of_params)), types)
 
@@ -190,13 +191,13 @@ def test_x64_by_another_library_changes_no_result(getkey):
         trained, histories = jboltz.fit(
             step, state, data, key, batch_size=4, num_epochs=1
         )
-        chains = jboltz.Chains(states=trained.estimator_state.inner)
+        chains = jboltz.ChainStates(states=trained.estimator_state.inner)
         _, draws, _ = jboltz.sample(
             RBM, trained.params, key, warm_up=1, num_samples=2, start=chains
         )
         base = annealed.init(key).base
         points = data[:2].astype(int)
-        raised = jboltz.raise_log_likelihood(
+        raised = jboltz.reverse_ais_log_likelihood(
             annealed, params, base, betas, points, key, num_chains=20
         )
         return trained, histories, draws, raised.log_weights

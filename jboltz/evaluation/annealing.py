@@ -36,7 +36,7 @@ from jboltz.products import full_precision
 _SEGMENTS = ((0.0, 0.5, 500), (0.5, 0.9, 4_000), (0.9, 1.0, 10_000))
 
 
-def ladder(scale: int | float = 1) -> np.ndarray:
+def annealing_ladder(scale: int | float = 1) -> np.ndarray:
     """Inverse temperatures from 0 to 1, densest towards 1: 14 500 steps.
 
     500 steps to 0.5, 4 000 to 0.9 and 10 000 to 1, each of the numbers times `scale`.
@@ -76,7 +76,7 @@ def annealed_importance_sampling(
       annealed: `Annealed(rbm)`, or `Annealed(Swapped(dbm))`, or
         `AnnealedSpikeAndSlab(model)`.
       base: as of `annealed.fit_base`, on training data.
-      betas: increasing from 0 to 1, such as `ladder()`.
+      betas: increasing from 0 to 1, such as `annealing_ladder()`.
       key: chain i draws from `fold_in(key, i)`.
 
     Under `jax.vmap` over `params` it is an estimate of each member of an ensemble.
@@ -129,7 +129,7 @@ def reverse_annealed_importance_sampling(
     )
 
 
-def raise_log_likelihood(
+def reverse_ais_log_likelihood(
     annealed: AnnealedModel,
     params: Params,
     base: Params,
@@ -203,7 +203,7 @@ def clamped_annealed_importance_sampling(
     return checked(log_estimate(log_weights, log_z))
 
 
-def log_partition_along(
+def log_partition_trajectory(
     model: FreeEnergyModel,
     path: Sequence[Params],
     samples: Sequence[State],

@@ -91,7 +91,7 @@ def autocorrelation_time(trace: Trace) -> float:
 def training_traces(
     histories: Sequence[Mapping[str, np.ndarray]], *, last: int | None = None
 ) -> dict[str, np.ndarray]:
-    """The traces in the histories of a run with `Traced`, for `verdict`.
+    """The traces of a run with `TracedEstimator`, for `convergence_report`.
 
     What all chains have in common at an update is taken out: parameters move in
     training and take all chains along. Whether they lag behind together, the contrast
@@ -109,7 +109,7 @@ def training_traces(
         raise ValueError(
             f"`last` is {last} and the histories hold {sorted(histories[-1])}, but at "
             f"least 1 update and metrics named {PREFIX}… are needed; wrap the "
-            "estimator: `Traced(PersistentContrastiveDivergence(…))`."
+            "estimator: `TracedEstimator(PersistentContrastiveDivergence(…))`."
         )
     traces = {}
     for name in names:
@@ -120,7 +120,7 @@ def training_traces(
     return traces
 
 
-def verdict(
+def convergence_report(
     traces: Traces,
     *,
     num_steps: int,
@@ -136,8 +136,8 @@ def verdict(
     worth less than 400 draws.
 
     Args:
-      traces: of chains that run at fixed parameters (metrics of `Observed`), or of a
-        training run (`training_traces`); those that never change are left out.
+      traces: the metrics of a `TracedSampler`, of chains at fixed parameters, or those
+        of a training run (`training_traces`). Those that never change are left out.
       num_steps: k, kernel steps an update.
       spacing: kernel steps between two points of a trace; k by default, as in training.
       contrast: ⟨F⟩_data − ⟨F⟩_chains of the same updates, as PCD reports it; needs the

@@ -18,7 +18,7 @@ from jboltz.domains import ArrayDomain
 
 
 @record
-class Examples:
+class EvaluationData:
     """States of the visible units, and what was done to the data to get them."""
 
     values: State  # (examples, *shape)
@@ -27,31 +27,31 @@ class Examples:
 
 
 Data: TypeAlias = Any
-"""`Examples`, or arrays that are states of the visible units as they stand."""
+"""`EvaluationData`, or arrays that are states of the visible units as they stand."""
 
 
-def threshold(data: Any, level: float = 0.5) -> Examples:
+def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
     """Gray values in [0, 1], or uint8 from 0 to 255: 1 where above `level`, else 0."""
     values = _gray(data) > level
-    return Examples(
+    return EvaluationData(
         values=values.astype(jnp.float32), binarisation=f"threshold {level}"
     )
 
 
-def binarise_once(data: Any, seed: int) -> Examples:
+def binarise_once(data: Any, seed: int) -> EvaluationData:
     """Gray values in [0, 1], or uint8 from 0 to 255, as probabilities of one draw each.
 
     An example's draw depends on the seed and its place alone, not on how many follow.
     """
     p = _gray(data)
     values = random.uniform(jax.random.key(seed), p.shape) < p
-    return Examples(
+    return EvaluationData(
         values=values.astype(jnp.float32),
         binarisation=f"stochastic once, seed {seed}",
     )
 
 
-def as_examples(data: Data, domain: Domain, name: str = "data") -> Examples:
+def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationData:
     """`data` checked against the `domain` of a model; binary where that is binary.
 
     Traced data, under `jit`, are taken unseen, and named as such.
@@ -61,17 +61,17 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> Examples:
       ValueError: gray where the units are binary; not finite, or of no such unit;
         no examples, or weights that are not one for each.
     """
-    is_made = isinstance(data, Examples)
+    is_made = isinstance(data, EvaluationData)
     values = admit(name, data.values if is_made else data, domain)
     leaves = zip(jax.tree.leaves(values), domain.leaves, strict=True)
     how = ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
     if is_made:
-        data = Examples(
+        data = EvaluationData(
             values=values, binarisation=data.binarisation, weights=data.weights
         )
     else:
         values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), values)
-        data = Examples(values=values, binarisation=how)
+        data = EvaluationData(values=values, binarisation=how)
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(
@@ -107,9 +107,9 @@ def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
         raise ValueError(
             f"`{name}` ({array.dtype}, from {array.min()} to {array.max()}) is gray "
             "but a likelihood of binary units is one of values 0 and 1: exp(-F(v)) of "
-            "a gray v is no probability. Binarise it first, `binarise_once(images, "
-            "seed=0)` or `threshold(images)`, and compare only with numbers of the "
-            "same binarisation."
+            "a gray v is no probability. Binarise it first, by `binarise_once` or "
+            "`binarise_by_threshold`, and compare only with numbers of the same "
+            "binarisation."
         )
     return "already binary"
 

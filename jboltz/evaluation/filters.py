@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from jboltz.evaluation.features import receptive_field
 
 
-def extent(
+def filter_extent(
     weights: Float[Array, " visible"], image_shape: tuple[int, ...]
 ) -> Float[Array, ""]:
     """The spread of a filter's energy, over that of a filter equal everywhere.
@@ -24,7 +24,7 @@ def extent(
     return receptive_field(weights, image_shape, window=1).spread / everywhere
 
 
-def orientation(
+def filter_orientation(
     weights: Float[Array, " visible"], image_shape: tuple[int, ...]
 ) -> Float[Array, ""]:
     """|Σ_k P(k) exp(2iθ(k))| / Σ_k P(k): how much the filter's waves run one way.

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Domain, FreeEnergyModel, Params, State, record
 from jboltz.checks import check_count, check_distribution, is_traced, require
-from jboltz.evaluation.examples import Data, Examples, as_examples
+from jboltz.evaluation.examples import Data, EvaluationData, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
@@ -99,7 +99,7 @@ def per_example(
 def mean_over(
     quantity: str,
     function: Callable[[State], Float[Array, ""]],
-    examples: Examples,
+    examples: EvaluationData,
     log_partition: LogPartition,
     *,
     batch_size: int,
@@ -112,7 +112,7 @@ def mean_over(
 def summary(
     quantity: str,
     values: Float[np.ndarray | Array, " examples"],
-    examples: Examples,
+    examples: EvaluationData,
     log_partition: LogPartition,
 ) -> MeanLogLikelihood:
     """The mean of one value an example, less log Z."""

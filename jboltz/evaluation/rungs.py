@@ -43,7 +43,7 @@ def _check_ladder(betas, dtype):
         raise ValueError(
             f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
             f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
-            "`ladder()`, or `np.linspace(0, 1, 1001)`."
+            "`annealing_ladder()`, or `np.linspace(0, 1, 1001)`."
         )
 
 
@@ -52,5 +52,5 @@ def check_num_chains(count: int, name: str = "num_chains") -> None:
     if count < 2:
         raise ValueError(
             f"`{name}` is {count} but an interval needs at least 2 chains; for the "
-            "weight of one chain alone call `jboltz.anneal`."
+            "weight of one chain alone call `jboltz.evaluation.annealing.anneal`."
         )

@@ -19,7 +19,7 @@ from jboltz.experiments import _benchmark_torch as in_torch
 from jboltz.experiments import _machine
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.pretrain import LayerInput
+from jboltz.learning.pretrain import LayerFeatures
 from jboltz.learning.step import TrainStep, init_train_state, make_train_step
 from jboltz.learning.train import fit
 from jboltz.models.rbm import RBM, RBMParams
@@ -144,7 +144,7 @@ def by_jboltz(
 ) -> Work:
     """One epoch by `fit`, as any user calls it; every call is the next epoch."""
     step = train_step(estimator)
-    prepare = jax.tree_util.Partial(LayerInput((model,)), ())
+    prepare = jax.tree_util.Partial(LayerFeatures((model,)), ())
     key_init, key_fit = jax.random.split(key)
     state = init_train_state(params, estimator, OPTIMIZER, key_init)
     data, epochs = jnp.asarray(rows), itertools.count()

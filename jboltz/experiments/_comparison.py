@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Params
 from jboltz.evaluation.bounds import dbn_bounds, vae_bounds
-from jboltz.evaluation.examples import Examples, binarise_once
+from jboltz.evaluation.examples import EvaluationData, binarise_once
 from jboltz.evaluation.likelihood import weighted_mean_and_error
 from jboltz.experiments import _likelihoods, _run
 from jboltz.experiments._quality import spread
@@ -96,7 +96,7 @@ def bounds(
     """
     key_z, key_dbn, key_vae = jax.random.split(key, 3)
     examples = binarise_once(images.test, config.seed)
-    examples = Examples(
+    examples = EvaluationData(
         values=spread(examples.values, config.bound_images),
         binarisation=examples.binarisation,
     )

@@ -16,7 +16,7 @@ from jboltz.learning.contrastive import (
     PersistentContrastiveDivergence,
 )
 from jboltz.learning.mean_field import MeanFieldPCD
-from jboltz.learning.pretrain import LayerInput, greedy, unit_interval
+from jboltz.learning.pretrain import LayerFeatures, greedy, unit_interval
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM, RBMParams
@@ -46,7 +46,7 @@ def fit(
         key,
         batch_size=config.batch_size,
         num_epochs=num_epochs,
-        prepare=jax.tree_util.Partial(LayerInput((RBM(*model.units[:2]),)), ()),
+        prepare=jax.tree_util.Partial(LayerFeatures((RBM(*model.units[:2]),)), ()),
         loss=loss,
     )
 

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from jboltz import plotting
 from jboltz.data import Dataset
 from jboltz.evaluation.features import combined_filters, receptive_field
-from jboltz.evaluation.filters import colour_share, extent, orientation
+from jboltz.evaluation.filters import colour_share, filter_extent, filter_orientation
 from jboltz.evaluation.likelihood import weighted_mean_and_error
 from jboltz.evaluation.probe import fit_linear_probe, predict
 from jboltz.experiments import _run
@@ -37,10 +37,10 @@ def forms(
     filters = pixel_filters(params, patches, depth=depth)
     exciting = _exciting(dbn, params[:depth], patches, jnp.arange(len(filters)))
     found = {
-        "extent": _each(extent, filters, patches),
-        "orientation": _each(orientation, filters, patches),
+        "extent": _each(filter_extent, filters, patches),
+        "orientation": _each(filter_orientation, filters, patches),
         "colour_share": _each(colour_share, filters, patches),
-        "exciting_extent": _each(extent, exciting, patches),
+        "exciting_extent": _each(filter_extent, exciting, patches),
     }
     return {name: np.asarray(x, np.float64) for name, x in found.items()}
 

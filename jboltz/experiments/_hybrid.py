@@ -13,7 +13,7 @@ from jboltz.experiments import _finetune
 from jboltz.experiments._pretrained import Pretrained, refuse_scaling
 from jboltz.models.dbn import DBN
 from jboltz.nets.finetune import LabelledExamples
-from jboltz.nets.hybrid import Coder, ConvNet, JoinedNet, encode, square_side
+from jboltz.nets.hybrid import CodeScaler, ConvNet, ImageAndCodeNet, encode, square_side
 
 
 class Net(NamedTuple):
@@ -76,14 +76,14 @@ def nets(config: Any, data: Dataset, dbn: DBN, num_classes: int) -> dict[str, Ne
             side = square_side(dbn.layers[-1].hidden.size)
             module = convnet((side, side))
         else:
-            module = JoinedNet(on_pixels)
+            module = ImageAndCodeNet(on_pixels)
         for codes in ("pretrained", "untrained"):
             found[f"{form}_{codes}"] = Net(module, form, codes)
     return found
 
 
 def given(
-    net: Net, dbn: DBN, coders: dict[str, Coder], part: LabelledExamples
+    net: Net, dbn: DBN, coders: dict[str, CodeScaler], part: LabelledExamples
 ) -> LabelledExamples:
     """What a net is given of the examples: codes are found once, and stay."""
     if net.codes is None:

@@ -15,7 +15,7 @@ from jboltz.base import Params, State
 from jboltz.data import Dataset
 from jboltz.evaluation.annealing import (
     annealed_importance_sampling,
-    ladder,
+    annealing_ladder,
     reverse_annealed_importance_sampling,
 )
 from jboltz.evaluation.diagnostics import bulk_ess, r_hat
@@ -24,8 +24,8 @@ from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.experiments import _checks, _run
 from jboltz.samplers.chains import init_chains, run_chains
 from jboltz.samplers.ladders import adapt_ladder, with_ladder
-from jboltz.samplers.observed import Observed
 from jboltz.samplers.tempering import ParallelTempering
+from jboltz.samplers.traced_sampler import TracedSampler
 
 ADAPTING_ROUNDS = 5
 """Of the ladder of tempered chains, before what they draw counts."""
@@ -42,7 +42,7 @@ def check(config: Any, data: Dataset) -> None:
         {"held_out": 0, "ladder_check": 0, "annealed_chains": 2, "num_replicas": 2}
         | {"tempering_steps": 4},
     )
-    ladder(config.ladder_scale)
+    annealing_ladder(config.ladder_scale)
     _checks.held_out(config, data)
 
 
@@ -74,7 +74,7 @@ def tempered_chains(
         num_rounds=ADAPTING_ROUNDS,
     )
     return run_chains(
-        Observed(sampler),
+        TracedSampler(sampler),
         params,
         chains,
         key_run,
@@ -92,7 +92,7 @@ def log_partitions(
 ) -> dict[str, LogEstimate]:
     """log Z by annealing up a ladder, up another that is `ladder_check` times as long,
     and down from `samples` of the model, if there are any."""
-    betas = ladder(config.ladder_scale)
+    betas = annealing_ladder(config.ladder_scale)
     key_up, key_longer, key_down = jax.random.split(key, 3)
     path, num_chains = (annealed, params, base), config.annealed_chains
     with missing_intervals_allowed():
@@ -102,7 +102,7 @@ def log_partitions(
             )
         }
         if config.ladder_check:
-            longer = ladder(config.ladder_scale * config.ladder_check)
+            longer = annealing_ladder(config.ladder_scale * config.ladder_check)
             found["AIS, longer ladder"] = annealed_importance_sampling(
                 *path, longer, key_longer, num_chains=num_chains
             )

@@ -21,7 +21,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.experiments import _config, _machine, _processes
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.rows import as_batch, as_given, num_rows
+from jboltz.learning.rows import as_batch, num_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep
 from jboltz.learning.train import fit
 
@@ -183,7 +183,7 @@ def fit_with_checkpoints(
     *,
     batch_size: int,
     num_epochs: int,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
     end_epoch: Callable[[TrainState], tuple[TrainState, Metrics]] | None = None,
     loss: str = "reconstruction_error",
     monitor: Callable[[Params, Params], Metrics] | None = None,

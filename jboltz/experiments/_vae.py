@@ -15,7 +15,7 @@ from jboltz.data import Dataset, scale_pixels, split_validation
 from jboltz.evaluation.examples import binarise_once
 from jboltz.experiments import _pretrained, _run
 from jboltz.experiments._workdir import Workdir
-from jboltz.learning.pretrain import LayerInput, unit_interval
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.nets.best import keep_least
@@ -110,7 +110,7 @@ def train(
         key_fit,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
-        prepare=jax.tree_util.Partial(LayerInput((dbn.layers[0],)), ()),
+        prepare=jax.tree_util.Partial(LayerFeatures((dbn.layers[0],)), ()),
         end_epoch=keep_least(
             lambda params: {"negative_elbo": _mean_loss(vae, params, held_out, keys)},
             "negative_elbo",

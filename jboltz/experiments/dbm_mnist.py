@@ -22,14 +22,14 @@ from jboltz.base import State
 from jboltz.data import Dataset, load_mnist
 from jboltz.evaluation.annealing import clamped_annealed_importance_sampling
 from jboltz.evaluation.bounds import dbm_bound
-from jboltz.evaluation.examples import Examples, binarise_once
+from jboltz.evaluation.examples import EvaluationData, binarise_once
 from jboltz.experiments import _checks, _config, _dbm, _likelihoods, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.mean_field import mean_field
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
-from jboltz.models.swapped import Swapped
+from jboltz.models.swapped import SwappedLayers
 from jboltz.products import product
 from jboltz.samplers.chains import run as run_chain
 from jboltz.samplers.gibbs import ClampedGibbs
@@ -173,7 +173,7 @@ def judge(
     params: DBMParams,
     starts: State,
     train: Array,
-    examples: Examples,
+    examples: EvaluationData,
     key: Key[Array, ""],
 ) -> dict[str, Any]:
     """log Z, the bound of mean field, how far it is below log p(v) for some images,
@@ -182,7 +182,7 @@ def judge(
     Chains are of the odd layers, the even ones summed out.
     """
     dbm = build(config)
-    annealed = Annealed(Swapped(dbm))
+    annealed = Annealed(SwappedLayers(dbm))
     base = annealed.fit_base(unit_interval(train))
     key_temper, key_z, key_clamped = jax.random.split(key, 3)
     tempered, metrics = _likelihoods.tempered_chains(

@@ -32,7 +32,7 @@ from jboltz.experiments import (
     _run,
 )
 from jboltz.experiments._workdir import Workdir
-from jboltz.nets.hybrid import Coder, encode, fit_coder
+from jboltz.nets.hybrid import CodeScaler, encode, fit_code_scaler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,7 @@ def run(
     key_untrained, key_weights, key_train = random.split(jax.random.key(config.seed), 3)
     parts, num_classes = _hybrid.split(config, data, pretrained)
     coders = {
-        codes: fit_coder(dbn, params, parts["train"].images)
+        codes: fit_code_scaler(dbn, params, parts["train"].images)
         for codes, params in (
             ("pretrained", pretrained.params),
             ("untrained", dbn.init(key_untrained)),
@@ -195,7 +195,7 @@ def draw_figures(
 
 
 def maps(
-    config: Config, data: Dataset, coders: dict[str, Coder]
+    config: Config, data: Dataset, coders: dict[str, CodeScaler]
 ) -> dict[str, np.ndarray]:
     """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
     dbn = _hybrid.dbn_of(_pretrained.load(config.pretrained, data))

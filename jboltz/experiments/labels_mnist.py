@@ -23,10 +23,10 @@ from jboltz.experiments import _checks, _config, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.discriminative import Hybrid, beside_labels
-from jboltz.learning.pretrain import Features, LayerInput, greedy, unit_interval
+from jboltz.learning.discriminative import HybridDiscriminative, pair_with_labels
+from jboltz.learning.pretrain import Features, LayerFeatures, greedy, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.up_down import UpDown, UpDownParams, untie
+from jboltz.learning.up_down import UpDown, UpDownParams, untie_weights
 from jboltz.models.dbn import DBNParams
 from jboltz.models.labelled import LabelledDBN
 from jboltz.models.rbm import RBM
@@ -131,7 +131,7 @@ def check(config: Config, data: Dataset) -> None:
     _checks.held_out(config, data)
     _checks.labels(data)
     for images, labels in split(config, data):
-        beside_labels(images, labels, num_classes(data))
+        pair_with_labels(images, labels, num_classes(data))
 
 
 def run(
@@ -141,7 +141,7 @@ def run(
     model = build(config, data)
     key_greedy, key_up_down, _ = jax.random.split(jax.random.key(config.seed), 3)
     train, unseen = split(config, data)
-    rows = beside_labels(*train, num_classes(data))
+    rows = pair_with_labels(*train, num_classes(data))
     stack, layers = pretrain(config, model, rows, workdir, key_greedy)
     numbers = {"greedy": judge(model, stack, unseen)}
     params, records = fine_tune(
@@ -199,7 +199,7 @@ def pretrain(
         optimizer = optax.sgd(rate, config.momentum)
         if rbm == model.top and weight:
             # `Hybrid` weighs the generative part, and the rate is said of that part.
-            estimator = Hybrid(estimator, 1 / weight)
+            estimator = HybridDiscriminative(estimator, 1 / weight)
             optimizer = optax.chain(optax.scale(weight), optimizer)
 
         def init(key):
@@ -237,11 +237,11 @@ def fine_tune(
     key: Key[Array, ""],
 ) -> tuple[UpDownParams, list[dict[str, Any]]]:
     """Up–down, in stages of more and more Gibbs sweeps."""
-    params, records, total = untie(stack), [], sum(config.up_down_epochs)
+    params, records, total = untie_weights(stack), [], sum(config.up_down_epochs)
     steps_per_epoch = -(-len(rows[0]) // config.batch_size)
     # What the first layer is fed, beside the label as it stands.
     entrance = RBM(model.visible, model.layers[0].hidden)
-    prepare = jax.tree_util.Partial(LayerInput((entrance,)), ())
+    prepare = jax.tree_util.Partial(LayerFeatures((entrance,)), ())
 
     def follow(before, after):
         del before

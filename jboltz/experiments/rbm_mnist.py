@@ -18,9 +18,13 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.annealing import ladder, raise_log_likelihood
-from jboltz.evaluation.diagnostics import free_energy_gap, verdict
-from jboltz.evaluation.examples import Examples, binarise_once, threshold
+from jboltz.evaluation.annealing import annealing_ladder, reverse_ais_log_likelihood
+from jboltz.evaluation.diagnostics import convergence_report, free_energy_gap
+from jboltz.evaluation.examples import (
+    EvaluationData,
+    binarise_by_threshold,
+    binarise_once,
+)
 from jboltz.evaluation.likelihood import log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.partition import model_log_partition
@@ -29,15 +33,15 @@ from jboltz.experiments import _checks, _config, _likelihoods, _run
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
-from jboltz.learning.pretrain import LayerInput, unit_interval
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import Precision
 from jboltz.samplers.chains import run_chains
-from jboltz.samplers.draw import observe_picture, sample
+from jboltz.samplers.draw import observe_visible_mean, sample
 from jboltz.samplers.gibbs import Gibbs
-from jboltz.samplers.observed import Observed
+from jboltz.samplers.traced_sampler import TracedSampler
 from jboltz.units.bernoulli import Bernoulli
 
 MOST_ENUMERATED = 20
@@ -135,7 +139,7 @@ def check(config: Config, data: Dataset) -> None:
     )
     _checks.rates(config, "learning_rate", "ladder_scale")
     for scale in config.raise_ladders:
-        ladder(scale)
+        annealing_ladder(scale)
     _checks.seed(config)
     _checks.values(config, data)
     _likelihoods.check(config, data)
@@ -157,10 +161,10 @@ def build(config: Config, data: Dataset) -> RBM:
     return RBM(Bernoulli(data.train.shape[1]), Bernoulli(config.num_hidden))
 
 
-def binary(config: Config, images: np.ndarray) -> Examples:
+def binary(config: Config, images: np.ndarray) -> EvaluationData:
     """Images made binary once and for all, as they are judged by."""
     if config.binarisation == "threshold":
-        return threshold(images)
+        return binarise_by_threshold(images)
     return binarise_once(images, config.seed)
 
 
@@ -169,7 +173,7 @@ def fit(
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
     is_gray = config.binarisation == "stochastic"
-    train = jnp.asarray(images) if is_gray else threshold(images).values
+    train = jnp.asarray(images) if is_gray else binarise_by_threshold(images).values
     estimator = Centred(
         PersistentContrastiveDivergence(
             rbm, Gibbs(rbm), config.num_chains, config.num_steps
@@ -196,7 +200,7 @@ def fit(
         key,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
-        prepare=jax.tree_util.Partial(LayerInput((rbm,)), ()),
+        prepare=jax.tree_util.Partial(LayerFeatures((rbm,)), ()),
         loss="contrast",
     )
 
@@ -214,7 +218,7 @@ def evaluate(
     params, chains = state.params, state.estimator_state.inner
     key_gibbs, key_temper, key_z, key_raise = jax.random.split(key, 4)
     _, gibbs = run_chains(
-        Observed(Gibbs(rbm)),
+        TracedSampler(Gibbs(rbm)),
         params,
         chains,
         key_gibbs,
@@ -240,14 +244,14 @@ def evaluate(
 
     def by_raise(scale, key):
         with _likelihoods.missing_intervals_allowed():
-            return raise_log_likelihood(
-                annealed, params, base, ladder(scale), few.values, key,
+            return reverse_ais_log_likelihood(
+                annealed, params, base, annealing_ladder(scale), few.values, key,
                 num_chains=config.raise_chains,
             )  # fmt: skip
 
     last = by_raise(config.ladder_scale, key_raise)
     along = {
-        str(len(ladder(scale)) - 1): _summary(
+        str(len(annealing_ladder(scale)) - 1): _summary(
             by_raise(scale, random.fold_in(key, index))
         )
         for index, scale in enumerate(config.raise_ladders)
@@ -270,7 +274,7 @@ def evaluate(
         },
         "pseudo_log_likelihood": _likelihoods.as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
-        "verdict": verdict(gibbs, num_steps=config.num_steps, spacing=1),
+        "verdict": convergence_report(gibbs, num_steps=config.num_steps, spacing=1),
         "tempered_chains": _likelihoods.quality(metrics),
     }
 
@@ -325,7 +329,7 @@ def draw_figures(
             warm_up=config.sample_steps,
             start=digits,
             clamp=mask,
-            observe=observe_picture,
+            observe=observe_visible_mean,
         )
         rows[name] = filled
     contrast = [record["loss"] for record in numbers["epochs"]]

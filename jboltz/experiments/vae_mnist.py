@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.annealing import ladder
+from jboltz.evaluation.annealing import annealing_ladder
 from jboltz.experiments import _checks, _comparison, _config, _quality, _run, _vae
 from jboltz.experiments._workdir import Workdir
 from jboltz.learning.pretrain import unit_interval
@@ -102,7 +102,7 @@ def check(config: Config, data: Dataset) -> None:
     _checks.seed(config)
     _checks.values(config, data)
     _checks.held_out(config, data)
-    ladder(config.ladder_scale)
+    annealing_ladder(config.ladder_scale)
     if min(config.hidden, default=1) < 1:
         raise ValueError(f"`hidden` is {config.hidden} but layers have 1 unit or more.")
     most = {

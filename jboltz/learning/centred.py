@@ -41,7 +41,7 @@ class CentredState:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataMeans:
+class DataMeanOffsets:
     """Activities are measured from their means over the data.
 
     Reference:
@@ -55,7 +55,7 @@ class DataMeans:
 
 
 @dataclasses.dataclass(frozen=True)
-class Midpoints:
+class MidpointOffsets:
     """Activities are measured from half way between their means, ½(⟨a⟩_d + ⟨a⟩_m).
 
     Reference:
@@ -92,7 +92,7 @@ class Centred:
 
     estimator: Estimator
     rate: float = 0.01
-    around: DataMeans | Midpoints = DataMeans()
+    around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
 
     def __post_init__(self) -> None:
         require(self.model, CentrableModel, "centring")
@@ -135,14 +135,14 @@ class Centred:
         return gradient, CentredState(inner=inner, offsets=offsets), metrics
 
 
-def enhanced(estimator: Estimator, *, rate: float = 1.0) -> Centred:
+def enhanced_gradient(estimator: Estimator, *, rate: float = 1.0) -> Centred:
     """The enhanced gradient: centred half way between data and model.
 
     At rate 1 the offsets are those of the batch and its chains, and the weights move
     along Cov_data(a_l, a_{l+1}) − Cov_model(a_l, a_{l+1}). That is noisy where batches
     are small: a rate of 0.01, say, averages over a hundred.
     """
-    return Centred(estimator, rate, Midpoints())
+    return Centred(estimator, rate, MidpointOffsets())
 
 
 def centre(model: CentrableModel, gradient: Params, offsets: Offsets) -> Params:

@@ -251,5 +251,5 @@ def refuse_mask(batch: Batch) -> None:
     if batch.mask is not None:
         raise ValueError(
             "`batch.mask` marks missing entries but this estimator needs complete "
-            "examples; put `Imputed` around it, or drop those rows."
+            "examples; put `MissingDataEstimator` around it, or drop those rows."
         )

@@ -29,8 +29,9 @@ from jboltz.products import full_product
 class Discriminative:
     """The exact gradient of the mean −log p(y | x), in nats, of an RBM with a label.
 
-    Batches are pairs (x, y), y one-hot: `LayerInput` makes them of `beside_labels`.
-    What decides p(x) alone, the biases of x, has gradient 0.
+    Batches are pairs (x, y), y one-hot, which `LayerFeatures` makes of what
+    `pair_with_labels` returns. The biases of x, which decide p(x) alone, have gradient
+    0.
 
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted
@@ -65,7 +66,7 @@ class Discriminative:
 
 
 @dataclasses.dataclass(frozen=True)
-class Hybrid:
+class HybridDiscriminative:
     """The gradient of the mean −log p(y | x), plus `weight` times that of −log p(x, y).
 
     The second is whatever `estimator` estimates, and the state is its own. A weight of
@@ -106,7 +107,7 @@ class Hybrid:
         return total, state, metrics | judged
 
 
-def beside_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array, Array]:
+def pair_with_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array, Array]:
     """Rows to train label units on: images, and their classes as states of
     `Softmax(1, num_classes)`.
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, State
 from jboltz.checks import check_count
-from jboltz.learning.rows import as_batch, as_given, domain_at, num_rows, take_rows
+from jboltz.learning.rows import as_batch, domain_at, num_rows, take_rows, unchanged
 from jboltz.learning.step import (
     Prepare,
     TrainState,
@@ -33,7 +33,7 @@ def train_epoch(
     key: Key[Array, ""],
     *,
     batch_size: int,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
 ) -> tuple[TrainState, Metrics]:
     """Trains on each example once: what `fit` does in an epoch, as a pure function.
 
@@ -73,7 +73,7 @@ def train_epochs(
     *,
     batch_size: int,
     num_epochs: int,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
     first_epoch: int | Integer[Array, ""] = 0,
 ) -> tuple[TrainState, Metrics]:
     """A run of `fit` as a pure function: a scan over `num_epochs` of `train_epoch`.

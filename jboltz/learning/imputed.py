@@ -20,7 +20,7 @@ from jboltz.samplers.gibbs import ClampedGibbs
 
 
 @dataclasses.dataclass(frozen=True)
-class Imputed:
+class MissingDataEstimator:
     """Any estimator, on examples whose missing entries the model itself fills in.
 
     `batch.mask` is True where a value was observed; what `batch.values` holds elsewhere

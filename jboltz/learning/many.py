@@ -8,7 +8,7 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Metrics, State
 from jboltz.learning.epoch import as_rows, train_epochs
-from jboltz.learning.rows import as_given, domain_at
+from jboltz.learning.rows import domain_at, unchanged
 from jboltz.learning.step import (
     Prepare,
     TrainState,
@@ -26,7 +26,7 @@ def fit_many(
     *,
     batch_size: int,
     num_epochs: int,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
 ) -> tuple[TrainState, Metrics]:
     """Trains one machine for each of `states`, all in one compiled program.
 

@@ -21,7 +21,7 @@ Stack = tuple[Params, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerInput:
+class LayerFeatures:
     """What the top one of `layers` is trained on: rows of data, prepared on the device.
 
     uint8 images are scaled to [0, 1], sent up through the layers below, and binarised
@@ -90,7 +90,7 @@ def greedy(
       layers: bottom first, as in `DBN.layers`.
       fit_layer: `(index, prepare, key) -> params`. `prepare` turns rows of the raw
         data into what this layer is fed; hand it to `fit` or `fit_stream`.
-      features: what a layer hands up; see `LayerInput`.
+      features: what a layer hands up; see `LayerFeatures`.
       done: parameters of the first layers, trained before.
       on_layer: called as `(index, stack)` after each layer.
 
@@ -102,7 +102,7 @@ def greedy(
     """
     stack = tuple(done)
     for index in range(len(stack), len(layers)):
-        spec = LayerInput(tuple(layers[: index + 1]), features)
+        spec = LayerFeatures(tuple(layers[: index + 1]), features)
         # The parameters travel as arguments: as constants they would be compiled in.
         prepare = jax.tree_util.Partial(spec, stack)
         params = fit_layer(index, prepare, random.fold_in(key, index))
@@ -140,7 +140,7 @@ def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
     if not beside:
         raise ValueError(
             f"Rows are images alone but {layer.visible} has {layer.visible.second} "
-            "beside them; pass rows as (images, labels), as `beside_labels` makes them."
+            "beside them; pass rows as (images, labels), by `pair_with_labels`."
         )
     return (v, *beside)
 

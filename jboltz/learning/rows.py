@@ -13,7 +13,7 @@ from jboltz.base import Batch, Domain, State
 from jboltz.checks import admit
 
 
-def as_given(values: State, key: Key[Array, ""]) -> State:
+def unchanged(values: State, key: Key[Array, ""]) -> State:
     """The `prepare` that changes nothing: examples must come as the unit wants them.
 
     Bools become 0 and 1.
@@ -30,7 +30,7 @@ def _as_state(values: Array) -> Array:
             f"The data are {values.dtype} but a unit's states are floating point or "
             "bool, and integers may be images to be scaled; pass states as "
             "`data.astype(jnp.float32)`, and images as uint8 with a `prepare` that "
-            "scales them, such as `LayerInput`."
+            "scales them, such as `LayerFeatures`."
         )
     return values
 
@@ -47,7 +47,7 @@ def num_rows(data: Batch) -> int:
 
 def domain_at(model: Any, prepare: Any) -> Domain | None:
     """What rows have to be: states of `model`, if nothing else is made of them."""
-    is_checked = prepare is as_given and isinstance(model, DataModel)
+    is_checked = prepare is unchanged and isinstance(model, DataModel)
     return model.domain if is_checked else None
 
 

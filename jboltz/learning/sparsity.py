@@ -63,8 +63,8 @@ class Sparse:
     fixed: so given q̄ the expectation is λ Σ_j φ′(q̄_j) ∇q_j whatever the batch size.
     Afterwards q̄ moves towards the means of the batch by a share `rate`.
 
-    Wraps an estimator of an RBM of units in [0, 1], `Centred` included; `Imputed` goes
-    around it.
+    It wraps an estimator of an RBM of units in [0, 1], `Centred` included.
+    `MissingDataEstimator` goes around it.
 
     Reference:
       Hinton (2012), A practical guide to training restricted Boltzmann machines,

@@ -13,7 +13,7 @@ from jboltz import random
 from jboltz.base import Batch, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
-from jboltz.learning.rows import as_batch, as_given, domain_at, take_rows
+from jboltz.learning.rows import as_batch, domain_at, take_rows, unchanged
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -38,7 +38,7 @@ def fit_stream(
     batches: Iterable[State | Batch],
     key: Key[Array, ""],
     *,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
     chunk_size: int = 32,
     place: Callable[[np.ndarray], Array] = jnp.asarray,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,

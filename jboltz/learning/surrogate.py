@@ -10,7 +10,7 @@ from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.samplers.chains import init_chains, run_chains
 
 
-def contrast(
+def contrastive_value(
     model: FreeEnergyModel, params: Params, v: State, negative: State
 ) -> Float[Array, ""]:
     """mean F(v) − mean F(negative), whose gradient is that of −log p(v).
@@ -32,7 +32,7 @@ def contrast(
 def contrastive_loss(
     estimator: ContrastiveDivergence, params: Params, v: State, key: Key[Array, ""]
 ) -> Float[Array, ""]:
-    """`contrast` of `v` and the chains that `estimator` starts there.
+    """`contrastive_value` of `v` and the chains that `estimator` starts there.
 
     Its gradient in `params` is what `estimator.estimate` returns for the same key.
     """
@@ -40,4 +40,4 @@ def contrastive_loss(
     sampler, num_steps = estimator.sampler, estimator.num_steps
     chains = init_chains(sampler, params, v, key_init)
     chains, _ = run_chains(sampler, params, chains, key_run, num_steps=num_steps)
-    return contrast(estimator.model, params, v, chains.visible)
+    return contrastive_value(estimator.model, params, v, chains.visible)

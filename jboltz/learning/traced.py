@@ -15,14 +15,14 @@ from jboltz.base import (
     State,
 )
 from jboltz.checks import require
-from jboltz.samplers.observed import observe
+from jboltz.samplers.traced_sampler import observe
 
 PREFIX = "chain_"
 """Of the names of metrics that have one entry a chain."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Traced:
+class TracedEstimator:
     """An estimator, and at each update what `observe` sees of each of its chains.
 
     The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry a chain,

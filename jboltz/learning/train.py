@@ -13,7 +13,7 @@ from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
-from jboltz.learning.rows import as_given, domain_at, num_rows, take_rows
+from jboltz.learning.rows import domain_at, num_rows, take_rows, unchanged
 from jboltz.learning.step import (
     History,
     Prepare,
@@ -38,7 +38,7 @@ def fit(
     *,
     batch_size: int,
     num_epochs: int,
-    prepare: Prepare = as_given,
+    prepare: Prepare = unchanged,
     first_epoch: int = 0,
     chunks_per_epoch: int = 1,
     end_epoch: Callable[[TrainState], tuple[TrainState, Metrics]] | None = None,

@@ -35,7 +35,7 @@ class UpDownParams:
     top: RBMParams
 
 
-def untie(params: DBNParams) -> UpDownParams:
+def untie_weights(params: DBNParams) -> UpDownParams:
     """The parameters that greedy training left, as both ways."""
     *below, top = params
     return UpDownParams(recognition=tuple(below), generative=tuple(below), top=top)
@@ -155,7 +155,7 @@ class UpDown:
         if not isinstance(values, tuple) or len(values) != 2:
             raise ValueError(
                 f"A batch is one {type(values).__name__} but the top RBM has a label "
-                "among its visible units; pass pairs, as `beside_labels` makes them."
+                "among its visible units; pass pairs, as `pair_with_labels` makes them."
             )
         v, label = values
         return v, (label,)

@@ -13,7 +13,7 @@ from jboltz.models.couplings import check_couplings
 
 
 @dataclasses.dataclass(frozen=True)
-class Swapped:
+class SwappedLayers:
     """The same model with h in the place of v, and v in that of h.
 
     `Annealed(Swapped(dbm))` is a chain of the odd layers, with the data and the other

@@ -13,7 +13,7 @@ from jboltz.products import full_precision
 
 
 @record
-class Best:
+class BestSoFar:
     """The parameters after the epoch with the least error so far, the first of those
     that tie."""
 
@@ -21,10 +21,10 @@ class Best:
     error: Leaf  # () of held-out examples; infinite before the first epoch
 
 
-def before_training(params: Params) -> Best:
+def before_training(params: Params) -> BestSoFar:
     """What an estimator that stops early remembers at first: any epoch is better."""
     # With a dtype, or it is weak, and the second epoch compiled anew.
-    return Best(params=params, error=jnp.full((), jnp.inf, float))
+    return BestSoFar(params=params, error=jnp.full((), jnp.inf, float))
 
 
 def keep_least(
@@ -32,7 +32,7 @@ def keep_least(
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
     """The `end_epoch` of `fit` that remembers the parameters with the least error.
 
-    It replaces the estimator's state, which is a `Best`.
+    It replaces the estimator's state, which is a `BestSoFar`.
 
     Args:
       judge: parameters → numbers of held-out examples.
@@ -56,9 +56,9 @@ def keep_least(
 
 
 @jax.jit
-def _better(best: Best, params: Params, error: Array) -> Best:
+def _better(best: BestSoFar, params: Params, error: Array) -> BestSoFar:
     is_better = error < best.error
-    return Best(
+    return BestSoFar(
         params=jax.tree.map(partial(jnp.where, is_better), params, best.params),
         error=jnp.where(is_better, error, best.error),
     )

@@ -18,7 +18,7 @@ from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.rows import class_numbers
 from jboltz.learning.step import TrainState
 from jboltz.learning.transforms import project
-from jboltz.nets.best import Best, before_training, keep_least
+from jboltz.nets.best import BestSoFar, before_training, keep_least
 from jboltz.products import full_precision
 
 
@@ -43,13 +43,13 @@ class CrossEntropy:
     model: nn.Module
     """Logits from one example: `net(v, above, is_training=…)`, as of a `Classifier`."""
 
-    def init(self, params: Params, key: Key[Array, ""]) -> Best:
+    def init(self, params: Params, key: Key[Array, ""]) -> BestSoFar:
         del key
         return before_training(params)
 
     def estimate(
-        self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
-    ) -> tuple[Params, Best, Metrics]:
+        self, params: Params, state: BestSoFar, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, BestSoFar, Metrics]:
         """Metrics of the net with units left out: `cross_entropy`, and `error`, the
         share of examples whose largest logit is of another class."""
         refuse_mask(batch)

@@ -16,7 +16,7 @@ from jboltz.models.dbn import DBN, DBNParams
 
 
 @record
-class Coder:
+class CodeScaler:
     """What turns an image into its code: a DBN, and where its codes lie."""
 
     dbn: DBNParams
@@ -24,9 +24,9 @@ class Coder:
     scale: Leaf  # () root mean square of what is left, over all units
 
 
-def fit_coder(
+def fit_code_scaler(
     dbn: DBN, params: DBNParams, images: Real[Array, "examples visible"]
-) -> Coder:
+) -> CodeScaler:
     """A coder whose codes of `images` have mean 0 in each unit, and variance 1 overall.
 
     One scale for all units: which of them vary most is part of the code. With it, two
@@ -38,7 +38,7 @@ def fit_coder(
         moment(codes, axis=0, dtype=np.float64) for moment in (np.mean, np.var)
     )
     scale = np.sqrt(variance.mean())
-    return Coder(
+    return CodeScaler(
         dbn=params,
         mean=jnp.asarray(mean, codes.dtype),
         scale=jnp.asarray(scale if scale > 0 else 1.0, codes.dtype),
@@ -46,7 +46,7 @@ def fit_coder(
 
 
 def encode(
-    dbn: DBN, coder: Coder, images: Real[Array, "examples visible"]
+    dbn: DBN, coder: CodeScaler, images: Real[Array, "examples visible"]
 ) -> Float[Array, "examples code"]:
     """The codes of `images`, uint8 or in [0, 1]: (E[h | v] − mean)/scale."""
     codes = _encode_all(dbn, coder.dbn, images)
@@ -157,11 +157,13 @@ class ConvNet(nn.Module):
         *,
         is_training: bool = False,
     ) -> Float[Array, " classes"]:
-        del above  # Where a `Classifier` and a `JoinedNet` have more of the example.
+        del (
+            above
+        )  # Where a `Classifier` and a `ImageAndCodeNet` have more of the example.
         return self.head(self.features(v, is_training=is_training))
 
 
-class JoinedNet(nn.Module):
+class ImageAndCodeNet(nn.Module):
     """Logits of p(y | v, c): a linear head on the features f of a `ConvNet` and a code.
 
     logits = W_f f(v) + b + W_c c, which is W [f; c] + b: W_f and b are the head of

@@ -17,7 +17,7 @@ from jboltz.learning.contrastive import (
     complete,
     weighted_mean,
 )
-from jboltz.nets.best import Best, before_training
+from jboltz.nets.best import BestSoFar, before_training
 from jboltz.products import full_precision
 
 
@@ -91,13 +91,13 @@ class NegativeELBO:
 
     model: VAE
 
-    def init(self, params: Params, key: Key[Array, ""]) -> Best:
+    def init(self, params: Params, key: Key[Array, ""]) -> BestSoFar:
         del key
         return before_training(params)
 
     def estimate(
-        self, params: Params, state: Best, batch: Batch, key: Key[Array, ""]
-    ) -> tuple[Params, Best, Metrics]:
+        self, params: Params, state: BestSoFar, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, BestSoFar, Metrics]:
         """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
         batch = complete(batch, params)
         keys = random.fold_in_rows(key, batch.values)

@@ -15,7 +15,7 @@ from jboltz.checks import check_distribution, require
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.gibbs import ClampedState
-from jboltz.samplers.start import Chains, admit_start, sampler_for, start_chains
+from jboltz.samplers.start import ChainStates, admit_start, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
 """(model, params, state of one chain) -> what is kept of it, a tree of arrays. To be
@@ -37,7 +37,7 @@ def observe_visible(model: Any, params: Params, state: State) -> State:
     return state.visible
 
 
-def observe_picture(model: Any, params: Params, state: State) -> State:
+def observe_visible_mean(model: Any, params: Params, state: State) -> State:
     """E[v | h], smoother than v, with the held units as they are; of a DBM, E[x₀ | h].
 
     Its mean over chains is that of v.
@@ -60,10 +60,10 @@ def sample(
     thinning: int | Integer[Array, ""] = 1,
     num_chains: int | None = None,
     sampler: Sampler | None = None,
-    start: State | Chains | None = None,
+    start: State | ChainStates | None = None,
     clamp: State | None = None,
     observe: Observe = observe_visible,
-) -> tuple[Chains, Any, Metrics]:
+) -> tuple[ChainStates, Any, Metrics]:
     """Draws from any model of jboltz: the states of chains, `thinning` steps apart.
 
     Sample s of a chain is its state after warm_up + (s + 1)·thinning steps of the
@@ -82,7 +82,7 @@ def sample(
       clamp: True where the visible state is held as `start` has it, for all chains or
         one a chain, see `as_mask`. What `start` has elsewhere is not read, and may be
         NaN: the free units start at noise.
-      observe: what is kept; `observe_picture` for means.
+      observe: what is kept; `observe_visible_mean` for means.
 
     Returns:
       The chains; what was observed, (num_samples, num_chains, …) each; and the
@@ -103,7 +103,7 @@ def sample(
     )  # fmt: skip
 
 
-def moments(
+def sample_moments(
     model: Any,
     params: Params,
     key: Key[Array, ""],
@@ -113,11 +113,11 @@ def moments(
     thinning: int | Integer[Array, ""] = 1,
     num_chains: int | None = None,
     sampler: Sampler | None = None,
-    start: State | Chains | None = None,
+    start: State | ChainStates | None = None,
     clamp: State | None = None,
     observe: Observe = observe_visible,
     with_covariance: bool = False,
-) -> tuple[Chains, Moments, Metrics]:
+) -> tuple[ChainStates, Moments, Metrics]:
     """Mean and variance of what `sample` would return, in memory for one sample.
 
     Each sample is merged when it is drawn, in a form that does not cancel. Of arrays,
@@ -224,7 +224,7 @@ def _draw(model, sampler, observe, params, key, warm_up, thinning):
         )
         total = chains.num_steps + num_steps.astype(chains.num_steps.dtype)
         observed = jax.vmap(partial(observe, model, params))(states)
-        return Chains(states=states, num_steps=total), (observed, metrics)
+        return ChainStates(states=states, num_steps=total), (observed, metrics)
 
     return draw
 

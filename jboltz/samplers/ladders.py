@@ -12,8 +12,8 @@ from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.products import full_precision
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.tempering import (
-    Ladder,
     ParallelTempering,
+    TemperingLadder,
     TemperingState,
     join_replicas,
     shapes_of,
@@ -47,7 +47,8 @@ def with_ladder(
             f"{shapes_of(old.base)}; take it from the same annealed model."
         )
     ladder = jax.tree.map(
-        lambda x: jnp.broadcast_to(x, (*axes, *x.shape)), Ladder(base=base, beta=rungs)
+        lambda x: jnp.broadcast_to(x, (*axes, *x.shape)),
+        TemperingLadder(base=base, beta=rungs),
     )
     return TemperingState(
         visible=chains.visible,

@@ -17,10 +17,10 @@ from jboltz.samplers.recognition import ClampedRecognition
 
 
 @record
-class Chains:
+class ChainStates:
     """Chains and how far they came, so that sampling can go on.
 
-    Persistent chains of a training run are `Chains(states=state.estimator_state)`.
+    Persistent chains of a training run are `ChainStates(states=state.estimator_state)`.
     """
 
     states: State  # of the sampler, one a leading index
@@ -30,7 +30,7 @@ class Chains:
 def sampler_for(
     model: Any,
     sampler: Sampler | None,
-    start: State | Chains | None,
+    start: State | ChainStates | None,
     clamp: State | None,
 ) -> Sampler:
     """`sampler`, or by default the Gibbs kernel of the model.
@@ -44,14 +44,14 @@ def sampler_for(
                 "`clamp` marks units to be held but `start` is None; pass the visible "
                 "states that hold their values."
             )
-        if isinstance(start, Chains):
+        if isinstance(start, ChainStates):
             raise ValueError(
                 "`clamp` was given with chains as `start`, but chains hold the units "
                 "that they were started with; pass visible states to hold others."
             )
     if sampler is not None:
         return sampler
-    saved = start.states if isinstance(start, Chains) else None
+    saved = start.states if isinstance(start, ChainStates) else None
     is_clamped = clamp is not None or isinstance(saved, ClampedState)
     if isinstance(model, EnergyModel):
         return ClampedGibbs(model) if is_clamped else Gibbs(model)
@@ -66,7 +66,7 @@ def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
       TypeError: not numbers.
       ValueError: not finite, or no states of the visible units.
     """
-    if start is None or isinstance(start, Chains):
+    if start is None or isinstance(start, ChainStates):
         return start
     shapes = [jax.tree.map(jnp.shape, x) for x in (start, clamp)]
     # Which numbers of `start` a clamp of another shape holds, `as_mask` finds.
@@ -80,9 +80,9 @@ def start_chains(
     params: Params,
     key: Key[Array, ""],
     num_chains: int | None,
-    start: State | Chains | None,
+    start: State | ChainStates | None,
     clamp: State | None,
-) -> Chains:
+) -> ChainStates:
     """One chain a row of `start`, or `num_chains` of them.
 
     Chain i draws its start from keys folded with i. `start` and `clamp` are those of
@@ -93,14 +93,14 @@ def start_chains(
     """
     params, start = hold(sampler, params, start)
     model = sampler.model
-    if isinstance(start, Chains):
+    if isinstance(start, ChainStates):
         rows = jax.tree.leaves(start.states)[0].shape[0]
         if num_chains not in (None, rows):
             raise ValueError(
                 f"`num_chains` is {num_chains} but `start` is {rows} chains; leave "
                 "`num_chains` out."
             )
-        return Chains(
+        return ChainStates(
             states=start.states, num_steps=jnp.asarray(start.num_steps, jnp.int32)
         )
     key_noise, key_up, key_init = random.split(key, 3)
@@ -126,7 +126,7 @@ def start_chains(
     states = jax.vmap(partial(sampler.init, params))(visible, keys)
     if masks is not None:
         states = _hold_units(sampler, states, masks)
-    return Chains(states=states, num_steps=jnp.zeros((), jnp.int32))
+    return ChainStates(states=states, num_steps=jnp.zeros((), jnp.int32))
 
 
 def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:

@@ -44,11 +44,11 @@ class TemperingState:
     hidden: State = of_hidden(-1)  # of the target
     replicas: GibbsState  # the others, (num_replicas − 1, …), the target's next last
     is_renewed: Leaf  # (num_replicas,): was at the first model since it left the target
-    ladder: State = ()  # a `Ladder`; () where `params` is the whole ladder
+    ladder: State = ()  # a `TemperingLadder`; () where `params` is the whole ladder
 
 
 @record
-class Ladder:
+class TemperingLadder:
     """What is annealed, and how far at each replica."""
 
     base: Params  # of an annealed model
@@ -93,7 +93,7 @@ class ParallelTempering:
         """A chain all of whose replicas start at `v`."""
         params, v = hold(self, params, cast_states(v, params))
         base = self.annealed.init(key).base  # Bases start without randomness.
-        ladder = Ladder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
+        ladder = TemperingLadder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
         ladder = cast_states(ladder, params)
         apply = _with_moving_rungs(params, ladder)
         return _start(self.annealed, apply, self.num_replicas, v, key, ladder)

@@ -14,6 +14,7 @@ from etils import epath
 import jboltz
 from jboltz import checkpoint
 from jboltz.checkpoint import Checkpoints
+from jboltz.samplers.ladders import stack_params
 
 
 def train_state(num_hidden=3, optimizer=None, key=None):
@@ -243,7 +244,7 @@ def test_a_trajectory_comes_back_in_order(tmp_path):
     assert [x.notes["step"] for x in found] == [x.step for x in found] == [0, 1, 3]
     assert len(damaged) == 1
     assert str(tmp_path / "2") in damaged[0]
-    ladder = jboltz.stack_params([x.state for x in found])
+    ladder = stack_params([x.state for x in found])
     assert ladder.weights.shape == (3, 4, 3)
     for i, step in enumerate((0, 1, 3)):
         restored = jax.tree.map(lambda x, i=i: x[i], ladder)

@@ -14,17 +14,20 @@ from jboltz.evaluation import annealing
 from jboltz.evaluation.annealing import (
     anneal,
     annealed_importance_sampling,
+    annealing_ladder,
     clamped_annealed_importance_sampling,
-    ladder,
-    log_partition_along,
-    raise_log_likelihood,
+    log_partition_trajectory,
+    reverse_ais_log_likelihood,
     reverse_annealed_importance_sampling,
 )
 from jboltz.evaluation.log_estimate import interval, log_estimate
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.models.annealed import Annealed, AnnealedParams
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
-from jboltz.models.swapped import Swapped
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.models.spike_penalty import NoPenalty
+from jboltz.models.swapped import SwappedLayers
+from jboltz.units.bernoulli import BernoulliParams
 from tests.helpers import binary_states, draw_like, standard_errors, states_of
 from tests.models.test_annealed import states_of_block
 
@@ -43,7 +46,7 @@ MODELS = {
     "Softmax and spin": jboltz.RBM(
         jboltz.Joined(jboltz.Softmax(1, 3), jboltz.Spin(2)), B(3)
     ),
-    "DBM of 2": Swapped(jboltz.DBM(layers(4, 3, 2))),
+    "DBM of 2": SwappedLayers(jboltz.DBM(layers(4, 3, 2))),
     "DBM of 3": jboltz.DBM(layers(3, 2, 2, 2)),
     "spike and slab": jboltz.SpikeAndSlab(1, 1),
 }
@@ -55,7 +58,7 @@ def case(model):
     if isinstance(model, jboltz.SpikeAndSlab):
         (v, log_v), (slabs, log_h) = states_of(jboltz.Gaussian(1)), slab_nodes()
         spikes = jnp.repeat(jnp.asarray([[0.0], [1.0]]), len(slabs), axis=0)
-        h = jboltz.SpikeSlab(spikes=spikes, slabs=jnp.tile(slabs, (2, 1)))
+        h = SpikeSlab(spikes=spikes, slabs=jnp.tile(slabs, (2, 1)))
         return AnnealedSpikeAndSlab(model), (v, log_v), (h, jnp.tile(log_h, 2))
     visible, hidden = map(states_of_block, model.blocks(model.units))
     return Annealed(model), visible, hidden
@@ -152,7 +155,7 @@ def test_estimates_hold_the_exact_value_between_them(getkey):
         assert estimate.lower < estimate.value < estimate.upper
         assert 10 < estimate.effective_samples <= 100
         assert estimate.log_weights.shape == (100,)
-    points = raise_log_likelihood(annealed, params, base, betas, v[:3], getkey())
+    points = reverse_ais_log_likelihood(annealed, params, base, betas, v[:3], getkey())
     assert points.log_weights.shape == (3, 100)
     np.testing.assert_allclose(points.value, log_p[:3], atol=0.1)
 
@@ -260,7 +263,7 @@ def test_log_z_along_a_path_is_bridged_by_samples(getkey):
         ]
         for params in path[:-1]
     ]
-    got = log_partition_along(RBM, path, samples, log_partition=exact[0])
+    got = log_partition_trajectory(RBM, path, samples, log_partition=exact[0])
     assert (got.lower < exact[1:]).all()
     assert (exact[1:] < got.upper).all()
     assert got.log_weights.shape == (2, 500)
@@ -270,14 +273,14 @@ def test_log_z_along_a_path_is_bridged_by_samples(getkey):
 
 
 def test_the_ladder_of_the_paper_has_14500_steps():
-    betas = ladder()
+    betas = annealing_ladder()
     assert len(betas) == 14_501
     assert (np.diff(betas.astype(np.float32)) > 0).all()
     np.testing.assert_allclose(betas[[500, 4500, -1]], [0.5, 0.9, 1.0])
-    assert len(ladder(10)) == 145_001
-    assert (np.diff(ladder(10).astype(np.float32)) > 0).all()
+    assert len(annealing_ladder(10)) == 145_001
+    assert (np.diff(annealing_ladder(10).astype(np.float32)) > 0).all()
     with pytest.raises(ValueError, match="`scale` is 0"):
-        ladder(0.0001)
+        annealing_ladder(0.0001)
 
 
 def test_an_interval_is_three_errors_of_the_mean_and_open_below_where_it_must_be():
@@ -311,7 +314,7 @@ def test_without_effective_samples_there_is_no_interval_and_a_warning(getkey):
 def test_how_low_an_estimate_is_follows_from_its_effective_samples(
     deviation, effective_samples, error
 ):
-    """The numbers of `raise_log_likelihood`: 20 log-normal weights of mean 1."""
+    """The numbers of `reverse_ais_log_likelihood`: 20 log-normal weights of mean 1."""
     normal = np.random.default_rng(0).normal(size=(20_000, 20))
     got = log_estimate(deviation * normal - deviation**2 / 2, 0.0)
     np.testing.assert_allclose(-got.value.mean(), error, rtol=0.1)
@@ -323,7 +326,7 @@ def test_points_without_an_interval_are_counted(getkey):
     annealed, params, base = draw_rbm(getkey, scale=3.0)
     v = binary_states(4)[3:8]
     with pytest.warns(UserWarning, match=r"none at \d of 5 points.* are low") as caught:
-        got = raise_log_likelihood(
+        got = reverse_ais_log_likelihood(
             annealed, params, base, BETAS[[0, -1]], v, getkey(), num_chains=11
         )
     few = got.effective_samples < 10
@@ -342,7 +345,7 @@ def test_an_ensemble_is_estimated_by_vmap_as_one_by_one(getkey):
             annealed, params, base, BETAS, key, num_chains=30
         )
         half = jax.tree.map(lambda x: 0.5 * x, params)
-        path = log_partition_along(RBM, [half, params], [v])
+        path = log_partition_trajectory(RBM, [half, params], [v])
         return log_z, path, jboltz.log_likelihood(RBM, params, few, log_z)
 
     together = jax.jit(jax.vmap(estimates))(ensemble)
@@ -362,7 +365,7 @@ def test_every_direction_can_be_traced(getkey):
         path = (annealed, params, base, BETAS)
         return (
             reverse_annealed_importance_sampling(*path, v, key),
-            raise_log_likelihood(*path, v, key),
+            reverse_ais_log_likelihood(*path, v, key),
             clamped_annealed_importance_sampling(dbm, deep, BETAS, v, key),
         )
 
@@ -397,15 +400,19 @@ def test_a_ladder_that_does_not_increase_from_0_to_1_is_refused(betas, getkey):
 
 def test_one_chain_is_refused_an_interval(getkey):
     annealed, params, base = draw_rbm(getkey)
-    with pytest.raises(ValueError, match=r"`num_chains` is 1 .* `jboltz.anneal`"):
+    with pytest.raises(
+        ValueError, match=r"`num_chains` is 1 .* `jboltz.evaluation.annealing.anneal`"
+    ):
         annealed_importance_sampling(
             annealed, params, base, BETAS, getkey(), num_chains=1
         )
-    with pytest.raises(ValueError, match=r"`samples` is 1 .* `jboltz.anneal`"):
+    with pytest.raises(
+        ValueError, match=r"`samples` is 1 .* `jboltz.evaluation.annealing.anneal`"
+    ):
         reverse_annealed_importance_sampling(
             annealed, params, base, BETAS, binary_states(4)[:1], getkey()
         )
-    assert jboltz.anneal is anneal
+    assert anneal is anneal
 
 
 # Models without a finite Z.
@@ -420,15 +427,15 @@ def calls(annealed, params, base, v, key):
         lambda: reverse_annealed_importance_sampling(
             annealed, params, base, BETAS, v, key
         ),
-        lambda: raise_log_likelihood(annealed, params, base, BETAS, v, key),
-        lambda: log_partition_along(annealed.model, [params] * 2, [v]),
+        lambda: reverse_ais_log_likelihood(annealed, params, base, BETAS, v, key),
+        lambda: log_partition_trajectory(annealed.model, [params] * 2, [v]),
     ]
 
 
 @pytest.mark.parametrize("is_slab", [False, True], ids=["Gaussian", "spike and slab"])
 def test_a_model_without_a_finite_z_is_refused_by_all_directions(is_slab, getkey):
     if is_slab:
-        model = jboltz.SpikeAndSlab(2, 2, penalty=jboltz.NoPenalty())
+        model = jboltz.SpikeAndSlab(2, 2, penalty=NoPenalty())
         annealed, message = AnnealedSpikeAndSlab(model), "smallest eigenvalue"
     else:
         model = jboltz.RBM(GAUSSIAN(2), GAUSSIAN(2))
@@ -468,13 +475,13 @@ def test_two_gaussian_layers_are_annealed_to_their_closed_form(getkey):
 
 def test_records_are_checked_at_the_door(getkey):
     annealed, params, base = draw_rbm(getkey)
-    short = params.replace(hidden=jboltz.BernoulliParams(bias=jnp.zeros(1)))
+    short = params.replace(hidden=BernoulliParams(bias=jnp.zeros(1)))
     for call in calls(annealed, short, base, binary_states(4), getkey()):
         with pytest.raises(ValueError, match=r"hidden.bias` has shape \(1,\)"):
             call()
     with pytest.raises(ValueError, match=r"`values` .*has 255\.0 in row 0"):
         annealed.fit_base(255 * binary_states(4)[3:9])
-    gray = (jboltz.BernoulliParams(bias=jnp.full(4, jnp.nan)), *base[1:])
+    gray = (BernoulliParams(bias=jnp.full(4, jnp.nan)), *base[1:])
     with pytest.raises(ValueError, match=r"`base\[0\].bias` holds NaN .* \[0, 1\]"):
         annealed_importance_sampling(annealed, params, gray, BETAS, getkey())
     other = Annealed(jboltz.RBM(B(4), jboltz.Spin(3))).fit_base(binary_states(4))
@@ -498,4 +505,4 @@ def test_weights_that_are_not_finite_are_told_and_have_no_likelihood(getkey):
 def test_a_path_without_its_samples_is_refused(getkey):
     params = draw_rbm(getkey)[1]
     with pytest.raises(ValueError, match="`path` has 2 parameters and `samples` 2"):
-        log_partition_along(RBM, [params] * 2, [binary_states(4)] * 2)
+        log_partition_trajectory(RBM, [params] * 2, [binary_states(4)] * 2)

@@ -7,6 +7,7 @@ import numpy as np
 
 import jboltz
 from jboltz.evaluation.partition import log_partition
+from jboltz.learning.mean_field import mean_field
 from jboltz.models.rbm import RBMParams
 from tests.helpers import binary_states, draw_like
 
@@ -120,7 +121,7 @@ def test_the_gap_of_a_dbm_is_the_divergence_of_mean_field(getkey, x64):
     log_z = jax.nn.logsumexp(-energies)
     log_p = jax.nn.logsumexp(-energies, axis=(1, 2)) - log_z
     got = jboltz.dbm_bound(DBM, params, v[6:7], log_z, tolerance=0.0, max_sweeps=200)
-    infer = partial(jboltz.mean_field, DBM, tolerance=0.0, max_sweeps=200)
+    infer = partial(mean_field, DBM, tolerance=0.0, max_sweeps=200)
     q = jax.jit(infer)(params, v[6])
     log_q = log_bernoulli(params.units[1].bias, q.inputs[0], h)[:, None]
     log_q = log_q + log_bernoulli(params.units[2].bias, q.inputs[1], top)[None]

@@ -9,8 +9,15 @@ import optax
 import pytest
 
 import jboltz
-from jboltz.evaluation.examples import threshold
-from jboltz.samplers.observed import observe
+from jboltz.evaluation.diagnostics import (
+    autocorrelation_time,
+    bulk_ess,
+    free_energy_gap,
+    tail_ess,
+    training_traces,
+)
+from jboltz.evaluation.examples import binarise_by_threshold
+from jboltz.samplers.traced_sampler import observe
 from tests.helpers import draw_like, enable_x64, errors_without_hook, rng_of
 
 
@@ -45,11 +52,11 @@ def test_numbers_are_those_of_arviz(name, getkey):
     trace = TRACES[name](rng_of(getkey()))
     expected = {
         jboltz.r_hat: arviz.array_stats.rhat(trace, method="rank", **AXES),
-        jboltz.bulk_ess: arviz.array_stats.ess(trace, method="bulk", **AXES),
-        jboltz.tail_ess: arviz.array_stats.ess(
+        bulk_ess: arviz.array_stats.ess(trace, method="bulk", **AXES),
+        tail_ess: arviz.array_stats.ess(
             trace, method="tail", prob=(0.05, 0.95), **AXES
         ),
-        jboltz.autocorrelation_time: trace.size
+        autocorrelation_time: trace.size
         / arviz.array_stats.ess(trace, method="mean", **AXES),
     }
     for function, value in expected.items():
@@ -72,7 +79,7 @@ def test_numbers_are_those_of_blackjax(getkey):
         functions = (blackjax.rhat, blackjax.ess_bulk, blackjax.ess_tail)
         expected = jax.jit(lambda x: [f(x) for f in functions])(np.stack(traces, -1))
     for ours, theirs, rtol in zip(
-        (jboltz.r_hat, jboltz.bulk_ess, jboltz.tail_ess),
+        (jboltz.r_hat, bulk_ess, tail_ess),
         expected,
         (1e-9, 0.03, 0.03),
         strict=True,
@@ -85,13 +92,13 @@ def test_autocorrelation_time_of_an_autoregression(phi, getkey):
     """τ = (1 + φ)/(1 − φ)."""
     trace = autoregressive(rng_of(getkey()), 50, 2000, phi)
     expected = (1 + phi) / (1 - phi)
-    np.testing.assert_allclose(jboltz.autocorrelation_time(trace), expected, rtol=0.1)
+    np.testing.assert_allclose(autocorrelation_time(trace), expected, rtol=0.1)
 
 
 def test_chains_that_never_move_are_told_apart():
     trace = np.tile(np.arange(4.0)[:, None], (1, 50))
     assert jboltz.r_hat(trace) == np.inf
-    assert jboltz.bulk_ess(trace) < 20
+    assert bulk_ess(trace) < 20
 
 
 def test_what_cannot_be_judged_is_refused():
@@ -125,7 +132,9 @@ def test_what_cannot_be_judged_is_refused():
 def test_chains_that_mix_are_found_sound(getkey):
     rng = rng_of(getkey())
     traces = {"free_energy": autoregressive(rng, 20, 500, 0.5)}
-    text = jboltz.verdict(traces, num_steps=1, contrast=0.1 * rng.normal(size=500))
+    text = jboltz.convergence_report(
+        traces, num_steps=1, contrast=0.1 * rng.normal(size=500)
+    )
     assert text.startswith("No sign of chains out of equilibrium")
 
 
@@ -146,7 +155,7 @@ def test_chains_that_mix_are_found_sound(getkey):
     ids=["slow", "shifted", "unequal spread", "frozen"],
 )
 def test_chains_out_of_equilibrium_are_said_to_be(trace, reason, getkey):
-    text = jboltz.verdict({"x": trace(rng_of(getkey()))}, num_steps=1)
+    text = jboltz.convergence_report({"x": trace(rng_of(getkey()))}, num_steps=1)
     assert text.startswith("Out of equilibrium")
     assert reason in text
 
@@ -154,15 +163,17 @@ def test_chains_out_of_equilibrium_are_said_to_be(trace, reason, getkey):
 def test_the_same_chains_are_slow_for_a_small_k_alone(getkey):
     """τ ≈ 39 steps of a trace with a point a step: 39 updates, or 4."""
     traces = {"x": autoregressive(rng_of(getkey()), 50, 6000, 0.95)}
-    slow = jboltz.verdict(traces, num_steps=1, spacing=1)
+    slow = jboltz.convergence_report(traces, num_steps=1, spacing=1)
     assert "updates of k = 1" in slow
-    assert jboltz.verdict(traces, num_steps=10, spacing=1).startswith("No sign")
+    assert jboltz.convergence_report(traces, num_steps=10, spacing=1).startswith(
+        "No sign"
+    )
 
 
 def test_chains_far_from_the_data_are_noticed(getkey):
     traces = {"free_energy": rng_of(getkey()).normal(size=(20, 500))}
     contrast = np.full(500, -3.0)
-    text = jboltz.verdict(traces, num_steps=1, contrast=contrast)
+    text = jboltz.convergence_report(traces, num_steps=1, contrast=contrast)
     assert "differ by -3 standard deviations" in text
 
 
@@ -171,16 +182,18 @@ def test_chains_far_from_the_data_are_noticed(getkey):
 )
 def test_short_chains_are_not_judged(num_chains, num_points, num_steps, getkey):
     trace = rng_of(getkey()).normal(size=(num_chains, num_points))
-    text = jboltz.verdict({"x": trace}, num_steps=num_steps, spacing=1)
+    text = jboltz.convergence_report({"x": trace}, num_steps=num_steps, spacing=1)
     assert text.startswith("Too short to judge")
     assert "R-hat" not in text
 
 
 def test_traces_that_never_change_are_left_out(getkey):
     still = np.ones((20, 500))
-    assert jboltz.verdict({"x": still}, num_steps=1).startswith("Nothing to judge")
+    assert jboltz.convergence_report({"x": still}, num_steps=1).startswith(
+        "Nothing to judge"
+    )
     moving = rng_of(getkey()).normal(size=(20, 500))
-    text = jboltz.verdict({"x": still, "y": moving}, num_steps=1)
+    text = jboltz.convergence_report({"x": still, "y": moving}, num_steps=1)
     assert text.startswith("No sign")
 
 
@@ -197,7 +210,7 @@ def test_observed_chains_are_those_without_an_observer(getkey):
     key_init, key_run = getkey(), getkey()
     chains = jboltz.init_chains(GIBBS, params, starts, key_init)
     plain, _ = jboltz.run_chains(GIBBS, params, chains, key_run, num_steps=7)
-    observed = jboltz.Observed(GIBBS)
+    observed = jboltz.TracedSampler(GIBBS)
     chains = jboltz.init_chains(observed, params, starts, key_init)
     got, traces = jboltz.run_chains(observed, params, chains, key_run, num_steps=7)
     np.testing.assert_array_equal(got.visible, plain.visible)
@@ -222,7 +235,7 @@ def test_a_traced_estimator_estimates_as_without(getkey):
     params, batch = MODEL.init(getkey()), jboltz.Batch(values=jnp.ones((3, 6)))
     chains, key = PCD.init(params, getkey()), getkey()
     estimate = jax.jit(
-        lambda *args: (PCD.estimate(*args), jboltz.Traced(PCD).estimate(*args))
+        lambda *args: (PCD.estimate(*args), jboltz.TracedEstimator(PCD).estimate(*args))
     )
     plain, traced = estimate(params, chains, batch, key)
     jax.tree.map(np.testing.assert_array_equal, plain[:2], traced[:2])
@@ -233,27 +246,27 @@ def test_traces_of_training_are_of_the_chains_that_train(getkey):
     """Over the short last batch of an epoch too."""
     data = np.round(rng_of(getkey()).uniform(size=(22, 6))).astype(np.float32)
     key, optimizer = getkey(), optax.sgd(0.1)
-    estimator = jboltz.Traced(PCD)
+    estimator = jboltz.TracedEstimator(PCD)
     params = MODEL.init(key)
     state = jboltz.init_train_state(params, estimator, optimizer, key)
     step = jboltz.make_train_step(estimator, optimizer)
     state, histories = jboltz.fit(step, state, data, key, batch_size=8, num_epochs=2)
     assert histories[1]["chain_free_energy"].shape == (3, 5)
-    traces = jboltz.training_traces(histories)
+    traces = training_traces(histories)
     assert traces["visible_mean_4"].shape == (5, 6)
     last = np.asarray(state.estimator_state.visible)[:, 5]
     expected = last - last.mean()
     np.testing.assert_allclose(traces["visible_mean_4"][:, -1], expected, atol=1e-6)
-    shorter = jboltz.training_traces(histories, last=2)["free_energy"]
+    shorter = training_traces(histories, last=2)["free_energy"]
     np.testing.assert_array_equal(shorter, traces["free_energy"][:, -2:])
-    text = jboltz.verdict(traces, num_steps=1)
+    text = jboltz.convergence_report(traces, num_steps=1)
     assert text.startswith("Too short to judge")
 
 
 def test_a_deep_machine_is_traced_inside_its_centring(getkey):
     model = jboltz.DBM(tuple(map(jboltz.Bernoulli, (4, 3, 2))))
     inner = jboltz.MeanFieldPCD(model, jboltz.Gibbs(model), num_chains=3)
-    estimator = jboltz.Centred(jboltz.Traced(inner))
+    estimator = jboltz.Centred(jboltz.TracedEstimator(inner))
 
     def metrics(key):
         params = model.init(key)
@@ -272,7 +285,7 @@ def test_the_gap_is_a_difference_of_means(getkey):
     validation, train = (
         np.round(rng.uniform(size=(n, 6))).astype(np.float32) for n in (9, 14)
     )
-    got = jboltz.free_energy_gap(MODEL, params, validation, train, batch_size=4)
+    got = free_energy_gap(MODEL, params, validation, train, batch_size=4)
     free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))
     v, t = (np.asarray(free(params, x), np.float64) for x in (validation, train))
     np.testing.assert_allclose(got.gap, v.mean() - t.mean(), rtol=2e-5)
@@ -280,4 +293,4 @@ def test_the_gap_is_a_difference_of_means(getkey):
     np.testing.assert_allclose(got.standard_error, error, rtol=2e-5)
     assert got.binarisation == "already binary"
     with pytest.raises(ValueError, match="treat both alike"):
-        jboltz.free_energy_gap(MODEL, params, validation, threshold(train))
+        free_energy_gap(MODEL, params, validation, binarise_by_threshold(train))

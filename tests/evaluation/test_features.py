@@ -9,6 +9,14 @@ import numpy as np
 import pytest
 
 import jboltz
+from jboltz.evaluation.features import (
+    combined_filters,
+    dbm_inputs,
+    dbn_inputs,
+    maximise_activation,
+    principal_components,
+    receptive_field,
+)
 from tests.helpers import draw_like
 
 
@@ -20,17 +28,17 @@ def stack(getkey, *units):
 def test_the_combined_filters_of_layer_1_are_the_columns_of_its_weights(getkey, x64):
     _, params = stack(getkey, *map(jboltz.Bernoulli, (6, 4, 3)))
     W1, W2 = (layer.weights for layer in params)
-    chex.assert_trees_all_equal(jboltz.combined_filters([W1]), W1)
+    chex.assert_trees_all_equal(combined_filters([W1]), W1)
     expected = jnp.einsum("ij,jk->ik", W1, W2)
-    chex.assert_trees_all_close(jboltz.combined_filters([W1, W2]), expected, rtol=1e-12)
+    chex.assert_trees_all_close(combined_filters([W1, W2]), expected, rtol=1e-12)
 
 
 def test_the_maximum_of_a_layer_on_gaussians_is_the_filter_of_the_unit(getkey, x64):
     """Of inputs linear in the image, the gradient is the filter, precision-weighted."""
     dbn, params = stack(getkey, jboltz.Gaussian(7), jboltz.Bernoulli(3))
     visible = params[0].visible
-    images, trace = jboltz.maximise_activation(
-        partial(jboltz.dbn_inputs, dbn, params, depth=1),
+    images, trace = maximise_activation(
+        partial(dbn_inputs, dbn, params, depth=1),
         jboltz.Gaussian(7),
         visible,
         jnp.arange(3),
@@ -49,14 +57,14 @@ def test_a_maximum_lies_above_every_image_of_the_same_norm(model, getkey, x64):
     units = tuple(map(jboltz.Bernoulli, (8, 5, 4)))
     if model == "dbn":
         spec, params = stack(getkey, *units)
-        up = partial(jboltz.dbn_inputs, spec, params, depth=2)
+        up = partial(dbn_inputs, spec, params, depth=2)
         visible = params[0].visible
     else:
         spec = jboltz.DBM(units)
         params = draw_like(jax.eval_shape(spec.init, getkey()), getkey(), scale=0.8)
-        up = partial(jboltz.dbm_inputs, spec, params, depth=2)
+        up = partial(dbm_inputs, spec, params, depth=2)
         visible = params.units[0]
-    maximise = partial(jboltz.maximise_activation, up, units[0], visible, norm=5.0)
+    maximise = partial(maximise_activation, up, units[0], visible, norm=5.0)
     images, trace = maximise(jnp.arange(4), getkey())
     assert images.shape == (4, 8)
     assert np.all((images > 0) & (images < 1))
@@ -73,8 +81,8 @@ def test_a_unit_starts_from_its_own_draw(getkey):
     """So a unit's picture does not depend on which others are asked for."""
     dbn, params = stack(getkey, *map(jboltz.Bernoulli, (6, 4)))
     maximise = partial(
-        jboltz.maximise_activation,
-        partial(jboltz.dbn_inputs, dbn, params, depth=1),
+        maximise_activation,
+        partial(dbn_inputs, dbn, params, depth=1),
         dbn.layers[0].visible,
         params[0].visible,
         key=getkey(),
@@ -89,8 +97,8 @@ def test_a_unit_starts_from_its_own_draw(getkey):
 def test_a_unit_that_nothing_reaches_has_a_picture(getkey):
     dbn, params = stack(getkey, *map(jboltz.Bernoulli, (6, 4)))
     params = (params[0].replace(weights=jnp.zeros((6, 4))),)
-    images, trace = jboltz.maximise_activation(
-        partial(jboltz.dbn_inputs, dbn, params, depth=1),
+    images, trace = maximise_activation(
+        partial(dbn_inputs, dbn, params, depth=1),
         dbn.layers[0].visible,
         params[0].visible,
         jnp.arange(1),
@@ -110,8 +118,8 @@ def test_the_dbn_and_dbm_of_one_hidden_layer_have_the_inputs_of_their_rbm(getkey
     v = jax.random.normal(getkey(), (5,))
     expected = dbn.layers[0].hidden_inputs(rbm_params, v)
     for found in (
-        jboltz.dbn_inputs(dbn, params, v, depth=1),
-        jboltz.dbm_inputs(dbm, dbm_params, v, depth=1),
+        dbn_inputs(dbn, params, v, depth=1),
+        dbm_inputs(dbm, dbm_params, v, depth=1),
     ):
         chex.assert_trees_all_close(found, expected, rtol=1e-12)
 
@@ -121,23 +129,23 @@ def test_the_receptive_field_of_a_gaussian_bump_is_its_centre_and_width(x64):
     squared = (row - 10) ** 2 + (column - 7) ** 2
     # Energy is the square: exp(−r²/2σ²) for the weights below, σ = 2.
     bump = jnp.asarray(np.exp(-squared / (4 * 2.0**2)))
-    field = jboltz.receptive_field(bump.ravel(), (24, 20), window=24 - 4)
+    field = receptive_field(bump.ravel(), (24, 20), window=24 - 4)
     chex.assert_trees_all_close(field.centre, jnp.array([10.0, 7.0]), atol=2e-2)
     chex.assert_trees_all_close(field.spread, jnp.array(2 * 2**0.5), atol=1e-2)
     chex.assert_trees_all_close(field.window_share, jnp.array(1.0), atol=1e-3)
 
-    small = jboltz.receptive_field(bump.ravel(), (24, 20), window=3)
+    small = receptive_field(bump.ravel(), (24, 20), window=3)
     expected = (bump[9:12, 6:9] ** 2).sum() / (bump**2).sum()
     chex.assert_trees_all_close(small.window_share, expected, rtol=1e-12)
 
     coloured = jnp.repeat(bump[..., None], 3, axis=-1).ravel()
-    again = jboltz.receptive_field(coloured, (24, 20, 3), window=3)
+    again = receptive_field(coloured, (24, 20, 3), window=3)
     chex.assert_trees_all_close(again, small, rtol=1e-10)
 
 
 def test_principal_components_are_those_of_the_covariance(getkey, x64):
     codes = jax.random.normal(getkey(), (30, 4)) * jnp.array([[3.0, 2.0, 1.0, 0.5]])
-    coordinates, shares = jboltz.principal_components(codes, 2)
+    coordinates, shares = principal_components(codes, 2)
     variances = jnp.linalg.eigvalsh(jnp.cov(codes.T))[::-1]
     chex.assert_trees_all_close(shares, variances[:2] / variances.sum(), rtol=1e-9)
     found = jnp.cov(coordinates.T)
@@ -147,14 +155,14 @@ def test_principal_components_are_those_of_the_covariance(getkey, x64):
 def test_bad_input_is_refused(getkey):
     dbn, params = stack(getkey, *map(jboltz.Bernoulli, (6, 4)))
     with pytest.raises(ValueError, match="`weights` is empty"):
-        jboltz.combined_filters([])
+        combined_filters([])
     with pytest.raises(ValueError, match="do not chain: 4 units meet 5"):
-        jboltz.combined_filters([jnp.ones((6, 4)), jnp.ones((5, 2))])
+        combined_filters([jnp.ones((6, 4)), jnp.ones((5, 2))])
     with pytest.raises(ValueError, match=r"`depth` is 2 but .* layers 1 to 1"):
-        jboltz.dbn_inputs(dbn, params, jnp.zeros(6), depth=2)
+        dbn_inputs(dbn, params, jnp.zeros(6), depth=2)
     with pytest.raises(ValueError, match="`norm` is -1"):
-        jboltz.maximise_activation(
-            partial(jboltz.dbn_inputs, dbn, params, depth=1),
+        maximise_activation(
+            partial(dbn_inputs, dbn, params, depth=1),
             dbn.layers[0].visible,
             params[0].visible,
             jnp.arange(1),
@@ -162,6 +170,6 @@ def test_bad_input_is_refused(getkey):
             norm=-1.0,
         )
     with pytest.raises(ValueError, match="`window` is 7 but an image of 2 × 3"):
-        jboltz.receptive_field(jnp.ones(6), (2, 3), window=7)
+        receptive_field(jnp.ones(6), (2, 3), window=7)
     with pytest.raises(ValueError, match="`num_components` is 5 but 3 codes of 4"):
-        jboltz.principal_components(jnp.ones((3, 4)), 5)
+        principal_components(jnp.ones((3, 4)), 5)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.evaluation.filters import colour_share, extent, orientation
+from jboltz.evaluation.filters import colour_share, filter_extent, filter_orientation
 
 SHAPE = (48, 48)
 ROWS, COLUMNS = np.mgrid[:48, :48] - 23.5
@@ -21,7 +21,7 @@ def gabor(sigma, angle, wavelength=8.0, phase=np.pi / 2):
 def test_the_extent_of_a_gabor_is_the_width_of_its_envelope(x64):
     """Of each axis σ², over that of 48 places, (48² − 1)/12; where the wave is fast."""
     for sigma in (3.0, 5.0):
-        found = extent(jnp.asarray(gabor(sigma, 0.7, 4.0).ravel()), SHAPE)
+        found = filter_extent(jnp.asarray(gabor(sigma, 0.7, 4.0).ravel()), SHAPE)
         expected = sigma / ((48**2 - 1) / 12) ** 0.5
         chex.assert_trees_all_close(found, jnp.asarray(expected), rtol=1e-3)
 
@@ -31,35 +31,37 @@ def test_extents_have_known_ends(x64):
     one[3, 40] = -2.0
     corners = np.zeros(SHAPE)
     corners[[0, -1], [0, -1]] = 1.0
-    point = extent(jnp.asarray(one.ravel()), SHAPE)
+    point = filter_extent(jnp.asarray(one.ravel()), SHAPE)
     chex.assert_trees_all_close(point, jnp.asarray(0.0), atol=1e-12)
-    every = extent(jnp.ones(48 * 48 * 3), (*SHAPE, 3))
+    every = filter_extent(jnp.ones(48 * 48 * 3), (*SHAPE, 3))
     chex.assert_trees_all_close(every, jnp.asarray(1.0), rtol=1e-12)
-    assert extent(jnp.asarray(corners.ravel()), SHAPE) > 1
+    assert filter_extent(jnp.asarray(corners.ravel()), SHAPE) > 1
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
 def test_a_gabor_has_one_orientation_and_two_that_cross_have_none(angle, x64):
     one = gabor(5.0, angle)
-    found = orientation(jnp.asarray(one.ravel()), SHAPE)
+    found = filter_orientation(jnp.asarray(one.ravel()), SHAPE)
     # Wave vectors spread by 1/2σ around 2π/8: half of its angle's variance, at most.
     spread = (8 / (2 * np.pi) / (2 * 5.0)) ** 2
     assert 1 - 2.5 * spread < found < 1
     plaid = one + gabor(5.0, angle + np.pi / 2)
-    found = orientation(jnp.asarray(plaid.ravel()), SHAPE)
+    found = filter_orientation(jnp.asarray(plaid.ravel()), SHAPE)
     chex.assert_trees_all_close(found, jnp.asarray(0.0), atol=0.01)
 
 
 def test_a_blob_is_not_oriented_and_an_edge_is_in_any_colour(x64):
     blob = np.exp(-(ROWS**2 + COLUMNS**2) / 20)
     chex.assert_trees_all_close(
-        orientation(jnp.asarray(blob.ravel()), SHAPE), jnp.asarray(0.0), atol=1e-6
+        filter_orientation(jnp.asarray(blob.ravel()), SHAPE),
+        jnp.asarray(0.0),
+        atol=1e-6,
     )
     edge = np.sign(COLUMNS) * np.exp(-(ROWS**2 + COLUMNS**2) / 100)
-    gray = orientation(jnp.asarray(edge.ravel()), SHAPE)
+    gray = filter_orientation(jnp.asarray(edge.ravel()), SHAPE)
     assert gray > 0.6
     coloured = edge[..., None] * np.array([1.0, -2.0, 0.0])
-    found = orientation(jnp.asarray(coloured.ravel()), (*SHAPE, 3))
+    found = filter_orientation(jnp.asarray(coloured.ravel()), (*SHAPE, 3))
     chex.assert_trees_all_close(found, gray, rtol=1e-10)
 
 
@@ -84,7 +86,7 @@ def test_the_share_of_colour_is_what_gray_leaves(x64):
 
 def test_a_filter_of_zeros_has_no_numbers():
     zeros = jnp.zeros(27)
-    for measure in (extent, orientation, colour_share):
+    for measure in (filter_extent, filter_orientation, colour_share):
         assert jnp.isnan(measure(zeros, (3, 3, 3)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz.evaluation.examples import as_examples, binarise_once, threshold
+from jboltz.evaluation.examples import as_examples, binarise_by_threshold, binarise_once
 from jboltz.evaluation.log_estimate import log_estimate
 from jboltz.evaluation.partition import log_partition
 from tests.helpers import (
@@ -115,11 +115,11 @@ GRAY = np.array([[0, 100, 128], [255, 127, 200]], np.uint8)
 
 
 def test_a_threshold():
-    got = threshold(GRAY)
+    got = binarise_by_threshold(GRAY)
     assert got.binarisation == "threshold 0.5"
     np.testing.assert_array_equal(got.values, [[0, 0, 1], [1, 0, 1]])
-    np.testing.assert_array_equal(threshold(GRAY / 255).values, got.values)
-    low = threshold(GRAY, 0.3)
+    np.testing.assert_array_equal(binarise_by_threshold(GRAY / 255).values, got.values)
+    low = binarise_by_threshold(GRAY, 0.3)
     assert (low.binarisation, float(low.values.sum())) == ("threshold 0.3", 5)
 
 
@@ -138,7 +138,7 @@ def test_one_draw_has_the_gray_means_and_does_not_depend_on_the_rest(getkey):
 def test_a_result_says_how_its_data_became_binary(getkey):
     model = jboltz.RBM(jboltz.Bernoulli(3), jboltz.Bernoulli(2))
     params = draw_model(model, getkey)
-    for data in (threshold(GRAY), binarise_once(GRAY, seed=0)):
+    for data in (binarise_by_threshold(GRAY), binarise_once(GRAY, seed=0)):
         got = jboltz.log_likelihood(model, params, data, 0.0)
         assert got.binarisation == data.binarisation
 

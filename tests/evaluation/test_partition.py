@@ -14,6 +14,7 @@ from jboltz.evaluation.partition import (
     num_states,
     state_of,
 )
+from jboltz.units.bernoulli import BernoulliParams
 from tests.helpers import binary_states, draw_like, rows_of, states_of
 
 RBM = jboltz.RBM(jboltz.Bernoulli(5), jboltz.Bernoulli(7))
@@ -180,6 +181,6 @@ def test_what_has_no_partition_function_is_refused(getkey):
     with pytest.raises(ValueError, match="`model` has the layer NoisyReLU"):
         model_log_partition(noisy, noisy.init(getkey()))
     params = RBM.init(getkey())
-    short = params.replace(hidden=jboltz.BernoulliParams(bias=jnp.zeros(1)))
+    short = params.replace(hidden=BernoulliParams(bias=jnp.zeros(1)))
     with pytest.raises(ValueError, match=r"`params.hidden.bias` has shape \(1,\)"):
         model_log_partition(RBM, short)

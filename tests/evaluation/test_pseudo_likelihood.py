@@ -7,6 +7,7 @@ import pytest
 
 import jboltz
 from jboltz.base import EnumerableUnit
+from jboltz.evaluation.pseudo_likelihood import stochastic_pseudo_log_likelihood
 from tests.helpers import binary_states, draw_like, enable_x64, rng_of, states_of
 from tests.units.cases import UNITS
 
@@ -105,7 +106,7 @@ def test_one_site_an_example_is_right_on_average(getkey):
     v = binary_states(4)[5]
     exact = jboltz.pseudo_log_likelihood(model, params, v[None])
     many = jnp.tile(v[None], (4000, 1))
-    got = jboltz.stochastic_pseudo_log_likelihood(model, params, many, getkey())
+    got = stochastic_pseudo_log_likelihood(model, params, many, getkey())
     assert abs(got.mean - exact.mean) < 5 * got.standard_error
     assert got.quantity == "stochastic pseudo-log-likelihood"
 

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from jboltz.experiments import _hybrid, _pretrained
 from jboltz.experiments.hybrid_mnist import Config, maps
-from jboltz.nets.hybrid import encode, fit_coder
+from jboltz.nets.hybrid import encode, fit_code_scaler
 from tests.experiments import pretraining
 from tests.experiments.pretraining import crash_after, dataset, pretrain
 from tests.experiments.test_finetune_mnist import outcome
@@ -102,8 +102,8 @@ def test_a_control_has_the_same_start_and_other_codes(dbn):
     parts, num_classes = _hybrid.split(config, images, pretrained)
     assert np.ptp(np.bincount(np.asarray(parts["train"].labels))) <= 1
     coders = {
-        "pretrained": fit_coder(model, pretrained.params, parts["train"].images),
-        "untrained": fit_coder(
+        "pretrained": fit_code_scaler(model, pretrained.params, parts["train"].images),
+        "untrained": fit_code_scaler(
             model, model.init(jax.random.key(5)), parts["train"].images
         ),
     }

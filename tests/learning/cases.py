@@ -12,10 +12,13 @@ from flax import linen as nn
 
 import jboltz
 from jboltz import Batch, TrainState
+from jboltz.learning.contrastive import HalfStepContrastiveDivergence
 from jboltz.learning.discriminative import Discriminative
+from jboltz.learning.up_down import untie_weights
 from jboltz.nets.classifier import Classifier
 from jboltz.nets.finetune import CrossEntropy, LabelledExamples
 from jboltz.nets.vae import VAE, NegativeELBO
+from jboltz.samplers.langevin import OverRelaxed
 from tests.helpers import random_params
 
 # One machine for most tests, so that they share what they compile. Its state has all
@@ -65,24 +68,24 @@ LABELLED = jboltz.RBM(jboltz.Joined(B(4), jboltz.Softmax(1, 2)), B(3))
 DBM = jboltz.DBM((B(4), B(3), B(2)))
 CD = jboltz.ContrastiveDivergence(RBM, jboltz.Gibbs(RBM))
 PCD = jboltz.PersistentContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2)
-REAL_CD = jboltz.ContrastiveDivergence(REAL, jboltz.OverRelaxed(REAL), jnp.asarray(2))
+REAL_CD = jboltz.ContrastiveDivergence(REAL, OverRelaxed(REAL), jnp.asarray(2))
 LABELLED_CD = jboltz.ContrastiveDivergence(LABELLED, jboltz.Gibbs(LABELLED))
 TEMPERED = jboltz.ParallelTempering(jboltz.Annealed(RBM), num_replicas=2)
 ESTIMATORS = {
     "cd": CD,
     "cd of real units": REAL_CD,
-    "half a step": jboltz.HalfStepContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2),
+    "half a step": HalfStepContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2),
     "pcd": PCD,
     "tempered pcd": jboltz.PersistentContrastiveDivergence(RBM, TEMPERED, 2),
     "fast pcd": jboltz.FastPersistentContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 2),
     "mean field": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), 2, max_sweeps=5),
     "up-down": jboltz.UpDown(jboltz.DBN.chain(B(4), B(3), B(2))),
     "discriminative": Discriminative(LABELLED),
-    "hybrid": jboltz.Hybrid(LABELLED_CD, 0.1),
-    "imputed": jboltz.Imputed(PCD, num_steps=2),
+    "hybrid": jboltz.HybridDiscriminative(LABELLED_CD, 0.1),
+    "imputed": jboltz.MissingDataEstimator(PCD, num_steps=2),
     "centred": jboltz.Centred(REAL_CD),
     "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
-    "traced": jboltz.Traced(PCD),
+    "traced": jboltz.TracedEstimator(PCD),
     "cross-entropy": CrossEntropy(Classifier(hidden=(3,), num_classes=2)),
     "negative elbo": NegativeELBO(VAE(num_visible=4, hidden=(3,), code_size=2)),
 }
@@ -94,7 +97,7 @@ def init(estimator, key):
     if isinstance(estimator.model, nn.Module):
         return estimator.model.init(key, jnp.zeros(4))["params"]
     params = estimator.model.init(key)
-    return jboltz.untie(params) if isinstance(estimator, jboltz.UpDown) else params
+    return untie_weights(params) if isinstance(estimator, jboltz.UpDown) else params
 
 
 def examples_for(estimator, images):

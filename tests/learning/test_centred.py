@@ -12,8 +12,9 @@ import pytest
 import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.base import Estimator
-from jboltz.learning.centred import Centred, centre, enhanced
+from jboltz.learning.centred import Centred, centre, enhanced_gradient
 from jboltz.models.dbm import DBM
+from jboltz.units.bernoulli import BernoulliParams
 from tests.helpers import draw_like, errors_without_hook, rng_of
 
 MODELS = {
@@ -63,8 +64,8 @@ def test_flipped_bits_are_learnt_as_well_as_the_bits(getkey):
 
     def flip(p):
         return jboltz.RBMParams(
-            visible=jboltz.BernoulliParams(-p.visible.bias),
-            hidden=jboltz.BernoulliParams(p.hidden.bias + p.weights.sum(0)),
+            visible=BernoulliParams(-p.visible.bias),
+            hidden=BernoulliParams(p.hidden.bias + p.weights.sum(0)),
             weights=-p.weights,
         )
 
@@ -138,7 +139,7 @@ def test_the_enhanced_gradient_is_the_difference_of_covariances(getkey, x64):
     """Cho, Raiko & Ilin (2011), eqs. 9–11: ΔW = Cov_d(v, h) − Cov_m(v, h), and
     Δb = ⟨v⟩_d − ⟨v⟩_m − ΔW ½(⟨h⟩_d + ⟨h⟩_m), likewise Δc; rows may have weights."""
     pcd, params, chains, batch = held_case(getkey)
-    estimator = enhanced(pcd)
+    estimator = enhanced_gradient(pcd)
     state = estimator.init(params, getkey()).replace(inner=chains)
     gradient, after, _ = jax.jit(estimator.estimate)(params, state, batch, getkey())
 
@@ -177,12 +178,12 @@ def test_enhanced_learns_flipped_bits_as_well_as_the_bits(getkey, x64):
         visible = v_sign * (p.visible.bias + W @ h_flip)
         hidden = h_sign * (p.hidden.bias + v_flip @ W)
         return jboltz.RBMParams(
-            visible=jboltz.BernoulliParams(visible),
-            hidden=jboltz.BernoulliParams(hidden),
+            visible=BernoulliParams(visible),
+            hidden=BernoulliParams(hidden),
             weights=v_sign[:, None] * W * h_sign[None],
         )
 
-    estimates = {e: jax.jit(e.estimate) for e in (pcd, enhanced(pcd))}
+    estimates = {e: jax.jit(e.estimate) for e in (pcd, enhanced_gradient(pcd))}
 
     def turn(v):
         return v_sign[None] * v + v_flip[None]
@@ -202,7 +203,7 @@ def test_enhanced_learns_flipped_bits_as_well_as_the_bits(getkey, x64):
         gaps = jax.tree.map(lambda x, y: np.max(np.abs(x - y)), there, here)
         return max(jax.tree.leaves(gaps))
 
-    assert distance(enhanced(pcd)) < 1e-12
+    assert distance(enhanced_gradient(pcd)) < 1e-12
     assert distance(pcd) > 1e-2
 
 
@@ -215,7 +216,7 @@ def test_midpoints_are_half_way_to_the_means_of_the_chains(name, getkey, x64):
     else:
         inner = jboltz.MeanFieldPCD(model, Held(model), 6, tolerance=1e-12)
     params = draw_like(jax.eval_shape(model.init, getkey()), getkey())
-    estimator = enhanced(inner, rate=0.5)
+    estimator = enhanced_gradient(inner, rate=0.5)
     state = estimator.init(params, getkey())
     values = jnp.asarray(rng_of(getkey()).integers(0, 2, (5, 4)), float)
     batch = Batch(values=values)

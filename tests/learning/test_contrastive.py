@@ -12,9 +12,11 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jboltz
-from jboltz import Batch, Bernoulli, BernoulliParams, Gaussian, GaussianParams
+from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.domains import Reals
-from jboltz.learning.contrastive import weighted_mean
+from jboltz.learning.contrastive import HalfStepContrastiveDivergence, weighted_mean
+from jboltz.units.bernoulli import BernoulliParams
+from jboltz.units.gaussian import GaussianParams
 from tests.helpers import binary_states, errors_without_hook, random_params
 
 MACHINES = {
@@ -26,7 +28,7 @@ BINARY = MACHINES["Bernoulli-Bernoulli"]
 NUM_EXAMPLES, NUM_CHAINS = 6, 3
 ESTIMATORS = {
     "CD": jboltz.ContrastiveDivergence,
-    "half step": jboltz.HalfStepContrastiveDivergence,
+    "half step": HalfStepContrastiveDivergence,
     "PCD": partial(jboltz.PersistentContrastiveDivergence, num_chains=NUM_CHAINS),
 }
 every_machine = pytest.mark.parametrize("machine", MACHINES)

@@ -13,6 +13,8 @@ import jboltz
 from jboltz import Batch, Bernoulli, Joined, Softmax
 from jboltz.base import Estimator
 from jboltz.data import load_mnist
+from jboltz.learning.discriminative import pair_with_labels
+from jboltz.models.labelled import label_log_probabilities
 from tests.helpers import draw_like, errors_without_hook, rng_of, states_of
 
 MODEL = jboltz.RBM(Joined(Bernoulli(4), Softmax(1, 3)), Bernoulli(3))
@@ -59,7 +61,7 @@ def test_the_gradient_is_that_of_the_enumerated_conditional(getkey, x64):
     loss, expected = jax.jit(jax.value_and_grad(enumerated))(params, batch)
     close(gradient, expected)
     close(metrics["cross_entropy"], loss)
-    log_p = jax.vmap(partial(jboltz.label_log_probabilities, MODEL, params))
+    log_p = jax.vmap(partial(label_log_probabilities, MODEL, params))
     wrong = np.argmax(log_p(batch.values[0]), axis=1) != LABELS
     close(metrics["error"], jnp.asarray(np.average(wrong, weights=batch.weights)))
 
@@ -71,11 +73,15 @@ def test_a_hybrid_is_its_two_parts(getkey, x64):
     state, key = pcd.init(params, getkey()), getkey()
     generative, chains, metrics = estimate(pcd, params, state, batch, key)
     alone, _, judged = estimate(jboltz.Discriminative(MODEL), params, (), batch, key)
-    none, after, both = estimate(jboltz.Hybrid(pcd, 0.0), params, state, batch, key)
+    none, after, both = estimate(
+        jboltz.HybridDiscriminative(pcd, 0.0), params, state, batch, key
+    )
     close(none, alone)
     close(after, chains)
     close(both, metrics | judged)
-    large, _, _ = estimate(jboltz.Hybrid(pcd, 1e3), params, state, batch, key)
+    large, _, _ = estimate(
+        jboltz.HybridDiscriminative(pcd, 1e3), params, state, batch, key
+    )
     close(jax.tree.map(lambda x, y: (x - y) / 1e3, large, alone), generative, atol=1e-9)
 
 
@@ -84,10 +90,10 @@ def test_it_learns_digits_in_fit(getkey):
     mean digits."""
     digits = load_mnist("embedded")
     images, labels = digits.train[:500], digits.train_labels[:500]
-    rows = jboltz.beside_labels(images, labels, 10)
+    rows = pair_with_labels(images, labels, 10)
     model = jboltz.RBM(Joined(Bernoulli(784), Softmax(1, 10)), Bernoulli(20))
     cd = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
-    estimator = jboltz.Centred(jboltz.Hybrid(cd, 0.01))
+    estimator = jboltz.Centred(jboltz.HybridDiscriminative(cd, 0.01))
     optimizer = optax.adam(0.01)
     state = jboltz.init_train_state(
         model.init(getkey()), estimator, optimizer, getkey()
@@ -99,7 +105,7 @@ def test_it_learns_digits_in_fit(getkey):
         getkey(),
         batch_size=50,
         num_epochs=40,
-        prepare=jax.tree_util.Partial(jboltz.LayerInput((model,)), ()),
+        prepare=jax.tree_util.Partial(jboltz.LayerFeatures((model,)), ()),
     )
     assert histories[-1]["cross_entropy"].mean() < histories[0]["cross_entropy"].mean()
     log_p = jboltz.classify(model, state.params, digits.test[:500])
@@ -121,7 +127,7 @@ def test_it_learns_digits_in_fit(getkey):
 )
 def test_labels_that_do_not_fit_are_refused(labels, words):
     with pytest.raises(ValueError, match=words):
-        jboltz.beside_labels(np.zeros((5, 4), np.uint8), labels, 3)
+        pair_with_labels(np.zeros((5, 4), np.uint8), labels, 3)
 
 
 def test_rubbish_is_refused():

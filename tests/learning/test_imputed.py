@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_what_was_observed(getkey):
     inner = jboltz.PersistentContrastiveDivergence(
         RBM, jboltz.Gibbs(RBM), num_chains, NUM_STEPS
     )
-    estimator = jboltz.Imputed(inner, NUM_STEPS)
+    estimator = jboltz.MissingDataEstimator(inner, NUM_STEPS)
     assert isinstance(estimator, Estimator)
     state = estimator.init(params, getkey())
     batch = repeated_batch()
@@ -106,7 +106,7 @@ def test_gaps_are_drawn_given_what_was_observed(model, getkey):
     if model is DBM:
         inner = jboltz.MeanFieldPCD(model, sampler, 1)
     batch = repeated_batch()
-    fill = jax.jit(jboltz.Imputed(inner, NUM_STEPS).fill)
+    fill = jax.jit(jboltz.MissingDataEstimator(inner, NUM_STEPS).fill)
     filled = fill(params, batch, getkey())
     assert filled.mask is None
     np.testing.assert_array_equal(filled.weights, batch.weights)
@@ -132,7 +132,9 @@ def test_gaps_are_drawn_given_what_was_observed(model, getkey):
 
 def test_complete_batches_are_left_to_the_estimator(getkey):
     params = draw_like(jax.eval_shape(RBM.init, getkey()), getkey())
-    estimator = jboltz.Imputed(jboltz.ContrastiveDivergence(RBM, jboltz.Gibbs(RBM)))
+    estimator = jboltz.MissingDataEstimator(
+        jboltz.ContrastiveDivergence(RBM, jboltz.Gibbs(RBM))
+    )
     batch = Batch(values=jnp.asarray(ROWS))
     assert estimator.fill(params, batch, getkey()) is batch
 
@@ -143,7 +145,9 @@ def test_real_values_are_filled_too(getkey):
     params = model.init(getkey())
     values = jnp.array([[0.5, jnp.nan, -1.0], [jnp.nan, jnp.nan, jnp.nan]])
     batch = Batch(values=values, mask=jnp.isfinite(values))
-    estimator = jboltz.Imputed(jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model)))
+    estimator = jboltz.MissingDataEstimator(
+        jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+    )
     filled = jax.jit(estimator.fill)(params, batch, getkey()).values
     assert jnp.isfinite(filled).all()
     np.testing.assert_array_equal(filled[0, [0, 2]], values[0, [0, 2]])
@@ -157,7 +161,7 @@ def test_fit_learns_from_examples_with_gaps(getkey):
     mask = rng.random(pairs.shape) < 0.75
     data = Batch(values=np.where(mask, pairs, np.nan).astype(np.float32), mask=mask)
     inner = jboltz.PersistentContrastiveDivergence(RBM, jboltz.Gibbs(RBM), 50, 2)
-    estimator, optimizer = jboltz.Imputed(inner), optax.sgd(0.5)
+    estimator, optimizer = jboltz.MissingDataEstimator(inner), optax.sgd(0.5)
     state = jboltz.init_train_state(RBM.init(getkey()), estimator, optimizer, getkey())
     step = jboltz.make_train_step(estimator, optimizer)
     state, _ = jboltz.fit(step, state, data, getkey(), batch_size=50, num_epochs=150)
@@ -185,7 +189,7 @@ def test_what_is_wrong_is_told():
         ),
         "Centred(cd).estimate(params, state, batch, key)": (
             "ValueError: `batch.mask` marks missing entries but this estimator needs "
-            "complete examples; put `Imputed` around it"
+            "complete examples; put `MissingDataEstimator` around it"
         ),
     }
     errors = errors_without_hook(setup, expected)

@@ -16,7 +16,7 @@ TRACES = []
 
 def counted(rows, key):
     TRACES.append(key)
-    return jboltz.as_given(rows, key)
+    return jboltz.unchanged(rows, key)
 
 
 def start(rate, key):

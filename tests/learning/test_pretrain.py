@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import jboltz
+from jboltz.learning.discriminative import pair_with_labels
 from jboltz.learning.pretrain import Features, unit_interval
 from tests.helpers import binary_states, errors_without_hook, random_params
 
@@ -51,7 +52,7 @@ def up(params, v):
 def test_means_of_the_gray_values_go_up_and_are_drawn_once(layer, getkey):
     stack = random_stack(DBN, getkey())[: layer - 1]
     rows, key = gray_rows(getkey()), getkey()
-    values = jboltz.LayerInput(DBN.layers[:layer])(stack, rows, key)
+    values = jboltz.LayerFeatures(DBN.layers[:layer])(stack, rows, key)
 
     means = np.asarray(rows, np.float32) / 255
     for params in stack:
@@ -65,7 +66,7 @@ def test_means_of_the_gray_values_go_up_and_are_drawn_once(layer, getkey):
 def test_samples_go_up_from_drawn_pixels(layer, getkey):
     stack = random_stack(DBN, getkey())[: layer - 1]
     rows, key = gray_rows(getkey()), getkey()
-    values = jboltz.LayerInput(DBN.layers[:layer], "samples")(stack, rows, key)
+    values = jboltz.LayerFeatures(DBN.layers[:layer], "samples")(stack, rows, key)
 
     pairs = [jax.random.split(key) for key in each(key, len(rows))]
     pixels = uniforms([first for first, _ in pairs], WIDTHS[0])
@@ -80,7 +81,7 @@ def test_samples_go_up_from_drawn_pixels(layer, getkey):
 @pytest.mark.parametrize("features", ["means", "samples"])
 def test_draws_of_a_row_do_not_depend_on_the_batch_size(features, getkey):
     stack = random_stack(DBN, getkey())[:1]
-    layer_input = jboltz.LayerInput(DBN.layers[:2], features)
+    layer_input = jboltz.LayerFeatures(DBN.layers[:2], features)
     rows, key = gray_rows(getkey()), getkey()
     np.testing.assert_array_equal(
         layer_input(stack, rows, key)[:5], layer_input(stack, rows[:5], key)
@@ -94,10 +95,10 @@ def test_real_data_are_not_drawn(features, getkey):
     dbn = jboltz.DBN.chain(jboltz.Gaussian(6), jboltz.Bernoulli(5), jboltz.Bernoulli(4))
     stack = random_stack(dbn, getkey())[:1]
     rows, key = jax.random.normal(getkey(), (8, 6)), getkey()
-    first = jboltz.LayerInput(dbn.layers[:1], features)((), rows, key)
+    first = jboltz.LayerFeatures(dbn.layers[:1], features)((), rows, key)
     np.testing.assert_array_equal(first, rows)
 
-    second = jboltz.LayerInput(dbn.layers[:2], features)(stack, rows, key)
+    second = jboltz.LayerFeatures(dbn.layers[:2], features)(stack, rows, key)
     precision = np.exp(-stack[0].visible.log_variance)
     means = up(stack[0], np.asarray(rows) * precision)
     keys = each(key, len(rows))
@@ -111,7 +112,7 @@ def test_probabilities_are_handed_up_as_they_are(getkey):
     rows, key, stack = gray_rows(getkey()), getkey(), random_stack(DBN, getkey())[:2]
     expected = np.asarray(rows, np.float32) / 255
     for count in (1, 2, 3):
-        layer_input = jboltz.LayerInput(DBN.layers[:count], "probabilities")
+        layer_input = jboltz.LayerFeatures(DBN.layers[:count], "probabilities")
         values = layer_input(stack[: count - 1], rows, key)
         np.testing.assert_allclose(values, expected, rtol=1e-5)
         expected = up(stack[count - 1], expected) if count < 3 else None
@@ -124,7 +125,7 @@ def test_a_gray_level_is_the_probability_of_a_drawn_one():
     np.testing.assert_allclose(unit_interval(levels)[0], expected, rtol=1e-7)
     np.testing.assert_array_equal(unit_interval(jnp.asarray(expected)), expected)
     layer = jboltz.RBM(jboltz.Bernoulli(256), jboltz.Bernoulli(1))
-    draws = jboltz.LayerInput((layer,))(
+    draws = jboltz.LayerFeatures((layer,))(
         (), jnp.tile(levels, (4000, 1)), jax.random.key(1)
     )
     counts = np.asarray(draws).sum(axis=0)
@@ -141,7 +142,7 @@ def test_dark_pixels_of_half_precision_are_drawn_as_rarely(dtype, getkey):
     size = 1_000_000
     layer = jboltz.RBM(jboltz.Bernoulli(size), jboltz.Bernoulli(1))
     rows = jnp.full((1, size), 1.2e-4, dtype)
-    draws = jboltz.LayerInput((layer,))((), rows, getkey())
+    draws = jboltz.LayerFeatures((layer,))((), rows, getkey())
     expected = size * float(rows[0, 0])
     assert draws.dtype == dtype
     count = int(jnp.sum(draws > 0))
@@ -149,7 +150,7 @@ def test_dark_pixels_of_half_precision_are_drawn_as_rarely(dtype, getkey):
 
 
 def test_other_integers_are_refused(getkey):
-    layer_input = jboltz.LayerInput(DBN.layers[:1])
+    layer_input = jboltz.LayerFeatures(DBN.layers[:1])
     rows = np.zeros((2, 6), np.int32)
     with pytest.raises(TypeError, match="The data are int32 but must be uint8 images"):
         layer_input((), jnp.asarray(rows), getkey())
@@ -157,9 +158,9 @@ def test_other_integers_are_refused(getkey):
 
 def test_bools_are_states(getkey):
     """In a `prepare` as in none: `check_values` asks for binary data as bools."""
-    layer_input = jboltz.LayerInput(DBN.layers[:1])
+    layer_input = jboltz.LayerFeatures(DBN.layers[:1])
     rows = jnp.asarray([[True, False] * 3])
-    for values in (layer_input((), rows, getkey()), jboltz.as_given(rows, getkey())):
+    for values in (layer_input((), rows, getkey()), jboltz.unchanged(rows, getkey())):
         assert values.dtype == jnp.float32
         np.testing.assert_array_equal(values, rows)
 
@@ -169,13 +170,13 @@ def test_labels_stand_beside_what_comes_from_below(features, getkey):
     """Layers without labels, and what of the top one is none, are fed as ever."""
     labelled = jboltz.LabelledDBN.chain(*map(jboltz.Bernoulli, WIDTHS), num_classes=3)
     stack, rows, key = random_stack(DBN, getkey())[:2], gray_rows(getkey()), getkey()
-    pairs = jboltz.beside_labels(rows, np.arange(8) % 3, 3)
+    pairs = pair_with_labels(rows, np.arange(8) % 3, 3)
     for count in (1, 2, 3):
-        plain = jboltz.LayerInput(DBN.layers[:count], features)
+        plain = jboltz.LayerFeatures(DBN.layers[:count], features)
         expected = plain(stack[: count - 1], rows, key)
         if count == 3:
             expected = (expected, np.tile(np.eye(3), (3, 1))[:8, None])
-        fed = jboltz.LayerInput(labelled.layers[:count], features)
+        fed = jboltz.LayerFeatures(labelled.layers[:count], features)
         bit_for_bit(fed(stack[: count - 1], pairs, key), expected)
     with pytest.raises(ValueError, match=r"images alone.*Softmax.*\(images, labels\)"):
         fed(stack, rows, key)
@@ -193,7 +194,7 @@ def test_features_that_do_not_exist_are_refused():
 
 def test_parameters_below_are_arguments_not_constants(getkey):
     """So a program that a layer's input is part of is compiled once for all values."""
-    layer_input = jboltz.LayerInput(DBN.layers[:2])
+    layer_input = jboltz.LayerFeatures(DBN.layers[:2])
     rows, key = gray_rows(getkey()), getkey()
     num_traces = 0
 
@@ -266,7 +267,7 @@ def test_each_layer_has_its_key_and_sees_the_layers_below(features, getkey):
     stack = jboltz.greedy(DBN.layers, key, fit_layer=fit_layer, features=features)
     bit_for_bit(stack, params)
     for layer in range(3):
-        layer_input = jboltz.LayerInput(DBN.layers[: layer + 1], features)
+        layer_input = jboltz.LayerFeatures(DBN.layers[: layer + 1], features)
         index, values, key_data = seen[layer]
         assert index == layer
         np.testing.assert_array_equal(

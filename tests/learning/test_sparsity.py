@@ -11,7 +11,8 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import Batch, Sparse, kullback_leibler, squared_distance
+from jboltz import Batch, Sparse
+from jboltz.learning.sparsity import kullback_leibler, squared_distance
 from tests.helpers import binary_states, draw_like, rng_of
 from tests.learning.cases import compiled
 

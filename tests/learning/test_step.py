@@ -8,6 +8,7 @@ import pytest
 
 import jboltz
 from jboltz import Batch, Bernoulli
+from jboltz.learning.up_down import untie_weights
 from tests.learning.cases import (
     DATA,
     ESTIMATOR,
@@ -108,7 +109,7 @@ def test_integers_without_a_scale_are_refused(train, getkey):
     with pytest.raises(ValueError, match="`data` is uint8, pixels from 0 to 255"):
         train(TRAIN_STEP, start(getkey()), images, getkey())
     with pytest.raises(TypeError, match="The data are uint8 but a unit's states"):
-        jboltz.as_given(jnp.asarray(images), getkey())
+        jboltz.unchanged(jnp.asarray(images), getkey())
 
 
 @in_both_loops
@@ -130,7 +131,11 @@ def of_6_units(estimator):
 
 @pytest.mark.parametrize(
     "estimator",
-    [ESTIMATOR, jboltz.Centred(ESTIMATOR), jboltz.Imputed(jboltz.Centred(ESTIMATOR))],
+    [
+        ESTIMATOR,
+        jboltz.Centred(ESTIMATOR),
+        jboltz.MissingDataEstimator(jboltz.Centred(ESTIMATOR)),
+    ],
     ids=["PCD", "centred", "imputed"],
 )
 def test_parameters_of_another_model_are_refused(estimator):
@@ -155,7 +160,7 @@ def test_parameters_that_no_energy_model_makes_are_as_they_are():
 
 def test_both_ways_of_a_dbn_are_checked():
     dbn = jboltz.DBN.chain(Bernoulli(4), Bernoulli(3), Bernoulli(2))
-    params = jboltz.untie(dbn.init(jax.random.key(0)))
+    params = untie_weights(dbn.init(jax.random.key(0)))
     estimator = jboltz.UpDown(dbn)
     jboltz.init_train_state(params, estimator, OPTIMIZER, jax.random.key(0))
     below = params.recognition[0].replace(weights=jnp.zeros((4, 1)))

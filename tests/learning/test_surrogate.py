@@ -11,7 +11,7 @@ import numpy as np
 
 import jboltz
 from jboltz.base import Batch
-from jboltz.learning.surrogate import contrast, contrastive_loss
+from jboltz.learning.surrogate import contrastive_loss, contrastive_value
 from tests.helpers import draw_like
 
 B = jboltz.Bernoulli
@@ -56,7 +56,7 @@ def test_the_value_is_the_contrast_with_chains_that_are_held(getkey):
     got = jax.jit(partial(contrastive_loss, estimator))(params, v, key)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     # Chains of any origin, and of another number.
-    of_negative = jax.grad(contrast, argnums=3)(model, params, v, v[:2])
+    of_negative = jax.grad(contrastive_value, argnums=3)(model, params, v, v[:2])
     np.testing.assert_array_equal(of_negative, jnp.zeros((2, 4)))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import jboltz
 from jboltz.learning.transforms import by_field, labels, project, within
+from jboltz.models.spike_penalty import NoPenalty
 
 MODEL = jboltz.RBM(jboltz.Gaussian(3), jboltz.Bernoulli(2))
 
@@ -45,7 +46,7 @@ def test_bad_input_is_told_what_is_needed(getkey):
 
 def test_a_spike_and_slab_rbm_without_penalty_is_kept_positive(getkey):
     """By the projection of its weights, however far an update would go."""
-    model = jboltz.SpikeAndSlab(4, 3, penalty=jboltz.NoPenalty())
+    model = jboltz.SpikeAndSlab(4, 3, penalty=NoPenalty())
     params = model.init(getkey())
     optimizer = optax.chain(optax.sgd(1.0), project(model.penalty.project))
     gradient = jax.tree.map(lambda x: 10 * jnp.ones_like(x), params)

@@ -13,6 +13,8 @@ import jboltz
 from jboltz import Batch, Bernoulli
 from jboltz.base import Estimator
 from jboltz.checkpoint import Checkpoints
+from jboltz.learning.surrogate import contrastive_value
+from jboltz.learning.up_down import UpDownParams, untie_weights
 from tests.helpers import (
     binary_states,
     draw_like,
@@ -75,7 +77,7 @@ def test_both_ways_follow_their_delta_rules_and_the_top_is_cd(model, getkey, x64
     """From weights that are tied, as greedy training leaves them."""
     estimator = jboltz.UpDown(model, 2)
     assert isinstance(estimator, Estimator)
-    params = jboltz.untie(draw_params(model, getkey))
+    params = untie_weights(draw_params(model, getkey))
     values, key = draw_values(model, getkey), getkey()
     gradient, state, _ = estimate(estimator, params, Batch(values=values), key)
     assert state == ()
@@ -93,13 +95,13 @@ def test_both_ways_follow_their_delta_rules_and_the_top_is_cd(model, getkey, x64
         close(gradient.recognition[index].weights, weights)
         close(gradient.recognition[index].hidden.bias, bias)
         assert not jnp.any(gradient.recognition[index].visible.bias)
-    expected = jax.grad(jboltz.contrast, argnums=1)
+    expected = jax.grad(contrastive_value, argnums=1)
     close(gradient.top, expected(model.layers[-1], params.top, data, negative))
 
 
 def test_the_label_counts_in_the_gradient_of_the_top_alone(getkey, x64):
     """As often as said, by the exact gradient at the code."""
-    params = jboltz.untie(draw_params(LABELLED, getkey))
+    params = untie_weights(draw_params(LABELLED, getkey))
     values, key = draw_values(LABELLED, getkey), getkey()
     estimator = jboltz.UpDown(LABELLED, discriminative=3.0)
     batch = Batch(values=values)
@@ -122,7 +124,7 @@ def test_labels_that_cannot_count_are_refused(model, weight):
 
 
 def test_an_example_counts_as_often_as_its_weight(getkey):
-    params = jboltz.untie(draw_params(LABELLED, getkey))
+    params = untie_weights(draw_params(LABELLED, getkey))
     values, key = draw_values(LABELLED, getkey), getkey()
     estimator, weights = jboltz.UpDown(LABELLED), jnp.array([1.0, 1, 1, 0, 0, 0])
     first = jax.tree.map(lambda x: x[:3], values)
@@ -134,7 +136,7 @@ def test_an_example_counts_as_often_as_its_weight(getkey):
 def test_the_wake_gradient_is_that_of_the_bound_given_q(getkey):
     """The bound is Σ_h q(h | v) log p(v, h)/q(h | v); of it the way down decides
     log p(v | h¹) + log p(h¹ | h²), here enumerated over every h¹ and h²."""
-    untied = jboltz.UpDownParams(
+    untied = UpDownParams(
         recognition=draw_params(PLAIN, getkey)[:2],
         generative=draw_params(PLAIN, getkey)[:2],
         top=draw_params(PLAIN, getkey)[2],
@@ -168,7 +170,7 @@ def test_the_wake_gradient_is_that_of_the_bound_given_q(getkey):
 
 def test_tied_ways_are_the_layers_that_greedy_training_left(getkey):
     params = draw_params(PLAIN, getkey)
-    untied = jboltz.untie(params)
+    untied = untie_weights(params)
     chex.assert_trees_all_equal((*untied.recognition, untied.top), params)
     chex.assert_trees_all_equal((*untied.generative, untied.top), params)
 
@@ -186,7 +188,7 @@ OPTIMIZER = optax.sgd(0.1, momentum=0.5)
 
 def test_it_trains_in_fit_and_resumes_from_a_checkpoint(getkey, tmp_path):
     """The bound on log p(v | h) that the wake phase raises, by a lot of one pattern."""
-    params = jboltz.untie(LABELLED.init(getkey()))
+    params = untie_weights(LABELLED.init(getkey()))
     state = jboltz.init_train_state(
         params, jboltz.UpDown(LABELLED), OPTIMIZER, getkey()
     )
@@ -204,9 +206,9 @@ def test_it_trains_in_fit_and_resumes_from_a_checkpoint(getkey, tmp_path):
 
 
 def test_batches_without_labels_are_refused(getkey):
-    params = jboltz.untie(draw_params(LABELLED, getkey))
+    params = untie_weights(draw_params(LABELLED, getkey))
     batch = Batch(values=jnp.ones((3, 4)))
-    with pytest.raises(ValueError, match=r"has a label.*`beside_labels`"):
+    with pytest.raises(ValueError, match=r"has a label.*`pair_with_labels`"):
         jboltz.UpDown(LABELLED).estimate(params, (), batch, getkey())
 
 

@@ -12,6 +12,8 @@ import pytest
 
 import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
+from jboltz.learning.centred import enhanced_gradient
+from jboltz.learning.contrastive import HalfStepContrastiveDivergence
 from tests.helpers import draw_like, errors_without_hook, rng_of
 
 RBM = jboltz.RBM(Bernoulli(5), Bernoulli(4))
@@ -40,11 +42,11 @@ PCD = jboltz.PersistentContrastiveDivergence(RBM, SAMPLER, 3)
 CD = jboltz.ContrastiveDivergence(RBM, SAMPLER, 2)
 ESTIMATORS = {
     "CD": CD,
-    "half step": jboltz.HalfStepContrastiveDivergence(RBM, SAMPLER, 2),
+    "half step": HalfStepContrastiveDivergence(RBM, SAMPLER, 2),
     "fast PCD": jboltz.FastPersistentContrastiveDivergence(RBM, SAMPLER, 3),
     "mean field": jboltz.MeanFieldPCD(DBM, jboltz.Gibbs(DBM), 3, max_sweeps=4),
     "centred CD": jboltz.Centred(CD),
-    "enhanced PCD": jboltz.enhanced(PCD),
+    "enhanced PCD": enhanced_gradient(PCD),
 }
 
 

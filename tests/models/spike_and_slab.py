@@ -12,13 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz import (
-    GershgorinPenalty,
-    NoPenalty,
-    NormPenalty,
-    SpikeAndSlab,
-    SpikeSlab,
-)
+from jboltz import SpikeAndSlab
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from tests.helpers import binary_states, draw_like
 
 CLOSED_FORM, AUTODIFF = 1e-9, 1e-7  # relative, in float64

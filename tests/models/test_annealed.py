@@ -11,7 +11,9 @@ import jboltz
 from jboltz.base import FreeEnergyModel
 from jboltz.models.annealed import Annealed
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
-from jboltz.models.swapped import Swapped
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.models.swapped import SwappedLayers
+from jboltz.samplers.chains import run
 from tests.helpers import draw_like, rows_of, states_of
 from tests.units.cases import PAIRS, is_enumerable, unit_name
 
@@ -26,12 +28,12 @@ DBMS = [
 MODELS = [
     *(jboltz.RBM(*pair) for pair in PAIRS if any(map(is_enumerable, pair))),
     DBMS[0],
-    Swapped(DBMS[1]),
+    SwappedLayers(DBMS[1]),
 ]
 
 
 def name(model):
-    if isinstance(model, Swapped):
+    if isinstance(model, SwappedLayers):
         return "swapped " + name(model.model)
     return "-".join(map(unit_name, model.units))
 
@@ -142,7 +144,7 @@ def test_a_spike_and_slab_rung_scales_the_parameters(getkey, x64):
     v = states_of(jboltz.Gaussian(1))
     (spikes, _), (slabs, log_h) = states_of(jboltz.Bernoulli(2)), slab_states()
     pairs = np.indices((len(spikes), len(slabs))).reshape(2, -1)
-    h = jboltz.SpikeSlab(spikes=spikes[pairs[0]], slabs=slabs[pairs[1]])
+    h = SpikeSlab(spikes=spikes[pairs[0]], slabs=slabs[pairs[1]])
     energies = check_rungs(annealed, params, v, (h, log_h[pairs[1]]), getkey())
     own, (base,) = params.params, params.base
     for beta, got in zip(BETAS, energies, strict=True):
@@ -169,7 +171,7 @@ def slab_states():
 
 
 def test_a_base_is_fitted_to_data_at_the_bottom_alone(getkey):
-    model = Swapped(jboltz.DBM(BERNOULLI[:3]))
+    model = SwappedLayers(jboltz.DBM(BERNOULLI[:3]))
     values = jnp.ones((4, 3))
     bottom, *others = Annealed(model).fit_base(values)
     close(bottom.bias, np.log(5.0), rtol=1e-6)  # (4 + 1)/(4 + 2): never 0 or 1
@@ -193,7 +195,7 @@ def test_gibbs_runs_on_a_rung(getkey):
     params = model.init(getkey())
     sampler = jboltz.Gibbs(model)
     state = sampler.init(params, model.sample_start(params, getkey()), getkey())
-    state, _ = jboltz.run(sampler, params, state, getkey(), num_steps=2)
+    state, _ = run(sampler, params, state, getkey(), num_steps=2)
     assert state.visible.shape == (3,)
 
 
@@ -204,7 +206,7 @@ def test_a_unit_that_is_not_exact_is_refused():
 
 def test_the_swapped_model_is_the_model_from_the_other_side(getkey):
     model = jboltz.RBM(jboltz.Bernoulli(3), jboltz.Spin(2))
-    swapped, params = Swapped(model), model.init(getkey())
+    swapped, params = SwappedLayers(model), model.init(getkey())
     v, h, key = jnp.asarray([1.0, 0.0, 1.0]), jnp.asarray([-1.0, 1.0]), getkey()
     assert swapped.energy(params, h, v) == model.energy(params, v, h)
     assert swapped.free_energy(params, h) == model.hidden_free_energy(params, h)

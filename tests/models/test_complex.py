@@ -12,10 +12,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import jboltz
+from jboltz.models.spike_penalty import NormPenalty
 from tests.helpers import draw_like, errors_without_hook, rng_of, states_of
 
 BINARY, SPIN, ONE_HOT = jboltz.Bernoulli(2), jboltz.Spin(2), jboltz.Softmax(1, 3)
-SSRBM = jboltz.SpikeAndSlab(2, 2, penalty=jboltz.NormPenalty())
+SSRBM = jboltz.SpikeAndSlab(2, 2, penalty=NormPenalty())
 
 
 def draw_complex(model, getkey):
@@ -111,9 +112,10 @@ def test_what_is_not_analytic_and_what_draws_is_refused():
         "rbm = jboltz.RBM(jboltz.Bernoulli(2), jboltz.Bernoulli(2))\n"
         "relu = jboltz.RBM(jboltz.Bernoulli(2), jboltz.ReLU(2))\n"
         "grbm = jboltz.RBM(jboltz.Gaussian(2), jboltz.Bernoulli(2))\n"
-        "norm = jboltz.SpikeAndSlab(2, 2, penalty=jboltz.NormPenalty())\n"
+        "from jboltz.models.spike_penalty import NormPenalty\n"
+        "norm = jboltz.SpikeAndSlab(2, 2, penalty=NormPenalty())\n"
         "gershgorin = jboltz.SpikeAndSlab(2, 2)\n"
-        "slab = jboltz.SpikeSlab(spikes=h, slabs=h)\n"
+        "slab = jboltz.models.spike_and_slab.SpikeSlab(spikes=h, slabs=h)\n"
     )
     calls = [
         "rbm.sample_hidden(cast(rbm), v, key)",

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 import jboltz
 from jboltz.domains import Reals
 from jboltz.models.couplings import check_couplings
-from jboltz.models.swapped import Swapped
+from jboltz.models.swapped import SwappedLayers
 from tests.helpers import draw_like, rng_of
 
 G, B = jboltz.Gaussian, jboltz.Bernoulli
@@ -20,7 +20,7 @@ NORMAL = {
     "copies": jboltz.RBM(jboltz.Copies(G(2), 3), G(2)),
     "joined": jboltz.RBM(jboltz.Joined(G(2), jboltz.Softmax(1, 2)), G(2)),
     "DBM": jboltz.DBM((G(2), G(3), G(2), G(2))),
-    "DBM with a binary layer": Swapped(jboltz.DBM((G(2), G(2), B(2), G(2)))),
+    "DBM with a binary layer": SwappedLayers(jboltz.DBM((G(2), G(2), B(2), G(2)))),
 }
 
 

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jboltz
 from jboltz.base import EnergyModel, FreeEnergyModel
 from jboltz.models.dbm import DBM, DBMParams, interleave
 from jboltz.models.rbm import RBM, RBMParams
-from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian
 from jboltz.units.softmax import Softmax
 from tests.helpers import draw_like, errors_without_hook, states_of
@@ -82,7 +81,7 @@ def test_energy_is_that_of_the_paper(x64):
     expected -= x[0] @ W[0] @ x[1] + x[1] @ W[1] @ x[2]
     model = DBM(tuple(Bernoulli(n) for n in sizes))
     params = DBMParams(
-        units=tuple(jboltz.BernoulliParams(bias=jnp.asarray(bl)) for bl in b),
+        units=tuple(BernoulliParams(bias=jnp.asarray(bl)) for bl in b),
         weights=tuple(jnp.asarray(w) for w in W),
     )
     x = [jnp.asarray(xl) for xl in x]

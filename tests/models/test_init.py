@@ -7,6 +7,8 @@ import pytest
 
 import jboltz
 from jboltz import Bernoulli, Gaussian, Softmax
+from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
+from jboltz.models.swapped import SwappedLayers
 
 RNG = np.random.default_rng(0)
 BINARY = (RNG.random((50, 6)) < np.linspace(0.02, 0.9, 6)).astype(np.float32)
@@ -37,7 +39,7 @@ def moments(values):
     [
         (RBM, BINARY, lambda p: p.visible.bias),
         (DBM, BINARY, lambda p: p.units[0].bias),
-        (jboltz.Swapped(DBM), BINARY, lambda p: p.units[0].bias),
+        (SwappedLayers(DBM), BINARY, lambda p: p.units[0].bias),
         (jboltz.DBN(LABELLED.below.layers), BINARY, lambda p: p[0].visible.bias),
         (LABELLED, (BINARY, LABELS), lambda p: p[0].visible.bias),
         (jboltz.Annealed(RBM), BINARY, lambda p: p.params.visible.bias),
@@ -84,7 +86,7 @@ def test_a_spike_and_slab_with_its_spikes_off_has_the_moments_of_the_data():
     np.testing.assert_allclose(mean, expected[0], rtol=1e-4)
     np.testing.assert_allclose(covariance, np.diag(expected[1]), rtol=1e-4)
     model.check_normalizable(params)
-    annealed = jboltz.AnnealedSpikeAndSlab(model).init(KEY, data=REAL)
+    annealed = AnnealedSpikeAndSlab(model).init(KEY, data=REAL)
     np.testing.assert_allclose(annealed.base[0].mean, expected[0], rtol=1e-4)
 
 

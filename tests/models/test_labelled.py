@@ -9,6 +9,7 @@ import pytest
 
 import jboltz
 from jboltz import Bernoulli, Gaussian, Joined, Softmax
+from jboltz.models.labelled import label_log_probabilities
 from tests.helpers import draw_like, errors_without_hook, states_of
 
 MACHINES = {
@@ -35,7 +36,7 @@ def test_it_is_the_joint_summed_over_h_and_normalised_over_y(name, getkey, x64):
 
         every = jax.vmap(jax.vmap(energy, (None, 0)), (0, None))
         energies = every(jnp.eye(3)[:, None], states_of(h)[0])
-        return energies, jboltz.label_log_probabilities(model, params, x)
+        return energies, label_log_probabilities(model, params, x)
 
     energies, got = both(params)
     joint = np.exp(-np.asarray(energies)).sum(axis=1)
@@ -44,7 +45,7 @@ def test_it_is_the_joint_summed_over_h_and_normalised_over_y(name, getkey, x64):
 
 def test_a_dbn_classifies_by_its_top_at_the_code(getkey):
     params, v, key = draw_params(DBN, getkey), jnp.ones(5), getkey()
-    exact = partial(jboltz.label_log_probabilities, DBN.top, params[-1])
+    exact = partial(label_log_probabilities, DBN.top, params[-1])
     code = DBN.below.encode(params[:2], v)
     sampled = DBN.below.sample_up(params[:2], v, key)
     np.testing.assert_allclose(
@@ -69,7 +70,7 @@ def test_its_layers_are_those_of_a_dbn_with_a_label_in_the_top_one(getkey):
 def test_other_machines_are_refused(getkey):
     plain = jboltz.RBM(Bernoulli(4), Bernoulli(3))
     with pytest.raises(ValueError, match=r"`visible` is Bernoulli.*Softmax\(1, "):
-        jboltz.label_log_probabilities(plain, plain.init(getkey()), jnp.ones(4))
+        label_log_probabilities(plain, plain.init(getkey()), jnp.ones(4))
     errors = errors_without_hook(
         "from jboltz import *\nB = Bernoulli\n"
         "below = DBN.chain(B(4), B(3))\n"

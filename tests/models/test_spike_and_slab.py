@@ -10,15 +10,11 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import (
-    GershgorinPenalty,
-    NoPenalty,
-    SpikeAndSlab,
-    SpikeAndSlabParams,
-    SpikeSlab,
-)
+from jboltz import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.base import FreeEnergyModel
 from jboltz.models.rbm import INIT_SCALE
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty
 from tests.helpers import binary_states, draw_like, errors_without_hook, rng_of
 from tests.models.spike_and_slab import (
     GIVEN,

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz import (
-    SpikeAndSlab,
-    SpikeSlab,
-)
+from jboltz import SpikeAndSlab
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.samplers.gibbs import GibbsState
 from tests.helpers import rng_of
 from tests.models.spike_and_slab import (
     GRID,
@@ -77,7 +76,7 @@ def draw_exactly(params, out, key):
     x, h = means[index] + np.einsum("nij,nj->ni", root, noise[0]), SPIKES[index]
     alpha = np.exp(params.log_slab_precision)
     s = (x @ params.weights / alpha + params.slab_mean) * h + noise[1] / np.sqrt(alpha)
-    return in_float32(jboltz.GibbsState(visible=x, hidden=SpikeSlab(spikes=h, slabs=s)))
+    return in_float32(GibbsState(visible=x, hidden=SpikeSlab(spikes=h, slabs=s)))
 
 
 def in_float32(tree):
@@ -101,9 +100,7 @@ def assert_steps_as_integrated(sampler, params, out, key):
     column = p.reshape(len(GRID), len(SPIKES), -1)[:, 3, index_of(slabs)]
     joint = (column / column.sum())[:, None] * (p / p.sum(1, keepdims=True))
     on = np.ones((NUM_CHAINS, 2))
-    chains = jboltz.GibbsState(
-        visible=0 * on, hidden=SpikeSlab(spikes=on, slabs=slabs * on)
-    )
+    chains = GibbsState(visible=0 * on, hidden=SpikeSlab(spikes=on, slabs=slabs * on))
     params, chains = in_float32((params, chains))
     ends = advance(sampler, params, chains, key, jnp.asarray(1))
     assert_moments(ends, joint, "wrong transition")
@@ -138,7 +135,7 @@ class FeedsOffSlabs:
         fed = SpikeSlab(spikes=jnp.ones_like(h.spikes), slabs=h.slabs)
         v = self.model.sample_visible(params, fed, key_v)
         h = self.model.sample_hidden(params, v, key_h)
-        return jboltz.GibbsState(visible=v, hidden=h), {}
+        return GibbsState(visible=v, hidden=h), {}
 
 
 WRONG = {

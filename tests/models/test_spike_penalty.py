@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz import (
-    NoPenalty,
-    SpikeAndSlab,
-)
+from jboltz import SpikeAndSlab
+from jboltz.models.spike_penalty import NoPenalty
 from tests.helpers import draw_like, rng_of
 from tests.models.spike_and_slab import (
     close,

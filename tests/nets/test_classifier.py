@@ -9,6 +9,7 @@ import pytest
 
 import jboltz
 from jboltz import Bernoulli
+from jboltz.learning.mean_field import mean_field
 from jboltz.models.dbm import inputs_of
 from jboltz.nets.classifier import (
     Classifier,
@@ -42,7 +43,7 @@ def test_features_of_a_dbm_are_one_more_update_of_mean_field(getkey, x64):
     """Layer by layer from the bottom, from what mean field came to."""
     params = draw_like(DBM.init(getkey()), getkey())
     linen, v = to_linen_params(DBM, params, num_classes=3), jnp.array([1.0, 0, 0, 1])
-    q = jboltz.mean_field(DBM, params, v, tolerance=0.1)
+    q = mean_field(DBM, params, v, tolerance=0.1)
     activities = dict(enumerate((v, *q.activities)))
     for layer in (1, 2, 3):
         inputs = inputs_of(params, activities, layer)

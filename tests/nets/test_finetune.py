@@ -8,8 +8,18 @@ import optax
 import pytest
 
 import jboltz
-from jboltz import Batch, Classifier, CrossEntropy, LabelledExamples
-from jboltz.nets.finetune import bounded
+from jboltz import Batch
+from jboltz.nets.classifier import Classifier
+from jboltz.nets.finetune import (
+    CrossEntropy,
+    LabelledExamples,
+    bounded,
+    evaluate_classifier,
+    keep_best,
+    label_examples,
+    per_layer,
+    scale_images,
+)
 from tests.helpers import draw_like
 
 NET = Classifier(hidden=(5, 4), num_classes=3)
@@ -18,7 +28,7 @@ OPTIMIZER = optax.sgd(0.5, momentum=0.9)
 STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
 LABELS = np.arange(22) % 3
 IMAGES = np.random.default_rng(0).uniform(0, 255, (22, 6)).astype(np.uint8)
-EXAMPLES = jboltz.label_examples(IMAGES, LABELS, 3)
+EXAMPLES = label_examples(IMAGES, LABELS, 3)
 bit_for_bit = chex.assert_trees_all_equal
 
 
@@ -28,7 +38,7 @@ def start(key, optimizer=OPTIMIZER):
 
 
 def fit(state, key, num_epochs, step=STEP, **options):
-    options = {"batch_size": 8, "prepare": jboltz.scale_images} | options
+    options = {"batch_size": 8, "prepare": scale_images} | options
     return jboltz.fit(step, state, EXAMPLES, key, num_epochs=num_epochs, **options)
 
 
@@ -47,7 +57,7 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
     chex.assert_trees_all_close(gradient["head"]["bias"], expected, rtol=1e-10)
     loss = -jnp.mean(jnp.log(jnp.sum(p * y, axis=1)))
     chex.assert_trees_all_close(metrics["cross_entropy"], loss, rtol=1e-10)
-    found = jboltz.evaluate_classifier(NET, params, batch.values)
+    found = evaluate_classifier(NET, params, batch.values)
     error = jnp.asarray(np.mean(np.asarray(p).argmax(axis=1) != LABELS))
     chex.assert_trees_all_close(found["error"], error, rtol=1e-10)
     chex.assert_trees_all_close(found["cross_entropy"], loss, rtol=1e-10)
@@ -55,7 +65,7 @@ def test_gradient_is_the_softmax_less_the_labels(getkey, x64):
 
 def test_an_example_counts_as_often_as_its_weight(getkey):
     params = NET.init(getkey(), jnp.zeros(6))["params"]
-    values = jboltz.scale_images(EXAMPLES, getkey())
+    values = scale_images(EXAMPLES, getkey())
     weights = jnp.where(jnp.arange(22) < 10, 1.0, 0.0)
     first = Batch(values=jax.tree.map(lambda x: x[:10], values))
     weighted = Batch(values=values, weights=weights)
@@ -68,7 +78,7 @@ def test_an_example_counts_as_often_as_its_weight(getkey):
 def test_it_learns_and_resumes_bit_for_bit(getkey):
     """The best epoch travels in the state, so that a resumed run keeps it, too."""
     key, state, states = getkey(), start(getkey()), []
-    options = {"end_epoch": jboltz.keep_best(NET, EXAMPLES)}
+    options = {"end_epoch": keep_best(NET, EXAMPLES)}
     whole, histories = fit(
         state, key, 40, on_epoch=lambda _, s, __: states.append(s), **options
     )
@@ -85,7 +95,7 @@ def test_it_learns_and_resumes_bit_for_bit(getkey):
 def test_an_epoch_leaves_the_types_of_the_state(getkey):
     """Else the second epoch would be compiled anew."""
     before = start(getkey())
-    after, _ = jboltz.keep_best(NET, EXAMPLES)(before)
+    after, _ = keep_best(NET, EXAMPLES)(before)
 
     def types(state):
         return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
@@ -97,7 +107,7 @@ def test_a_factor_of_0_freezes_a_layer_and_others_scale_the_rate(getkey):
     state, key = start(getkey()), getkey()
 
     def moved(factors):
-        optimizer = jboltz.per_layer(optax.sgd, optax.constant_schedule(0.1), factors)
+        optimizer = per_layer(optax.sgd, optax.constant_schedule(0.1), factors)
         step = jboltz.make_train_step(ESTIMATOR, optimizer)
         first = jboltz.init_train_state(state.params, ESTIMATOR, optimizer, key)
         last, _ = fit(first, key, 1, step, batch_size=22)
@@ -113,7 +123,7 @@ def test_a_factor_of_0_freezes_a_layer_and_others_scale_the_rate(getkey):
 
 def test_max_norm_bounds_what_arrives_at_a_unit(getkey):
     factors = dict.fromkeys(("hidden_1", "hidden_2", "head"), 1.0)
-    optimizer = jboltz.per_layer(
+    optimizer = per_layer(
         optax.sgd, optax.constant_schedule(1.0), factors, max_norm=0.3
     )
     state = start(getkey(), optimizer)
@@ -139,7 +149,7 @@ def test_max_norm_bounds_what_arrives_at_a_unit(getkey):
 )
 def test_labels_that_do_not_fit_are_refused(labels, num_classes, words):
     with pytest.raises(ValueError, match=words):
-        jboltz.label_examples(IMAGES, labels, num_classes)
+        label_examples(IMAGES, labels, num_classes)
 
 
 def test_values_of_different_lengths_are_refused(getkey):

@@ -14,16 +14,16 @@ from jboltz import Bernoulli
 from jboltz.nets.finetune import evaluate_classifier, label_examples
 from jboltz.nets.hybrid import (
     ConvNet,
-    JoinedNet,
+    ImageAndCodeNet,
     encode,
-    fit_coder,
+    fit_code_scaler,
     patches,
     square_side,
 )
 from tests.helpers import draw_like
 
 NET = ConvNet((6, 5), num_classes=3, channels=(2, 3), kernels=(3, 1), num_dense=4)
-JOINED = JoinedNet(NET)
+JOINED = ImageAndCodeNet(NET)
 DBN = jboltz.DBN.chain(Bernoulli(6), Bernoulli(5), Bernoulli(4))
 close = chex.assert_trees_all_close
 
@@ -106,7 +106,7 @@ def test_the_head_is_linear_in_features_and_code_joined(getkey, x64):
 
 
 def test_dropout_leaves_out_features_and_code_in_training_alone(getkey):
-    net = JoinedNet(ConvNet((6, 5), 3, (2, 3), (3, 1), num_dense=4, dropout=0.5))
+    net = ImageAndCodeNet(ConvNet((6, 5), 3, (2, 3), (3, 1), num_dense=4, dropout=0.5))
     v, code = uniform(getkey(), 30), jnp.ones(7)
     params = net.init(getkey(), v, (code,))["params"]
     apply = partial(net.apply, {"params": params}, v, (code,))
@@ -138,7 +138,7 @@ def test_it_is_judged_as_any_classifier(getkey):
 def test_codes_have_mean_0_and_one_scale(getkey, x64):
     params = draw_like(DBN.init(getkey()), getkey())
     images = uniform(getkey(), 50, 6)
-    coder = fit_coder(DBN, params, images)
+    coder = fit_code_scaler(DBN, params, images)
     codes = encode(DBN, coder, images)
     close(codes.mean(axis=0), jnp.zeros(4), atol=1e-12)
     close(jnp.mean(codes**2), 1.0, rtol=1e-12)
@@ -151,7 +151,7 @@ def test_codes_have_mean_0_and_one_scale(getkey, x64):
 
 
 def test_codes_that_do_not_vary_are_0(getkey):
-    coder = fit_coder(DBN, DBN.init(getkey()), jnp.ones((3, 6)))
+    coder = fit_code_scaler(DBN, DBN.init(getkey()), jnp.ones((3, 6)))
     close(encode(DBN, coder, jnp.ones((3, 6))), jnp.zeros((3, 4)), atol=1e-6)
 
 

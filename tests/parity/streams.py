@@ -34,7 +34,7 @@ def epoch(key, index, num_examples, batch_size):
 
 
 def layer_input(key, num_rows, widths, features, dtype):
-    """The uniforms of `LayerInput`; `widths` are those of the data and the layers
+    """The uniforms of `LayerFeatures`; `widths` are those of the data and the layers
     below, up to what the layer sees."""
     keys = each(key, num_rows)
     if features == "means":

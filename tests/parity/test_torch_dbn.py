@@ -160,7 +160,7 @@ def test_feed_of_stored_images(layer, features, getkey):
     """In float32, as training gets it: uint8 rows in, the reference's states out."""
     stack = random_params(DBN.init(getkey()), getkey())[: layer - 1]
     rows, key = image_rows(getkey(), BATCH_SIZE), getkey()
-    layer_input = jboltz.LayerInput(DBN.layers[:layer], features)
+    layer_input = jboltz.LayerFeatures(DBN.layers[:layer], features)
     values = layer_input(stack, jnp.asarray(rows), key)
 
     draws = streams.layer_input(key, len(rows), WIDTHS[:layer], features, "float32")

@@ -7,6 +7,8 @@ import optax
 import pytest
 
 import jboltz
+from jboltz.models.spike_and_slab import SpikeSlab
+from jboltz.units.gaussian import GaussianParams
 from tests.helpers import draw_like, rng_of
 from tests.parity import reference, streams
 from tests.parity.notes import (
@@ -77,7 +79,7 @@ def test_grbm_at_sigma_1_is_the_gaussian_rbm(getkey, x64):
     optimizer = optax.partition(
         {"train": SGD, "freeze": optax.set_to_zero()},
         jboltz.RBMParams(
-            visible=jboltz.GaussianParams(mean="train", log_variance="freeze"),
+            visible=GaussianParams(mean="train", log_variance="freeze"),
             hidden="train",
             weights="train",
         ),
@@ -197,7 +199,7 @@ def test_the_spike_and_slab_rbm_of_the_notes_has_no_joint(sigma, getkey, x64):
         # The draw of the slabs, with a bias that turns every spike on.
         on = params.replace(spike_bias=jnp.full(SIZE, 1e9))
         slab = model.sample_hidden(on, jnp.asarray(v), key).slabs - noise
-        state = jboltz.SpikeSlab(spikes=jnp.asarray(h), slabs=jnp.asarray(s))
+        state = SpikeSlab(spikes=jnp.asarray(h), slabs=jnp.asarray(s))
         mean = model.sample_visible(params, state, key) - noise_v
         up = log_bernoulli(h, p) + log_normal(s, h * np.asarray(slab), sigma)
         return up - log_normal(v, mean, sigma)

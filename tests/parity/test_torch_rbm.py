@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import jboltz
+from jboltz.learning.contrastive import HalfStepContrastiveDivergence
 from tests.helpers import enable_x64, random_params
 from tests.parity import reference, streams
 from tests.parity.reference import torch
@@ -139,7 +140,7 @@ def test_one_update_of_contrastive_divergence(k, getkey):
 
 
 def test_one_update_of_the_contrastive_divergence_of_the_blog(getkey):
-    estimator = jboltz.HalfStepContrastiveDivergence(MODEL, SAMPLER, num_steps=1)
+    estimator = HalfStepContrastiveDivergence(MODEL, SAMPLER, num_steps=1)
     start, x, key, state, metrics = one_update(estimator, getkey)
 
     rbm = rbm_in_torch(start.params)
@@ -224,7 +225,7 @@ def blog_draws(key, num_examples, k, dtype):
 @pytest.mark.parametrize("k", [1, 3], ids="k={}".format)
 def test_trajectory_of_the_contrastive_divergence_of_the_blog(k, getkey, x64):
     """As written there k has no effect, and the biases stay as they are."""
-    estimator = jboltz.HalfStepContrastiveDivergence(MODEL, SAMPLER, num_steps=1)
+    estimator = HalfStepContrastiveDivergence(MODEL, SAMPLER, num_steps=1)
     start, state, histories, batches, _ = trajectory(
         estimator, WEIGHTS_ONLY, 24, getkey
     )

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 import jboltz
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-from jboltz.samplers.observed import Observed
 from jboltz.samplers.recognition import ClampedRecognition
 from jboltz.samplers.tempering import ParallelTempering, TrajectoryTempering
+from jboltz.samplers.traced_sampler import TracedSampler
 from tests.helpers import draw_like
 
 # Real visible units: a draw of theirs would have a derivative, if it were not held.
@@ -28,7 +28,7 @@ SAMPLERS = {
     "adjusted": GibbsLangevin(RBM),
     "tempering": ParallelTempering(jboltz.Annealed(RBM), num_replicas=2),
     "trajectory": TrajectoryTempering(RBM),
-    "observed": Observed(jboltz.Gibbs(RBM)),
+    "observed": TracedSampler(jboltz.Gibbs(RBM)),
 }
 
 

@@ -14,7 +14,7 @@ from jboltz.samplers.blackjax import to_blackjax
 from jboltz.samplers.chains import init_chains, run_chains
 from jboltz.samplers.gibbs import Gibbs, GibbsState
 from jboltz.samplers.langevin import OverRelaxed
-from jboltz.samplers.observed import Observed
+from jboltz.samplers.traced_sampler import TracedSampler
 from tests.helpers import draw_like
 
 RBM = jboltz.RBM(jboltz.Gaussian(3), jboltz.Bernoulli(2))
@@ -57,7 +57,7 @@ def test_a_pathwise_gradient_is_that_at_fixed_noise(sampler, getkey, x64):
     params, v = jax.tree.map(lambda x: np.asarray(x, float), (params, v))
     along, key = draw_like(params, getkey()), getkey()
     pathwise = sampler(RBM, is_pathwise=True)
-    assert is_pathwise(Observed(pathwise))
+    assert is_pathwise(TracedSampler(pathwise))
     assert not is_pathwise(sampler(RBM))
 
     @jax.jit
@@ -121,7 +121,9 @@ def test_samples_and_their_moments_are_held(getkey):
 
     def mean(params):
         _, draws, _ = jboltz.sample(RBM, params, key, warm_up=1, num_samples=2)
-        _, moments, _ = jboltz.moments(RBM, params, key, warm_up=1, num_samples=2)
+        _, moments, _ = jboltz.sample_moments(
+            RBM, params, key, warm_up=1, num_samples=2
+        )
         return draws.sum() + moments.mean.sum()
 
     gradient = jax.jit(jax.grad(mean))(params)

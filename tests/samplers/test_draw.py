@@ -12,9 +12,9 @@ import jboltz
 from jboltz.domains import Reals
 from jboltz.samplers import draw
 from jboltz.samplers.chains import run_chains
-from jboltz.samplers.draw import moments, observe_picture, sample
+from jboltz.samplers.draw import observe_visible_mean, sample, sample_moments
 from jboltz.samplers.gibbs import Gibbs, as_mask
-from jboltz.samplers.start import Chains, start_chains
+from jboltz.samplers.start import ChainStates, start_chains
 from tests.helpers import draw_like, errors_without_hook, rows_of, states_of
 from tests.models.test_dbm import log_joint
 from tests.samplers.test_ancestral import enumerate_dbn, pictures_of
@@ -43,7 +43,7 @@ def test_samples_are_states_of_the_chain_that_run_chains_draws(getkey):
         num_samples=4,
         thinning=2,
         sampler=sampler,
-        start=Chains(states=states, num_steps=jnp.zeros((), jnp.int32)),
+        start=ChainStates(states=states, num_steps=jnp.zeros((), jnp.int32)),
     )
     _, key_run = jax.random.split(key)
     ends, steps = run_chains(sampler, params, states, key_run, num_steps=11)
@@ -56,7 +56,7 @@ def test_samples_are_states_of_the_chain_that_run_chains_draws(getkey):
 
 def test_sampling_goes_on_bit_for_bit(getkey):
     sampler, params, states = dyadic_case(getkey, 3)
-    start = Chains(states=states, num_steps=jnp.zeros((), jnp.int32))
+    start = ChainStates(states=states, num_steps=jnp.zeros((), jnp.int32))
     look = partial(sample, sampler.model, params, getkey(), thinning=2, sampler=sampler)
     _, whole, _ = look(warm_up=4, num_samples=4, start=start)
     chains, first, _ = look(warm_up=4, num_samples=2, start=start)
@@ -78,7 +78,7 @@ def test_streamed_moments_are_those_of_the_stored_trajectory(getkey, x64):
     params = params.replace(visible=params.visible.replace(mean=jnp.full(3, 1e4)))
     key, how = getkey(), {"warm_up": 2, "thinning": 3, "num_chains": 5}
     _, kept, _ = sample(model, params, key, num_samples=7, observe=products, **how)
-    _, streamed, _ = moments(
+    _, streamed, _ = sample_moments(
         model,
         params,
         key,
@@ -105,7 +105,7 @@ def test_one_program_streams_any_number_of_samples(getkey):
     params = draw_params(model, getkey)
     before = draw._moments._cache_size()
     for num_samples, warm_up in ((1, 0), (50, 3), (1000, 2)):
-        chains, _, metrics = moments(
+        chains, _, metrics = sample_moments(
             model, params, getkey(), num_samples=num_samples, warm_up=warm_up
         )
         assert int(chains.num_steps) == num_samples + warm_up
@@ -309,7 +309,7 @@ def test_pictures_are_means_given_the_hidden_state(name, getkey):
     v, clamp = jnp.asarray(np.nan_to_num(v), jnp.float32), jnp.asarray(clamp)
     sampler = draw.sampler_for(model, None, v, clamp)
     state = sampler.init(params, whole(model, v), getkey(), clamp=whole(model, clamp))
-    got = observe_picture(model, params, state)
+    got = observe_visible_mean(model, params, state)
     mean = model.mean_visible_state(params, state.hidden)
     np.testing.assert_array_equal(got[clamp], v[clamp])
     np.testing.assert_array_equal(got[~clamp], mean[~clamp])

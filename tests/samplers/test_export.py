@@ -20,7 +20,7 @@ def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
         params = jax.tree.unflatten(structure, leaves)
         chains, pictures, _ = jboltz.sample(
             model, params, key, warm_up=3, num_samples=2, thinning=2, start=v,
-            observe=jboltz.observe_picture,
+            observe=jboltz.observe_visible_mean,
         )  # fmt: skip
         return chains.states.visible, pictures
 
@@ -47,8 +47,10 @@ def test_records_are_written_and_read_as_they_are(getkey):
     states = draw_like(
         jax.eval_shape(sampler.init, params, params.visible.mean, getkey()), getkey()
     )
-    examples = jboltz.Examples(values=jnp.ones((1, 3)), binarisation="a threshold")
-    records = (params, jboltz.Chains(states=states), examples)
+    examples = jboltz.EvaluationData(
+        values=jnp.ones((1, 3)), binarisation="a threshold"
+    )
+    records = (params, jboltz.ChainStates(states=states), examples)
     blob = export.export(jax.jit(lambda records: records))(records).serialize()
     again = export.deserialize(blob).call(records)
     assert jax.tree.structure(again) == jax.tree.structure(records)

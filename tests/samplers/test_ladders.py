@@ -8,6 +8,7 @@ import numpy as np
 
 import jboltz
 from jboltz.models.annealed import Annealed
+from jboltz.samplers.gibbs import GibbsState
 from jboltz.samplers.ladders import (
     _equalize,
     adapt_ladder,
@@ -77,7 +78,7 @@ def test_checkpoints_are_as_far_apart_as_they_may(getkey):
     chains = TemperingState(
         visible=v[:, -1],
         hidden=none,
-        replicas=jboltz.GibbsState(visible=v[:, :-1], hidden=none),
+        replicas=GibbsState(visible=v[:, :-1], hidden=none),
         is_renewed=none,
     )
     indices = choose_checkpoints(TWO_MODES, every, chains)

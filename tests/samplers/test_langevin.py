@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jboltz
+from jboltz.samplers.gibbs import GibbsState
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from tests.helpers import draw_like, errors_without_hook
 from tests.samplers.test_stationarity import NUM_CHAINS, assert_moments_stay
@@ -45,7 +46,7 @@ def inner_loop(v, centre, variance, step_size, num_inner, rng):
 def test_the_inner_steps_are_one_draw(getkey):
     """Means and variances after the loop and after the one draw, 5 standard errors."""
     params, sampler = draw_case(getkey), GibbsLangevin(MODEL, 0.4, 6, False)
-    start = jboltz.GibbsState(jnp.asarray([0.7, -1.1]), jnp.asarray([1.0, 0.0]))
+    start = GibbsState(jnp.asarray([0.7, -1.1]), jnp.asarray([1.0, 0.0]))
     states = jax.tree.map(lambda x: jnp.tile(x, (NUM_CHAINS, 1)), start)
     keys = jax.random.split(getkey(), NUM_CHAINS)
     ours = np.asarray(step_all(sampler, params, states, keys)[0].visible)
@@ -90,7 +91,7 @@ def test_a_steady_step_has_its_known_bias(x64):
 def test_no_decay_is_gibbs(getkey):
     """ρ = 0 draws from p(v | h): the same mean and variance, whatever v was."""
     params, sampler = draw_case(getkey), OverRelaxed(MODEL, decay=0.0)
-    state = jboltz.GibbsState(jnp.asarray([30.0, -30.0]), jnp.asarray([1.0, 1.0]))
+    state = GibbsState(jnp.asarray([30.0, -30.0]), jnp.asarray([1.0, 1.0]))
     states = jax.tree.map(lambda x: jnp.tile(x, (NUM_CHAINS, 1)), state)
     keys = jax.random.split(getkey(), NUM_CHAINS)
     v = np.asarray(step_all(sampler, params, states, keys)[0].visible)

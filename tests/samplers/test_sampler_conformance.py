@@ -17,9 +17,9 @@ import jboltz
 from jboltz import random
 from jboltz.base import Sampler
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-from jboltz.samplers.observed import Observed
 from jboltz.samplers.recognition import ClampedRecognition
 from jboltz.samplers.tempering import ParallelTempering, TrajectoryTempering
+from jboltz.samplers.traced_sampler import TracedSampler
 from tests.helpers import draw_like
 from tests.samplers import (
     test_deep,
@@ -154,7 +154,7 @@ INVARIANT = {
     "adjusted, coarse": (GibbsLangevin(PLANE, step_size=1.2, num_inner=2), real),
     "tempering": (ParallelTempering(jboltz.Annealed(LADDER), 3), replicas),
     "trajectory": (TrajectoryTempering(LADDER), replicas),
-    "observed": (Observed(jboltz.Gibbs(PAIR)), binary),
+    "observed": (TracedSampler(jboltz.Gibbs(PAIR)), binary),
 }
 # Of another sampler of an RBM no more has to be said than its line in the cases.
 COUNTED = {type(sampler) for sampler, _ in INVARIANT.values()}

@@ -13,6 +13,7 @@ import pytest
 import jboltz
 from jboltz.base import Sampler
 from jboltz.models.annealed import Annealed
+from jboltz.samplers.gibbs import GibbsState
 from jboltz.samplers.ladders import (
     stack_params,
     with_ladder,
@@ -22,6 +23,7 @@ from jboltz.samplers.tempering import (
     TrajectoryTempering,
     _swap,
 )
+from jboltz.units.bernoulli import BernoulliParams
 from tests.helpers import (
     binary_states,
     draw_like,
@@ -59,7 +61,7 @@ def parallel_case(getkey):
     of_states = jax.vmap(jax.vmap(MODEL.energy, (None, None, 0)), (None, 0, None))
     own = np.asarray(of_states(params, V, H), np.float64)
     base = -(np.asarray(V) @ b)[:, None] - (np.asarray(H) @ c)[None]
-    units = [jboltz.BernoulliParams(bias=jnp.asarray(x, jnp.float32)) for x in (b, c)]
+    units = [BernoulliParams(bias=jnp.asarray(x, jnp.float32)) for x in (b, c)]
     return (
         sampler,
         params,
@@ -91,7 +93,7 @@ def with_replicas(chains, v, h):
     return chains.replace(
         visible=v[:, -1],
         hidden=h[:, -1],
-        replicas=jboltz.GibbsState(visible=v[:, :-1], hidden=h[:, :-1]),
+        replicas=GibbsState(visible=v[:, :-1], hidden=h[:, :-1]),
     )
 
 
@@ -212,8 +214,8 @@ def two_modes(share=0.3):
     # Σ [softplus(b + w) − softplus(b)] with w = −2b is the sum of −b.
     odds = np.log(share / (1 - share)) + 8 * bias
     return jboltz.RBMParams(
-        visible=jboltz.BernoulliParams(bias=jnp.full(8, bias)),
-        hidden=jboltz.BernoulliParams(bias=jnp.full(1, odds, jnp.float32)),
+        visible=BernoulliParams(bias=jnp.full(8, bias)),
+        hidden=BernoulliParams(bias=jnp.full(1, odds, jnp.float32)),
         weights=jnp.full((8, 1), -2 * bias),
     )
 

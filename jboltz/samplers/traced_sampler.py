@@ -19,7 +19,7 @@ NUM_PARTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Observed:
+class TracedSampler:
     """A sampler whose metrics say at each step where the chain is, see `observe`.
 
     Of chains that `run_chains` advances these are the traces that
