@@ -93,15 +93,51 @@ def check_rows(name: str, data: State, unit: Unit) -> None:
     check_shape(f"{name}[0]", first, unit.shape, unit)
 
 
-def check_count(name: str, value: int, *, at_least: int) -> int:
+def check_count(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an `int`, refused if it is no whole number or below `at_least`."""
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
-    if not is_whole or value < at_least:
+    if not is_whole or not at_least <= value < 2**31:
         raise ValueError(
             f"`{name}` is {value!r} but needs to be a whole number of at least "
-            f"{at_least}."
+            f"{at_least}, and below 2**31."
         )
     return int(value)
+
+
+def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
+    """Refuses what is not one key of `jax.random.key`, or an array of `axes` axes.
+
+    Raises:
+      TypeError: a number, None, a legacy key, or keys of another shape.
+    """
+    got = repr(key)
+    if isinstance(key, jax.Array):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == axes:
+            return
+        got = f"an array of {key.dtype}{list(key.shape)}"
+    one = "one key" if not axes else "one key for each run"
+    raise TypeError(
+        f"`{name}` is {got} but {one} of `jax.random.key` is needed; make it by "
+        "`jax.random.key(seed)`, of a legacy key by `jax.random.wrap_key_data`, and "
+        "several of it by `jax.random.split`."
+    )
+
+
+def check_callable(name: str, function: Any, does: str) -> None:
+    """Refuses what cannot be called."""
+    if not callable(function):
+        raise TypeError(
+            f"`{name}` is {function!r} but needs to be a function, {does}; pass one."
+        )
+
+
+def check_number(name: str, x: Any, low: float, high: float) -> None:
+    """Refuses what is no number from `low` to `high`."""
+    is_number = isinstance(x, int | float | np.number) and not isinstance(x, bool)
+    if not (is_number and low <= x <= high):
+        raise ValueError(
+            f"`{name}` is {x!r} but needs to be a number from {low} to {high}."
+        )
 
 
 def admit(name: str, values: Any, domain: Domain, mask: Any = None) -> State:
@@ -183,11 +219,17 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
     Raises:
       TypeError: it names the protocol, and which of its members are missing.
     """
+    if isinstance(x, type):
+        raise TypeError(
+            f"`{name}` is the class {x.__name__} but {purpose} needs an instance; pass "
+            f"`{x.__name__}(…)`."
+        )
     if isinstance(x, ability):
         return
+    got = f"a {type(x).__name__}" if "\n" in repr(x) else repr(x)  # a record of arrays
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
     raise TypeError(
-        f"`{name}` is {x!r} without {', '.join(sorted(members - {*dir(x)}))}, but "
+        f"`{name}` is {got} without {', '.join(sorted(members - {*dir(x)}))}, but "
         f"{purpose} needs all that `{ability.__module__}.{ability.__name__}` declares; "
         f"add these to `{type(x).__name__}`, or take another `{name}`."
     )

@@ -44,7 +44,7 @@ def batches(
             f"`batch_size` is {batch_size} but a batch has at least 1 example; pass a "
             "positive number."
         )
-    if not 0 <= seed < 2**64:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
         raise ValueError(
             f"`seed` is {seed} but must fit 64 bits without a sign; pass a number from "
             "0 to 2**64 - 1."

@@ -17,6 +17,8 @@ from jboltz.checks import (
     admit_visible,
     cast_states,
     check_distribution,
+    check_key,
+    check_number,
     check_params,
 )
 from jboltz.evaluation.log_estimate import (
@@ -45,6 +47,7 @@ def annealing_ladder(scale: int | float = 1) -> np.ndarray:
       Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief
       networks.
     """
+    check_number("scale", scale, 0, 1e6)
     steps = [round(scale * num_steps) for *_, num_steps in _SEGMENTS]
     if min(steps) < 1:
         raise ValueError(
@@ -93,6 +96,7 @@ def annealed_importance_sampling(
       Neal (2001), Annealed importance sampling; Salakhutdinov & Murray (2008), On the
       quantitative analysis of deep belief networks.
     """
+    check_key(key)
     check_num_chains(num_chains)
     rungs = rungs_of(annealed, params, base, betas)
     keys = random.fold_in_range(key, num_chains)
@@ -117,6 +121,7 @@ def reverse_annealed_importance_sampling(
     Args:
       samples: of the visible state at β = 1, one a chain, (num_chains, …).
     """
+    check_key(key)
     check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
     samples = admit_visible("samples", samples, annealed.model)
     rungs = rungs_of(annealed, params, base, betas)
@@ -164,6 +169,7 @@ def reverse_ais_log_likelihood(
       Burda, Grosse & Salakhutdinov (2015), Accurate and conservative estimates of MRF
       log-likelihood using reverse annealing.
     """
+    check_key(key)
     check_num_chains(num_chains)
     rungs = rungs_of(annealed, params, base, betas)
     v = cast_states(admit_visible("v", v, annealed.model), params)
@@ -190,6 +196,7 @@ def clamped_annealed_importance_sampling(
       v: test points, (num_points, …).
       key: chain i of point j draws from `fold_in(fold_in(key, j), i)`.
     """
+    check_key(key)
     check_num_chains(num_chains)
     check_params(model, params)
     annealed = Annealed(model.hidden_model)
@@ -273,6 +280,7 @@ def anneal(
     Returns:
       The last state and log w, in nats.
     """
+    check_key(key)
     betas, v = params.beta, cast_states(v, params)
 
     def step(carry, rung):

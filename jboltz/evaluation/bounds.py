@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
+from jboltz.abilities import DirectedModel
 from jboltz.base import Params, State
-from jboltz.checks import check_distribution
+from jboltz.checks import check_distribution, check_key, require
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     LogPartition,
@@ -57,6 +58,8 @@ def dbn_bounds(
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets;
       Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
+    check_key(key)
+    require(dbn, DirectedModel, "the bounds of a DBN", "dbn")
     check_distribution(dbn, params)
     return _two_bounds(
         partial(_log_weight, dbn, params),
@@ -90,6 +93,7 @@ def vae_bounds(
     Returns:
       (ELBO, L_K).
     """
+    check_key(key)
     return _two_bounds(
         partial(log_weight, vae, params),
         as_examples(data, vae.domain),

@@ -146,6 +146,11 @@ def convergence_report(
     Raises:
       ValueError: one chain, no trace, or one that is not finite.
     """
+    if not isinstance(traces, Mapping):
+        raise TypeError(
+            f"`traces` is {traces!r} but a dictionary of traces, (chains, steps) each, "
+            "is needed; pass the metrics of a `TracedSampler`."
+        )
     spacing = num_steps if spacing is None else spacing
     if num_steps < 1 or spacing < 1:
         raise ValueError(

@@ -13,7 +13,7 @@ from flax import struct
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, State, record
-from jboltz.checks import admit, is_traced
+from jboltz.checks import admit, check_count, check_number, is_traced
 from jboltz.domains import ArrayDomain
 
 
@@ -32,6 +32,7 @@ Data: TypeAlias = Any
 
 def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
     """Gray values in [0, 1], or uint8 from 0 to 255: 1 where above `level`, else 0."""
+    check_number("level", level, 0, 1)
     values = _gray(data) > level
     return EvaluationData(
         values=values.astype(jnp.float32), binarisation=f"threshold {level}"
@@ -43,7 +44,7 @@ def binarise_once(data: Any, seed: int) -> EvaluationData:
 
     An example's draw depends on the seed and its place alone, not on how many follow.
     """
-    p = _gray(data)
+    seed, p = check_count("seed", seed, at_least=0), _gray(data)
     values = random.uniform(jax.random.key(seed), p.shape) < p
     return EvaluationData(
         values=values.astype(jnp.float32),

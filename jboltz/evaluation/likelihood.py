@@ -16,7 +16,7 @@ from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 
-Number: TypeAlias = float | np.floating | np.ndarray | Array
+Number: TypeAlias = int | float | np.number | np.ndarray | Array
 
 LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
 """log Z in nats; of an estimate that is not from jboltz, (estimate, lower, upper)."""
@@ -152,6 +152,11 @@ def _bounds(log_partition):
         z = log_partition
         log_partition = (z.value, z.lower, z.upper)
     parts = log_partition if isinstance(log_partition, tuple) else (log_partition,) * 3
+    if len(parts) != 3 or not all(isinstance(x, Number) for x in parts):
+        raise TypeError(
+            f"`log_partition` is {log_partition!r} but needs to be a number, a "
+            "`LogEstimate`, or (estimate, lower, upper)."
+        )
     estimate, lower, upper = (_number(x) for x in parts)
     if is_traced(parts):
         return estimate, lower, upper

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Inexact, Integer
 
 from jboltz import random
 from jboltz.base import Params, State, Unit
-from jboltz.checks import check_distribution
+from jboltz.checks import check_count, check_distribution
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 from jboltz.units.bernoulli import Bernoulli
@@ -47,8 +47,9 @@ def log_partition(
     Raises:
       ValueError: the layer has more than 2²⁵ states, or is real.
     """
-    if isinstance(hidden, int | np.integer):
-        hidden = Bernoulli(int(hidden))
+    chunk_size = check_count("chunk_size", chunk_size, at_least=1)
+    if isinstance(hidden, int | float | np.number):
+        hidden = Bernoulli(hidden)
     total = num_states(hidden)
     if total > 2**MOST_UNITS:
         size = " + ".join(str(unit.size) for unit in jax.tree.leaves(hidden))

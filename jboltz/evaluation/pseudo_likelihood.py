@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import EnumerableUnit, Params, State, log_normalizer_gain
-from jboltz.checks import check_params, require
+from jboltz.checks import check_key, check_params, require
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,
@@ -72,6 +72,7 @@ def stochastic_pseudo_log_likelihood(
     Example n draws its site from `fold_in(key, n)`. The standard error has the choice
     of sites in it. Raises as `pseudo_log_likelihood` does.
     """
+    check_key(key)
     table = _alternatives(model, params)
     num_sites = model.visible.shape[0]
 

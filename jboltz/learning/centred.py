@@ -95,6 +95,7 @@ class Centred:
     around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
 
     def __post_init__(self) -> None:
+        require(self.estimator, Estimator, "centring", "estimator")
         require(self.model, CentrableModel, "centring")
         if not 0 <= self.rate <= 1:
             raise ValueError(

@@ -15,13 +15,14 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz import random
 from jboltz.base import (
     Batch,
+    EnergyModel,
     FreeEnergyModel,
     Metrics,
     Params,
     Sampler,
     State,
 )
-from jboltz.checks import cast_states
+from jboltz.checks import cast_states, check_count, require
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,
@@ -182,16 +183,14 @@ def check_chains(
     model: Any, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
 ) -> None:
     """Refuses a negative phase without chains or steps, or of another model."""
+    require(model, EnergyModel, "the negative phase")
+    require(sampler, Sampler, "the negative phase", "sampler")
     check_num_steps(num_steps, at_least=1)
+    check_count("num_chains", num_chains, at_least=1)
     if sampler.model != model:
         raise ValueError(
             f"`sampler` is of {sampler.model} but the estimator is of {model}; make "
             "both of one model."
-        )
-    if num_chains < 1:
-        raise ValueError(
-            f"`num_chains` is {num_chains} but the negative phase needs at least 1 "
-            "chain."
         )
 
 

@@ -19,7 +19,7 @@ from jboltz.learning.step import (
     Prepare,
     TrainState,
     TrainStep,
-    check_state,
+    check_loop,
     model_of,
     prepared_step,
     run_steps,
@@ -54,7 +54,7 @@ def train_epoch(
               partial(train_epoch, train_step, batch_size=64), in_axes=(0, None, 0)
           )(states, data, keys)
     """
-    check_state(train_step, state)
+    check_loop(train_step, state, key, prepare=prepare)
     rows = as_rows(data, domain_at(model_of(train_step), prepare))
     batch_size = check_batch_size(batch_size, num_rows(rows))
     key_order, key_steps = random.split(key)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.abilities import AugmentedModel, DataModel, data_of
 from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
-from jboltz.checks import cast_states
+from jboltz.checks import cast_states, require
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
 
@@ -35,6 +35,7 @@ class MissingDataEstimator:
     num_steps: int | Integer[Array, ""] = 10
 
     def __post_init__(self) -> None:
+        require(self.estimator, Estimator, "filling gaps", "estimator")
         check_num_steps(self.num_steps, at_least=1)
 
     @property

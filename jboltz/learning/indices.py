@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
+from jboltz.checks import check_size
+
 
 @dataclasses.dataclass(frozen=True)
 class FromIndices:
@@ -18,6 +20,9 @@ class FromIndices:
     """
 
     num_visible: int
+
+    def __post_init__(self) -> None:
+        check_size(self, "num_visible")
 
     def __call__(
         self, rows: Integer[Array, "batch places"], key: Key[Array, ""]
@@ -50,6 +55,11 @@ def pad_indices(
         )
     padded = np.full((len(rows), num_places), -1, np.int32)
     for row, indices in zip(padded, rows, strict=True):
+        if not all(isinstance(index, int | np.integer) for index in indices):
+            raise TypeError(
+                f"`rows` holds {list(indices)} but a row holds whole numbers, those of "
+                "the units that are on; pass integers."
+            )
         row[: len(indices)] = indices
         if len(indices) and not 0 <= min(indices) <= max(indices) < num_visible:
             raise ValueError(

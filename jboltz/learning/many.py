@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Metrics, State
+from jboltz.checks import check_key
 from jboltz.learning.epoch import as_rows, train_epochs
 from jboltz.learning.rows import domain_at, unchanged
 from jboltz.learning.step import (
@@ -54,6 +55,7 @@ def fit_many(
           rates = jnp.array([0.01, 0.03, 0.1, 0.3])
           states = jax.vmap(start)(rates, jax.random.split(key, 4))
     """
+    check_key(keys, "keys", axes=1)
     return _fit_many(
         as_pytree(train_step),
         states,

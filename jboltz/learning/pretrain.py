@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
+from jboltz.abilities import TwoLayerModel
 from jboltz.base import Params, State, Unit
+from jboltz.checks import check_callable, check_key, require
 from jboltz.learning.step import Prepare
 from jboltz.models.rbm import RBM
 from jboltz.units.composite import Joined
@@ -41,6 +43,10 @@ class LayerFeatures:
     features: Features = "means"
 
     def __post_init__(self) -> None:
+        layers = self.layers if isinstance(self.layers, tuple) else (self.layers,)
+        for index, layer in enumerate(layers):
+            require(layer, TwoLayerModel, "a stack of layers", f"layers[{index}]")
+        object.__setattr__(self, "layers", layers)
         if self.features not in get_args(Features):
             raise ValueError(
                 f"`features` is {self.features!r} but needs to be one of "
@@ -100,6 +106,8 @@ def greedy(
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
     """
+    check_key(key)
+    check_callable("fit_layer", fit_layer, "(index, prepare, key) -> params")
     stack = tuple(done)
     for index in range(len(stack), len(layers)):
         spec = LayerFeatures(tuple(layers[: index + 1]), features)

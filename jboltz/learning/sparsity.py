@@ -85,6 +85,7 @@ class Sparse:
     penalty: Penalty = squared_distance
 
     def __post_init__(self) -> None:
+        require(self.estimator, Estimator, "a penalty on mean activities", "estimator")
         require(self.model, TwoLayerModel, "a penalty on mean activities")
         for name, value, needed, is_valid in (
             ("target", self.target, "between 0 and 1", 0 < self.target < 1),

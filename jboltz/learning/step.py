@@ -29,7 +29,13 @@ from jboltz.base import (
     State,
     record,
 )
-from jboltz.checks import check_params, is_traced, require
+from jboltz.checks import (
+    check_callable,
+    check_key,
+    check_params,
+    is_traced,
+    require,
+)
 from jboltz.learning.built import how_built
 from jboltz.products import Precision
 
@@ -65,7 +71,9 @@ def init_train_state(
     Raises:
       ValueError: `params` are none of the estimator's model.
     """
+    require(estimator, Estimator, "a training state", "estimator")
     check_optimizer(optimizer)
+    check_key(key)
     _check_params(estimator, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -212,14 +220,30 @@ def _check_params(estimator: Estimator, params: Params, name: str = "params") ->
         check_params(estimator.model, params, name)
 
 
-def check_state(train_step: TrainStep, state: TrainState) -> None:
-    """Refuses a state that another model, estimator or optimizer has made.
+def check_loop(
+    train_step: TrainStep, state: TrainState, key: Key[Array, ""], **functions: Any
+) -> None:
+    """Refuses what no loop can run, such as a state that another estimator has made.
 
-    Only a step of `make_train_step` says what these are.
+    Only a step of `make_train_step` says what its estimator and its optimizer are.
+
+    Args:
+      functions: what else the loop calls, or None.
 
     Raises:
+      TypeError: a function that cannot be called, no state, or no key.
       ValueError: it names what differs, as it is and as it needs to be.
     """
+    check_callable("train_step", train_step, "as from `make_train_step`")
+    for name, function in functions.items():
+        if name == "prepare" or function is not None:
+            check_callable(name, function, "as the docstring of the loop says")
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"`state` is a {type(state).__name__} but a `TrainState` is needed; make "
+            "it by `init_train_state`."
+        )
+    check_key(key)
     if not isinstance(train_step, _EstimatorStep):
         return
     estimator, optimizer = train_step.estimator, train_step.optimizer

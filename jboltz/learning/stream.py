@@ -21,7 +21,7 @@ from jboltz.learning.step import (
     TrainStep,
     as_pytree,
     check_known,
-    check_state,
+    check_loop,
     copy,
     is_finite,
     join,
@@ -75,7 +75,12 @@ def fit_stream(
     """
     chunk_size = check_count("chunk_size", chunk_size, at_least=1)
     check_known("fit_stream", state, key)
-    check_state(train_step, state)
+    check_loop(train_step, state, key, prepare=prepare, place=place, on_chunk=on_chunk)
+    if not isinstance(batches, Iterable):
+        raise TypeError(
+            f"`batches` is {batches!r} but an iterable of batches is needed; pass a "
+            "list or a generator of them, or train on one array by `fit`."
+        )
     model = model_of(train_step)
     domain = domain_at(model, prepare)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)

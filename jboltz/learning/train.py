@@ -21,7 +21,7 @@ from jboltz.learning.step import (
     TrainStep,
     as_pytree,
     check_known,
-    check_state,
+    check_loop,
     copy,
     is_finite,
     join,
@@ -84,14 +84,27 @@ def fit(
         optimizer than those of `train_step` made `state`.
     """
     check_known("fit", state, key)
+    check_loop(
+        train_step,
+        state,
+        key,
+        prepare=prepare,
+        end_epoch=end_epoch,
+        on_chunk=on_chunk,
+        on_epoch=on_epoch,
+    )
     model = model_of(train_step)
     rows = as_rows(data, domain_at(model, prepare))
     num_examples = num_rows(rows)
     num_epochs = check_count("num_epochs", num_epochs, at_least=0)
     first_epoch = check_count("first_epoch", first_epoch, at_least=0)
+    if first_epoch > num_epochs:
+        raise ValueError(
+            f"`first_epoch` is {first_epoch} but the run ends at `num_epochs`, "
+            f"{num_epochs}, which counts the epochs done before; raise it."
+        )
     chunks_per_epoch = check_count("chunks_per_epoch", chunks_per_epoch, at_least=1)
     batch_size = check_batch_size(batch_size, num_examples)
-    check_state(train_step, state)
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)

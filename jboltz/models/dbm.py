@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_shape, start_of
+from jboltz.checks import check_key, check_shape, require, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -46,6 +46,8 @@ class DBM:
     units: tuple[Unit, ...]
 
     def __post_init__(self) -> None:
+        for index, unit in enumerate(self.units):
+            require(unit, Unit, "a DBM", f"units[{index}]")
         if len(self.units) < 2:
             raise ValueError(
                 f"`units` has {len(self.units)} layers but a DBM needs the visible one "
@@ -58,6 +60,7 @@ class DBM:
         Args:
           data: examples, (examples, *shape), that the lowest layer is fitted to.
         """
+        check_key(key)
         sizes = itertools.pairwise(unit.size for unit in self.units)
         bottom, *others = self.units
         return DBMParams(

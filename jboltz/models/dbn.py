@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
+from jboltz.abilities import TwoLayerModel
 from jboltz.base import Domain, State, Unit
+from jboltz.checks import check_key, require
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
@@ -31,6 +33,8 @@ class DBN:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("`layers` is empty but a DBN needs at least one RBM.")
+        for index, layer in enumerate(self.layers):
+            require(layer, TwoLayerModel, "a DBN", f"layers[{index}]")
         for index, (lower, upper) in enumerate(
             itertools.pairwise(self.layers), start=1
         ):
@@ -51,6 +55,7 @@ class DBN:
         Args:
           data: examples, (examples, *shape), that the visible units are fitted to.
         """
+        check_key(key)
         return tuple(
             layer.init(random.fold_in(key, index), data=None if index else data)
             for index, layer in enumerate(self.layers)

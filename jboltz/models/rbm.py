@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_shape, start_of
+from jboltz.checks import check_key, check_shape, require, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.products import (
     full_product,
@@ -39,6 +39,10 @@ class RBM:
     visible: Unit
     hidden: Unit
 
+    def __post_init__(self) -> None:
+        require(self.visible, Unit, "an RBM", "visible")
+        require(self.hidden, Unit, "an RBM", "hidden")
+
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> RBMParams:
         """Weights from N(0, 0.01²); units as they initialise themselves.
 
@@ -46,6 +50,7 @@ class RBM:
           data: examples, (examples, *shape), that the visible units are fitted to. From
             biases of 0, sparse data can drive all hidden units into saturation.
         """
+        check_key(key)
         shape = (self.visible.size, self.hidden.size)
         return RBMParams(
             visible=start_of(self.visible, data),
@@ -86,12 +91,18 @@ class RBM:
     def hidden_inputs(self, params: RBMParams, v: State) -> Inexact[Array, " hidden"]:
         """a_v(v)ᵀ W, without the hidden bias."""
         check_shape("v", v, self.visible.shape, f"{self}.visible")
+        self._check_weights(params)
         return product(self.visible.activity(params.visible, v), params.weights)
 
     def visible_inputs(self, params: RBMParams, h: State) -> Inexact[Array, " visible"]:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
+        self._check_weights(params)
         return product(self.hidden.activity(params.hidden, h), params.weights.T)
+
+    def _check_weights(self, params: RBMParams) -> None:
+        shape = (self.visible.size, self.hidden.size)
+        check_shape("params.weights", params.weights, shape, self)
 
     def sample_hidden(self, params: RBMParams, v: State, key: Key[Array, ""]) -> State:
         """A draw from p(h | v)."""

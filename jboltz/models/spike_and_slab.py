@@ -11,7 +11,14 @@ from jaxtyping import Array, ArrayLike, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, State, of_hidden, record
-from jboltz.checks import check_real, check_shape, check_size, start_of
+from jboltz.checks import (
+    check_key,
+    check_number,
+    check_real,
+    check_shape,
+    check_size,
+    start_of,
+)
 from jboltz.domains import Reals
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
@@ -71,6 +78,7 @@ class SpikeAndSlab:
 
     def __post_init__(self) -> None:
         check_size(self, "num_visible", "num_hidden")
+        check_number("kappa", self.kappa, 0, 1e38)
 
     def init(
         self, key: Key[Array, ""], *, data: State | None = None
@@ -81,6 +89,7 @@ class SpikeAndSlab:
           data: examples, (examples, num_visible), whose means and variances x has with
             all spikes off: a = Λ · mean, Λ = 1/variance.
         """
+        check_key(key)
         visible = start_of(Gaussian(self.num_visible), data)
         hidden = jnp.zeros(self.num_hidden)
         # A typical x of variance 1 then costs a spike ½ nat, whatever the size.

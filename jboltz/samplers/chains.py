@@ -11,7 +11,13 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State, hold
-from jboltz.checks import admit_visible, cast_states, is_traced
+from jboltz.checks import (
+    admit_visible,
+    cast_states,
+    check_key,
+    is_traced,
+    require,
+)
 
 
 def run(
@@ -43,6 +49,7 @@ def run(
       TypeError: `num_steps` is no integer.
     """
     check_num_steps(num_steps, at_least=0)
+    check_key(key)
     params, state = hold(sampler, params, state)
     if isinstance(num_steps, jax.Array):
         return _loop(sampler, params, state, key, num_steps, first_step)
@@ -63,6 +70,8 @@ def run_chains(
     Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
     were.
     """
+    require(sampler, Sampler, "a chain", "sampler")
+    check_key(key)
     _check_chains("states", states)
     advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
     return jax.vmap(advance)(states, random.fold_in_rows(key, states))
@@ -76,6 +85,8 @@ def init_chains(
     Raises:
       ValueError: `visible` is the state of a single chain, or no states of the model.
     """
+    require(sampler, Sampler, "a chain", "sampler")
+    check_key(key)
     visible = admit_visible("visible", visible, sampler.model)
     _check_chains("visible", visible)
     params, visible = hold(sampler, params, cast_states(visible, params))

@@ -11,7 +11,13 @@ from jaxtyping import Array, Float, Integer, Key
 from jboltz import random
 from jboltz.abilities import VisibleMeanModel, data_of
 from jboltz.base import Leaf, Metrics, Params, Sampler, State, record
-from jboltz.checks import check_distribution, require
+from jboltz.checks import (
+    check_callable,
+    check_count,
+    check_distribution,
+    check_key,
+    require,
+)
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.gibbs import ClampedState
@@ -93,9 +99,10 @@ def sample(
         model where it is read; `params` are another model's,
         not finite, or known to have no finite Z.
     """
-    check_distribution(model, params)
-    _check_counts(num_samples, warm_up, thinning)
-    sampler = sampler_for(model, sampler, start, clamp)
+    sampler = _checked(
+        model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
+        clamp, observe,
+    )  # fmt: skip
     start = admit_start(model, start, clamp)
     return _sample(
         model, sampler, params, start, clamp, key, warm_up, thinning,
@@ -134,9 +141,10 @@ def sample_moments(
       Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance:
       analysis and recommendations.
     """
-    check_distribution(model, params)
-    _check_counts(num_samples, warm_up, thinning)
-    sampler = sampler_for(model, sampler, start, clamp)
+    sampler = _checked(
+        model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
+        clamp, observe,
+    )  # fmt: skip
     start = admit_start(model, start, clamp)
     return _moments(
         model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
@@ -144,10 +152,22 @@ def sample_moments(
     )  # fmt: skip
 
 
-def _check_counts(num_samples, warm_up, thinning):
+def _checked(
+    model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
+    clamp, observe,
+):  # fmt: skip
+    """The sampler of `sample` and `sample_moments`, whose arguments are sound."""
+    sampler = sampler_for(model, sampler, start, clamp)
+    check_key(key)
+    check_callable("observe", observe, "such as `observe_visible`")
     check_num_steps(num_samples, at_least=1)
     check_num_steps(warm_up, at_least=0)
     check_num_steps(thinning, at_least=1)
+    # Under `jax.export` it may be a symbolic dimension.
+    if isinstance(num_chains, float | bool):
+        check_count("num_chains", num_chains, at_least=1)
+    check_distribution(model, params)
+    return sampler
 
 
 @partial(

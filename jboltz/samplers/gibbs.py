@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.abilities import AugmentedModel
 from jboltz.base import EnergyModel, Metrics, Params, State, hold, of_hidden, record
-from jboltz.checks import cast_states
+from jboltz.checks import cast_states, require
 
 
 @record
@@ -32,6 +32,9 @@ class Gibbs:
     model: EnergyModel
     _: dataclasses.KW_ONLY
     is_pathwise: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.model, EnergyModel, "Gibbs sampling")
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> GibbsState:
         """A chain at `v`, with h ~ p(h | v)."""
@@ -72,6 +75,9 @@ class ClampedGibbs:
     model: EnergyModel
     _: dataclasses.KW_ONLY
     is_pathwise: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.model, EnergyModel, "Gibbs sampling")
 
     def init(
         self, params: Params, v: State, key: Key[Array, ""], *, clamp: State = False

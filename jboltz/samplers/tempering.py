@@ -30,7 +30,7 @@ from jboltz.base import (
     of_hidden,
     record,
 )
-from jboltz.checks import cast_states, require
+from jboltz.checks import cast_states, check_count, require
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
@@ -79,6 +79,7 @@ class ParallelTempering:
 
     def __post_init__(self) -> None:
         require(self.annealed, AnnealedModel, "tempering", "annealed")
+        check_count("num_replicas", self.num_replicas, at_least=1)
         if self.num_replicas < 2:
             raise ValueError(
                 f"`num_replicas` is {self.num_replicas} but tempering needs at least "

@@ -18,7 +18,7 @@ from jboltz.base import (
     record,
     vanishes_at_zero,
 )
-from jboltz.checks import check_shape, check_size
+from jboltz.checks import check_shape, check_size, require
 from jboltz.domains import Product
 
 
@@ -39,6 +39,7 @@ class Copies:
     num_copies: int
 
     def __post_init__(self) -> None:
+        require(self.unit, Unit, "a layer of copies", "unit")
         check_size(self, "num_copies")
 
     @property
@@ -144,6 +145,10 @@ class Joined:
 
     first: Unit
     second: Unit
+
+    def __post_init__(self) -> None:
+        require(self.first, Unit, "a joined layer", "first")
+        require(self.second, Unit, "a joined layer", "second")
 
     @property
     def shape(self) -> Shape:

@@ -1,0 +1,173 @@
+"""What a new user may get wrong: one clear error names the argument, by kinds."""
+
+import pytest
+
+from tests.helpers import errors_without_hook
+
+SETUP = """
+import jax, jax.numpy as jnp, numpy as np, optax
+from jboltz import *
+from jboltz.data import batches
+from jboltz.evaluation.partition import log_partition
+B = Bernoulli
+rbm, other = RBM(B(4), B(3)), RBM(B(5), B(3))
+gibbs, key, opt = Gibbs(rbm), jax.random.key(0), optax.sgd(0.1)
+params, op = rbm.init(key), other.init(key)
+cd, ann = ContrastiveDivergence(rbm, gibbs), Annealed(rbm)
+state, step = init_train_state(params, cd, opt, key), make_train_step(cd, opt)
+data = jnp.asarray(np.random.default_rng(0).integers(0, 2, (20, 4)), float)
+base, chains = ann.fit_base(data), init_chains(gibbs, params, data, key)
+pcd = PersistentContrastiveDivergence(rbm, gibbs, 3)
+of_pcd = init_train_state(params, pcd, opt, key)
+of_adam = init_train_state(params, cd, optax.adam(0.1), key)
+nan = jax.tree.map(lambda x: x * jnp.nan, params)
+def fit_with(data=data, step=step, state=state, key=key, **options):
+    options = {"batch_size": 4, "num_epochs": 1} | options
+    return fit(step, state, data, key, **options)
+"""
+
+# What each call has to name.
+CALLS = {
+    "sample(rbm,params,0,warm_up=1)": "`key`",
+    "sample(rbm,params,None,warm_up=1)": "`key`",
+    "sample(rbm,params,jax.random.PRNGKey(0),warm_up=1)": "`key`",
+    "sample(rbm,params,jax.random.split(key,3),warm_up=1)": "`key`",
+    "sample(params,rbm,key,warm_up=1)": "`model`",
+    "sample(gibbs,params,key,warm_up=1)": "`model`",
+    "sample(rbm,op,key,warm_up=1)": "`params.visible.bias`",
+    "rbm.init(0)": "`key`",
+    "rbm.init(None)": "`key`",
+    "rbm.init(jax.random.split(key,2))": "`key`",
+    "fit_with(key=0)": "`key`",
+    "fit_with(key=None)": "`key`",
+    "fit_with(key=jax.random.split(key,2))": "`key`",
+    "init_chains(gibbs,params,data,0)": "`key`",
+    "run_chains(gibbs,params,chains,3,num_steps=1)": "`key`",
+    "annealed_importance_sampling(ann,params,base,annealing_ladder(.01),0)": "`key`",
+    "init_train_state(params,cd,opt,0)": "`key`",
+    "init_train_state(params,cd,None,key)": "`optimizer`",
+    "make_train_step(cd,.1)": "`optimizer`",
+    "make_train_step(cd,optax.sgd)": "`optimizer`",
+    "make_train_step(ContrastiveDivergence,opt)": "`estimator`",
+    "make_train_step(rbm,opt)": "`estimator`",
+    "init_train_state(params,rbm,opt,key)": "`estimator`",
+    "init_train_state(params,ContrastiveDivergence,opt,key)": "`estimator`",
+    "fit_with(step=cd)": "`train_step`",
+    "fit_with(state=params)": "`state`",
+    "fit_with(state=of_adam)": "`state.opt_state`",
+    "fit_with(state=of_pcd)": "`state.estimator_state`",
+    "RBM(12,5)": "`visible`",
+    "RBM(B,B)": "`visible`",
+    "RBM(B(2),None)": "`hidden`",
+    "DBN.chain(784,500)": "`visible`",
+    "DBN.chain(B(4))": "`layers`",
+    "DBM((4,3))": "`units[0]`",
+    "DBM(())": "`units`",
+    "Joined(B(2),None)": "`second`",
+    "Copies(B(2),0)": "`num_copies`",
+    "Copies(3,2)": "`unit`",
+    "Gibbs(None)": "`model`",
+    "Gibbs(5)": "`model`",
+    "Gibbs(B(3))": "`model`",
+    "B(True)": "`size`",
+    "B(2.0)": "`size`",
+    "B(float('nan'))": "`size`",
+    "B(2**63)": "`size`",
+    "B(-1)": "`size`",
+    "Softmax(2,True)": "`num_categories`",
+    "rbm.free_energy(op,data[0])": "`params.weights`",
+    "rbm.free_energy(params,jnp.zeros(5))": "`v`",
+    "log_likelihood(rbm,op,data,1.0)": "`params.visible.bias`",
+    'log_likelihood(rbm,params,data,"12")': "`log_partition`",
+    "log_likelihood(rbm,params,data,None)": "`log_partition`",
+    "log_likelihood(rbm,nan,data,1.0)": "`params.visible.bias`",
+    "PersistentContrastiveDivergence(rbm,gibbs,num_chains=2.5)": "`num_chains`",
+    "PersistentContrastiveDivergence(rbm,gibbs,num_chains=True)": "`num_chains`",
+    "PersistentContrastiveDivergence(rbm,gibbs,num_chains=0)": "`num_chains`",
+    "ContrastiveDivergence(rbm,gibbs,num_steps=0)": "`num_steps`",
+    "ContrastiveDivergence(rbm,gibbs,num_steps=1.5)": "`num_steps`",
+    "ContrastiveDivergence(rbm,None)": "`sampler`",
+    "ContrastiveDivergence(None,gibbs)": "`model`",
+    "ContrastiveDivergence(gibbs,rbm)": "`model`",
+    "SpikeAndSlab(4,2,kappa=float('nan'))": "`kappa`",
+    "SpikeAndSlab(4,2,kappa=-1)": "`kappa`",
+    "SpikeAndSlab(4.5,2)": "`num_visible`",
+    "FromIndices(-1)": "`num_visible`",
+    "FromIndices(2.5)": "`num_visible`",
+    "binarise_by_threshold(data,level=7)": "`level`",
+    "binarise_by_threshold(data,level=float('nan'))": "`level`",
+    "annealing_ladder(float('nan'))": "`scale`",
+    "annealing_ladder(-1)": "`scale`",
+    'annealing_ladder("a")': "`scale`",
+    "next(iter(batches(np.asarray(data),4,seed=1.5)))": "`seed`",
+    "next(iter(batches(np.asarray(data),2.5,seed=1)))": "`share`",
+    "binarise_once(data,seed=2**40)": "`seed`",
+    "binarise_once(data,seed=1.5)": "`seed`",
+    "binarise_once(data,seed=-1)": "`seed`",
+    "fit_with(first_epoch=5)": "`first_epoch`",
+    "fit_with(num_epochs=-1)": "`num_epochs`",
+    "fit_with(num_epochs=1.5)": "`num_epochs`",
+    "fit_with(batch_size=0)": "`batch_size`",
+    "fit_with(batch_size=True)": "`batch_size`",
+    "fit_with(batch_size=21)": "`batch_size`",
+    "fit_with(prepare=None)": "`prepare`",
+    "fit_with(prepare=5)": "`prepare`",
+    "fit_with(on_epoch=5)": "`on_epoch`",
+    "ann.fit_base(data*9)": "`values`",
+    "ann.fit_base(data*jnp.nan)": "`values`",
+    "ann.fit_base(data[:0])": "`values`",
+    'ann.fit_base("abc")': "`values`",
+    "pad_indices([[0.5,2]],4)": "`rows`",
+    "pad_indices([[-1,2]],4)": "`rows`",
+    'pad_indices([["a"]],4)': "`rows`",
+    "Centred(None)": "`estimator`",
+    "Centred(rbm)": "`estimator`",
+    "MissingDataEstimator(rbm)": "`estimator`",
+    "TracedEstimator(rbm)": "`estimator`",
+    "Annealed(None)": "`model`",
+    "Annealed(5)": "`model`",
+    "model_log_partition(rbm,op)": "`params.visible.bias`",
+    "model_log_partition(None,params)": "`model`",
+    "log_partition(lambda h: 0., 3, chunk_size=0)": "`chunk_size`",
+    "log_partition(lambda h: jnp.zeros(()), 3.5)": "`size`",
+    "ParallelTempering(ann,1)": "`num_replicas`",
+    "ParallelTempering(ann,2.5)": "`num_replicas`",
+    "ParallelTempering(rbm,3)": "`annealed`",
+    "greedy([rbm,rbm],key,fit_layer=None)": "`fit_layer`",
+    'LayerFeatures((rbm,),"what")': "`features`",
+    "sample(rbm,params,key,warm_up=-1)": "`num_steps`",
+    "sample(rbm,params,key,warm_up=1.5)": "`num_steps`",
+    "sample(rbm,params,key,warm_up=1,num_samples=0)": "`num_steps`",
+    "sample(rbm,params,key,warm_up=1,num_chains=0)": "`num_chains`",
+    "sample(rbm,params,key,warm_up=1,num_chains=2.5)": "`num_chains`",
+    "sample(rbm,params,key,warm_up=1,sampler=rbm)": "`sampler`",
+    "sample(rbm,params,key,warm_up=1,start=jnp.zeros(3))": "`start`",
+    'sample(rbm,params,key,warm_up=1,start="a")': "`start`",
+    "sample(rbm,params,key,warm_up=1,observe=5)": "`observe`",
+    "pseudo_log_likelihood(rbm,params,data*3)": "`data`",
+    "pseudo_log_likelihood(rbm,op,data)": "`params.visible.bias`",
+    "dbn_bounds(rbm,params,data,1.0,key)": "`dbn`",
+    "reverse_ais_log_likelihood(ann,params,base,data,annealing_ladder(.01),0)": "`key`",
+    "r_hat(jnp.zeros(3))": "`trace`",
+    "convergence_report({},num_steps=1)": "`traces`",
+    "convergence_report(None,num_steps=1)": "`traces`",
+    "fit_stream(step,state,5,key)": "`batches`",
+    "fit_stream(step,state,[],key)": "`batches`",
+    "fit_stream(step,state,[data],key,chunk_size=2.5)": "`chunk_size`",
+    "train_epoch(step,state,data,0,batch_size=4)": "`key`",
+    "fit_many(step,state,data,key,batch_size=4,num_epochs=1)": "`keys`",
+}
+
+
+@pytest.fixture(scope="module")
+def errors():
+    return errors_without_hook(SETUP, CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_wrong_call_is_told_what_is_needed(call, errors):
+    error = errors[call]
+    assert error.startswith(("ValueError: ", "TypeError: "))
+    assert CALLS[call] in error
+    assert error.count("\n") == 0
+    assert len(error) > len(CALLS[call]) + 40, "nothing is said of what to do"
