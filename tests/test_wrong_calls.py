@@ -8,6 +8,7 @@ SETUP = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from jboltz import *
 from jboltz.data import batches
+from jboltz.evaluation.annealing import log_partition_trajectory
 from jboltz.evaluation.partition import log_partition
 B = Bernoulli
 rbm, other = RBM(B(4), B(3)), RBM(B(5), B(3))
@@ -20,6 +21,8 @@ base, chains = ann.fit_base(data), init_chains(gibbs, params, data, key)
 pcd = PersistentContrastiveDivergence(rbm, gibbs, 3)
 of_pcd = init_train_state(params, pcd, opt, key)
 of_adam = init_train_state(params, cd, optax.adam(0.1), key)
+noisy = RBM(B(4), NoisyReLU(3))
+of_noisy, deep = noisy.init(key), DBN((noisy,))
 nan = jax.tree.map(lambda x: x * jnp.nan, params)
 def fit_with(data=data, step=step, state=state, key=key, **options):
     options = {"batch_size": 4, "num_epochs": 1} | options
@@ -156,6 +159,9 @@ CALLS = {
     "fit_stream(step,state,[data],key,chunk_size=2.5)": "`chunk_size`",
     "train_epoch(step,state,data,0,batch_size=4)": "`key`",
     "fit_many(step,state,data,key,batch_size=4,num_epochs=1)": "`keys`",
+    "pseudo_log_likelihood(noisy, of_noisy, data)": "`model`",
+    "dbn_bounds(deep, (of_noisy,), data, 1.0, key)": "`model`",
+    "log_partition_trajectory(noisy, [of_noisy] * 2, [data])": "`model`",
 }
 
 

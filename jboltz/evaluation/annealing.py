@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.abilities import AnnealedModel
+from jboltz.abilities import AnnealedModel, LayeredModel
 from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.checks import (
     admit,
@@ -31,7 +31,7 @@ from jboltz.evaluation.log_estimate import (
     relative_error,
 )
 from jboltz.evaluation.rungs import check_num_chains, rungs_of
-from jboltz.models.annealed import Annealed, AnnealedParams
+from jboltz.models.annealed import Annealed, AnnealedParams, check_exact
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.products import full_precision
 
@@ -236,6 +236,8 @@ def log_partition_trajectory(
             f"`path` has {len(path)} parameters and `samples` {len(samples)} entries, "
             "but each parameters need samples, the last excepted; pass T + 1 and T."
         )
+    if isinstance(model, LayeredModel):
+        check_exact(model)
     log_weights = []
     for index, params in enumerate(path):
         check_distribution(model, params, f"path[{index}]")

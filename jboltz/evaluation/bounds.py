@@ -20,6 +20,7 @@ from jboltz.evaluation.likelihood import (
     summary,
 )
 from jboltz.learning.mean_field import mean_field, variational_free_energy
+from jboltz.models.annealed import check_exact
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.nets.vae import VAE, log_weight
@@ -60,6 +61,8 @@ def dbn_bounds(
     """
     check_key(key)
     require(dbn, DirectedModel, "the bounds of a DBN", "dbn")
+    for layer in dbn.layers:
+        check_exact(layer)
     check_distribution(dbn, params)
     return _two_bounds(
         partial(_log_weight, dbn, params),

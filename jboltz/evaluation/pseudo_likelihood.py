@@ -25,6 +25,7 @@ from jboltz.evaluation.likelihood import (
     per_example,
     summary,
 )
+from jboltz.models.annealed import check_exact
 from jboltz.products import full_product, product
 
 _FAR = 1e12
@@ -117,6 +118,7 @@ def _alternatives(model: TwoLayerModel, params: Params):
     d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
     """
     require(model, TwoLayerModel, "a pseudo-likelihood")
+    check_exact(model)
     check_params(model, params)
     unit, hidden = model.visible, model.hidden
     (own, of_hidden), (weights,) = model.parts(params)
