@@ -97,9 +97,10 @@ def check_count(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an `int`, refused if it is no whole number or below `at_least`."""
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
     if not is_whole or not at_least <= value < 2**31:
+        limit = "" if not is_whole or value < at_least else " and below 2**31"
         raise ValueError(
             f"`{name}` is {value!r} but needs to be a whole number of at least "
-            f"{at_least}, and below 2**31."
+            f"{at_least}{limit}."
         )
     return int(value)
 
@@ -131,7 +132,7 @@ def check_callable(name: str, function: Any, does: str) -> None:
         )
 
 
-def check_number(name: str, x: Any, low: float, high: float) -> None:
+def check_number(name: str, x: Any, low: int | float, high: int | float) -> None:
     """Refuses what is no number from `low` to `high`."""
     is_number = isinstance(x, int | float | np.number) and not isinstance(x, bool)
     if not (is_number and low <= x <= high):

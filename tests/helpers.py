@@ -1,9 +1,11 @@
 """What tests of several folders share."""
 
+import importlib
 import itertools
 import multiprocessing
 import os
 import pathlib
+import pkgutil
 
 import jax
 import jax.numpy as jnp
@@ -135,14 +137,26 @@ def errors_without_hook(setup, calls):
     """What each call raises where signatures are not checked, as "Type: message".
 
     The suite's import hook would answer before jboltz does, so the calls run in a
-    process of their own: `setup` once, then each expression of `calls`.
+    process of their own, with the names of all rooms: `setup` once, then each
+    expression of `calls`.
     """
     with _BARE.Pool(1) as pool:
         return pool.apply(_errors, (setup, list(calls)))
 
 
+def _names_of_rooms():
+    """The public names of the rooms, which the front page need not have."""
+    names = {}
+    for room in ("units", "models", "samplers", "learning", "nets", "evaluation"):
+        package = importlib.import_module(f"jboltz.{room}")
+        for info in pkgutil.iter_modules(package.__path__, f"jboltz.{room}."):
+            module = vars(importlib.import_module(info.name))
+            names |= {k: x for k, x in module.items() if not k.startswith("_")}
+    return names
+
+
 def _errors(setup, calls):
-    names, errors = {}, dict.fromkeys(calls, "nothing raised")
+    names, errors = _names_of_rooms(), dict.fromkeys(calls, "nothing raised")
     exec(setup, names)
     for expression in calls:
         try:

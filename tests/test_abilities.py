@@ -37,7 +37,7 @@ LACKING = {
     "free_energy_gap(mine, params, data, data)": ("DataModel", "domain"),
     "Centred(cd)": ("CentrableModel", "mean_activities"),
     "Sparse(cd, target=0.1, strength=1.0)": ("TwoLayerModel", "mean_hidden_state"),
-    "look(observe=observe_picture)": ("VisibleMeanModel", "mean_visible_state"),
+    "look(observe=observe_visible_mean)": ("VisibleMeanModel", "mean_visible_state"),
     "ParallelTempering(mine)": ("AnnealedModel", "base_log_partition"),
     "annealed_importance_sampling(mine, params, (), [0, 1], key, num_chains=2)": (
         "AnnealedModel",
@@ -47,9 +47,8 @@ LACKING = {
         "DirectedModel",
         "sample_layers_up",
     ),
-    "Traced(cd)": ("PersistentEstimator", "chains_of"),
+    "TracedEstimator(cd)": ("PersistentEstimator", "chains_of"),
     "make_train_step(mine, optax.sgd(0.1))": ("Estimator", "estimate"),
-    "make_train_step(ContrastiveDivergence, optax.sgd(0.1))": ("Estimator", "model"),
 }
 
 

@@ -281,7 +281,7 @@ def test_whole_numbers_of_numpy_are_whole_numbers():
         "plain(j.Bernoulli(np.int64(12)), j.Bernoulli(12))",
         "plain(j.Softmax(np.int8(2), np.uint8(3)), j.Softmax(2, 3))",
         "plain(j.SpikeAndSlab(np.int64(4), np.int64(3)), j.SpikeAndSlab(4, 3))",
-        "j.log_partition(lambda h: h.sum(), np.int64(2), chunk_size=4)",
+        "log_partition(lambda h: h.sum(), np.int64(2), chunk_size=4)",
     ]
     setup = (
         "import numpy as np, jboltz as j\n"

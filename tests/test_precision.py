@@ -145,7 +145,7 @@ EVALUATIONS = {
             ANNEALED, p, base_of(ANNEALED), BETAS, TEN_STATES, KEY
         ),
     ),
-    "raise_log_likelihood": of(
+    "reverse_ais_log_likelihood": of(
         ANNEALED.model,
         lambda _, p: annealing.reverse_ais_log_likelihood(
             ANNEALED, p, base_of(ANNEALED), BETAS, V, KEY, **TEN
@@ -154,7 +154,7 @@ EVALUATIONS = {
     "clamped_annealed_importance_sampling": of(
         DBM, annealing.clamped_annealed_importance_sampling, BETAS, V, KEY, **TEN
     ),
-    "log_partition_along": (
+    "log_partition_trajectory": (
         lambda a, b: annealing.log_partition_trajectory(FOREIGN, [a, b], [TEN_STATES]),
         *(shapes_of(FOREIGN),) * 2,
     ),
@@ -242,9 +242,9 @@ ELSEWHERE = {
 }
 # Of the rest of the room the products are NumPy's, or there are none.
 WITHOUT = {
-    "ladder",
+    "annealing_ladder",
     "error_rate",
-    "threshold",
+    "binarise_by_threshold",
     "binarise_once",
     "as_examples",
     "r_hat",
@@ -252,10 +252,10 @@ WITHOUT = {
     "tail_ess",
     "autocorrelation_time",
     "training_traces",
-    "verdict",
+    "convergence_report",
     "receptive_field",
-    "extent",
-    "orientation",
+    "filter_extent",
+    "filter_orientation",
     "colour_share",
     "sharpness",
     "domain_of",
@@ -378,7 +378,7 @@ LIBRARY = {
         V[0],
         SpikeSlab(spikes=jnp.ones(2), slabs=jnp.ones(2)),
     ),
-    "moments": of(
+    "sample_moments": of(
         RBM,
         lambda model, params: jboltz.sample_moments(
             model,
@@ -418,7 +418,11 @@ ESTIMATORS = {
         shapes_of(RBM),
         V,
     ),
-    "Hybrid": (jboltz.HybridDiscriminative(CD_JOINED, 1.0), shapes_of(JOINED), PAIRS),
+    "HybridDiscriminative": (
+        jboltz.HybridDiscriminative(CD_JOINED, 1.0),
+        shapes_of(JOINED),
+        PAIRS,
+    ),
     "UpDown": (
         jboltz.UpDown(LABELLED, discriminative=1.0),
         jax.eval_shape(lambda key: untie_weights(LABELLED.init(key)), KEY),

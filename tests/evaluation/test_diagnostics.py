@@ -109,14 +109,20 @@ def test_what_cannot_be_judged_is_refused():
         "bulk_ess(np.arange(9.0))": "needs (chains, steps)",
         "r_hat(np.arange(9.0)[None])": "at least 2 chain",
         "r_hat(np.arange(8.0).reshape(2, 4) * np.nan)": "NaN or infinite",
-        "verdict({'x': np.arange(900.0)[None]}, num_steps=1)": "at least 2 chain",
-        "verdict({}, num_steps=1)": "at least one trace",
-        "verdict({'x': np.ones((2, 9))}, num_steps=0)": "at least 1 kernel step",
-        "verdict({'x': np.random.rand(9, 200)}, num_steps=1, contrast=np.ones(2))": (
+        "convergence_report({'x': np.arange(900.0)[None]}, num_steps=1)": (
+            "at least 2 chain"
+        ),
+        "convergence_report({}, num_steps=1)": "at least one trace",
+        "convergence_report({'x': np.ones((2, 9))}, num_steps=0)": (
+            "at least 1 kernel step"
+        ),
+        "convergence_report({'x': np.eye(9)}, num_steps=1, contrast=np.ones(2))": (
             "`free_energy` is its measure"
         ),
-        "training_traces([{'contrast': np.ones(3)}])": "Traced(",
-        "Traced(ContrastiveDivergence(rbm, Gibbs(rbm)))": "PersistentEstimator",
+        "training_traces([{'contrast': np.ones(3)}])": "TracedEstimator(",
+        "TracedEstimator(ContrastiveDivergence(rbm, Gibbs(rbm)))": (
+            "PersistentEstimator"
+        ),
     }
     setup = (
         "import numpy as np\nfrom jboltz import *\n"

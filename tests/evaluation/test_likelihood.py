@@ -144,17 +144,19 @@ def test_a_result_says_how_its_data_became_binary(getkey):
 
 
 REFUSED = {
-    "log_likelihood(rbm, p, np.full((4, 2), 0.3), 0.0)": "binarise_once(images",
-    "pseudo_log_likelihood(rbm, p, np.full((4, 2), 0.3))": "binarise_once(images",
+    "log_likelihood(rbm, p, np.full((4, 2), 0.3), 0.0)": "`binarise_once`",
+    "pseudo_log_likelihood(rbm, p, np.full((4, 2), 0.3))": "`binarise_once`",
     "log_likelihood(rbm, p, np.ones((4, 2), np.uint8), 0.0)": ".astype(bool)",
-    "log_likelihood(rbm, p, threshold(np.full((4, 2), 7.0)), 0.0)": "scale them first",
+    "log_likelihood(rbm, p, binarise_by_threshold(np.full((4, 2), 7.0)), 0.0)": (
+        "scale them first"
+    ),
     "log_likelihood(rbm, p, np.full((4, 2), np.nan), 0.0)": "NaN or infinite",
     "log_likelihood(rbm, p, np.ones((0, 2)), 0.0)": "at least 1",
     "log_likelihood(rbm, p, np.ones((4, 2)), np.nan)": "within its bounds",
     "log_likelihood(rbm, p, np.ones((4, 2)), (1.0, 2.0, 3.0))": "within its bounds",
     "log_likelihood(rbm, p, np.ones((4, 2)), 0.0, batch_size=0)": "`batch_size` is 0",
     "log_likelihood(rbm, p, np.array([['a', 'b']]), 0.0)": "need numbers",
-    "log_likelihood(rbm, p, Examples(np.ones((4, 2)), 'none', np.ones(3)), 0.0)": (
+    "log_likelihood(rbm, p, EvaluationData(np.ones((4, 2)), '', np.ones(3)), 0.0)": (
         "one weight each"
     ),
     "log_likelihood(rbm, p, np.ones((4, 3)), 0.0)": "has shape (3,)",
@@ -193,8 +195,9 @@ short = p.replace(hidden=BernoulliParams(bias=np.zeros(1, np.float32)))
 stack = DBN.chain(Bernoulli(2), Bernoulli(3), Bernoulli(2))
 dbm = DBM((Bernoulli(2), Bernoulli(3), Bernoulli(2)))
 d, m = stack.init(key), dbm.init(key)
-class dbn:
+class NoDomain:
     free_energy = rbm.free_energy
+dbn = NoDomain()
 """
 
 

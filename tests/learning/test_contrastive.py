@@ -383,7 +383,7 @@ def test_a_sampler_of_another_model_is_refused(name):
 
 @pytest.mark.parametrize("num_chains", [0, -2])
 def test_fewer_than_one_chain_is_refused(num_chains):
-    message = f"`num_chains` is {num_chains} but the negative phase needs"
+    message = f"`num_chains` is {num_chains} but needs to be"
     with pytest.raises(ValueError, match=message):
         make("PCD", num_chains=num_chains)
 
@@ -396,7 +396,7 @@ def test_a_number_of_steps_that_is_no_integer_is_refused():
     )
     starts = (
         "j.ContrastiveDivergence(m, s, ",
-        "j.HalfStepContrastiveDivergence(m, s, ",
+        "HalfStepContrastiveDivergence(m, s, ",
         "j.PersistentContrastiveDivergence(m, s, 2, ",
     )
     values = ("1.0", "2.5", "True", "'1'", "jnp.ones(())")

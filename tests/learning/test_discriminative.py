@@ -132,13 +132,14 @@ def test_labels_that_do_not_fit_are_refused(labels, words):
 
 def test_rubbish_is_refused():
     errors = errors_without_hook(
-        "from jboltz import *\nplain = RBM(Bernoulli(4), Bernoulli(3))\n"
+        "from jboltz import *\nnan = float('nan')\n"
+        "plain = RBM(Bernoulli(4), Bernoulli(3))\n"
         "rbm = RBM(Joined(Bernoulli(4), Softmax(1, 3)), Bernoulli(3))\n",
         [
             "Discriminative(plain)",
-            "Hybrid(ContrastiveDivergence(plain, Gibbs(plain)), 1.0)",
-            "Hybrid(ContrastiveDivergence(rbm, Gibbs(rbm)), -0.1)",
-            "Hybrid(ContrastiveDivergence(rbm, Gibbs(rbm)), float('nan'))",
+            "HybridDiscriminative(ContrastiveDivergence(plain, Gibbs(plain)), 1.0)",
+            "HybridDiscriminative(ContrastiveDivergence(rbm, Gibbs(rbm)), -0.1)",
+            "HybridDiscriminative(ContrastiveDivergence(rbm, Gibbs(rbm)), nan)",
         ],
     )
     first, second, *weights = errors.values()

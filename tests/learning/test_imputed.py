@@ -183,8 +183,10 @@ def test_what_is_wrong_is_told():
         "state = Centred(cd).init(params, key)\n"
     )
     expected = {
-        "Imputed(cd, 0)": "ValueError: `num_steps` is 0 but a chain needs at least 1",
-        "Imputed(cd).fill(params, batch, key)": (
+        "MissingDataEstimator(cd, 0)": (
+            "ValueError: `num_steps` is 0 but a chain needs at least 1"
+        ),
+        "MissingDataEstimator(cd).fill(params, batch, key)": (
             "ValueError: `batch.mask` has shape [(2, 3)] but the examples have [(2, 4)]"
         ),
         "Centred(cd).estimate(params, state, batch, key)": (

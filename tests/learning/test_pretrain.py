@@ -184,7 +184,7 @@ def test_labels_stand_beside_what_comes_from_below(features, getkey):
 
 def test_features_that_do_not_exist_are_refused():
     setup = "import jboltz as j; layer = j.RBM(j.Bernoulli(2), j.Bernoulli(1))"
-    call = "j.LayerInput((layer,), 'sample')"
+    call = "j.LayerFeatures((layer,), 'sample')"
     expected = (
         "ValueError: `features` is 'sample' but needs to be one of ('means', "
         "'samples', 'probabilities')."

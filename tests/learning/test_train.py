@@ -300,9 +300,12 @@ def test_a_row_that_is_not_finite_is_reported_at_its_step(getkey):
 def test_counts_that_are_off_are_refused():
     setup = (
         "import jax, numpy as np, jboltz as j\n"
+        "from tests.learning.cases import TRAIN_STEP, start\n"
+        "key = jax.random.key(0)\n"
+        "state = start(key)\n"
         "def fit(num_rows, **options):\n"
         "    options = {'batch_size': 4, 'num_epochs': 1} | options\n"
-        "    j.fit(None, None, np.zeros((num_rows, 3)), jax.random.key(0), **options)\n"
+        "    j.fit(TRAIN_STEP, state, np.zeros((num_rows, 6)), key, **options)\n"
     )
     message = "ValueError: `{}` is {} but needs to be a whole number of at least {}."
     too_large = (

@@ -223,10 +223,10 @@ BAD = {
     "weights=[[0.1, 0.2]]": "ValueError: `weights` has shape (1, 2) but",
 }
 BAD_CALLS = {
-    "j.SpikeAndSlab(3, 2, penalty=j.NoPenalty()).from_precisions(**given)": (
+    "j.SpikeAndSlab(3, 2, penalty=NoPenalty()).from_precisions(**given)": (
         "ValueError: `penalty` is [0.1 0.2] but NoPenalty() needs None"
     ),
-    "j.SpikeAndSlab(3, 2, penalty=j.NoPenalty()).from_precisions("
+    "j.SpikeAndSlab(3, 2, penalty=NoPenalty()).from_precisions("
     "**{**given, 'penalty': None, 'weights': 9 * given['weights']})": (
         "ValueError: The precision of x given the spikes has the smallest eigenvalue -"
     ),
@@ -235,10 +235,10 @@ BAD_CALLS = {
     "j.SpikeAndSlab(3, 2.0)": "ValueError: `num_hidden` is 2.0 but needs to be a",
     "m.free_energy(p, np.zeros((5, 3)))": "ValueError: `v` has shape (5, 3) but",
     "m.sample_hidden(p, np.zeros(4), key)": "ValueError: `v` has shape (4,) but",
-    "m.energy(p, np.zeros(3), j.SpikeSlab(np.zeros(2), np.zeros(3)))": (
+    "m.energy(p, np.zeros(3), SpikeSlab(np.zeros(2), np.zeros(3)))": (
         "ValueError: `h.slabs` has shape (3,) but"
     ),
-    "m.sample_visible(p, j.SpikeSlab(np.zeros(3), np.zeros(2)), key)": (
+    "m.sample_visible(p, SpikeSlab(np.zeros(3), np.zeros(2)), key)": (
         "ValueError: `h.spikes` has shape (3,) but"
     ),
     "m.hidden_free_energy(p, np.zeros((9, 2)))": (

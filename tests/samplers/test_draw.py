@@ -379,7 +379,7 @@ def errors():
         "    start=jnp.eye(3)[:2])\n"
         "dbm = partial(sample, dbm_model, dbm_model.init(key), key, warm_up=0,\n"
         "    start=v)\n"
-        "chains = Chains(GibbsState(jnp.zeros((2, 4)), jnp.zeros((2, 2))), 0)\n"
+        "chains = ChainStates(GibbsState(jnp.zeros((2, 4)), jnp.zeros((2, 2))), 0)\n"
     )
     return errors_without_hook(setup, ERRORS)
 

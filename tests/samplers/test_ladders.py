@@ -106,21 +106,21 @@ def test_a_wrong_ladder_is_refused():
         "zeros = lambda m: jax.tree.map(\n"
         "    lambda x: jnp.zeros(x.shape), jax.eval_shape(m.init, key))\n"
         "one, other = zeros(m), zeros(wide)\n"
-        "trajectory = j.TrajectoryTempering(m)\n"
+        "trajectory = TrajectoryTempering(m)\n"
         "single = jax.tree.map(lambda x: x[None], one)\n"
-        "uneven = j.stack_params([one, one]).replace(weights=jnp.zeros((3, 3, 2)))\n"
+        "uneven = stack_params([one, one]).replace(weights=jnp.zeros((3, 3, 2)))\n"
         "parallel = j.ParallelTempering(Annealed(m), 3)\n"
         "chain = jax.jit(parallel.init)(one, v, key)\n"
         "other_base = zeros(Annealed(wide)).base\n"
     )
     calls = {
-        f"j.with_ladder(chain, beta={beta})": "`beta` is ["
+        f"with_ladder(chain, beta={beta})": "`beta` is ["
         for beta in ([0, 1], [0.1, 0.5, 1], [0, 0.5, 0.9], [0, 0, 1], [0, 2, 1])
     } | {
-        "j.with_ladder(chain, base=other_base)": "`base` has leaves",
+        "with_ladder(chain, base=other_base)": "`base` has leaves",
         "j.ParallelTempering(Annealed(m), 1)": "`num_replicas` is 1 but",
-        "j.stack_params([one])": "`checkpoints` holds 1 of them but tempering needs",
-        "j.stack_params([one, other])": "`checkpoints[1]` has leaves",
+        "stack_params([one])": "`checkpoints` holds 1 of them but tempering needs",
+        "stack_params([one, other])": "`checkpoints[1]` has leaves",
         "trajectory.init(single, v, key)": "`params` has leaves of shapes",
         "trajectory.init(one, v, key)": "`params` has leaves of shapes",
         "trajectory.init(uneven, v, key)": "`params` has leaves of shapes",
