@@ -116,7 +116,7 @@ def test_what_cannot_be_judged_is_refused():
         "convergence_report({'x': np.ones((2, 9))}, num_steps=0)": (
             "at least 1 kernel step"
         ),
-        "convergence_report({'x': np.eye(9)}, num_steps=1, contrast=np.ones(2))": (
+        "convergence_report({'x': x}, num_steps=1, contrast=np.ones(2))": (
             "`free_energy` is its measure"
         ),
         "training_traces([{'contrast': np.ones(3)}])": "TracedEstimator(",
@@ -125,7 +125,7 @@ def test_what_cannot_be_judged_is_refused():
         ),
     }
     setup = (
-        "import numpy as np\nfrom jboltz import *\n"
+        "import numpy as np\nx = np.random.rand(9, 200)\nfrom jboltz import *\n"
         "rbm = RBM(Bernoulli(2), Bernoulli(1))\n"
     )
     for call, error in errors_without_hook(setup, cases).items():
