@@ -333,8 +333,7 @@ def admit_visible(name: str, values: Any, model: Any, mask: Any = None) -> State
     domain = visible_domain(model)
     if domain is None:
         return values
-    if len(jax.tree.leaves(values)) != len(domain.leaves) and isinstance(
-        model, DataModel
-    ):
+    num_parts = len(values) if isinstance(values, tuple) else 0
+    if num_parts != len(domain.parts) and isinstance(model, DataModel):
         domain = model.domain
     return admit(name, values, domain, mask)

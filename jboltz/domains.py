@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_BLOCK = 1 << 17
-"""Numbers that are looked at together. They fit a cache, so memory is read once."""
+_BLOCK = 1 << 17  # numbers that are looked at together: they fit a cache
 
 
 class ArrayDomain(abc.ABC):
@@ -56,8 +55,7 @@ class ArrayDomain(abc.ABC):
 
     @property
     def is_binary(self) -> bool:
-        site = (self.site_axes, self.num_states, self.bounds)
-        return site == (0, 2, (0.0, 1.0))
+        return (self.site_axes, self.num_states, self.bounds) == (0, 2, (0.0, 1.0))
 
     def count(self, shape: tuple[int, ...]) -> int | float:
         sites = math.prod(self.site_shape(shape))
@@ -103,7 +101,11 @@ class ArrayDomain(abc.ABC):
         """
         array = as_numbers(values, name)
         is_whole = array.dtype.kind in "iu"
-        if self.site_axes and is_whole and array.ndim == 2:
+        may_be_numbers = self.site_axes and is_whole and array.ndim == 2
+        is_state = array.shape[-1:] == (self.num_states,)  # of one example
+        if may_be_numbers and not (is_state and self.holds(array).all()):
+            if mask is not None and np.shape(mask) == array.shape:
+                array = np.where(mask, array, 0)
             is_number = (array >= 0) & (array < self.num_states)
             if not is_number.all():
                 self._refuse(array, ~is_number, name)
@@ -214,10 +216,9 @@ class UnitInterval(_Interval):
         (
             0,
             255,
-            "divide by the largest possible value, for 8-bit images `{name} / 255` or "
-            "`{name}.astype(np.uint8)` with a `prepare` that scales, such as "
-            "`LayerFeatures`; or take `Binomial` units for counts, and `Gaussian` ones "
-            "for real numbers",
+            "divide by the largest value, for 8-bit images `{name} / 255`, or pass "
+            "uint8 with a `prepare` that scales, such as `LayerFeatures`; or take "
+            "`Binomial` units for counts, and `Gaussian` ones for real numbers",
         ),
     )
     remedy = (
@@ -287,8 +288,8 @@ class Counts(ArrayDomain):
     )
 
     def __post_init__(self) -> None:
-        needs = f"counts are whole numbers from 0 to {self.highest}"
         object.__setattr__(self, "name", f"counts to {self.highest}")
+        needs = f"counts are whole numbers from 0 to {self.highest}"
         object.__setattr__(self, "num_states", self.highest + 1)
         object.__setattr__(self, "bounds", (0.0, float(self.highest)))
         object.__setattr__(self, "needs", needs)
@@ -367,8 +368,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         raise ValueError(
             f"`{name}` is a masked array but values and mask are separate here; pass "
-            f"`Batch(values={name}.filled(0), mask=~np.ma.getmaskarray({name}))` to an "
-            "`MissingDataEstimator` estimator, or fill the gaps."
+            f"`Batch(values={name}.filled(0), mask=~np.ma.getmaskarray({name}))` to a "
+            "`MissingDataEstimator`, or fill the gaps."
         )
     try:
         array = np.asarray(values)
@@ -378,8 +379,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
             "the same number of features; pad or drop the odd ones."
         ) from error
     # `can_cast` and not `dtype.kind`: JAX's bfloat16 is of kind "V" to NumPy.
-    is_number = array.dtype.kind in "biuf" or np.can_cast(array.dtype, np.float32)
-    if not is_number:
+    if array.dtype.kind not in "biuf" and not np.can_cast(array.dtype, np.float32):
         raise TypeError(
             f"`{name}` has dtype {array.dtype} (from {type(values).__name__}) but "
             "Boltzmann machines need numbers; convert it to float32, to bool, or to "

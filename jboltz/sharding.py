@@ -234,7 +234,8 @@ def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
     for entry, following in itertools.pairwise((*path, SequenceKey(0))):
         if dataclasses.is_dataclass(tree):
             fields = {field.name: field.metadata for field in dataclasses.fields(tree)}
-            if of_layer := fields[entry.name].get("of_hidden"):
+            name = entry.name if isinstance(entry, GetAttrKey) else ""
+            if of_layer := fields.get(name, {}).get("of_hidden"):
                 layer = following.idx if isinstance(following, SequenceKey) else 0
                 axis = of_layer[layer % len(of_layer)]
                 return None if axis is None or ndim + axis < 0 else ndim + axis

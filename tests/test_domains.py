@@ -156,3 +156,11 @@ def test_what_a_mask_leaves_out_is_not_looked_at(site):
 def test_only_one_number_of_zero_or_one_is_binary():
     binary = [domain for domain in [*ALL, Counts(1), OneHot(2)] if domain.is_binary]
     assert binary == [UnitInterval(), Counts(1)]
+
+
+def test_class_numbers_may_be_missing_and_whole_states_are_no_numbers():
+    numbers, mask = np.array([[0, 2], [-1, 1]]), np.array([[True] * 2, [False, True]])
+    states = OneHot(3).admit(numbers, "data", mask)
+    np.testing.assert_array_equal(states[0], np.eye(3)[[0, 2]])
+    state = np.eye(3, dtype=int)
+    np.testing.assert_array_equal(OneHot(3).admit(state, "start"), state)

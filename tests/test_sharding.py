@@ -17,7 +17,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import jboltz
 from jboltz import sharding
 from jboltz.checkpoint import Checkpoints
-from jboltz.learning.step import init_train_state, make_train_step, prepared_step
+from jboltz.learning.loop import prepared_step
+from jboltz.learning.step import init_train_state, make_train_step
 from tests.helpers import errors_without_hook, rng_of
 
 SIZES = [(8, 1), (1, 8), (2, 4)]

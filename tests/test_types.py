@@ -18,7 +18,7 @@ from jboltz.base import Batch
 from jboltz.checks import cast_states
 from jboltz.evaluation import annealing
 from jboltz.evaluation.rungs import rungs_of
-from jboltz.learning.step import run_steps
+from jboltz.learning.loop import run_steps
 from jboltz.samplers.gibbs import GibbsState
 from tests.helpers import draw_like, enable_x64
 from tests.learning import cases as rules

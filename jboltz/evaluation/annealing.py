@@ -76,7 +76,7 @@ def annealed_importance_sampling(
     optimistic, the more so the fewer the rungs.
 
     Args:
-      annealed: `Annealed(rbm)`, or `Annealed(Swapped(dbm))`, or
+      annealed: `Annealed(rbm)`, or `Annealed(SwappedLayers(dbm))`, or
         `AnnealedSpikeAndSlab(model)`.
       base: as of `annealed.fit_base`, on training data.
       betas: increasing from 0 to 1, such as `annealing_ladder()`.
@@ -123,8 +123,8 @@ def reverse_annealed_importance_sampling(
     """
     check_key(key)
     check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
-    samples = admit_visible("samples", samples, annealed.model)
     rungs = rungs_of(annealed, params, base, betas)
+    samples = admit_visible("samples", samples, annealed.model)
     log_weights, log_z = _from_model(annealed, rungs, samples, key)
     inverse = log_estimate(log_weights, -log_z)
     return checked(

@@ -38,7 +38,7 @@ class MeanLogLikelihood:
     lower: Any
     upper: Any
     num_examples: int = struct.field(pytree_node=False)
-    binarisation: str = struct.field(pytree_node=False)  # of `Examples`
+    binarisation: str = struct.field(pytree_node=False)  # of `EvaluationData`
 
 
 def log_likelihood(
@@ -55,7 +55,8 @@ def log_likelihood(
     average, so the likelihood is then optimistic.
 
     Args:
-      data: states of the visible units, or `Examples` (`binarise_once`, `threshold`).
+      data: states of the visible units, or `EvaluationData`, as from `binarise_once` or
+        `binarise_by_threshold`.
       log_partition: as from `model_log_partition`, or from
         `annealed_importance_sampling`.
       batch_size: examples at a time.

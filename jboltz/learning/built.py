@@ -11,22 +11,28 @@ from typing import Any
 
 _Key = tuple[Any, ...]
 
+_LIBRARIES = ("optax", "jax", "jaxlib", "numpy", "chex", "builtins")
+"""Where functions come from that no user changes while a program runs."""
 
-def how_built(x: Any) -> _Key:
+
+def how_built(optimizer: Any) -> _Key:
     """A hashable key that is the same for what optax built from the same parts.
 
-    A function of optax is its code and the keys of what it closes over. Anything else
-    stands for itself: by its value where it hashes, else as one object. A function of
-    the user's may read globals that change, so it equals no other that looks like it.
+    A function of optax is its code and the keys of what it closes over. An optimizer
+    that holds anything which may change, such as a schedule of the user's, which may
+    read globals, or an array, equals itself alone.
     """
-    return _key(x, ())
+    try:
+        return _key(optimizer, ())
+    except _MayChangeError:
+        return ("object", _Self(optimizer))
 
 
 def _key(x: Any, around: tuple[int, ...]) -> _Key:
     if id(x) in around:  # a function that calls itself
         return ("around", around.index(id(x)))
     around = (*around, id(x))
-    if isinstance(x, types.FunctionType) and x.__module__.split(".")[0] == "optax":
+    if isinstance(x, types.FunctionType) and _library_of(x) == "optax":
         cells = tuple(_contents(cell, around) for cell in x.__closure__ or ())
         defaults = _key(x.__defaults__, around), _key(x.__kwdefaults__, around)
         return (x.__code__, cells, defaults)
@@ -36,18 +42,32 @@ def _key(x: Any, around: tuple[int, ...]) -> _Key:
         return (type(x), *(_key(y, around) for y in x))
     if isinstance(x, dict):
         return (dict, *((name, _key(y, around)) for name, y in x.items()))
+    if callable(x) and not isinstance(x, type) and _library_of(x) not in _LIBRARIES:
+        raise _MayChangeError
     try:
         hash(x)
-    except TypeError:
-        return ("object", _Self(x))
+    except TypeError as error:
+        raise _MayChangeError from error
     return (type(x), x)  # with its type, since 1 == 1.0 == True
+
+
+def _library_of(function: Any) -> str:
+    """By the globals that it reads: its `__module__` may be that of what it wraps."""
+    names = getattr(function, "__globals__", None)
+    module = names.get("__name__") if names else getattr(function, "__module__", None)
+    return (module or "").split(".")[0]
 
 
 def _contents(cell: types.CellType, around: tuple[int, ...]) -> _Key:
     try:
-        return _key(cell.cell_contents, around)
-    except ValueError:  # a cell that is empty
+        contents = cell.cell_contents
+    except ValueError:
         return ("empty",)
+    return _key(contents, around)
+
+
+class _MayChangeError(Exception):
+    """Something has a part that may be another one when it is used again."""
 
 
 class _Self:

@@ -14,16 +14,9 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, State
 from jboltz.checks import check_count
+from jboltz.learning.loop import check_loop, prepared_step, run_steps
 from jboltz.learning.rows import as_batch, domain_at, num_rows, take_rows, unchanged
-from jboltz.learning.step import (
-    Prepare,
-    TrainState,
-    TrainStep,
-    check_loop,
-    model_of,
-    prepared_step,
-    run_steps,
-)
+from jboltz.learning.step import Prepare, TrainState, TrainStep, model_of
 
 
 def train_epoch(

@@ -4,19 +4,16 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Metrics, State
-from jboltz.checks import check_key
+from jboltz.checks import check_key, is_traced
 from jboltz.learning.epoch import as_rows, train_epochs
+from jboltz.learning.loop import as_pytree, check_loop
 from jboltz.learning.rows import domain_at, unchanged
-from jboltz.learning.step import (
-    Prepare,
-    TrainState,
-    TrainStep,
-    as_pytree,
-    model_of,
-)
+from jboltz.learning.step import Prepare, TrainState, TrainStep, model_of
 
 
 def fit_many(
@@ -56,6 +53,15 @@ def fit_many(
           states = jax.vmap(start)(rates, jax.random.split(key, 4))
     """
     check_key(keys, "keys", axes=1)
+    if not is_traced(states, keys):
+        shapes = {jnp.shape(x)[:1] for x in jax.tree.leaves(states)}
+        if shapes != {keys.shape}:
+            raise ValueError(
+                f"`states` have the leading axes {shapes} but there are {len(keys)} "
+                "`keys`; stack one state for each key, as `jax.vmap` does."
+            )
+        first = jax.tree.map(lambda x: np.asarray(x)[0], states)
+        check_loop(train_step, first, keys[0], prepare=prepare)
     return _fit_many(
         as_pytree(train_step),
         states,

@@ -13,23 +13,19 @@ from jboltz import random
 from jboltz.base import Batch, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
-from jboltz.learning.rows import as_batch, domain_at, take_rows, unchanged
-from jboltz.learning.step import (
-    History,
-    Prepare,
-    TrainState,
-    TrainStep,
+from jboltz.learning.loop import (
     as_pytree,
     check_known,
     check_loop,
     copy,
     is_finite,
     join,
-    model_of,
     prepared_step,
     raise_not_finite,
     run_steps,
 )
+from jboltz.learning.rows import as_batch, domain_at, take_rows, unchanged
+from jboltz.learning.step import History, Prepare, TrainState, TrainStep, model_of
 
 
 def fit_stream(

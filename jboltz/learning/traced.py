@@ -25,10 +25,11 @@ PREFIX = "chain_"
 class TracedEstimator:
     """An estimator, and at each update what `observe` sees of each of its chains.
 
-    The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry a chain,
-    so that the history of a training run holds traces of its chains, which
+    The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry a chain, so
+    that the history of a training run holds traces of its chains, which
     `evaluation.diagnostics.training_traces` cuts out. Gradient and draws are those of
-    the estimator within. Other wrappers go around this one: `Centred(Traced(pcd))`.
+    the estimator within. Other wrappers go around this one:
+    `Centred(TracedEstimator(pcd))`.
     """
 
     estimator: PersistentEstimator

@@ -13,21 +13,17 @@ from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_count
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
-from jboltz.learning.rows import domain_at, num_rows, take_rows, unchanged
-from jboltz.learning.step import (
-    History,
-    Prepare,
-    TrainState,
-    TrainStep,
+from jboltz.learning.loop import (
     as_pytree,
     check_known,
     check_loop,
     copy,
     is_finite,
     join,
-    model_of,
     raise_not_finite,
 )
+from jboltz.learning.rows import domain_at, num_rows, take_rows, unchanged
+from jboltz.learning.step import History, Prepare, TrainState, TrainStep, model_of
 
 
 def fit(

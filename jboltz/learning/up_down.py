@@ -67,7 +67,8 @@ class UpDown:
     num_steps: int | Integer[Array, ""] = 1
     discriminative: float = 0.0
     """Times that −log p(y | code of v), by which a `LabelledDBN` is judged, counts in
-    the gradient of the top RBM, as in a `Hybrid`; it goes no further down."""
+    the gradient of the top RBM, as in a `HybridDiscriminative`. It goes no further
+    down."""
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)

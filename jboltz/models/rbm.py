@@ -91,18 +91,20 @@ class RBM:
     def hidden_inputs(self, params: RBMParams, v: State) -> Inexact[Array, " hidden"]:
         """a_v(v)ᵀ W, without the hidden bias."""
         check_shape("v", v, self.visible.shape, f"{self}.visible")
-        self._check_weights(params)
+        self._check_weights(params, 0, self.visible.size)
         return product(self.visible.activity(params.visible, v), params.weights)
 
     def visible_inputs(self, params: RBMParams, h: State) -> Inexact[Array, " visible"]:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
-        self._check_weights(params)
+        self._check_weights(params, 1, self.hidden.size)
         return product(self.hidden.activity(params.hidden, h), params.weights.T)
 
-    def _check_weights(self, params: RBMParams) -> None:
-        shape = (self.visible.size, self.hidden.size)
-        check_shape("params.weights", params.weights, shape, self)
+    def _check_weights(self, params: RBMParams, axis: int, size: int) -> None:
+        """Of the axis that is multiplied: in `shard_map` the other may be a part."""
+        shape = list(params.weights.shape)
+        shape[axis] = size
+        check_shape("params.weights", params.weights, tuple(shape), self)
 
     def sample_hidden(self, params: RBMParams, v: State, key: Key[Array, ""]) -> State:
         """A draw from p(h | v)."""

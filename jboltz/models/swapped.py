@@ -16,8 +16,8 @@ from jboltz.models.couplings import check_couplings
 class SwappedLayers:
     """The same model with h in the place of v, and v in that of h.
 
-    `Annealed(Swapped(dbm))` is a chain of the odd layers, with the data and the other
-    even layers summed out: of a DBM with two hidden layers, a chain of the first.
+    `Annealed(SwappedLayers(dbm))` is a chain of the odd layers, with the data and the
+    other even layers summed out: of a DBM with two hidden layers, a chain of the first.
     """
 
     model: Any  # an RBM or a DBM

@@ -35,9 +35,9 @@ class LabelledExamples:
 class CrossEntropy:
     """The gradient of the mean −log p(y | v), in nats, as an estimator.
 
-    It estimates on a batch of `LabelledExamples`, and remembers the `Best` parameters,
-    which `keep_best` replaces between epochs. Dropout of example i draws from
-    `fold_in(key, i)`.
+    It estimates on a batch of `LabelledExamples`, and remembers the `BestSoFar`
+    parameters, which `keep_best` replaces between epochs. Dropout of example i draws
+    from `fold_in(key, i)`.
     """
 
     model: nn.Module

@@ -157,9 +157,8 @@ class ConvNet(nn.Module):
         *,
         is_training: bool = False,
     ) -> Float[Array, " classes"]:
-        del (
-            above
-        )  # Where a `Classifier` and a `ImageAndCodeNet` have more of the example.
+        # A `Classifier` and an `ImageAndCodeNet` have more of the example here.
+        del above
         return self.head(self.features(v, is_training=is_training))
 
 

@@ -84,8 +84,8 @@ class VAE(nn.Module):
 class NegativeELBO:
     """The gradient of the mean −ELBO, in nats, as an estimator.
 
-    It remembers the `Best` parameters, which `keep_least` replaces between epochs. The
-    code of example i is drawn by `fold_in(key, i)`, as μ + σ ε: the gradient goes
+    It remembers the `BestSoFar` parameters, which `keep_least` replaces between epochs.
+    The code of example i is drawn by `fold_in(key, i)`, as μ + σ ε: the gradient goes
     through it.
     """
 

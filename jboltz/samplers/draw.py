@@ -82,7 +82,7 @@ def sample(
       num_chains: by default, as many as `start` has rows, else 1.
       sampler: by default, the model's Gibbs kernel: `Gibbs`, or `AncestralGibbs` of a
         DBN; where units are held, `ClampedGibbs`, or `ClampedRecognition` of a DBN.
-      start: visible states, one a chain or one for all; the `Chains` of an earlier
+      start: visible states, one a chain or one for all; the `ChainStates` of an earlier
         call; by default noise, `model.sample_start`. For a DBM, data alone will do:
         the even layers above start at a pass upwards.
       clamp: True where the visible state is held as `start` has it, for all chains or
@@ -158,6 +158,11 @@ def _checked(
 ):  # fmt: skip
     """The sampler of `sample` and `sample_moments`, whose arguments are sound."""
     sampler = sampler_for(model, sampler, start, clamp)
+    if sampler.model != model:
+        raise ValueError(
+            f"`sampler` is of {sampler.model} but `model` is {model}; make the sampler "
+            "of the model that is sampled."
+        )
     check_key(key)
     check_callable("observe", observe, "such as `observe_visible`")
     check_num_steps(num_samples, at_least=1)

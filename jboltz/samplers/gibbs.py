@@ -5,12 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
 from jboltz.abilities import AugmentedModel
 from jboltz.base import EnergyModel, Metrics, Params, State, hold, of_hidden, record
-from jboltz.checks import cast_states, require
+from jboltz.checks import cast_states, is_traced, require, visible_domain
 
 
 @record
@@ -137,4 +138,19 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
             )
         return jnp.broadcast_to(mask, (*num_chains, *x.shape))
 
+    _check_sites_are_whole(model, clamp)
     return jax.tree.map(held, clamp, v)
+
+
+def _check_sites_are_whole(model: Any, clamp: State) -> None:
+    """Refuses a mask, where it is known, that holds a part of a one-hot site."""
+    domain, masks = visible_domain(model), jax.tree.leaves(clamp)
+    if domain is None or len(masks) != len(domain.leaves) or is_traced(masks):
+        return
+    for mask, leaf in zip(masks, domain.leaves, strict=True):
+        held = np.atleast_1d(mask)
+        if leaf.site_axes and (held != held[..., :1]).any():
+            raise ValueError(
+                "`clamp` holds a part of a one-hot site but a site is held whole or "
+                "not at all; pass a mask with one entry a site, `mask[..., None]`."
+            )

@@ -69,10 +69,15 @@ def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
     """
     if start is None or isinstance(start, ChainStates):
         return start
-    shapes = [jax.tree.map(jnp.shape, x) for x in (start, clamp)]
-    # Which numbers of `start` a clamp of another shape holds, `as_mask` finds.
-    if clamp is not None and shapes[0] != shapes[1]:
-        return start
+    if clamp is not None:
+        if not _is_like(clamp, start):
+            clamp = jax.tree.map(lambda _: clamp, start)
+        try:
+            clamp = jax.tree.map(
+                lambda mask, x: jnp.broadcast_to(mask, jnp.shape(x)), clamp, start
+            )
+        except (ValueError, TypeError):  # `as_mask` says what a clamp may be
+            return start
     return admit_visible("start", start, model, clamp)
 
 

@@ -43,7 +43,8 @@ def test_what_may_have_changed_is_not_equal():
         return 0.1
 
     schedules = [lambda count: 0.1 for _ in range(2)]
-    assert build(rate) == build(rate)
+    optimizer = optax.sgd(rate)
+    assert how_built(optimizer) == how_built(optimizer) != build(rate)
     assert build(schedules[0]) != build(schedules[1])
     assert build(jnp.asarray(0.1)) != build(jnp.asarray(0.1))
     assert build(1) != build(1.0)

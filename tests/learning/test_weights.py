@@ -180,12 +180,12 @@ def test_weights_that_are_none_are_refused_by_both_loops():
     setup = (
         "import jax, numpy as np, jboltz as j\n"
         "nan = float('nan')\n"
+        "state = j.TrainState(0, params={}, opt_state=(), estimator_state=())\n"
         "def fit(weights=None, mask=None):\n"
         "    data = j.Batch(values=np.zeros((3, 2)), weights=weights, mask=mask)\n"
-        "    j.fit(None, None, data, jax.random.key(0), batch_size=1, num_epochs=1)\n"
+        "    j.fit(len, state, data, jax.random.key(0), batch_size=1, num_epochs=1)\n"
         "def stream(weights):\n"
         "    data = j.Batch(values=np.zeros((3, 2)), weights=np.array(weights))\n"
-        "    state = j.TrainState(0, params={}, opt_state=(), estimator_state=())\n"
         "    j.fit_stream(len, state, [data], jax.random.key(0))\n"
     )
     expected = {

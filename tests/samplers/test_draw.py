@@ -387,3 +387,19 @@ def errors():
 @pytest.mark.parametrize("call", ERRORS)
 def test_what_does_not_fit_is_refused(call, errors):
     assert ERRORS[call] in errors[call]
+
+
+def test_a_dbm_of_one_hidden_layer_starts_at_its_data(getkey):
+    model, data = jboltz.DBM((B(4), B(3))), jnp.ones((2, 4))
+    params = model.init(getkey())
+    _, (seen,), _ = jboltz.sample(
+        model, params, getkey(), warm_up=1, start=data, clamp=jnp.ones(4, bool)
+    )
+    np.testing.assert_array_equal(seen[0], data)
+
+
+def test_a_sampler_of_another_model_is_refused(getkey):
+    rbm, other = jboltz.RBM(B(4), B(3)), jboltz.Gibbs(jboltz.RBM(B(4), B(2)))
+    params = rbm.init(getkey())
+    with pytest.raises(ValueError, match=r"`sampler` is of RBM"):
+        jboltz.sample(rbm, params, getkey(), warm_up=1, sampler=other)
