@@ -42,7 +42,7 @@ State: TypeAlias = Any
 Metrics: TypeAlias = dict[str, Array]
 
 Shape: TypeAlias = tuple[Any, ...]
-"""Of one array, (2, 3); of a state that is a tuple of arrays, the tuple of theirs."""
+"""The shape of one array, or a tuple of shapes, for a state that is a tuple."""
 
 
 @runtime_checkable

@@ -78,7 +78,7 @@ def _check_shape(
         )
 
 
-# Of data in the units of a layer of N(0, 1): nothing is a whole unit off centre, no
+# Data suit a layer that starts as N(0, 1) where nothing is a whole unit off centre, no
 # feature is 3 times as wide, and the typical one is not 3 times as narrow. Rare
 # features are narrow in sound data too (those that "robust" leaves alone).
 _MAX_MEAN = 1.0

@@ -35,10 +35,10 @@ Traces: TypeAlias = Mapping[str, Trace]
 
 MOST_R_HAT = 1.01
 LEAST_ESS = 400
-"""Both of Vehtari et al., section 4."""
+"""Both numbers are those of Vehtari et al., section 4."""
 
 LEAST_POINTS = 100
-"""Of each chain: R-hat of independent draws is then within 0.01 of 1."""
+"""The points that a chain needs: R-hat of independent draws is within 0.01 of 1."""
 
 MOST_UPDATES = 10
 """Updates that a chain may take to forget where it was."""

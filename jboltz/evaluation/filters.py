@@ -19,7 +19,7 @@ def filter_extent(
     lies in opposite corners.
     """
     height, width = image_shape[:2]
-    # Of n places side by side the variance is (n² − 1)/12.
+    # The variance of n places side by side is (n² − 1)/12.
     everywhere = ((height**2 - 1 + width**2 - 1) / 12) ** 0.5
     return receptive_field(weights, image_shape, window=1).spread / everywhere
 

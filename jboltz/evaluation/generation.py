@@ -149,7 +149,7 @@ def sharpness(images: Float[Array, "images height width"]) -> Metrics:
 
 
 def _radii(points: Array, k: int, name: str) -> Array:
-    """Of each point, the squared distance to its k-th nearest other."""
+    """The squared distance of each point to its k-th nearest other."""
     if not 1 <= k < len(points):
         raise ValueError(
             f"`{name}` has {len(points)} points but each needs {k} others, and at "
@@ -163,12 +163,12 @@ def _radii(points: Array, k: int, name: str) -> Array:
 
 
 def _nearest(x: Array, y: Array) -> Array:
-    """Of each x, the squared distance to the nearest y."""
+    """The squared distance of each x to the nearest y."""
     return _by_rows(jnp.min, x, y)
 
 
 def _count(x: Array, y: Array, radii: Array) -> Array:
-    """Of each x, in how many balls around y it is."""
+    """The number of balls around y that hold each x."""
     return _by_rows(lambda d: jnp.sum(d <= radii), x, y)
 
 
@@ -190,7 +190,7 @@ def _by_rows(
 
     def one(arguments):
         index, row = arguments
-        # Of equal points rounding can leave less than nothing.
+        # Rounding can make the distance of equal points negative.
         distances = jnp.maximum(jnp.sum(row**2) + norms - 2 * full_product(y, row), 0)
         if skip_self is not None:
             distances = distances.at[index].set(skip_self)

@@ -13,7 +13,7 @@ from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
 from jboltz.products import full_precision, full_product
 
-# Of the largest singular value. In single precision what is smaller is rounding.
+# A share of the largest singular value: in single precision, less is rounding.
 _NEGLIGIBLE = 1e-6
 
 

@@ -13,7 +13,7 @@ from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_precision
 
 _HALVINGS = 40
-"""Of an interval of inputs: as far as single precision tells numbers apart."""
+"""How often the interval is halved: as far as single precision tells inputs apart."""
 
 
 @full_precision
