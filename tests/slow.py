@@ -1,7 +1,6 @@
 """Tests that wait for `-m slow`: whole programs, and one point at many places.
 
-The default suite keeps, of each point, the place that is cheapest to compile. A name
-without parameters stands for all of a test's parameters.
+The default suite keeps, of each point, the place that is cheapest to compile.
 """
 
 import pytest
@@ -9,146 +8,229 @@ import pytest
 UNKNOWN = pytest.StashKey[list[str]]()
 """Names below that the collected files lack."""
 
+ALL = ("",)
+"""The parameters of a test that is slow with all of them."""
+
 SLOW = {
-    "experiments/test_programs.py": (
-        "test_it_runs[dbm_mnist]",
-        "test_it_runs[labels_mnist]",
-        "test_it_runs[grbm_cifar10]",
-        "test_label_units_are_judged_before_and_after_up_down",
-        "test_enumerated_likelihoods_stand_beside_those_of_a_gaussian",
-        "test_weights_without_penalty_stay_in_the_positive_region",
-    ),
-    "experiments/test_dbn_mnist.py": (
-        "test_resume_is_bit_for_bit[save-3-True]",
-        "test_resume_is_bit_for_bit[save-4-False]",
-        "test_resume_is_bit_for_bit[write_metrics-2-True]",
-        "test_resume_is_bit_for_bit[write_figures-1-True]",
-        "test_resume_is_bit_for_bit[write_results-1-True]",
-        "test_the_recipe_of_the_blog_is_reported_beside_it",
-    ),
-    "experiments/test_dbn_cifar10.py": (
-        "test_a_run_leaves_numbers_and_figures_of_every_layer",
-        "test_a_finished_run_reports",
-    ),
-    "experiments/test_hybrid_mnist.py": (
-        "test_it_records_every_net",
-        "test_its_figures_show_something",
-        "test_its_report_names_nets_errors_and_parameters",
-        "test_a_top_that_is_no_square_is_joined_alone",
-    ),
-    "experiments/test_vae_mnist.py": (
-        "test_it_records_what_it_kept",
-        "test_reconstructions_are_judged_example_by_example",
-        "test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z",
-        "test_samples_do_not_depend_on_how_many_are_drawn",
-        "test_a_finished_run_reports",
-        "test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed",
-    ),
-    "experiments/test_few_labels_mnist.py": ("test_it_runs",),
-    "experiments/test_finetune_mnist.py": (
-        "test_other_pretraining_is_taken",
-        "test_a_frozen_body_stays_and_the_test_set_stays_closed",
-        "test_without_held_out_images_all_are_trained_on_and_the_last_net_is_kept",
-    ),
-    "experiments/test_dbm_mnist.py": ("test_a_machine_that_grows_is_the_one_before",),
-    "experiments/test_many_devices.py": (
-        "test_two_processes_are_one_run",
-        "test_processes_that_disagree_stop_and_name_the_field",
-        "test_a_net_with_a_posterior_is_trained_on_a_mesh",
-        "test_a_run_moves_from_mesh_to_mesh",
-    ),
-    "experiments/test_benchmark.py": (
-        "test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so",
-    ),
-    "experiments/test_benchmark_kept.py": (
-        "test_what_was_measured_before_a_failure_is_not_measured_again",
-    ),
-    "test_sharding.py": (
-        "test_training_is_that_of_one_device[DBM-(2, 4)]",
-        "test_training_is_that_of_one_device[spike and slab-(2, 4)]",
-        "test_training_is_that_of_one_device[centred PCD-(2, 4)]",
-        "test_training_is_that_of_one_device[CD-(1, 8)]",
-        "test_a_stream_feeds_every_device_its_rows[(8, 1)]",
-    ),
-    "evaluation/test_annealing.py": (
-        "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point[DBM of 3]",
-        "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point"
-        "[spike and slab]",
-        "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point"
-        "[Softmax and spin]",
-        "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point[Gaussian]",
-    ),
-    "models/test_dbm.py": (
-        "test_free_energy_sums_the_odd_layers_out[Bernoulli-Bernoulli-Bernoulli]",
-        "test_free_energy_sums_the_odd_layers_out"
-        "[Bernoulli-Bernoulli-Softmax-Bernoulli]",
-    ),
-    "models/test_annealed.py": (
-        "test_a_rung_is_between_the_base_and_the_model[Softmax-ReLU]",
-        "test_a_rung_is_between_the_base_and_the_model"
-        "[swapped Bernoulli-Bernoulli-Bernoulli-Bernoulli]",
-        "test_a_rung_is_between_the_base_and_the_model"
-        "[Copies of Bernoulli-Joined of Gaussian Softmax]",
-        "test_a_rung_is_between_the_base_and_the_model[Spin-Copies of Gaussian]",
-        "test_a_rung_is_between_the_base_and_the_model[ReLU-Softmax]",
-    ),
-    "models/test_spike_and_slab.py": (
-        "test_training_raises_the_likelihood[CD]",
-        "test_training_raises_the_likelihood[PCD projected]",
-    ),
-    "learning/test_centred.py": ("test_offsets_follow_the_data[DBM]",),
-    "learning/test_discriminative.py": ("test_it_learns_digits_in_fit",),
-    "learning/test_estimator_conformance.py": (
-        "test_two_steps_of_training[cd of real units]",
-        "test_two_steps_of_training[tempered pcd]",
-    ),
-    "learning/test_imputed.py": ("test_fit_learns_from_examples_with_gaps",),
-    "learning/test_mean_field.py": (
-        "test_centred_joint_training_from_random_weights_learns",
-    ),
-    "learning/test_pretrain.py": ("test_pretraining_learns_bars_and_stripes",),
-    "learning/test_up_down.py": (
-        "test_it_trains_in_fit_and_resumes_from_a_checkpoint",
-    ),
-    "samplers/test_tempering.py": (
-        "test_parallel_tempering_drives_pcd_between_modes",
-        "test_training_with_parallel_tempering_learns_both_modes",
-    ),
-    "samplers/test_ladders.py": ("test_adapted_rungs_swap_equally_often",),
-    "samplers/test_draw.py": (
-        "test_the_free_units_follow_the_conditional_of_the_held_ones[Potts]",
-        "test_the_free_units_follow_the_conditional_of_the_held_ones[GRBM]",
-        "test_the_free_units_follow_the_conditional_of_the_held_ones[ssRBM]",
-    ),
-    "samplers/test_deep.py": ("test_gibbs_leaves_the_joint_of_all_layers_as_it_is",),
-    "evaluation/test_bounds.py": (
-        "test_the_gap_of_a_dbm_is_the_divergence_of_mean_field",
-    ),
-    "evaluation/test_classify.py": ("test_sampled_ways_up_are_averaged",),
-    "nets/test_vae.py": ("test_it_learns_by_fit_and_keeps_the_best_epoch",),
-    "learning/test_surrogate.py": (
-        "test_an_encoder_learns_through_the_prior_by_plain_grad",
-    ),
-    "parity/test_torch_dbn.py": ("test_pretraining[samples]",),
-    "samplers/test_sampler_conformance.py": (
-        "test_it_leaves_the_joint_invariant[ancestral]",
-    ),
-    "samplers/test_stationarity.py": (
-        "test_gibbs_leaves_the_moments_of_real_layers_as_they_are[ReLU-Softmax]",
-        "test_gibbs_leaves_the_moments_of_real_layers_as_they_are"
-        "[Copies of Gaussian-Spin]",
-    ),
-    "units/test_conformance.py": (
-        "test_tails_of_real_units_are_as_heavy_in_half_precision"
-        "[ReLU(size=1000000)-bfloat16]",
-        "test_tails_of_real_units_are_as_heavy_in_half_precision"
-        "[ReLU(size=1000000)-float32]",
-    ),
-    "test_types.py": ("test_x64_by_another_library_changes_no_result",),
-    "test_other_libraries.py": (
-        "test_nnx",
-        "test_nuts_of_blackjax",
-    ),
+    "experiments/test_programs.py": {
+        "test_it_runs": (
+            "dbm_mnist",
+            "labels_mnist",
+            "grbm_cifar10",
+            "rbm_mnist",
+        ),
+        "test_label_units_are_judged_before_and_after_up_down": ALL,
+        "test_enumerated_likelihoods_stand_beside_those_of_a_gaussian": ALL,
+        "test_weights_without_penalty_stay_in_the_positive_region": ALL,
+    },
+    "experiments/test_dbn_mnist.py": {
+        "test_resume_is_bit_for_bit": (
+            "save-3-True",
+            "save-4-False",
+            "write_metrics-2-True",
+            "write_figures-1-True",
+            "write_results-1-True",
+            "save-2-False",
+        ),
+        "test_the_recipe_of_the_blog_is_reported_beside_it": ALL,
+        "test_config_file_stands_for_its_flags": ALL,
+    },
+    "experiments/test_dbn_cifar10.py": {
+        "test_a_run_leaves_numbers_and_figures_of_every_layer": ALL,
+        "test_a_finished_run_reports": ALL,
+        "test_without_the_test_set_held_out_images_judge": ALL,
+    },
+    "experiments/test_hybrid_mnist.py": {
+        "test_it_records_every_net": ALL,
+        "test_its_figures_show_something": ALL,
+        "test_its_report_names_nets_errors_and_parameters": ALL,
+        "test_a_top_that_is_no_square_is_joined_alone": ALL,
+        "test_one_form_is_the_same_without_the_other": ALL,
+    },
+    "experiments/test_vae_mnist.py": {
+        "test_it_records_what_it_kept": ALL,
+        "test_reconstructions_are_judged_example_by_example": ALL,
+        "test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z": ALL,
+        "test_samples_do_not_depend_on_how_many_are_drawn": ALL,
+        "test_a_finished_run_reports": ALL,
+        "test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed": ALL,
+    },
+    "experiments/test_few_labels_mnist.py": {
+        "test_it_runs": ALL,
+        "test_held_out_images_judge_and_have_no_labels": ALL,
+    },
+    "experiments/test_finetune_mnist.py": {
+        "test_other_pretraining_is_taken": ALL,
+        "test_a_frozen_body_stays_and_the_test_set_stays_closed": ALL,
+        "test_without_held_out_images_all_are_trained_on_and_the_last_net_is_kept": ALL,
+    },
+    "experiments/test_dbm_mnist.py": {
+        "test_a_machine_that_grows_is_the_one_before": ALL,
+        "test_greedy_layers_are_composed": ALL,
+    },
+    "experiments/test_many_devices.py": {
+        "test_two_processes_are_one_run": ALL,
+        "test_processes_that_disagree_stop_and_name_the_field": ALL,
+        "test_a_net_with_a_posterior_is_trained_on_a_mesh": ALL,
+        "test_a_run_moves_from_mesh_to_mesh": ALL,
+    },
+    "experiments/test_benchmark.py": {
+        "test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so": ALL,
+    },
+    "experiments/test_benchmark_kept.py": {
+        "test_what_was_measured_before_a_failure_is_not_measured_again": ALL,
+        "test_a_damaged_part_is_named": ALL,
+    },
+    "test_sharding.py": {
+        "test_training_is_that_of_one_device": (
+            "DBM-(2, 4)",
+            "spike and slab-(2, 4)",
+            "centred PCD-(2, 4)",
+            "CD-(1, 8)",
+            "CD-(8, 1)",
+            "fast PCD-(2, 4)",
+        ),
+        "test_a_stream_feeds_every_device_its_rows": ("(8, 1)",),
+        "test_chains_draw_what_they_draw_on_one_device": ("(8, 1)",),
+    },
+    "evaluation/test_annealing.py": {
+        "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point": (
+            "DBM of 3",
+            "spike and slab",
+            "Softmax and spin",
+            "Gaussian",
+            "DBM of 2",
+        ),
+    },
+    "models/test_dbm.py": {
+        "test_free_energy_sums_the_odd_layers_out": (
+            "Bernoulli-Bernoulli-Bernoulli",
+            "Bernoulli-Bernoulli-Softmax-Bernoulli",
+            "Gaussian-Bernoulli-Bernoulli",
+        ),
+    },
+    "models/test_annealed.py": {
+        "test_a_rung_is_between_the_base_and_the_model": (
+            "Softmax-ReLU",
+            "swapped Bernoulli-Bernoulli-Bernoulli-Bernoulli",
+            "Copies of Bernoulli-Joined of Gaussian Softmax",
+            "Spin-Copies of Gaussian",
+            "ReLU-Softmax",
+            "Gaussian-Binomial",
+            "Binomial-Gaussian",
+            "Gaussian-Bernoulli",
+            "Copies of Gaussian-Spin",
+            "Joined of Gaussian Softmax-Copies of Bernoulli",
+        ),
+    },
+    "models/test_spike_and_slab.py": {
+        "test_training_raises_the_likelihood": (
+            "CD",
+            "PCD projected",
+        ),
+    },
+    "learning/test_centred.py": {
+        "test_offsets_follow_the_data": ("DBM",),
+    },
+    "learning/test_discriminative.py": {
+        "test_it_learns_digits_in_fit": ALL,
+    },
+    "learning/test_estimator_conformance.py": {
+        "test_two_steps_of_training": (
+            "cd of real units",
+            "tempered pcd",
+            "mean field",
+            "up-down",
+        ),
+    },
+    "learning/test_imputed.py": {
+        "test_fit_learns_from_examples_with_gaps": ALL,
+        "test_gaps_are_drawn_given_what_was_observed": ("DBM",),
+    },
+    "learning/test_mean_field.py": {
+        "test_centred_joint_training_from_random_weights_learns": ALL,
+    },
+    "learning/test_pretrain.py": {
+        "test_pretraining_learns_bars_and_stripes": ALL,
+    },
+    "learning/test_up_down.py": {
+        "test_it_trains_in_fit_and_resumes_from_a_checkpoint": ALL,
+        "test_both_ways_follow_their_delta_rules_and_the_top_is_cd": ("DBN",),
+    },
+    "samplers/test_tempering.py": {
+        "test_parallel_tempering_drives_pcd_between_modes": ALL,
+        "test_training_with_parallel_tempering_learns_both_modes": ALL,
+        "test_both_modes_get_their_weight": ("trajectory",),
+    },
+    "samplers/test_ladders.py": {
+        "test_adapted_rungs_swap_equally_often": ALL,
+    },
+    "samplers/test_draw.py": {
+        "test_the_free_units_follow_the_conditional_of_the_held_ones": (
+            "Potts",
+            "GRBM",
+            "ssRBM",
+            "DBN",
+            "DBM",
+        ),
+    },
+    "samplers/test_deep.py": {
+        "test_gibbs_leaves_the_joint_of_all_layers_as_it_is": ALL,
+    },
+    "evaluation/test_bounds.py": {
+        "test_the_gap_of_a_dbm_is_the_divergence_of_mean_field": ALL,
+    },
+    "evaluation/test_classify.py": {
+        "test_sampled_ways_up_are_averaged": ALL,
+    },
+    "nets/test_vae.py": {
+        "test_it_learns_by_fit_and_keeps_the_best_epoch": ALL,
+    },
+    "learning/test_surrogate.py": {
+        "test_an_encoder_learns_through_the_prior_by_plain_grad": ALL,
+    },
+    "parity/test_torch_dbn.py": {
+        "test_pretraining": ("samples",),
+    },
+    "samplers/test_sampler_conformance.py": {
+        "test_it_leaves_the_joint_invariant": (
+            "ancestral",
+            "recognition",
+            "over-relaxed",
+            "adjusted, coarse",
+            "observed",
+            "trajectory",
+        ),
+    },
+    "samplers/test_stationarity.py": {
+        "test_gibbs_leaves_the_moments_of_real_layers_as_they_are": (
+            "ReLU-Softmax",
+            "Copies of Gaussian-Spin",
+            "Gaussian-Binomial",
+        ),
+    },
+    "units/test_conformance.py": {
+        "test_tails_of_real_units_are_as_heavy_in_half_precision": (
+            "ReLU(size=1000000)-bfloat16",
+            "ReLU(size=1000000)-float32",
+        ),
+    },
+    "test_types.py": {
+        "test_x64_by_another_library_changes_no_result": ALL,
+    },
+    "test_other_libraries.py": {
+        "test_nnx": ALL,
+        "test_nuts_of_blackjax": ALL,
+    },
+    "models/test_spike_and_slab_kernel.py": {
+        "test_gibbs_leaves_the_joint_as_it_is": (
+            "NoPenalty",
+            "NormPenalty",
+        ),
+    },
+    "learning/test_sparsity.py": {
+        "test_activities_move_to_the_target": ("kullback_leibler",),
+    },
 }
 
 
@@ -157,12 +239,15 @@ def mark(items, slow):
     collected = {}
     for item in items:
         file, _, name = item.nodeid.removeprefix("tests/").partition("::")
-        collected.setdefault(file, set()).update((name, name.partition("[")[0]))
-        if {name, name.partition("[")[0]} & {*SLOW.get(file, ())}:
+        test, _, parameters = name.partition("[")
+        found = {"", parameters.removesuffix("]")}
+        collected.setdefault(file, {}).setdefault(test, set()).update(found)
+        if found & {*SLOW.get(file, {}).get(test, ())}:
             item.add_marker(slow)
     return [
-        f"{file}::{name}"
-        for file, names in SLOW.items()
-        for name in names
-        if file in collected and name not in collected[file]
+        f"{file}::{test}[{parameters}]"
+        for file, tests in SLOW.items()
+        for test, all_parameters in tests.items()
+        for parameters in all_parameters
+        if file in collected and parameters not in collected[file].get(test, ())
     ]

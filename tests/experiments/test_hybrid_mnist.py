@@ -131,9 +131,7 @@ def test_a_control_has_the_same_start_and_other_codes(dbn):
     assert all(np.all((x >= 0) & (x <= 1)) for x in shown.values())
 
 
-def test_one_form_is_the_same_without_the_other_and_the_test_set_stays_closed(
-    dbn, whole, tmp_path
-):
+def test_one_form_is_the_same_without_the_other(dbn, whole, tmp_path):
     assert start(tmp_path, dbn, "--forms", "joined", "--no-read-test") == 0
     alone, both = outcome(tmp_path)[0], outcome(whole)[0]
     assert list(alone) == ["pixels", "joined_pretrained", "joined_untrained"]

@@ -476,7 +476,13 @@ def test_with_complex_parameters_gamma_is_analytic_or_refused(unit, getkey, x64)
     params, inputs = complex_case(unit, getkey)
     if isinstance(unit, (jboltz.ReLU, jboltz.NoisyReLU)):
         return
-    gradient = jax.jit(jax.grad(unit.log_normalizer, argnums=(0, 1), holomorphic=True))
+
+    @jax.jit
+    def values(params, inputs):
+        gamma = partial(jax.value_and_grad, argnums=(0, 1), holomorphic=True)
+        value, slope = gamma(unit.log_normalizer)(params, inputs)
+        return value, unit.mean(params, inputs), slope
+
     flat, unravel = ravel_pytree((params, inputs))
 
     def total(flat):
@@ -486,13 +492,10 @@ def test_with_complex_parameters_gamma_is_analytic_or_refused(unit, getkey, x64)
         return np.sum(np.exp(np.asarray(log_weights) + exponent))
 
     z = total(flat)
-    np.testing.assert_allclose(
-        np.exp(unit.log_normalizer(params, inputs)), z, rtol=CLOSED_FORM
-    )
-    slope = np.asarray(ravel_pytree(gradient(params, inputs))[0])
-    np.testing.assert_allclose(
-        unit.mean(params, inputs), slope[-unit.size :], rtol=CLOSED_FORM, atol=1e-12
-    )
+    gamma, mean, slope = values(params, inputs)
+    np.testing.assert_allclose(np.exp(gamma), z, rtol=CLOSED_FORM)
+    slope = np.asarray(ravel_pytree(slope)[0])
+    np.testing.assert_allclose(mean, slope[-unit.size :], rtol=CLOSED_FORM, atol=1e-12)
     step = 1e-6 * np.exp(1j * np.arange(len(slope)))
     got = (total(flat + step) - total(flat - step)) / (2 * z)
     np.testing.assert_allclose(got, slope @ step, rtol=1e-6)
@@ -510,12 +513,16 @@ def test_complex_parameters_are_not_drawn_from(unit, errors):
         assert "real" in error
 
 
+gain = jax.jit(log_normalizer_gain, static_argnums=0)
+
+
 @each_unit
 def test_a_gain_of_gamma_is_the_difference_of_two(unit, getkey, x64):
     params, inputs = draw_case(unit, getkey)
     change = inputs[::-1]
-    got = log_normalizer_gain(unit, params, inputs, change)
-    here, there = (unit.log_normalizer(params, x) for x in (inputs, inputs + change))
+    got = gain(unit, params, inputs, change)
+    log_normalizer = jax.jit(unit.log_normalizer)
+    here, there = (log_normalizer(params, x) for x in (inputs, inputs + change))
     np.testing.assert_allclose(got, there - here, rtol=CLOSED_FORM, atol=CLOSED_FORM)
 
 
@@ -527,10 +534,10 @@ def test_a_gain_in_float32_is_rounded_as_what_is_gained(unit, getkey):
     params, inputs = draw_case(unit, getkey)
     params = jax.tree.map(lambda x: 4 * x, params)
     change = 1e-3 * inputs
-    got = log_normalizer_gain(unit, params, inputs, change)
+    got = gain(unit, params, inputs, change)
     with enable_x64():
         wide = jax.tree.map(lambda x: x.astype(jnp.float64), (params, inputs, change))
-        expected = log_normalizer_gain(unit, *wide)
+        expected = gain(unit, *wide)
     assert abs(float(got) - float(expected)) < 2e-7 * float(jnp.sum(jnp.abs(change)))
 
 
