@@ -121,8 +121,6 @@ class Unit(Protocol):
     The state x is what a layer is; the activity a(x) is what meets the weights; the
     inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
 
-    A unit whose draws are no p(x | I) of its energy says so: `exact = False`. One whose
-    E(0) is 0 for all parameters may: `vanishes_at_zero = True`.
     """
 
     @property
@@ -194,6 +192,16 @@ class Unit(Protocol):
         self, params: Params, base: Params, beta: Float[Array, ""]
     ) -> Params:
         """The unit with energy (1 − β)·E_base + β·E, up to a constant."""
+        ...
+
+
+@runtime_checkable
+class ApproximateUnit(Unit, Protocol):
+    """A `Unit` that may draw from another distribution than p(x | I) of its energy."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it draws from p(x | I); if not, it has no likelihood."""
         ...
 
 
@@ -300,8 +308,7 @@ class Sampler(Protocol):
     Its state is a record with at least the fields `visible` and `hidden`, a
     configuration of the model; so any sampler can drive any estimator.
 
-    To a derivative its states are constants (`hold`). A kernel whose draws are to be
-    differentiated at fixed noise may say so: `is_pathwise = True`.
+    To a derivative its states are constants (`hold`), unless it is a `PathwiseSampler`.
     """
 
     @property
@@ -316,6 +323,16 @@ class Sampler(Protocol):
     def step(
         self, params: Params, state: State, key: Key[Array, ""]
     ) -> tuple[State, Metrics]: ...
+
+
+@runtime_checkable
+class PathwiseSampler(Sampler, Protocol):
+    """A `Sampler` whose draws can be differentiated at fixed noise."""
+
+    @property
+    def is_pathwise(self) -> bool:
+        """Whether a derivative passes through the draws."""
+        ...
 
 
 @runtime_checkable
@@ -350,12 +367,7 @@ class PersistentEstimator(Estimator, Protocol):
 
 def is_exact(unit: Unit) -> bool:
     """Whether the draws of `unit` are those of p(x | I) ∝ exp(I·a(x) − E(x))."""
-    return getattr(unit, "exact", True)
-
-
-def vanishes_at_zero(unit: Unit) -> bool:
-    """Whether `unit` says that E(0) = 0 for all parameters."""
-    return getattr(unit, "vanishes_at_zero", False)
+    return not isinstance(unit, ApproximateUnit) or unit.is_exact
 
 
 def log_normalizer_gain(
@@ -373,7 +385,7 @@ def log_normalizer_gain(
 
 def is_pathwise(sampler: Any) -> bool:
     """Whether `sampler` says that a derivative passes through its draws."""
-    return getattr(sampler, "is_pathwise", False)
+    return isinstance(sampler, PathwiseSampler) and sampler.is_pathwise
 
 
 def hold(sampler: Any, *trees: Any) -> tuple[Any, ...]:

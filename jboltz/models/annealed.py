@@ -18,7 +18,6 @@ from jboltz.base import (
     State,
     is_exact,
     record,
-    vanishes_at_zero,
 )
 from jboltz.checks import check_normalizable, require, start_of
 
@@ -188,8 +187,6 @@ def _log_normalizer(unit, own, base, inputs, beta):
     """log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))), in nats."""
     rung = _rung(unit, own, base, inputs, beta)
     value = unit.log_normalizer(rung, jnp.zeros_like(inputs))
-    if vanishes_at_zero(unit):
-        return value
     # The constant that `interpolate` leaves open is read off at x = 0, where a(x) = 0.
     # Not every unit has that state, but the energies are polynomials.
     zero = _zeros(unit.shape, inputs.dtype)

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
-from jboltz.checks import check_size
 from jboltz.domains import Counts
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.units.biased import DiscreteUnit
 
 
 @dataclasses.dataclass(frozen=True)
-class Binomial:
+class Binomial(DiscreteUnit):
     """Counts x_i ∈ {0, …, n} of n trials, each 1 with probability σ(b_i + I_i).
 
     E(x) = −b·x − Σ_i log C(n, x_i),  a(x) = x,  Γ(I) = n Σ_i log(1 + exp(b_i + I_i)).
@@ -30,10 +30,7 @@ class Binomial:
     size: int
     trials: int
 
-    vanishes_at_zero: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_size(self, "size", "trials")
+    Params: ClassVar = BernoulliParams
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,9 +45,6 @@ class Binomial:
         """The layer of a single trial."""
         return Bernoulli(self.size)
 
-    def init(self) -> BernoulliParams:
-        return self.trial.init()
-
     def fit(self, values: Float[Array, "examples size"]) -> BernoulliParams:
         """Log-odds of the means; one more trial of each outcome keeps them finite."""
         on, count = jnp.sum(values, axis=0), self.trials * values.shape[0]
@@ -60,11 +54,6 @@ class Binomial:
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Inexact[Array, ""]:
         return jnp.sum(self.energies(params, x))
-
-    def activity(
-        self, params: BernoulliParams, x: Float[Array, " size"]
-    ) -> Inexact[Array, " size"]:
-        return self.trial.activity(params, x)
 
     def log_normalizer(
         self, params: BernoulliParams, inputs: Inexact[Array, " size"]
@@ -92,16 +81,6 @@ class Binomial:
         draw = jax.vmap(self.trial.sample, in_axes=(None, None, 0))
         return jnp.sum(draw(params, inputs, keys), axis=0)
 
-    def shift(
-        self, params: BernoulliParams, inputs: Inexact[Array, " size"]
-    ) -> BernoulliParams:
-        return self.trial.shift(params, inputs)
-
-    def interpolate(
-        self, params: BernoulliParams, base: BernoulliParams, beta: Float[Array, ""]
-    ) -> BernoulliParams:
-        return self.trial.interpolate(params, base, beta)
-
     def energies(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Inexact[Array, " size"]:
@@ -111,12 +90,10 @@ class Binomial:
         log_ways = jnp.asarray(log_ways, x.dtype)[x.astype(int)]
         return -params.bias * self.activity(params, x) - log_ways
 
-    def alternatives(
+    def gain(
         self,
-        params: BernoulliParams,
-        lowest: Float[Array, " size"],
-        highest: Float[Array, " size"],
-    ) -> tuple[Float[Array, "levels size"], Float[Array, "levels size"]]:
-        del params, lowest, highest
-        levels = jnp.arange(self.trials + 1.0)[:, None]
-        return jnp.tile(levels, (1, self.size)), jnp.zeros((len(levels), self.size))
+        x: Inexact[Array, " size"],
+        y: Inexact[Array, " size"],
+        change: Inexact[Array, " size"],
+    ) -> Inexact[Array, ""]:
+        return self.trials * self.trial.gain(x, y, change)

@@ -16,7 +16,6 @@ from jboltz.base import (
     is_exact,
     log_normalizer_gain,
     record,
-    vanishes_at_zero,
 )
 from jboltz.checks import check_shape, check_size, require
 from jboltz.domains import Product
@@ -55,12 +54,8 @@ class Copies:
         return self.unit.domain
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         return is_exact(self.unit)
-
-    @property
-    def vanishes_at_zero(self) -> bool:
-        return vanishes_at_zero(self.unit)
 
     def init(self) -> Params:
         return self.unit.init()
@@ -163,12 +158,8 @@ class Joined:
         return Product((self.first.domain, self.second.domain))
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         return is_exact(self.first) and is_exact(self.second)
-
-    @property
-    def vanishes_at_zero(self) -> bool:
-        return vanishes_at_zero(self.first) and vanishes_at_zero(self.second)
 
     def init(self) -> JoinedParams:
         return JoinedParams(first=self.first.init(), second=self.second.init())

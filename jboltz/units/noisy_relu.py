@@ -10,9 +10,10 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, record
-from jboltz.checks import check_real, check_shape, check_size
+from jboltz.checks import check_real
 from jboltz.domains import NonNegative
 from jboltz.products import full_product
+from jboltz.units.biased import BiasedUnit
 
 
 @record
@@ -23,7 +24,7 @@ class NoisyReLUParams:
 
 
 @dataclasses.dataclass(frozen=True)
-class NoisyReLU:
+class NoisyReLU(BiasedUnit):
     """x = max(0, c + √σ(c)·ε) with c = b + I and ε ~ N(0, 1). Approximate.
 
     They stand for binary units with the biases c − ½, c − 3/2, …, whose sum x has
@@ -41,10 +42,9 @@ class NoisyReLU:
     """
 
     size: int
-    exact: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_size(self)
+    Params: ClassVar = NoisyReLUParams
+    is_exact: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,9 +53,6 @@ class NoisyReLU:
     @property
     def domain(self) -> NonNegative:
         return NonNegative()
-
-    def init(self) -> NoisyReLUParams:
-        return NoisyReLUParams(bias=jnp.zeros(self.size))
 
     def fit(self, values: Float[Array, "examples size"]) -> NoisyReLUParams:
         """The biases whose `mean` is that of the data and one more example of 1."""
@@ -67,28 +64,21 @@ class NoisyReLU:
     ) -> Float[Array, ""]:
         return full_product(self.activity(params, x), -params.bias)
 
-    def activity(
-        self, params: NoisyReLUParams, x: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
-        del params
-        check_shape("x", x, self.shape, self)
-        return x
-
     def log_normalizer(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return jnp.sum(_integral_of_softplus(self._field(params, inputs)))
+        return jnp.sum(_integral_of_softplus(self._real_field(params, inputs)))
 
     def mean(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        return jax.nn.softplus(self._field(params, inputs))
+        return jax.nn.softplus(self._real_field(params, inputs))
 
     def mean_state(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         """E max(0, c + sε) = c Φ(c/s) + s φ(c/s), with s = √σ(c)."""
-        c = self._field(params, inputs)
+        c = self._real_field(params, inputs)
         s = jnp.sqrt(jax.nn.sigmoid(c))
         density = jnp.exp(-0.5 * (c / s) ** 2) / math.sqrt(2 * math.pi)
         return 0.5 * c * jax.lax.erfc(-math.sqrt(0.5) * c / s) + s * density
@@ -99,28 +89,16 @@ class NoisyReLU:
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        field = self._field(params, inputs)
+        field = self._real_field(params, inputs)
         c = random.widened(field)
         noise = random.normal(key, c.shape, c.dtype)
         x = jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
         return x.astype(field.dtype)
 
-    def shift(
-        self, params: NoisyReLUParams, inputs: Float[Array, " size"]
-    ) -> NoisyReLUParams:
-        return NoisyReLUParams(bias=self._field(params, inputs))
-
-    def interpolate(
-        self, params: NoisyReLUParams, base: NoisyReLUParams, beta: Float[Array, ""]
-    ) -> NoisyReLUParams:
-        return NoisyReLUParams(bias=(1 - beta) * base.bias + beta * params.bias)
-
-    def _field(
+    def _real_field(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        check_shape("params.bias", params.bias, self.shape, self)
-        check_shape("inputs", inputs, self.shape, self)
-        field = params.bias + inputs
+        field = self._field(params, inputs)
         reason = (
             "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
             "Gaussian units take complex ones"

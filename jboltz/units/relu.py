@@ -1,7 +1,6 @@
 """Non-negative real units with a bias and a log-precision each."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +34,6 @@ class ReLU:
     """
 
     size: int
-
-    vanishes_at_zero: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_size(self)

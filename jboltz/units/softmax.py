@@ -9,9 +9,10 @@ from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Leaf, record
-from jboltz.checks import check_shape, check_size
+from jboltz.checks import check_shape
 from jboltz.domains import OneHot
 from jboltz.products import full_product
+from jboltz.units.biased import DiscreteUnit
 
 
 @record
@@ -22,7 +23,7 @@ class SoftmaxParams:
 
 
 @dataclasses.dataclass(frozen=True)
-class Softmax:
+class Softmax(DiscreteUnit):
     """One-hot sites, p(x_s = e_k | I) = softmax_k(b_s + I_s).
 
     E(x) = −⟨b, x⟩,  a(x) = x flattened,  Γ(I) = Σ_s log Σ_k exp(b_sk + I_sk).
@@ -34,10 +35,7 @@ class Softmax:
     sites: int
     num_categories: int
 
-    vanishes_at_zero: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_size(self, "sites", "num_categories")
+    Params: ClassVar = SoftmaxParams
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,9 +49,6 @@ class Softmax:
     def domain(self) -> OneHot:
         return OneHot(self.num_categories)
 
-    def init(self) -> SoftmaxParams:
-        return SoftmaxParams(bias=jnp.zeros(self.shape))
-
     def fit(
         self, values: Float[Array, "examples sites num_categories"]
     ) -> SoftmaxParams:
@@ -66,17 +61,10 @@ class Softmax:
     ) -> Inexact[Array, ""]:
         return full_product(self.activity(params, x), -params.bias.ravel())
 
-    def activity(
-        self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
-    ) -> Inexact[Array, " size"]:
-        del params
-        check_shape("x", x, self.shape, self)
-        return x.ravel()
-
     def log_normalizer(
         self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, ""]:
-        return jnp.sum(self._log_normalizers(params, inputs))
+        return jnp.sum(jax.nn.logsumexp(self._field(params, inputs), axis=1))
 
     def mean(
         self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
@@ -101,63 +89,24 @@ class Softmax:
         index = jnp.sum(cumulated <= u, axis=1)
         return jax.nn.one_hot(index, self.num_categories, dtype=field.dtype)
 
-    def shift(
-        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
-    ) -> SoftmaxParams:
-        return SoftmaxParams(bias=self._field(params, inputs))
-
-    def interpolate(
-        self, params: SoftmaxParams, base: SoftmaxParams, beta: Float[Array, ""]
-    ) -> SoftmaxParams:
-        return SoftmaxParams(bias=(1 - beta) * base.bias + beta * params.bias)
-
-    def log_normalizer_gain(
-        self,
-        params: SoftmaxParams,
-        inputs: Inexact[Array, " size"],
-        change: Inexact[Array, " size"],
-    ) -> Inexact[Array, ""]:
-        p = jax.nn.softmax(self._field(params, inputs), axis=1)
-        here, there = (
-            self._log_normalizers(params, x) for x in (inputs, inputs + change)
-        )
-        # log Σ_k p_k exp(c_k), whose error is a rounding of what Γ gains, where no
-        # unlikely category takes over; else that gain is as large as Γ.
-        change = change.reshape(self.shape)
-        most = jnp.max(change.real, axis=1)
-        fall = jnp.sum(p * jnp.expm1(change - most[:, None]), axis=1)
-        is_near = fall.real > -0.5
-        near = most + jnp.log1p(jnp.where(is_near, fall, 0))
-        return jnp.sum(jnp.where(is_near, near, there - here))
-
     def energies(
         self, params: SoftmaxParams, x: Float[Array, "sites num_categories"]
     ) -> Inexact[Array, " sites"]:
         check_shape("x", x, self.shape, self)
         return jnp.sum(-params.bias * x, axis=1)
 
-    def alternatives(
+    def gain(
         self,
-        params: SoftmaxParams,
-        lowest: Float[Array, " size"],
-        highest: Float[Array, " size"],
-    ) -> tuple[
-        Float[Array, "num_categories sites num_categories"],
-        Float[Array, "num_categories sites"],
-    ]:
-        del params, lowest, highest
-        one_hot = jnp.eye(self.num_categories)
-        states = jnp.tile(one_hot[:, None], (1, self.sites, 1))
-        return states, jnp.zeros((self.num_categories, self.sites))
-
-    def _log_normalizers(
-        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
-    ) -> Inexact[Array, " sites"]:
-        return jax.nn.logsumexp(self._field(params, inputs), axis=1)
-
-    def _field(
-        self, params: SoftmaxParams, inputs: Inexact[Array, " size"]
-    ) -> Inexact[Array, "sites num_categories"]:
-        check_shape("params.bias", params.bias, self.shape, self)
-        check_shape("inputs", inputs, (self.size,), self)
-        return params.bias + inputs.reshape(self.shape)
+        x: Inexact[Array, "sites num_categories"],
+        y: Inexact[Array, "sites num_categories"],
+        change: Inexact[Array, "sites num_categories"],
+    ) -> Inexact[Array, ""]:
+        # log Σ_k p_k exp(c_k), whose error is a rounding of what Γ gains, where no
+        # unlikely category takes over; else that gain is as large as Γ.
+        most = jnp.max(change.real, axis=1)
+        p = jax.nn.softmax(x, axis=1)
+        fall = jnp.sum(p * jnp.expm1(change - most[:, None]), axis=1)
+        is_near = fall.real > -0.5
+        near = most + jnp.log1p(jnp.where(is_near, fall, 0))
+        far = jax.nn.logsumexp(y, axis=1) - jax.nn.logsumexp(x, axis=1)
+        return jnp.sum(jnp.where(is_near, near, far))

@@ -1,0 +1,107 @@
+"""What units have in common of which only the sum of bias and input matters."""
+
+import abc
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact
+
+from jboltz.base import Domain, State
+from jboltz.checks import check_shape, check_size
+
+
+@dataclasses.dataclass(frozen=True)
+class BiasedUnit(abc.ABC):
+    """Units with a(x) = x and p(x | I) ∝ m(x) exp((b + I)·x): b + I is their field.
+
+    A class that inherits from it states its counts as fields, and `shape`, `domain`,
+    `fit`, `energy` = −b·x − log m(x), Γ, the means and the draws.
+    """
+
+    Params: ClassVar[type]
+    """The record of the parameters: `bias`, in the shape of a state."""
+
+    def __post_init__(self) -> None:
+        check_size(self, *(field.name for field in dataclasses.fields(self)))
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]: ...
+
+    def init(self) -> Any:
+        return self.Params(bias=jnp.zeros(self.shape))
+
+    def activity(self, params: Any, x: State) -> Inexact[Array, " size"]:
+        del params
+        check_shape("x", x, self.shape, self)
+        return x.ravel()
+
+    def shift(self, params: Any, inputs: Inexact[Array, " size"]) -> Any:
+        return self.Params(bias=self._field(params, inputs))
+
+    def interpolate(self, params: Any, base: Any, beta: Float[Array, ""]) -> Any:
+        return self.Params(bias=(1 - beta) * base.bias + beta * params.bias)
+
+    def _field(
+        self, params: Any, inputs: Inexact[Array, " size"]
+    ) -> Inexact[Array, "*shape"]:
+        check_shape("params.bias", params.bias, self.shape, self)
+        check_shape("inputs", inputs, (math.prod(self.shape),), self)
+        return params.bias + inputs.reshape(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscreteUnit(BiasedUnit):
+    """A `BiasedUnit` each of whose sites is in one of a few states.
+
+    A class that inherits from it also states `energies` and `gain`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def domain(self) -> Domain: ...
+
+    @abc.abstractmethod
+    def gain(
+        self,
+        x: Inexact[Array, "*shape"],
+        y: Inexact[Array, "*shape"],
+        change: Inexact[Array, "*shape"],
+    ) -> Inexact[Array, ""]:
+        """Γ at the field y less Γ at the field x, where `change` is y − x unrounded.
+
+        It is formed site by site: its error is a rounding of what Γ gains, not of Γ.
+        """
+
+    def log_normalizer_gain(
+        self, params: Any, inputs: Inexact[Array, " size"], change: Inexact[Array, " _"]
+    ) -> Inexact[Array, ""]:
+        x, change = self._field(params, inputs), change.reshape(self.shape)
+        return self.gain(x, x + change, change)
+
+    def log_normalizer_change(
+        self,
+        params: Any,
+        base: Any,
+        inputs: Inexact[Array, " size"],
+        betas: tuple[Float[Array, ""], Float[Array, ""]],
+    ) -> Inexact[Array, ""]:
+        """What Γ gains between two rungs, of the fields (1 − β) b_base + β (b + I)."""
+        (here, there), field = betas, self._field(params, inputs)
+        x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
+        return self.gain(x, y, (there - here) * (field - base.bias))
+
+    def alternatives(
+        self,
+        params: Any,
+        lowest: Float[Array, " size"],
+        highest: Float[Array, " size"],
+    ) -> tuple[State, Float[Array, "levels sites"]]:
+        del params, lowest, highest
+        levels, sites = int(self.domain.num_states), self.shape[0]
+        states = self.domain.values(np.arange(levels)).astype(float)
+        each = jnp.asarray(np.repeat(states[:, None], sites, axis=1))
+        return each, jnp.zeros((levels, sites))
