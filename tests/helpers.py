@@ -1,6 +1,8 @@
 """What tests of several folders share."""
 
+import dataclasses
 import importlib
+import inspect
 import itertools
 import multiprocessing
 import os
@@ -11,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import jboltz
 
 
 def enable_x64():
@@ -142,6 +146,20 @@ def errors_without_hook(setup, calls):
     """
     with _BARE.Pool(1) as pool:
         return pool.apply(_errors, (setup, list(calls)))
+
+
+def classes_with(method):
+    """Every dataclass of the library that has this method, programs excepted."""
+    found = set()
+    for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
+        if not info.name.startswith("jboltz.experiments"):
+            module = importlib.import_module(info.name)
+            found |= {
+                cls
+                for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)
+                if cls.__module__ == info.name and hasattr(cls, method)
+            }
+    return found
 
 
 def _names_of_rooms():

@@ -17,6 +17,7 @@ from jboltz.data import Dataset, split_validation
 from jboltz.experiments import _checks, _run
 from jboltz.experiments._pretrained import Pretrained, refuse_scaling
 from jboltz.experiments._workdir import Workdir
+from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbm import DBM
@@ -208,7 +209,7 @@ def train(
         config.weight_decay,
         config.max_norm,
     )
-    estimator = CrossEntropy(net)
+    estimator = BestSoFar(CrossEntropy(net))
     state, records = _run.fit_with_checkpoints(
         workdir,
         stage,

@@ -15,10 +15,10 @@ from jboltz.data import Dataset, scale_pixels, split_validation
 from jboltz.evaluation.examples import binarise_once
 from jboltz.experiments import _pretrained, _run
 from jboltz.experiments._workdir import Workdir
+from jboltz.learning.best import BestSoFar, keep_least
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.nets.best import keep_least
 from jboltz.nets.vae import (
     VAE,
     NegativeELBO,
@@ -91,7 +91,7 @@ def train(
     keys = random.fold_in_range(key_held_out, len(held_out))
     updates = config.epochs * -(-len(rows) // config.batch_size)
     optimizer = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
-    estimator = NegativeELBO(vae)
+    estimator = BestSoFar(NegativeELBO(vae))
 
     def init(key):
         key_params, key_estimator = jax.random.split(key)

@@ -22,10 +22,7 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import dtype_of, require
-from jboltz.learning.contrastive import (
-    complete,
-    weighted_mean,
-)
+from jboltz.learning.batch import complete, weighted_mean
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]

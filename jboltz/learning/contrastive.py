@@ -22,7 +22,8 @@ from jboltz.base import (
     Sampler,
     State,
 )
-from jboltz.checks import cast_states, check_count, require
+from jboltz.checks import check_count, require
+from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
     check_num_steps,
@@ -209,46 +210,3 @@ def _chains_from_data(
         estimator.sampler, params, chains, key_run, num_steps=num_steps
     )
     return chains
-
-
-def weighted_mean(
-    x: Float[Array, "batch ..."], weights: Float[Array, " batch"] | None
-) -> Float[Array, ""]:
-    """Σ w x / Σ w, or the plain mean; of an example with several numbers, their mean.
-
-    Its type is that of `x`. It is 0 where no example counts, as may be in a batch of
-    data that have weights of 0.
-    """
-    if weights is None:
-        return jnp.mean(x)
-    total = jnp.sum(weights)
-    each = jnp.mean(x, axis=tuple(range(1, x.ndim)))
-    mean = jnp.sum(weights * each) / jnp.where(total > 0, total, 1)
-    return mean.astype(x.dtype)
-
-
-def mean_squared_error(
-    x: State, y: State, weights: Float[Array, " batch"] | None
-) -> Float[Array, ""]:
-    """Of a state; where that is several arrays, the mean of their errors."""
-    errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
-    return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
-
-
-def complete(batch: Batch, params: Params) -> Batch:
-    """Complete examples as an estimator takes them: in the dtype of `params`.
-
-    Raises:
-      ValueError: entries are missing.
-    """
-    refuse_mask(batch)
-    return Batch(values=cast_states(batch.values, params), weights=batch.weights)
-
-
-def refuse_mask(batch: Batch) -> None:
-    """Refuses missing entries, which an estimator does not fill by itself."""
-    if batch.mask is not None:
-        raise ValueError(
-            "`batch.mask` marks missing entries but this estimator needs complete "
-            "examples; put `MissingDataEstimator` around it, or drop those rows."
-        )

@@ -15,10 +15,7 @@ from jboltz.base import (
     Params,
     State,
 )
-from jboltz.learning.contrastive import (
-    complete,
-    weighted_mean,
-)
+from jboltz.learning.batch import complete, mean_gradient
 from jboltz.learning.rows import class_numbers
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
@@ -55,14 +52,9 @@ class Discriminative:
         del key
         batch = complete(batch, params)
 
-        def mean_loss(params):
-            judge = jax.vmap(partial(_judge, self.model), in_axes=(None, 0))
-            losses, errors = judge(params, batch.values)
-            mean_error = weighted_mean(errors, batch.weights)
-            return weighted_mean(losses, batch.weights), mean_error
-
-        (loss, error), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        return gradient, state, {"cross_entropy": loss, "error": error}
+        loss = partial(_judge, self.model)
+        gradient, metrics = mean_gradient(loss, params, (batch.values,), batch.weights)
+        return gradient, state, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +112,9 @@ def pair_with_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array,
 
 
 def _judge(model, params, example):
-    """−log p(y | x) of one example, and 1.0 if another class is likelier."""
+    """−log p(y | x) of one example, and its metrics."""
     x, y = example
     log_p = label_log_probabilities(model, params, x)
-    is_wrong = jnp.argmax(log_p) != jnp.argmax(y)
-    return -full_product(y.ravel(), log_p), jnp.where(is_wrong, 1.0, 0.0)
+    loss = -full_product(y.ravel(), log_p)
+    error = jnp.where(jnp.argmax(log_p) != jnp.argmax(y), 1.0, 0.0)
+    return loss, {"cross_entropy": loss, "error": error}

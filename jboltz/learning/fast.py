@@ -7,12 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State, record
-from jboltz.learning.contrastive import (
-    check_chains,
-    complete,
-    contrast_with_chains,
-    start_chains,
-)
+from jboltz.learning.batch import complete
+from jboltz.learning.contrastive import check_chains, contrast_with_chains, start_chains
 from jboltz.samplers.chains import run_chains
 
 

@@ -16,13 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz.base import Batch, Leaf, Metrics, Sampler, State, record
-from jboltz.learning.contrastive import (
-    check_chains,
-    complete,
-    mean_squared_error,
-    start_chains,
-    weighted_mean,
-)
+from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
+from jboltz.learning.contrastive import check_chains, start_chains
 from jboltz.models.dbm import DBM, DBMParams, inputs_of
 from jboltz.products import full_product, product
 from jboltz.samplers.chains import run_chains

@@ -10,10 +10,7 @@ from jaxtyping import Array, Float, Key
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
 from jboltz.checks import dtype_of, require
-from jboltz.learning.contrastive import (
-    complete,
-    weighted_mean,
-)
+from jboltz.learning.batch import complete, weighted_mean
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
 """Of a unit's mean activity and its target, in nats."""

@@ -8,10 +8,7 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.base import Batch, Metrics, State, record
 from jboltz.checks import check_params
-from jboltz.learning.contrastive import (
-    complete,
-    weighted_mean,
-)
+from jboltz.learning.batch import complete, mean_gradient
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
 from jboltz.models.rbm import RBMParams
@@ -133,14 +130,8 @@ class UpDown:
                 total = total + self.discriminative * found["cross_entropy"]
             return total, found
 
-        def mean_loss(params):
-            total, each = jax.vmap(losses, in_axes=(None, 0, 0, 0, 0))(
-                params, wake, data, chains.visible, sleep
-            )
-            means = {k: weighted_mean(x, batch.weights) for k, x in each.items()}
-            return weighted_mean(total, batch.weights), means
-
-        gradient, metrics = jax.grad(mean_loss, has_aux=True)(params)
+        examples = (wake, data, chains.visible, sleep)
+        gradient, metrics = mean_gradient(losses, params, examples, batch.weights)
         return gradient, state, metrics
 
     def _cross_entropy(self, params: UpDownParams, v: State, label: State) -> Array:

@@ -12,13 +12,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Batch, Leaf, Metrics, Params, record
-from jboltz.learning.contrastive import refuse_mask, weighted_mean
+from jboltz.base import Batch, Leaf, Metrics, Params, State, record
+from jboltz.learning.batch import mean_gradient, refuse_mask
+from jboltz.learning.best import keep_least
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.rows import class_numbers
 from jboltz.learning.step import TrainState
 from jboltz.learning.transforms import project
-from jboltz.nets.best import BestSoFar, before_training, keep_least
 from jboltz.products import full_precision
 
 
@@ -35,36 +35,30 @@ class LabelledExamples:
 class CrossEntropy:
     """The gradient of the mean −log p(y | v), in nats, as an estimator.
 
-    It estimates on a batch of `LabelledExamples`, and remembers the `BestSoFar`
-    parameters, which `keep_best` replaces between epochs. Dropout of example i draws
-    from `fold_in(key, i)`.
+    It estimates on a batch of `LabelledExamples`. Dropout of example i draws from
+    `fold_in(key, i)`. For early stopping put `BestSoFar` around it, and pass
+    `keep_best` to `fit`.
     """
 
     model: nn.Module
     """Logits from one example: `net(v, above, is_training=…)`, as of a `Classifier`."""
 
-    def init(self, params: Params, key: Key[Array, ""]) -> BestSoFar:
-        del key
-        return before_training(params)
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
 
     def estimate(
-        self, params: Params, state: BestSoFar, batch: Batch, key: Key[Array, ""]
-    ) -> tuple[Params, BestSoFar, Metrics]:
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
         """Metrics of the net with units left out: `cross_entropy`, and `error`, the
         share of examples whose largest logit is of another class."""
         refuse_mask(batch)
         examples = batch.values
         keys = random.fold_in_rows(key, examples)
-
-        def mean_loss(params):
-            losses, errors = jax.vmap(
-                partial(_judge, self.model), in_axes=(None, 0, 0)
-            )(params, examples, keys)
-            mean_error = weighted_mean(errors, batch.weights)
-            return weighted_mean(losses, batch.weights), mean_error
-
-        (loss, error), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        return gradient, state, {"cross_entropy": loss, "error": error}
+        gradient, metrics = mean_gradient(
+            partial(_judge, self.model), params, (examples, keys), batch.weights
+        )
+        return gradient, state, metrics
 
 
 def label_examples(
@@ -97,16 +91,15 @@ def evaluate_classifier(
     """Mean `cross_entropy` in nats and share `error` of examples, nothing left out."""
 
     def one(example):
-        return _judge(net, params, _scale(example), None)
+        return _judge(net, params, _scale(example), None)[1]
 
-    losses, errors = jax.lax.map(one, examples, batch_size=1000)
-    return {"cross_entropy": jnp.mean(losses), "error": jnp.mean(errors)}
+    return jax.tree.map(jnp.mean, jax.lax.map(one, examples, batch_size=1000))
 
 
 def keep_best(
     net: nn.Module, held_out: LabelledExamples
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
+    """Early stopping, as the `end_epoch` of `fit`: `keep_least` of held-out examples.
 
     Returns:
       `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
@@ -167,7 +160,7 @@ def _scale(rows: LabelledExamples) -> LabelledExamples:
 
 
 def _judge(net, params, example, key):
-    """Cross-entropy of one example, and 1.0 if it is taken for another class."""
+    """The loss of one example and its metrics; without a key nothing is left out."""
     logits = net.apply(
         {"params": params},
         example.images,
@@ -176,4 +169,5 @@ def _judge(net, params, example, key):
         rngs=None if key is None else {"dropout": key},
     )
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, example.labels)
-    return loss, jnp.where(jnp.argmax(logits) == example.labels, 0.0, 1.0)
+    error = jnp.where(jnp.argmax(logits) == example.labels, 0.0, 1.0)
+    return loss, {"cross_entropy": loss, "error": error}

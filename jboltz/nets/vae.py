@@ -11,13 +11,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
-from jboltz.base import Batch, Domain, Metrics, Params
+from jboltz.base import Batch, Domain, Metrics, Params, State
 from jboltz.domains import UnitInterval
-from jboltz.learning.contrastive import (
-    complete,
-    weighted_mean,
-)
-from jboltz.nets.best import BestSoFar, before_training
+from jboltz.learning.batch import complete, mean_gradient
 from jboltz.products import full_precision
 
 
@@ -84,32 +80,30 @@ class VAE(nn.Module):
 class NegativeELBO:
     """The gradient of the mean −ELBO, in nats, as an estimator.
 
-    It remembers the `BestSoFar` parameters, which `keep_least` replaces between epochs.
     The code of example i is drawn by `fold_in(key, i)`, as μ + σ ε: the gradient goes
     through it.
     """
 
     model: VAE
 
-    def init(self, params: Params, key: Key[Array, ""]) -> BestSoFar:
-        del key
-        return before_training(params)
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
 
     def estimate(
-        self, params: Params, state: BestSoFar, batch: Batch, key: Key[Array, ""]
-    ) -> tuple[Params, BestSoFar, Metrics]:
+        self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, State, Metrics]:
         """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
         batch = complete(batch, params)
         keys = random.fold_in_rows(key, batch.values)
 
-        def mean_loss(params):
-            parts = jax.vmap(partial(_elbo_parts, self.model), in_axes=(None, 0, 0))
-            likelihoods, kls = parts(params, batch.values, keys)
-            kl = weighted_mean(kls, batch.weights)
-            return kl - weighted_mean(likelihoods, batch.weights), kl
+        def loss(params, v, key):
+            likelihood, kl = _elbo_parts(self.model, params, v, key)
+            return kl - likelihood, {"negative_elbo": kl - likelihood, "kl": kl}
 
-        (loss, kl), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        return gradient, state, {"negative_elbo": loss, "kl": kl}
+        examples = (batch.values, keys)
+        gradient, metrics = mean_gradient(loss, params, examples, batch.weights)
+        return gradient, state, metrics
 
 
 @full_precision

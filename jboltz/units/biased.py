@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from jboltz.base import Domain, State
+from jboltz.base import State
 from jboltz.checks import check_shape, check_size
+from jboltz.domains import ArrayDomain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ class DiscreteUnit(BiasedUnit):
 
     @property
     @abc.abstractmethod
-    def domain(self) -> Domain: ...
+    def domain(self) -> ArrayDomain: ...
 
     @abc.abstractmethod
     def gain(

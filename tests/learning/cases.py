@@ -12,6 +12,7 @@ from flax import linen as nn
 
 import jboltz
 from jboltz import Batch, TrainState
+from jboltz.learning.best import BestSoFar
 from jboltz.learning.contrastive import HalfStepContrastiveDivergence
 from jboltz.learning.discriminative import Discriminative
 from jboltz.learning.up_down import untie_weights
@@ -87,6 +88,7 @@ ESTIMATORS = {
     "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
     "traced": jboltz.TracedEstimator(PCD),
     "cross-entropy": CrossEntropy(Classifier(hidden=(3,), num_classes=2)),
+    "best so far": BestSoFar(PCD),
     "negative elbo": NegativeELBO(VAE(num_visible=4, hidden=(3,), code_size=2)),
 }
 

@@ -14,7 +14,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.domains import Reals
-from jboltz.learning.contrastive import HalfStepContrastiveDivergence, weighted_mean
+from jboltz.learning.batch import weighted_mean
+from jboltz.learning.contrastive import HalfStepContrastiveDivergence
 from jboltz.units.bernoulli import BernoulliParams
 from jboltz.units.gaussian import GaussianParams
 from tests.helpers import binary_states, errors_without_hook, random_params

@@ -1,10 +1,6 @@
 """Every estimator keeps the contract: what it is, and what the loops may count on."""
 
 import copy
-import dataclasses
-import importlib
-import inspect
-import pkgutil
 
 import chex
 import jax
@@ -16,25 +12,14 @@ import pytest
 import jboltz
 from jboltz import Batch
 from jboltz.base import Estimator
-from tests.helpers import draw_like, rng_of
+from tests.helpers import classes_with, draw_like, rng_of
 from tests.learning.cases import ESTIMATORS, examples_for, init
 
 each_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
 
-def estimator_types():
-    """Wherever in the library they are."""
-    for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
-        if info.name.startswith("jboltz.experiments"):
-            continue
-        module = importlib.import_module(info.name)
-        for _, cls in inspect.getmembers(module, dataclasses.is_dataclass):
-            if cls.__module__ == info.name and hasattr(cls, "estimate"):
-                yield cls
-
-
 def test_every_estimator_is_in_the_cases():
-    types = set(estimator_types())
+    types = classes_with("estimate")
     assert {jboltz.ContrastiveDivergence, jboltz.Centred} <= types
     assert types == {type(estimator) for estimator in ESTIMATORS.values()}
 

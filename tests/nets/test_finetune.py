@@ -9,6 +9,7 @@ import pytest
 
 import jboltz
 from jboltz import Batch
+from jboltz.learning.best import BestSoFar
 from jboltz.nets.classifier import Classifier
 from jboltz.nets.finetune import (
     CrossEntropy,
@@ -23,7 +24,7 @@ from jboltz.nets.finetune import (
 from tests.helpers import draw_like
 
 NET = Classifier(hidden=(5, 4), num_classes=3)
-ESTIMATOR = CrossEntropy(NET)
+ESTIMATOR = BestSoFar(CrossEntropy(NET))
 OPTIMIZER = optax.sgd(0.5, momentum=0.9)
 STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
 LABELS = np.arange(22) % 3

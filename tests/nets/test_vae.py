@@ -12,7 +12,7 @@ import pytest
 import jboltz
 from jboltz import Batch, random
 from jboltz.evaluation.bounds import vae_bounds
-from jboltz.nets.best import keep_least
+from jboltz.learning.best import BestSoFar, keep_least
 from jboltz.nets.vae import (
     VAE,
     NegativeELBO,
@@ -171,7 +171,7 @@ def test_gradient_is_that_of_the_loss_written_out(getkey, x64):
 def test_it_learns_by_fit_and_keeps_the_best_epoch(getkey):
     rng = rng_of(getkey())
     data = jnp.asarray(np.repeat(rng.integers(0, 2, (60, 1)), 4, axis=1), jnp.float32)
-    estimator, keys = NegativeELBO(TINY), jax.random.split(getkey(), 60)
+    estimator, keys = BestSoFar(NegativeELBO(TINY)), jax.random.split(getkey(), 60)
     step = jboltz.make_train_step(estimator, optax.adam(0.03))
     state = jboltz.init_train_state(
         parameters(TINY, getkey()), estimator, optax.adam(0.03), getkey()

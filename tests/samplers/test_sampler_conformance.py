@@ -2,9 +2,6 @@
 
 import copy
 import dataclasses
-import importlib
-import inspect
-import pkgutil
 from functools import partial
 
 import chex
@@ -20,7 +17,7 @@ from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from jboltz.samplers.recognition import ClampedRecognition
 from jboltz.samplers.tempering import ParallelTempering, TrajectoryTempering
 from jboltz.samplers.traced_sampler import TracedSampler
-from tests.helpers import draw_like
+from tests.helpers import classes_with, draw_like
 from tests.samplers import (
     test_deep,
     test_langevin,
@@ -34,19 +31,8 @@ each_sampler = pytest.mark.parametrize("name", SAMPLERS)
 NUM_CHAINS = 3
 
 
-def sampler_types():
-    """Wherever in the library they are."""
-    for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
-        if info.name.startswith("jboltz.experiments"):
-            continue
-        module = importlib.import_module(info.name)
-        for _, cls in inspect.getmembers(module, dataclasses.is_dataclass):
-            if cls.__module__ == info.name and hasattr(cls, "step"):
-                yield cls
-
-
 def test_every_sampler_is_in_the_cases():
-    types = set(sampler_types())
+    types = classes_with("step")
     assert {jboltz.Gibbs, jboltz.ClampedGibbs} <= types
     assert types == {type(sampler) for sampler in SAMPLERS.values()}
 

@@ -1,0 +1,79 @@
+"""What estimators do with a batch: means over its examples, and their gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jboltz.base import Batch, Metrics, Params, State
+from jboltz.checks import cast_states
+
+
+def weighted_mean(
+    x: Float[Array, "batch ..."], weights: Float[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Σ w x / Σ w, or the plain mean; of an example with several numbers, their mean.
+
+    Its type is that of `x`. It is 0 where no example counts, as may be in a batch of
+    data that have weights of 0.
+    """
+    if weights is None:
+        return jnp.mean(x)
+    total = jnp.sum(weights)
+    each = jnp.mean(x, axis=tuple(range(1, x.ndim)))
+    mean = jnp.sum(weights * each) / jnp.where(total > 0, total, 1)
+    return mean.astype(x.dtype)
+
+
+def mean_squared_error(
+    x: State, y: State, weights: Float[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Of a state; where that is several arrays, the mean of their errors."""
+    errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
+    return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
+
+
+def complete(batch: Batch, params: Params) -> Batch:
+    """Complete examples as an estimator takes them: in the dtype of `params`.
+
+    Raises:
+      ValueError: entries are missing.
+    """
+    refuse_mask(batch)
+    return Batch(values=cast_states(batch.values, params), weights=batch.weights)
+
+
+def refuse_mask(batch: Batch) -> None:
+    """Refuses missing entries, which an estimator does not fill by itself."""
+    if batch.mask is not None:
+        raise ValueError(
+            "`batch.mask` marks missing entries but this estimator needs complete "
+            "examples; put `MissingDataEstimator` around it, or drop those rows."
+        )
+
+
+def mean_gradient(
+    loss: Callable[..., tuple[Float[Array, ""], Metrics]],
+    params: Params,
+    examples: tuple[Any, ...],
+    weights: Float[Array, " batch"] | None,
+) -> tuple[Params, Metrics]:
+    """The gradient of the mean of a loss that each example has by itself.
+
+    Args:
+      loss: (params, *example) → the loss of one example, and its metrics.
+      examples: the arguments of `loss` after `params`, one leading entry an example.
+
+    Returns:
+      The gradient, and the mean of every metric.
+    """
+
+    def mean_loss(params):
+        in_axes = (None, *(0 for _ in examples))
+        losses, metrics = jax.vmap(loss, in_axes=in_axes)(params, *examples)
+        means = {name: weighted_mean(x, weights) for name, x in metrics.items()}
+        return weighted_mean(losses, weights), means
+
+    return jax.grad(mean_loss, has_aux=True)(params)

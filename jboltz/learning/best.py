@@ -1,0 +1,96 @@
+"""Early stopping: the best epoch's parameters travel in the state of the estimator."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
+from jboltz.checks import require
+from jboltz.learning.step import TrainState
+from jboltz.products import full_precision
+
+
+@record
+class BestSoFarState:
+    """The state of the estimator within, and the parameters of the best epoch."""
+
+    inner: State
+    params: Params  # after the first of the epochs with the least error
+    error: Leaf  # () of held-out examples; infinite before the first epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class BestSoFar:
+    """Any estimator, with room in its state for the parameters of the best epoch.
+
+    Its gradient is that of `estimator`. `keep_least`, as the `end_epoch` of `fit`,
+    compares the epochs; the best parameters are `state.estimator_state.params`.
+    """
+
+    estimator: Estimator
+
+    def __post_init__(self) -> None:
+        require(self.estimator, Estimator, "early stopping", "estimator")
+
+    @property
+    def model(self) -> Any:
+        return self.estimator.model
+
+    def init(self, params: Params, key: Key[Array, ""]) -> BestSoFarState:
+        return BestSoFarState(
+            inner=self.estimator.init(params, key),
+            params=params,
+            # With a dtype, or it is weak, and the second epoch compiled anew.
+            error=jnp.full((), jnp.inf, float),
+        )
+
+    def estimate(
+        self, params: Params, state: BestSoFarState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Params, BestSoFarState, Metrics]:
+        gradient, inner, metrics = self.estimator.estimate(
+            params, state.inner, batch, key
+        )
+        state = BestSoFarState(inner=inner, params=state.params, error=state.error)
+        return gradient, state, metrics
+
+
+def keep_least(
+    judge: Callable[[Params], Metrics], name: str
+) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+    """The `end_epoch` of `fit` that remembers the parameters with the least error.
+
+    Args:
+      judge: parameters → numbers of held-out examples.
+      name: the one of these numbers that is to be small.
+
+    Returns:
+      `state -> (state, metrics)`, for states of a `BestSoFar`. The metrics are those of
+      `judge`, each with `held_out_` before its name.
+    """
+
+    def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
+        found = full_precision(judge)(state.params)
+        state = TrainState(
+            step=state.step,
+            params=state.params,
+            opt_state=state.opt_state,
+            estimator_state=_better(state.estimator_state, state.params, found[name]),
+        )
+        return state, {f"held_out_{name}": x for name, x in found.items()}
+
+    return end_epoch
+
+
+@jax.jit
+def _better(best: BestSoFarState, params: Params, error: Array) -> BestSoFarState:
+    is_better = error < best.error
+    return BestSoFarState(
+        inner=best.inner,
+        params=jax.tree.map(partial(jnp.where, is_better), params, best.params),
+        error=jnp.where(is_better, error, best.error),
+    )
