@@ -6,9 +6,17 @@ what is missing. A class has an ability by having its methods; nothing is regist
 
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, Inexact, Key
+from jaxtyping import Array, Float, Inexact, Key
 
-from jboltz.base import Domain, EnergyModel, FreeEnergyModel, Params, State, Unit
+from jboltz.base import (
+    Domain,
+    EnergyModel,
+    Estimator,
+    FreeEnergyModel,
+    Params,
+    State,
+    Unit,
+)
 
 
 @runtime_checkable
@@ -158,3 +166,33 @@ class DirectedModel(Protocol):
     def sample_layers_down(
         self, params: Params, h: State, key: Key[Array, ""]
     ) -> tuple[State, ...]: ...
+
+
+@runtime_checkable
+class LabelModel(Protocol):
+    """A model that gives log p(y | v) of every class y of an example."""
+
+    def label_log_probabilities(
+        self, params: Params, v: State
+    ) -> Float[Array, " classes"]: ...
+
+
+@runtime_checkable
+class WrappingEstimator(Estimator, Protocol):
+    """An `Estimator` around another one, whose gradient it changes or watches."""
+
+    @property
+    def estimator(self) -> Estimator: ...
+
+
+@runtime_checkable
+class OptimizerCheckingEstimator(Estimator, Protocol):
+    """An `Estimator` whose gradient is wrong for some optimizers."""
+
+    def check_optimizer(self, optimizer: Any, params: Params) -> None:
+        """Refuses an optimizer for which the gradient is wrong; called on the host.
+
+        Raises:
+          ValueError: it says what the optimizer does and what to do instead.
+        """
+        ...

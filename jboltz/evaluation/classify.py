@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
+from jboltz.abilities import LabelModel
 from jboltz.base import Params, record
 from jboltz.checks import check_key, check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
@@ -41,7 +42,7 @@ def classify(
       batch_size: examples at a time.
     """
     check_params(model, params)
-    if isinstance(model, LabelledDBN):
+    if isinstance(model, LabelModel):
         one = partial(model.label_log_probabilities, params)
     else:
         one = partial(label_log_probabilities, model, params)

@@ -5,9 +5,11 @@ the enhanced gradient.
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.abilities import CentrableModel
@@ -23,6 +25,7 @@ from jboltz.base import (
 )
 from jboltz.checks import dtype_of, require
 from jboltz.learning.batch import complete, weighted_mean
+from jboltz.learning.step import Optimizer
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
@@ -82,6 +85,10 @@ class Centred:
     The means of the hidden layers over the data are those of `mean_activities`: of an
     RBM exact, of a DBM those of one pass upwards.
 
+    The bias part takes it that all weights move. To train a part of them, say which in
+    `masks`, one array of 0 and 1 for each matrix of weights; a mask in the optimizer
+    would leave the biases to follow weights that stay, and is refused.
+
     Reference:
       Montavon & Müller (2012), Deep Boltzmann machines and the centering trick;
       Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.
@@ -90,6 +97,8 @@ class Centred:
     estimator: Estimator
     rate: float = 0.01
     around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
+    masks: tuple[Array | np.ndarray, ...] = ()
+    """1 where a weight is trained, 0 where it stays; () trains all."""
 
     def __post_init__(self) -> None:
         require(self.estimator, Estimator, "centring", "estimator")
@@ -112,6 +121,24 @@ class Centred:
         )
         return CentredState(inner=self.estimator.init(params, key), offsets=offsets)
 
+    def check_optimizer(self, optimizer: Optimizer, params: Params) -> None:
+        """Refuses a mask in the optimizer: weights that no gradient moves."""
+        moved = [jax.tree.map(jnp.abs, _move(optimizer, params, s)) for s in (1, -1)]
+        moved = jax.tree.map(jnp.maximum, *moved)
+        _, weights = self.model.parts(moved)
+        if any(jnp.any(x) for x in jax.tree.leaves(moved)):
+            trained = self.masks or tuple(map(jnp.ones_like, weights))
+            stay = [
+                jnp.sum((W == 0) & (m != 0))
+                for W, m in zip(weights, trained, strict=True)
+            ]
+            if any(stay):
+                raise ValueError(
+                    f"`optimizer` leaves {int(sum(stay))} weights as they are, but the "
+                    "centred gradient of the biases counts on their moving; say which "
+                    "weights are trained in `Centred(…, masks=…)`."
+                )
+
     def estimate(
         self, params: Params, state: CentredState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, CentredState, Metrics]:
@@ -129,7 +156,7 @@ class Centred:
             o + self.rate * (self.around(d, slope) - o)
             for o, d, slope in zip(state.offsets, data, slopes, strict=True)
         )
-        gradient = centre(self.model, gradient, offsets)
+        gradient = centre(self.model, gradient, offsets, self.masks)
         return gradient, CentredState(inner=inner, offsets=offsets), metrics
 
 
@@ -143,14 +170,26 @@ def enhanced_gradient(estimator: Estimator, *, rate: float = 1.0) -> Centred:
     return Centred(estimator, rate, MidpointOffsets())
 
 
-def centre(model: CentrableModel, gradient: Params, offsets: Offsets) -> Params:
-    """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters."""
+def centre(
+    model: CentrableModel,
+    gradient: Params,
+    offsets: Offsets,
+    masks: tuple[Array | np.ndarray, ...] = (),
+) -> Params:
+    """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters.
+
+    Args:
+      masks: as of `Centred`; where they are 0 a weight is no parameter.
+    """
     units, weights = model.parts(gradient)
     biases = _slopes(model, gradient)
     weights = tuple(
         W - jnp.outer(offsets[i], biases[i + 1]) - jnp.outer(biases[i], offsets[i + 1])
         for i, W in enumerate(weights)
     )
+    if masks:
+        pairs = zip(masks, weights, strict=True)
+        weights = tuple(jnp.asarray(mask, W.dtype) * W for mask, W in pairs)
     shifts = [jnp.zeros_like(b) for b in biases]
     for i, W in enumerate(weights):
         shifts[i] -= full_product(W, offsets[i + 1])
@@ -160,6 +199,13 @@ def centre(model: CentrableModel, gradient: Params, offsets: Offsets) -> Params:
         for unit, g, shift in zip(model.units, units, shifts, strict=True)
     )
     return model.from_parts(units, weights)
+
+
+@partial(jax.jit, static_argnums=0)
+def _move(optimizer, params, sign):
+    """The first update along a gradient of ±1."""
+    gradient = jax.tree.map(lambda x: jnp.full_like(x, sign), params)
+    return optimizer.update(gradient, optimizer.init(params), params)[0]
 
 
 def _slopes(model: CentrableModel, gradient: Params) -> list[Array]:

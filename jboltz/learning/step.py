@@ -18,6 +18,7 @@ from jax.sharding import (
 )
 from jaxtyping import Array, Key
 
+from jboltz.abilities import OptimizerCheckingEstimator, WrappingEstimator
 from jboltz.base import (
     Batch,
     EnergyModel,
@@ -28,16 +29,14 @@ from jboltz.base import (
     State,
     record,
 )
-from jboltz.checks import (
-    check_key,
-    check_params,
-    require,
-)
+from jboltz.checks import check_key, check_params, is_traced, require
 from jboltz.learning.built import how_built
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
 """What a run of steps reports: one entry a step for each metric."""
+
+Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
 TrainStep: TypeAlias = Callable[
     ["TrainState", Batch, Key[Array, ""]], tuple["TrainState", Metrics]
@@ -60,18 +59,20 @@ class TrainState:
 def init_train_state(
     params: Params,
     estimator: Estimator,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     key: Key[Array, ""],
 ) -> TrainState:
     """The state before the first update.
 
     Raises:
-      ValueError: `params` are none of the estimator's model.
+      ValueError: `params` are none of the estimator's model, or the optimizer does not
+        suit the estimator.
     """
     require(estimator, Estimator, "a training state", "estimator")
     check_optimizer(optimizer)
     check_key(key)
     _check_params(estimator, params)
+    _check_wrapped(estimator, optimizer, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -80,12 +81,20 @@ def init_train_state(
     )
 
 
+def _check_wrapped(estimator, optimizer, params):
+    """Asks every estimator of a chain of wrappers whether `optimizer` suits it."""
+    if isinstance(estimator, OptimizerCheckingEstimator) and not is_traced(params):
+        estimator.check_optimizer(optimizer, params)
+    if isinstance(estimator, WrappingEstimator):
+        _check_wrapped(estimator.estimator, optimizer, params)
+
+
 @dataclasses.dataclass(frozen=True)
 class _EstimatorStep:
     """A closure that hashes by value, so that building it twice does not recompile."""
 
     estimator: Estimator
-    optimizer: optax.GradientTransformation = dataclasses.field(compare=False)
+    optimizer: Optimizer = dataclasses.field(compare=False)
     precision: Precision
     value: str | None
     built: Any = dataclasses.field(init=False, repr=False)  # stands for `optimizer`
@@ -142,7 +151,9 @@ class _EstimatorStep:
                     f"{sorted(metrics)}; name one of these."
                 )
             extra = {"value": metrics[self.value], "grad": gradient}
-        optimizer = optax.with_extra_args_support(self.optimizer)
+        optimizer = self.optimizer
+        if not isinstance(optimizer, optax.MultiSteps):  # it takes more arguments
+            optimizer = optax.with_extra_args_support(optimizer)
         try:
             return optimizer.update(gradient, state.opt_state, state.params, **extra)
         except TypeError as error:
@@ -157,7 +168,7 @@ class _EstimatorStep:
 
 def check_optimizer(optimizer: Any) -> None:
     """Refuses what is no optimizer of optax."""
-    if not isinstance(optimizer, optax.GradientTransformation | optax.MultiSteps):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"`optimizer` is {optimizer!r} but needs to be an optimizer of optax; pass "
             "what one of its functions returns, such as `optax.sgd(0.01)`."
@@ -166,7 +177,7 @@ def check_optimizer(optimizer: Any) -> None:
 
 def make_train_step(
     estimator: Estimator,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     *,
     precision: Precision = "float32",
     value: str | None = None,

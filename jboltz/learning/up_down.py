@@ -6,6 +6,7 @@ import jax
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
+from jboltz.abilities import LabelModel
 from jboltz.base import Batch, Metrics, State, record
 from jboltz.checks import check_params
 from jboltz.learning.batch import complete, mean_gradient
@@ -70,7 +71,7 @@ class UpDown:
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
         if self.discriminative < 0 or (
-            self.discriminative and not isinstance(self.model, LabelledDBN)
+            self.discriminative and not isinstance(self.model, LabelModel)
         ):
             raise ValueError(
                 f"`discriminative` is {self.discriminative} but it is at least 0, and "
@@ -142,7 +143,7 @@ class UpDown:
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
         """The images, and the labels if there are any."""
-        if not isinstance(self.model, LabelledDBN):
+        if not isinstance(self.model, LabelModel):
             return values, ()
         if not isinstance(values, tuple) or len(values) != 2:
             raise ValueError(

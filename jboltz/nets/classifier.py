@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
-from jboltz.base import Params
+from jboltz.abilities import AugmentedModel, CentrableModel, LayeredModel
+from jboltz.base import Params, Unit
 from jboltz.learning.mean_field import mean_field
 from jboltz.models.dbm import DBM, DBMParams
-from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBMParams
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 
@@ -107,14 +108,14 @@ def classifier_of(
     return Classifier(
         hidden=tuple(unit.size for unit in _units(model)[1:]),
         num_classes=num_classes,
-        is_augmented=isinstance(model, DBM),
+        is_augmented=isinstance(model, AugmentedModel),
         dropout=dropout,
     )
 
 
 def to_linen_params(
     model: DBN | DBM,
-    params: DBNParams | DBMParams,
+    params: Params,
     num_classes: int,
     key: Key[Array, ""] | None = None,
 ) -> dict[str, Any]:
@@ -128,12 +129,12 @@ def to_linen_params(
       key: draws Glorot weights of the head; None makes them 0.
     """
     _units(model)
-    weights, units = _parts(params)
+    units, weights = _parts(model, params)
     linen = {
         f"hidden_{layer}": {"kernel": W, "bias": unit.bias}
         for layer, (W, unit) in enumerate(zip(weights, units, strict=True), start=1)
     }
-    if isinstance(params, DBMParams):
+    if isinstance(model, AugmentedModel):
         for layer, W in enumerate(weights[1:], start=1):
             linen[f"above_{layer}"] = {"kernel": W.T}
     shape, dtype = (weights[-1].shape[1], num_classes), weights[-1].dtype
@@ -144,19 +145,20 @@ def to_linen_params(
 
 
 def from_linen_params(
-    linen: dict[str, Any], params: DBNParams | DBMParams
-) -> DBNParams | DBMParams:
+    model: DBN | DBM, linen: dict[str, Any], params: Params
+) -> Params:
     """`params` with the hidden biases and weights of a classifier: the way back.
 
     What a classifier lacks, the biases that only the way down uses, stays what it is
     in `params`. Of a DBM's two copies of a weight it is the one of the way up.
     """
-    count = len(_parts(params)[0])
+    count = len(_units(model)) - 1
     layers = [linen[f"hidden_{layer}"] for layer in range(1, count + 1)]
     units = tuple(BernoulliParams(bias=layer["bias"]) for layer in layers)
     weights = tuple(layer["kernel"] for layer in layers)
-    if isinstance(params, DBMParams):
-        return DBMParams(units=(params.units[0], *units), weights=weights)
+    if isinstance(model, CentrableModel):
+        (bottom, *_), _ = model.parts(params)
+        return model.from_parts((bottom, *units), weights)
     return tuple(
         RBMParams(visible=old.visible, hidden=unit, weights=W)
         for old, unit, W in zip(params, units, weights, strict=True)
@@ -172,16 +174,17 @@ def posterior(
 
 
 def _parts(
-    params: DBNParams | DBMParams,
-) -> tuple[tuple[Array, ...], tuple[Params, ...]]:
-    """Weights, and records of the hidden layers."""
-    if isinstance(params, DBMParams):
-        return params.weights, params.units[1:]
-    return tuple(p.weights for p in params), tuple(p.hidden for p in params)
+    model: DBN | DBM, params: Params
+) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
+    """Records of the hidden layers, and weights."""
+    if isinstance(model, LayeredModel):
+        (_, *units), weights = model.parts(params)
+        return tuple(units), weights
+    return tuple(p.hidden for p in params), tuple(p.weights for p in params)
 
 
-def _units(model: DBN | DBM) -> tuple[Any, ...]:
-    if isinstance(model, DBM):
+def _units(model: DBN | DBM) -> tuple[Unit, ...]:
+    if isinstance(model, LayeredModel):
         units = model.units
     else:
         units = (model.layers[0].visible, *(layer.hidden for layer in model.layers))

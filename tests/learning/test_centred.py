@@ -7,12 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.base import Estimator
+from jboltz.learning.best import BestSoFar
 from jboltz.learning.centred import Centred, centre, enhanced_gradient
+from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.dbm import DBM
 from jboltz.units.bernoulli import BernoulliParams
 from tests.helpers import draw_like, errors_without_hook, rng_of
@@ -236,3 +239,55 @@ def test_a_rate_outside_0_to_1_is_refused():
         ["Centred(cd, rate=1.5)", "Centred(cd, rate=-0.1)"],
     )
     assert all(e.startswith("ValueError") and "`rate`" in e for e in errors.values())
+
+
+def test_of_some_weights_it_is_the_gradient_with_the_others_held(getkey, x64):
+    """By autodiff through the map of the trained weights and all biases alone."""
+    model = MODELS["DBM"]
+    shapes = jax.eval_shape(model.init, getkey())
+    params, gradient = draw_like(shapes, getkey()), draw_like(shapes, getkey())
+    offsets = tuple(jax.random.normal(getkey(), (u.size,)) for u in model.units)
+    rng = rng_of(getkey())
+    masks = tuple(rng.integers(0, 2, W.shape) * 1.0 for W in params.weights)
+
+    def normal(centred):
+        units, weights = model.parts(centred)
+        moving = tuple(m * W for m, W in zip(masks, weights, strict=True))
+        return to_normal(model, model.from_parts(units, moving), offsets)
+
+    _, transpose = jax.vjp(normal, params)
+    _, expected = jax.jvp(normal, (params,), transpose(gradient))
+    got = centre(model, gradient, offsets, masks)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12),
+        got,
+        expected,
+    )
+
+
+def test_a_mask_in_the_optimizer_is_refused(getkey):
+    model, masks = MODELS["RBM"], (np.eye(4, 3),)
+    params = model.init(getkey())
+    inner = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+
+    def start(optimizer, estimator):
+        jboltz.init_train_state(params, estimator, optimizer, getkey())
+
+    def zero_outside(updates, state, params=None):
+        del params
+        return updates.replace(weights=updates.weights * masks[0]), state
+
+    some = optax.GradientTransformation(lambda _: optax.EmptyState(), zero_outside)
+    of_some = optax.chain(some, optax.sgd(0.1))
+    frozen = by_field(optax.sgd(0.1), weights=optax.set_to_zero())
+    for optimizer, count in ((of_some, 9), (frozen, 12)):
+        for estimator in (Centred(inner), BestSoFar(Centred(inner))):
+            with pytest.raises(ValueError, match=f"leaves {count} weights .*masks"):
+                start(optimizer, estimator)
+        start(optimizer, inner)
+    start(of_some, Centred(inner, masks=masks))
+    # What moves nothing at first, or nothing downwards, is no mask.
+    start(optax.sgd(optax.linear_schedule(0.0, 0.1, 10)), Centred(inner))
+    start(optax.MultiSteps(optax.sgd(0.1), 2), Centred(inner))
+    positive = project(within(0.0, jnp.inf))
+    start(optax.chain(optax.sgd(0.1), positive), Centred(inner))

@@ -64,7 +64,7 @@ def test_features_of_a_dbm_are_one_more_update_of_mean_field(getkey, x64):
 def test_there_and_back_is_exact(model, getkey):
     params = draw_like(model.init(getkey()), getkey())
     linen = to_linen_params(model, params, 3, getkey())
-    chex.assert_trees_all_equal(from_linen_params(linen, params), params)
+    chex.assert_trees_all_equal(from_linen_params(model, linen, params), params)
     v, above = jnp.zeros(4), (jnp.zeros(5), jnp.zeros(2)) if model is DBM else ()
     fresh = classifier_of(model, 3).init(getkey(), v, above)["params"]
     chex.assert_trees_all_equal_shapes_and_dtypes(linen, fresh)
@@ -73,7 +73,7 @@ def test_there_and_back_is_exact(model, getkey):
 def test_what_a_classifier_lacks_is_kept(getkey):
     params = draw_like(DBN.init(getkey()), getkey())
     trained = draw_like(to_linen_params(DBN, params, 3), getkey())
-    back = from_linen_params(trained, params)
+    back = from_linen_params(DBN, trained, params)
     for layer, (new, old) in enumerate(zip(back, params, strict=True), start=1):
         chex.assert_trees_all_equal(new.visible, old.visible)
         chex.assert_trees_all_equal(new.weights, trained[f"hidden_{layer}"]["kernel"])
