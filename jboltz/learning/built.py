@@ -9,6 +9,8 @@ import functools
 import types
 from typing import Any
 
+import optax
+
 _Key = tuple[Any, ...]
 
 _LIBRARIES = ("optax", "jax", "jaxlib", "numpy", "chex", "builtins")
@@ -38,6 +40,8 @@ def _key(x: Any, around: tuple[int, ...]) -> _Key:
         return (x.__code__, cells, defaults)
     if isinstance(x, functools.partial):
         return ("partial", *(_key(y, around) for y in (x.func, x.args, x.keywords)))
+    if isinstance(x, optax.MultiSteps):  # the one optimizer that is an object
+        return (type(x), _key(vars(x), around))
     if isinstance(x, tuple | list):
         return (type(x), *(_key(y, around) for y in x))
     if isinstance(x, dict):

@@ -20,6 +20,7 @@ BUILDERS = {
     "parts": lambda rate: optax.partition(
         {"a": optax.sgd(rate), "b": optax.set_to_zero()}, {"x": "a", "y": "b"}
     ),
+    "several batches": lambda rate: optax.MultiSteps(optax.sgd(rate), 2),
     "hyper-parameters": lambda rate: optax.inject_hyperparams(optax.sgd)(rate),
 }
 
@@ -85,6 +86,7 @@ def test_an_optimizer_is_given_the_value_that_it_follows(getkey):
     state, (history,) = run(optimizer, getkey, value="contrast")
     assert state.opt_state[1].best_value == history["contrast"].min()
     run(optax.polyak_sgd(0.1), getkey, value="contrast")
+    run(optax.MultiSteps(optax.polyak_sgd(0.1), 2), getkey, value="contrast")
 
 
 @pytest.mark.parametrize(
