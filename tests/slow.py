@@ -215,6 +215,9 @@ SLOW = {
             "ReLU(size=1000000)-float32",
         ),
     },
+    "test_where_to_add.py": {
+        "test_a_new_thing_is_one_file_and_one_line_of_cases": ALL,
+    },
     "test_types.py": {
         "test_x64_by_another_library_changes_no_result": ALL,
     },
