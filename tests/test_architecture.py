@@ -11,6 +11,10 @@ import re
 import subprocess
 import tomllib
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
 import jboltz
@@ -183,15 +187,21 @@ def test_a_public_name_has_a_docstring(name):
     assert not doc.startswith(f"{name}(")
 
 
+# What an example need not import.
+USUAL = {"jax": jax, "jnp": jnp, "np": np, "optax": optax}
+
+
 def test_examples_in_docstrings_are_true():
+    failed = []
     for file in FILES:
         if ">>> " not in file.read_text(encoding="utf-8"):
             continue
         name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
         module = importlib.import_module(name.removesuffix(".__init__"))
-        results = doctest.testmod(module)
+        results = doctest.testmod(module, extraglobs=USUAL)
         assert results.attempted, f"{name}: its examples are in no docstring"
-        assert not results.failed, name
+        failed += [name] if results.failed else []
+    assert not failed, failed
 
 
 # The folders and the README.

@@ -46,6 +46,10 @@ def annealing_ladder(scale: int | float = 1) -> np.ndarray:
     Reference:
       Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief
       networks.
+
+    Example:
+      >>> annealing_ladder(0.01).shape
+      (146,)
     """
     check_number("scale", scale, 0, 1e6)
     steps = [round(scale * num_steps) for *_, num_steps in _SEGMENTS]
@@ -95,6 +99,20 @@ def annealed_importance_sampling(
     Reference:
       Neal (2001), Annealed importance sampling; Salakhutdinov & Murray (2008), On the
       quantitative analysis of deep belief networks.
+
+    Example:
+      >>> from jboltz import RBM, Annealed, Bernoulli, annealing_ladder
+      >>> annealed = Annealed(RBM(Bernoulli(4), Bernoulli(3)))
+      >>> params = annealed.model.init(jax.random.key(0))
+      >>> estimate = annealed_importance_sampling(
+      ...     annealed,
+      ...     params,
+      ...     annealed.fit_base(np.eye(4)),
+      ...     annealing_ladder(0.01),
+      ...     jax.random.key(1),
+      ... )
+      >>> bool(abs(estimate.value - 7 * np.log(2)) < 0.1)  # small weights
+      True
     """
     check_key(key)
     check_num_chains(num_chains)

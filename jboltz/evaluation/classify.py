@@ -40,6 +40,13 @@ def classify(
     Args:
       images: uint8 images, or states of the data's units.
       batch_size: examples at a time.
+
+    Example:
+      >>> from jboltz import Bernoulli, Joined, Softmax
+      >>> rbm = RBM(Joined(Bernoulli(784), Softmax(1, 10)), Bernoulli(500))
+      >>> images = np.zeros((2, 784), np.float32)
+      >>> classify(rbm, rbm.init(jax.random.key(0)), images).shape
+      (2, 10)
     """
     check_params(model, params)
     if isinstance(model, LabelModel):

@@ -52,6 +52,11 @@ def r_hat(trace: Trace) -> float:
 
     Raises:
       ValueError: one chain, less than 4 steps, not finite, or all values equal.
+
+    Example:
+      >>> chains = np.random.default_rng(0).normal(size=(4, 1000))
+      >>> r_hat(chains) < 1.01
+      True
     """
     halves = _split(_checked(trace, least_chains=2))
     folded = np.abs(halves - np.median(halves))

@@ -43,6 +43,11 @@ def binarise_once(data: Any, seed: int) -> EvaluationData:
     """Gray values in [0, 1], or uint8 from 0 to 255, as probabilities of one draw each.
 
     An example's draw depends on the seed and its place alone, not on how many follow.
+
+    Example:
+      >>> examples = binarise_once(np.full((2, 784), 0.5), seed=0)
+      >>> examples.values.shape, examples.binarisation
+      ((2, 784), 'stochastic once, seed 0')
     """
     seed, p = check_count("seed", seed, at_least=0), _gray(data)
     values = random.uniform(jax.random.key(seed), p.shape) < p

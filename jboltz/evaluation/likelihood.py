@@ -65,6 +65,14 @@ def log_likelihood(
       ValueError: gray data for binary units; a log Z that is NaN or outside its bounds;
         parameters that are another model's, not finite, or known to have no finite Z;
         units whose draws are not those of their energy.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, model_log_partition
+      >>> rbm, data = RBM(Bernoulli(4), Bernoulli(3)), np.eye(4)
+      >>> params = jax.tree.map(jnp.zeros_like, rbm.init(jax.random.key(0)))
+      >>> log_z = model_log_partition(rbm, params)
+      >>> round(float(log_likelihood(rbm, params, data, log_z).mean), 4)  # −4 log 2
+      -2.7726
     """
     examples = as_examples(data, domain_of(model))
     check_distribution(model, params)

@@ -89,6 +89,13 @@ def model_log_partition(
       ValueError: both blocks have more than 2²⁵ states, or one is real and the other
         too, but not Gaussian both; the parameters are another model's, not finite or
         have no finite Z; units whose draws are not those of their energy.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> params = jax.tree.map(jnp.zeros_like, rbm.init(jax.random.key(0)))
+      >>> round(float(model_log_partition(rbm, params)), 4)  # 7 log 2
+      4.852
     """
     check_exact(model)
     check_distribution(model, params)

@@ -46,6 +46,13 @@ def pseudo_log_likelihood(
       TypeError: visible units that do not say what one site may be.
       ValueError: gray data for binary units; real visible units under hidden units of
         unbounded activity.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> params = jax.tree.map(jnp.zeros_like, rbm.init(jax.random.key(0)))
+      >>> round(float(pseudo_log_likelihood(rbm, params, np.eye(4)).mean), 4)
+      -2.7726
     """
     table = _alternatives(model, params)
     sites = jnp.arange(model.visible.shape[0])

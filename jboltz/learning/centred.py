@@ -92,6 +92,11 @@ class Centred:
     Reference:
       Montavon & Müller (2012), Deep Boltzmann machines and the centering trick;
       Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
+      >>> rbm = RBM(Bernoulli(784), Bernoulli(500))
+      >>> estimator = Centred(ContrastiveDivergence(rbm, Gibbs(rbm)))
     """
 
     estimator: Estimator

@@ -40,6 +40,12 @@ class ContrastiveDivergence:
 
     Reference:
       Hinton (2002), Training products of experts by minimizing contrastive divergence.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, Gibbs
+      >>> rbm = RBM(Bernoulli(784), Bernoulli(500))
+      >>> cd_1 = ContrastiveDivergence(rbm, Gibbs(rbm))
+      >>> cd_10 = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=10)
     """
 
     model: FreeEnergyModel
@@ -124,6 +130,13 @@ class PersistentContrastiveDivergence:
     Reference:
       Tieleman (2008), Training restricted Boltzmann machines using approximations to
       the likelihood gradient.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, Gibbs
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> pcd = PersistentContrastiveDivergence(rbm, Gibbs(rbm), num_chains=100)
+      >>> pcd.init(rbm.init(jax.random.key(0)), jax.random.key(1)).visible.shape
+      (100, 4)
     """
 
     model: FreeEnergyModel

@@ -29,6 +29,12 @@ class MissingDataEstimator:
     nearer the gradient is to that of log p(v_observed). Chains of CD start at the
     filled examples. A one-hot site is observed as a whole or not at all: the mask
     has an entry for it, or one a category.
+
+    Example:
+      >>> from jboltz import RBM, ContrastiveDivergence, Gibbs, Softmax, Bernoulli
+      >>> ratings = RBM(Softmax(sites=1682, num_categories=5), Bernoulli(100))
+      >>> cd = ContrastiveDivergence(ratings, Gibbs(ratings))
+      >>> estimator = MissingDataEstimator(cd)  # data: Batch(values=…, mask=…)
     """
 
     estimator: Estimator

@@ -211,6 +211,13 @@ def make_train_step(
     Raises:
       TypeError: `optimizer` is no optimizer of optax; when the step is traced, also
         where `optimizer` needs arguments that a stochastic estimate does not have.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
+      >>> rbm = RBM(Bernoulli(784), Bernoulli(500))
+      >>> cd = ContrastiveDivergence(rbm, Gibbs(rbm))
+      >>> make_train_step(cd, optax.sgd(0.1)) == make_train_step(cd, optax.sgd(0.1))
+      True
     """
     return _EstimatorStep(estimator, optimizer, precision, value)
 

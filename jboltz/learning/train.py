@@ -56,7 +56,8 @@ def fit(
         is checked once: lists, NumPy, torch and pandas, bools, floats, integers that
         are states, and class numbers (examples, sites) of one-hot sites.
       prepare: `(rows, key) -> values`, inside the compiled step.
-      num_epochs: the epoch to stop before; `first_epoch` of them are done already.
+      num_epochs: total number of epochs. Training starts at `first_epoch`, so
+        `num_epochs - first_epoch` are run.
       chunks_per_epoch: programs an epoch is cut into; changes no result.
       end_epoch: what happens to the state after the last step of an epoch; its metrics
         join the history of the epoch, one entry each.
@@ -78,6 +79,21 @@ def fit(
       ValueError: the data are no states of the model, none, or fewer than `batch_size`;
         or a count is off, a weight is negative, or all are 0; or another estimator or
         optimizer than those of `train_step` made `state`.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
+      >>> from jboltz import init_train_state, make_train_step
+      >>> rbm, optimizer = RBM(Bernoulli(4), Bernoulli(3)), optax.sgd(2.0)
+      >>> key = jax.random.key(0)
+      >>> data = np.eye(4)[[0, 1] * 20]
+      >>> cd = ContrastiveDivergence(rbm, Gibbs(rbm))
+      >>> state = init_train_state(rbm.init(key, data=data), cd, optimizer, key)
+      >>> train_step = make_train_step(cd, optimizer)
+      >>> state, history = fit(
+      ...     train_step, state, data, key, batch_size=10, num_epochs=3
+      ... )
+      >>> len(history), history[0]["reconstruction_error"].shape, int(state.step)
+      (3, (4,), 12)
     """
     check_known("fit", state, key)
     check_loop(

@@ -50,6 +50,13 @@ class Annealed:
     An `EnergyModel` with the states and the two blocks of `model`, so that every
     sampler runs on a rung as it stands. The weights are never scaled: given its inputs
     I, a layer of the rung has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli
+      >>> annealed = Annealed(RBM(Bernoulli(4), Bernoulli(3)))
+      >>> base = annealed.fit_base(jnp.ones((10, 4)))  # one record a layer
+      >>> len(base)
+      2
     """
 
     model: LayeredModel

@@ -41,6 +41,12 @@ class DBM:
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
+
+    Example:
+      >>> from jboltz import Bernoulli
+      >>> dbm = DBM((Bernoulli(784), Bernoulli(500), Bernoulli(200)))
+      >>> [W.shape for W in dbm.init(jax.random.key(0)).weights]
+      [(784, 500), (500, 200)]
     """
 
     units: tuple[Unit, ...]

@@ -26,6 +26,13 @@ class DBN:
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
+
+    Example:
+      >>> from jboltz import Bernoulli
+      >>> dbn = DBN.chain(Bernoulli(784), Bernoulli(500), Bernoulli(200))
+      >>> params = dbn.init(jax.random.key(0))  # one record a layer
+      >>> dbn.encode(params, jnp.zeros(784)).shape
+      (200,)
     """
 
     layers: tuple[RBM, ...]

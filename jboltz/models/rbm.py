@@ -34,6 +34,13 @@ class RBM:
     """E(v, h) = E_v(v) + E_h(h) − a_v(v)ᵀ W a_h(h).
 
     Every function takes one configuration; `jax.vmap` adds batches and chains.
+
+    Example:
+      >>> from jboltz import Bernoulli, Gaussian
+      >>> rbm = RBM(Gaussian(784), Bernoulli(500))
+      >>> params = rbm.init(jax.random.key(0))
+      >>> params.weights.shape, rbm.free_energy(params, jnp.zeros(784)).shape
+      ((784, 500), ())
     """
 
     visible: Unit

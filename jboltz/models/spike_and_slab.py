@@ -67,6 +67,11 @@ class SpikeAndSlab:
     Reference:
       Courville, Bergstra & Bengio (2011), Unsupervised models of images by
       spike-and-slab RBMs; Goodfellow, Bengio & Courville (2016), Deep Learning, 20.5.
+
+    Example:
+      >>> model = SpikeAndSlab(num_visible=192, num_hidden=100)
+      >>> model.init(jax.random.key(0)).weights.shape
+      (192, 100)
     """
 
     num_visible: int

@@ -69,6 +69,17 @@ def run_chains(
 
     Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
     were.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, Gibbs, init_chains
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> sampler, params = Gibbs(rbm), rbm.init(jax.random.key(0))
+      >>> chains = init_chains(sampler, params, jnp.zeros((8, 4)), jax.random.key(1))
+      >>> chains, _ = run_chains(
+      ...     sampler, params, chains, jax.random.key(2), num_steps=10
+      ... )
+      >>> chains.visible.shape
+      (8, 4)
     """
     require(sampler, Sampler, "a chain", "sampler")
     check_key(key)

@@ -98,6 +98,16 @@ def sample(
       ValueError: `start` or `clamp` has a wrong shape; `start` holds no states of the
         model where it is read; `params` are another model's,
         not finite, or known to have no finite Z.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> params, key = rbm.init(jax.random.key(0)), jax.random.key(1)
+      >>> chains, samples, _ = sample(
+      ...     rbm, params, key, warm_up=100, num_samples=5, num_chains=8
+      ... )
+      >>> samples.shape
+      (5, 8, 4)
     """
     sampler = _checked(
         model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,

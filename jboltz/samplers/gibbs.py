@@ -28,6 +28,15 @@ class Gibbs:
 
     A derivative takes the states as constants; where `is_pathwise`, it goes through the
     draws at fixed noise, μ + σ ε of Gaussian units for one. Binary draws have none.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
+      >>> params, key = rbm.init(jax.random.key(0)), jax.random.key(1)
+      >>> state = Gibbs(rbm).init(params, jnp.zeros(4), key)
+      >>> state, metrics = Gibbs(rbm).step(params, state, key)
+      >>> state.visible.shape, state.hidden.shape
+      ((4,), (3,))
     """
 
     model: EnergyModel

@@ -72,6 +72,12 @@ class ParallelTempering:
     Reference:
       Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
       tempering: a scalable highly parallel MCMC scheme.
+
+    Example:
+      >>> from jboltz import RBM, Annealed, Bernoulli, PersistentContrastiveDivergence
+      >>> rbm = RBM(Bernoulli(784), Bernoulli(500))
+      >>> sampler = ParallelTempering(Annealed(rbm), num_replicas=10)
+      >>> estimator = PersistentContrastiveDivergence(rbm, sampler, num_chains=20)
     """
 
     annealed: AnnealedModel

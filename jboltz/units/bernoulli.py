@@ -27,6 +27,11 @@ class Bernoulli(DiscreteUnit):
     """Binary units, p(x_i = 1 | I) = σ(b_i + I_i).
 
     E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log(1 + exp(b_i + I_i)).
+
+    Example:
+      >>> unit = Bernoulli(3)
+      >>> unit.mean(unit.init(), jnp.zeros(3)).tolist()  # p(x_i = 1)
+      [0.5, 0.5, 0.5]
     """
 
     size: int

@@ -25,6 +25,11 @@ class Binomial(DiscreteUnit):
     Reference:
       Teh & Hinton (2001), Rate-coded restricted Boltzmann machines for face
       recognition.
+
+    Example:
+      >>> unit = Binomial(2, trials=255)  # gray levels
+      >>> unit.mean(unit.init(), jnp.zeros(2)).tolist()
+      [127.5, 127.5]
     """
 
     size: int

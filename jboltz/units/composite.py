@@ -136,6 +136,11 @@ class Joined:
     E(x) = E₁(y) + E₂(z),  a(x) = (a₁(y), a₂(z)),  Γ(I) = Γ₁(I₁) + Γ₂(I₂).
 
     A state is a tuple of the two states; `shape` and `domain` are pairs of theirs.
+
+    Example:
+      >>> from jboltz import Bernoulli, Softmax
+      >>> Joined(Bernoulli(784), Softmax(1, 10)).shape  # an image beside its class
+      ((784,), (1, 10))
     """
 
     first: Unit

@@ -30,6 +30,11 @@ class Softmax(DiscreteUnit):
 
     A constant added to all categories of a site changes no probability; `fit` returns
     biases that sum to zero, and `zero_sum_gauge` brings a whole RBM there.
+
+    Example:
+      >>> unit = Softmax(sites=2, num_categories=3)
+      >>> unit.shape, unit.size  # of a state, and along the weights
+      ((2, 3), 6)
     """
 
     sites: int

@@ -27,6 +27,11 @@ class Spin(DiscreteUnit):
     """Spins, p(x_i = +1 | I) = σ(2(b_i + I_i)).
 
     E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log 2cosh(b_i + I_i).
+
+    Example:
+      >>> unit = Spin(3)
+      >>> unit.mean(unit.init(), jnp.zeros(3)).tolist()
+      [0.0, 0.0, 0.0]
     """
 
     size: int
