@@ -1,4 +1,4 @@
-"""What a model may be able to do beyond the contracts of `base`: declared protocols.
+"""Protocols of what a model or an estimator may do beyond the contracts of `base`.
 
 Whoever needs an ability asks for it by `isinstance`, or by `checks.require`, which says
 what is missing. A class has an ability by having its methods; nothing is registered.

@@ -47,7 +47,7 @@ Shape: TypeAlias = tuple[Any, ...]
 
 @runtime_checkable
 class Domain(Protocol):
-    """What a state may be: those of jboltz are in `jboltz.domains`."""
+    """The set that a state is in. The domains of jboltz are in `jboltz.domains`."""
 
     @property
     def parts(self) -> tuple["Domain", ...]:
@@ -107,7 +107,7 @@ def record(cls: type[_Class]) -> type[_Class]:
 
 @record
 class Batch:
-    """What an estimator sees of the data."""
+    """The examples of one update, with their weights and their mask."""
 
     values: Leaf  # (batch, *unit.shape)
     weights: Leaf | None = None  # (batch,) how often each counts; None: once
@@ -135,7 +135,7 @@ class Unit(Protocol):
 
     @property
     def domain(self) -> Domain:
-        """What x may be, such as `UnitInterval()` or `OneHot(num_categories)`."""
+        """The set of the states, such as `UnitInterval()` or `OneHot(10)`."""
         ...
 
     def init(self) -> Params: ...
@@ -233,7 +233,7 @@ class RungUnit(Unit, Protocol):
         inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
     ) -> Inexact[Array, ""]:
-        """What log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))) gains, in nats."""
+        """log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))), second β less first."""
         ...
 
 
@@ -341,12 +341,12 @@ class Estimator(Protocol):
 
     @property
     def model(self) -> Any:
-        """What is trained: an `EnergyModel`, whose `init` makes `params`, or what has
-        parameters of another kind, such as a Flax module."""
+        """The model that is trained: an `EnergyModel`, whose `init` makes `params`, or
+        one with parameters of another kind, such as a Flax module."""
         ...
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
-        """What the estimator remembers between batches; () if nothing."""
+        """The state that the estimator keeps between batches; () if there is none."""
         ...
 
     def estimate(

@@ -35,7 +35,7 @@ _PATIENCE = 30.0
 
 
 class Checkpoint(NamedTuple):
-    """What `Checkpoints.restore` found."""
+    """A saved step that `Checkpoints.restore` read."""
 
     step: int
     state: State
@@ -297,7 +297,7 @@ def _seal(folder: epath.Path) -> None:
 
 
 def _damage(folder: epath.Path) -> str | None:
-    """What is wrong with the files of a step."""
+    """The damage in the files of a step."""
     try:
         sealed = json.loads((folder / _SEAL).read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What comes through a door of the library, checked and cast.
+"""Checks and casts of the arguments of public functions.
 
 Checks run on the host, once a call. Values that are traced, under `jit`, `vmap` or
 `grad`, are not known: of these only shapes and dtypes are checked.
@@ -60,7 +60,7 @@ def _outline(x: Any) -> str:
 
 
 def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
-    """What a layer starts with: as it is, or fitted to `data`, (examples, *shape).
+    """The first parameters of a layer: its `init`, or its fit to `data`.
 
     Raises:
       ValueError: `data` are no rows of states of `unit`, or the fitted parameters hold
@@ -320,7 +320,7 @@ def check_size(spec: Any, *fields: str) -> None:
 
 
 def visible_domain(model: Any) -> Domain | None:
-    """What v may be in `model`, the lowest layer alone or several; None if unknown."""
+    """The domain of v in `model`, or None if the model does not say it."""
     if isinstance(model, LayeredModel):
         visible, _ = model.blocks(tuple(unit.domain for unit in model.units))
         return Product(visible) if isinstance(visible, tuple) else visible

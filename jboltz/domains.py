@@ -1,4 +1,4 @@
-"""What a state may be. A unit names its domain, and everything else asks that object.
+"""Sets that states are in. A unit names its domain, and the rest asks that object.
 
 A domain checks arrays on the host, says how many states a site has, and numbers them.
 NumPy only: data are read and checked without JAX.
@@ -16,7 +16,7 @@ _BLOCK = 1 << 17  # numbers that are looked at together: they fit a cache
 
 
 class ArrayDomain(abc.ABC):
-    """What an array may hold, every site of it alike: a number, or the last axis.
+    """The values of an array whose sites are alike: numbers, or rows of its last axis.
 
     For a domain of your own, derive a frozen dataclass and fill in what has no value.
     """
@@ -184,7 +184,7 @@ class ArrayDomain(abc.ABC):
         )
 
     def advice(self, name: str, low: float = -math.inf, high: float = math.inf) -> str:
-        """What is needed, and what to do with an array from `low` to `high`."""
+        """The need, and the remedy for an array with values from `low` to `high`."""
         misses = self.near_misses
         fitting = (text for least, most, text in misses if least <= low <= high <= most)
         text = f"{self.needs}; {next(fitting, self.remedy)}"

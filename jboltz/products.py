@@ -66,6 +66,6 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _round(x: Array) -> Array:
-    """To the nearest bfloat16, as a float32; a derivative passes as it is."""
+    """Rounds to the nearest bfloat16, kept as a float32; derivatives pass unchanged."""
     rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x + jax.lax.stop_gradient(rounded - x)

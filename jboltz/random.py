@@ -126,7 +126,7 @@ def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
 
 @partial(jax.jit, static_argnames="count")
 def _sort_keys(key: Key[Array, ""], count: int) -> UInt32[Array, "sorts count"]:
-    """What `jax.random.permutation` sorts by: at least 3 log₂ `count` bits a number."""
+    """The sort keys of `jax.random.permutation`, of at least 3 log₂ `count` bits."""
     num_sorts, rows = math.ceil(3 * math.log(max(1, count)) / math.log(2**32 - 1)), []
     for _ in range(num_sorts):
         key, key_sort = jax.random.split(key)
@@ -135,7 +135,7 @@ def _sort_keys(key: Key[Array, ""], count: int) -> UInt32[Array, "sorts count"]:
 
 
 def _num_rounds(key: Key[Array, ""]) -> int:
-    """Of the threefry hash that this key's numbers are; 0 of another generator."""
+    """The rounds of the threefry hash of this key; 0 for another generator."""
     # Without `jax_threefry_partitionable` JAX lays out counters in another order.
     is_partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
     impl = jax.random.key_impl(key)
@@ -186,7 +186,7 @@ def _threefry2x32(
 
 
 def _random_bits(words, bit_width, shape):
-    """What `jax.random` asks of a generator: the words of this stream."""
+    """The words of this stream, as `jax.random` asks a generator for them."""
     count = math.prod(shape)
     if bit_width == 64:
         high, low = _bits(words, 2 * count, 13).reshape(2, *shape).astype(jnp.uint64)

@@ -69,7 +69,7 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
 
 
 def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
-    """Where each leaf of a `TrainState`, or of parameters, lies: shardings.
+    """The sharding of each leaf of a `TrainState`, or of parameters.
 
     Over `model` go weights by their hidden units, and all that belongs to these, as
     the records of the model say (`of_hidden`); of a DBM the odd layers, so that of two
@@ -146,7 +146,7 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Of what is whole on every device of the mesh."""
+    """The sharding of arrays that are whole on every device of the mesh."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -244,7 +244,7 @@ def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
 
 
 def _child(tree: Any, entry: Any) -> Any:
-    """What stands in a node at an entry of a path; () in a node of another kind."""
+    """The child of a node at an entry of a path; () in a node of another kind."""
     match entry:
         case GetAttrKey(name=name):
             return getattr(tree, name)
@@ -256,7 +256,7 @@ def _child(tree: Any, entry: Any) -> Any:
 
 
 def _name(entry: Any) -> str:
-    """What a node calls its child; "" where it does not."""
+    """The name that a node gives its child; "" if it gives none."""
     match entry:
         case GetAttrKey(name=name) | DictKey(key=str(name)):
             return name
@@ -268,7 +268,7 @@ def _names(axes: Axes) -> tuple[str, ...]:
 
 
 def _count(axes: Axes, mesh: Mesh) -> int:
-    """How many devices there are along the axes."""
+    """The number of devices along the axes."""
     return math.prod(mesh.shape[name] for name in _names(axes))
 
 

@@ -1,4 +1,4 @@
-"""What data must look like before a model sees them, checked once on the host.
+"""Checks of data before a model sees them, once and on the host.
 
 Values under `jit` are not checked by the library, so a NaN or a pixel of 255 where a
 probability is meant would train to the end without a word. This is the gate.

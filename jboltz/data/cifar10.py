@@ -136,7 +136,7 @@ def load_cifar10(
 
 
 def _find(path: Path) -> ReadManual:
-    """How to read the file at `path`, or the one in the folder `path`."""
+    """A function that reads the file at `path`, or the one in the folder `path`."""
     tarball = CIFAR10.file_names[0]
     if os.path.isfile(path):
         if path.suffix == ".npz":

@@ -27,7 +27,7 @@ class PublishedFile:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedDataset:
-    """What tells one data set from another; addresses and checksums are TFDS's."""
+    """The facts about a data set; addresses and checksums are those of TFDS."""
 
     name: str  # TFDS's
     title: str  # for people

@@ -1,4 +1,4 @@
-"""Where a published data set may come from, and in which order that is tried."""
+"""The sources of a published data set, and the order in which they are tried."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ def manual_source(
     find: Callable[[Path], ReadManual],
     sources: tuple[str, ...] = SOURCES,
 ) -> ReadManual | None:
-    """How to read what `manual_dir` holds, None if not given; nothing is read yet.
+    """A function that reads what `manual_dir` holds; None if it is not given.
 
     Args:
       source: checked here, because it decides whether `manual_dir` is read.
@@ -52,7 +52,7 @@ def manual_source(
 
 
 def find_folder(dataset: PublishedDataset, folder: Path) -> ReadManual:
-    """How to read the published files in `folder`, which exist.
+    """A function that reads the published files in `folder`, which exist.
 
     Raises:
       ValueError: they do not.
@@ -78,7 +78,7 @@ def load_published(
     read_manual: ReadManual | None,
     data_dir: str | os.PathLike[str] | None,
 ) -> Dataset:
-    """From TFDS's cache, `read_manual` or a download: the first that has the data.
+    """Loads a data set from TFDS's cache, by `read_manual`, or by a download.
 
     Args:
       source: "manual" reads that alone.

@@ -21,7 +21,7 @@ from jboltz.models.rbm import RBM
 
 @record
 class ErrorRate:
-    """How often the likeliest class is another, with what that mean is worth."""
+    """The share of examples whose likeliest class is wrong, with its standard error."""
 
     error: float  # share of the examples
     standard_error: float  # of that share, as if examples were drawn afresh
@@ -90,7 +90,7 @@ def classify_by_samples(
 def error_rate(
     log_probabilities: Float[np.ndarray | Array, "examples classes"], labels: Any
 ) -> ErrorRate:
-    """What `classify` found, judged by the labels.
+    """The error rate of what `classify` returned, given the labels.
 
     Raises:
       ValueError: labels are missing, no integers, not one an example, or out of range.

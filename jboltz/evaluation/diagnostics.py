@@ -1,4 +1,4 @@
-"""Whether chains are where they should be: R-hat, effective sample size, verdicts.
+"""Convergence of chains: R-hat, effective sample size, and a report in words.
 
 A trace is one number a chain and step, (chains, steps): of an energy, or of a moment
 of v. Everything here is computed on the host, in float64.
@@ -228,7 +228,7 @@ def free_energy_gap(
     *,
     batch_size: int = 1000,
 ) -> FreeEnergyGap:
-    """How much likelier training examples are than others: it grows with overfitting.
+    """F of held-out examples less F of training examples: it grows with overfitting.
 
     A part of the training set, as large as the validation set, will do.
 

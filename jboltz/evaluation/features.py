@@ -1,4 +1,4 @@
-"""What the units of a layer look for, as images in the space of the data."""
+"""Images of what the units of a layer respond to, in the space of the data."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def combined_filters(
 def dbn_inputs(
     dbn: DBN, params: DBNParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
-    """What reaches each unit of layer `depth` when `v` goes up in means.
+    """The inputs of each unit of layer `depth` when means of `v` are passed upwards.
 
     Of Bernoulli units, the log-odds of being on, less their biases.
     """
@@ -65,7 +65,7 @@ def dbn_inputs(
 def dbm_inputs(
     dbm: DBM, params: DBMParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
-    """What reaches each unit of layer `depth` from below when `v` goes up in means.
+    """The inputs of each unit of layer `depth` from below, means of `v` passed upwards.
 
     A layer on the way counts its inputs twice, in place of those from above that it
     would have too.
@@ -145,7 +145,7 @@ def maximise_activation(
 
 @record
 class ReceptiveField:
-    """Where a filter is, and how large: of its energy, the squared weights."""
+    """The place and the size of a filter's energy, which is the squared weights."""
 
     centre: Leaf  # (2,) mean row and column, in pixels
     spread: Leaf  # () root mean squared distance from the centre, in pixels
@@ -158,7 +158,7 @@ def receptive_field(
     *,
     window: int,
 ) -> ReceptiveField:
-    """Where in the image the energy of one filter lies; colours count together.
+    """The place in the image of the energy of one filter; colours count together.
 
     A filter of zeros is nowhere: NaN.
 

@@ -1,4 +1,4 @@
-"""What kind of picture a filter is: how wide, how oriented, how coloured.
+"""Numbers that describe a filter as a picture: width, orientation, colour.
 
 Each takes one filter, flat, in the space of the pixels; of a filter of zeros it is NaN.
 """

@@ -1,4 +1,4 @@
-"""How good samples are: numbers that mean something beside those of real data.
+"""The quality of samples, in numbers to be compared with those of real data.
 
 Take each twice against the same training examples, of samples and of as many test
 examples: what the test examples score is what a perfect model would.
@@ -58,7 +58,7 @@ def precision_recall(
 def adversarial_accuracy(
     real: Float[Array, "real features"], fake: Float[Array, "fake features"]
 ) -> Metrics:
-    """How often the nearest other point tells whether a point is real.
+    """The share of points whose nearest neighbour tells whether they are real.
 
     With d(x, S) the distance from x to the nearest other point of S,
 
@@ -88,7 +88,7 @@ def adversarial_accuracy(
 
 
 def diversity(points: Float[Array, "points features"]) -> Metrics:
-    """How different the points are from one another.
+    """The differences of the points from one another.
 
     - `pairwise_distance`: the mean of |x − y| over pairs, over the root of the number
       of features;
@@ -116,7 +116,7 @@ def nearest_distance(
 
 
 def sharpness(images: Float[Array, "images height width"]) -> Metrics:
-    """How sharp images of values in [0, 1] are; divide by what test images have.
+    """The sharpness of images with values in [0, 1], to be compared with test images.
 
     - `laplacian_variance`: the variance over pixels of the sum of the 4 neighbours
       less 4 times the pixel, where all are inside, averaged over images;

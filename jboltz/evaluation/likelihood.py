@@ -88,7 +88,7 @@ def log_likelihood(
 
 
 def domain_of(model: Any) -> Domain:
-    """What the data of `model` may be."""
+    """The domain of the data of `model`."""
     require(model, DataModel, "a likelihood, of data that it checks,")
     return model.domain
 

@@ -1,4 +1,4 @@
-"""What a layer of a stack does to data: numbers to follow while it trains.
+"""Numbers that describe what a layer does to data, to follow while it trains.
 
 Pure functions of parameters and one fixed batch, which `jit` takes.
 """
@@ -66,7 +66,7 @@ def covariance_spectrum(
 
 
 def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
-    """How fast singular values s_0 ≥ s_1 ≥ … decay, and how many of them count.
+    """The decay of singular values s_0 ≥ s_1 ≥ …, and the number of them that count.
 
     - `decay_rate`: −(the least-squares slope of ln s_k on k), k = 0, …, r − 1, with r
       the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of s_{k+1}/s_k among them.
@@ -100,7 +100,7 @@ def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
 
 
 def sparsity_monitors(q: Float[Array, " hidden"]) -> Metrics:
-    """How active the units of a layer are, from q_j = the mean of p(h_j = 1 | v).
+    """Shares of active and inactive units, by q_j, the mean of p(h_j = 1 | v).
 
     - `mean_activity`, the mean of q;
     - `sparse_share`, of units with q in [0.05, 0.15];

@@ -144,7 +144,7 @@ def _normal_log_partition(model: Any, params: Params) -> Float[Array, ""]:
 
 
 def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
-    """How many states a layer has, or a tuple of layers together; ∞ if one is real."""
+    """The number of states of a layer, or of several together; ∞ if one is real."""
     count: int | float = 1
     for unit in jax.tree.leaves(units):
         count *= unit.domain.count(unit.shape)

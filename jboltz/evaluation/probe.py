@@ -1,4 +1,4 @@
-"""What a code knows of a class, by the best linear function of it."""
+"""Linear probes: the class of an example by the best linear function of its code."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What annealing is asked for, checked at the door."""
+"""Checks of the arguments of annealing."""
 
 import jax
 import jax.numpy as jnp

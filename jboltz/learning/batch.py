@@ -1,4 +1,4 @@
-"""What estimators do with a batch: means over its examples, and their gradients."""
+"""Means over the examples of a batch, and their gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def weighted_mean(
 def mean_squared_error(
     x: State, y: State, weights: Float[Array, " batch"] | None
 ) -> Float[Array, ""]:
-    """Of a state; where that is several arrays, the mean of their errors."""
+    """mean((x − y)²); of states of several arrays, the mean of their errors."""
     errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
     return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
 

@@ -1,4 +1,4 @@
-"""Whether two optimizers were built alike.
+"""Keys that are equal for optimizers that were built alike.
 
 An optax optimizer is a pair of closures, which are equal to nothing but themselves: a
 step that is built again in another cell of a notebook, or for another point of a grid,
@@ -56,7 +56,7 @@ def _key(x: Any, around: tuple[int, ...]) -> _Key:
 
 
 def _library_of(function: Any) -> str:
-    """By the globals that it reads: its `__module__` may be that of what it wraps."""
+    """The library of its globals; its `__module__` may be that of what it wraps."""
     names = getattr(function, "__globals__", None)
     module = names.get("__name__") if names else getattr(function, "__module__", None)
     return (module or "").split(".")[0]

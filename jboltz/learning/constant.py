@@ -77,6 +77,6 @@ def _spreads(model, params, data, index, prepare, key):
 
 
 def _as_rows(states: State) -> Array:
-    """Of each state one row of all of its numbers."""
+    """One row for each state, of all of its numbers."""
     leaves = jax.tree.leaves(states)
     return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)

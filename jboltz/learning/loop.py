@@ -1,4 +1,4 @@
-"""What both training loops are made of: many updates in one program."""
+"""Many updates in one program: the parts of both training loops."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -147,7 +147,7 @@ def as_pytree(function: Callable[..., Any]) -> jax.tree_util.Partial:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where an array was, by its number."""
+    """The number of the array that was in this place."""
 
     index: int
 

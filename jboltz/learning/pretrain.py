@@ -24,7 +24,7 @@ Stack = tuple[Params, ...]
 
 @dataclasses.dataclass(frozen=True)
 class LayerFeatures:
-    """What the top one of `layers` is trained on: rows of data, prepared on the device.
+    """A `prepare` that turns rows of data into the data of the top one of `layers`.
 
     uint8 images are scaled to [0, 1], sent up through the layers below, and binarised
     by a fresh Bernoulli draw where the layer's visible units are binary. Rows may be

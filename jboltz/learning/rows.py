@@ -41,12 +41,12 @@ def take_rows(data: Batch, index: Any) -> Batch:
 
 
 def num_rows(data: Batch) -> int:
-    """How many examples there are, by the first array of the values."""
+    """The number of examples, by the first array of the values."""
     return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
 
 
 def domain_at(model: Any, prepare: Any) -> Domain | None:
-    """What rows have to be: states of `model`, if nothing else is made of them."""
+    """The domain of rows: that of `model`, unless a `prepare` changes them."""
     is_checked = prepare is unchanged and isinstance(model, DataModel)
     return model.domain if is_checked else None
 

@@ -13,7 +13,7 @@ from jboltz.checks import dtype_of, require
 from jboltz.learning.batch import complete, weighted_mean
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
-"""Of a unit's mean activity and its target, in nats."""
+"""The penalty, in nats, of (the mean activity of a unit, its target)."""
 
 
 def kullback_leibler(q: Float[Array, ""], target: float) -> Float[Array, ""]:

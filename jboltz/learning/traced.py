@@ -18,7 +18,7 @@ from jboltz.checks import require
 from jboltz.samplers.traced_sampler import observe
 
 PREFIX = "chain_"
-"""Of the names of metrics that have one entry a chain."""
+"""The prefix of the metrics that have one entry for each chain."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,7 @@ def by_field(
 
 
 def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any:
-    """For each leaf the name of its field if it is one of `names`, else `rest`.
+    """The tree of labels: the name of a leaf's field if it is in `names`, else `rest`.
 
     What `optax.partition` takes to give, say, log-variances a learning rate of their
     own: `optax.partition({"log_variance": slow, "rest": fast}, partial(labels,

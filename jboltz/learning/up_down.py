@@ -85,7 +85,7 @@ class UpDown:
             )
 
     def init(self, params: UpDownParams, key: Key[Array, ""]) -> State:
-        """Nothing to remember: `params` alone are checked, both ways of them."""
+        """The estimator has no state; the parameters of both ways are checked."""
         del key
         for way in ("recognition", "generative"):
             one_way = (*getattr(params, way), params.top)

@@ -202,7 +202,7 @@ def _log_normalizer(unit, own, base, inputs, beta):
 
 
 def _log_normalizer_change(unit, own, base, inputs, betas):
-    """What `_log_normalizer` gains between two rungs.
+    """The difference of `_log_normalizer` between two rungs.
 
     A unit may know it by itself, as a difference without the rounding of the two.
     """

@@ -1,4 +1,4 @@
-"""Whether layers without a bound pull each other to infinity."""
+"""Checks that layers without a bound do not pull each other to infinity."""
 
 import itertools
 

@@ -103,11 +103,11 @@ class DBM:
         return self._free_energy(params, h, summed=0)
 
     def hidden_inputs(self, params: DBMParams, v: Layers) -> tuple[Array, ...]:
-        """What reaches each odd layer from the even ones, biases excluded."""
+        """The inputs of each odd layer from the even ones, biases excluded."""
         return self._inputs(params, v, first=1)
 
     def visible_inputs(self, params: DBMParams, h: Layers) -> tuple[Array, ...]:
-        """What reaches each even layer from the odd ones, biases excluded."""
+        """The inputs of each even layer from the odd ones, biases excluded."""
         return self._inputs(params, h, first=0)
 
     def sample_hidden(
@@ -204,7 +204,7 @@ class DBM:
 
     @property
     def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
+        """The domain of the data."""
         return self.units[0].domain
 
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
@@ -285,7 +285,7 @@ class DBM:
     def _free_energy(
         self, params: DBMParams, block: Layers, *, summed: int
     ) -> Inexact[Array, ""]:
-        """Of one block, every second layer from `summed` on summed out."""
+        """The free energy with every second layer from `summed` on summed out."""
         inputs = self._inputs(params, block, first=summed)
         kept, out = slice(1 - summed, None, 2), slice(summed, None, 2)
         energies = [
@@ -339,7 +339,7 @@ def interleave(v: Layers, h: Layers) -> Layers:
 def inputs_of(
     params: DBMParams, activities: Mapping[int, Array], index: int
 ) -> Inexact[Array, " size"]:
-    """What reaches layer `index` from its neighbours, whose `activities` are given."""
+    """The inputs of layer `index` from its neighbours, whose `activities` are given."""
     inputs = []
     if index > 0:
         inputs.append(product(activities[index - 1], params.weights[index - 1]))

@@ -170,5 +170,5 @@ class DBN:
 
     @property
     def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
+        """The domain of the data."""
         return self.layers[0].domain

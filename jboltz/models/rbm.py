@@ -108,7 +108,7 @@ class RBM:
         return product(self.hidden.activity(params.hidden, h), params.weights.T)
 
     def _check_weights(self, params: RBMParams, axis: int, size: int) -> None:
-        """Of the axis that is multiplied: in `shard_map` the other may be a part."""
+        """Checks the axis that is multiplied; `shard_map` may divide the other."""
         shape = list(params.weights.shape)
         shape[axis] = size
         check_shape("params.weights", params.weights, tuple(shape), self)
@@ -166,7 +166,7 @@ class RBM:
 
     @property
     def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
+        """The domain of the data."""
         return self.visible.domain
 
     @property

@@ -278,7 +278,7 @@ class SpikeAndSlab:
 
     @property
     def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
+        """The domain of the data."""
         return Reals()
 
     @property

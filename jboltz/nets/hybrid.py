@@ -17,7 +17,7 @@ from jboltz.models.dbn import DBN, DBNParams
 
 @record
 class CodeScaler:
-    """What turns an image into its code: a DBN, and where its codes lie."""
+    """A DBN that turns an image into its code, and the scale of its codes."""
 
     dbn: DBNParams
     mean: Leaf  # (code,) of the codes, unit by unit

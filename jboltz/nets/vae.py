@@ -72,7 +72,7 @@ class VAE(nn.Module):
 
     @property
     def domain(self) -> Domain:
-        """What the data may be, as of a `Unit`."""
+        """The domain of the data."""
         return UnitInterval()
 
 

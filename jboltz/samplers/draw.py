@@ -30,7 +30,7 @@ compiled once it has to be the same function at every call, so no lambda in a lo
 
 @record
 class Moments:
-    """Of an observation x, over chains and samples alike."""
+    """Moments of an observation x, over chains and samples alike."""
 
     mean: Leaf  # as x
     variance: Leaf  # as x: E[x²] − E[x]²
@@ -271,7 +271,7 @@ def _merge(so_far: Moments, x: Any, index: Integer[Array, ""]) -> Moments:
     step = jax.tree.map(jnp.subtract, mean, so_far.mean)
 
     def average(old, spread, square):
-        """Of the spread of the chains now, and what the means are apart."""
+        """The mean of the chains' spread now, and of the distances of their means."""
         between = square * (index / (index + 1)).astype(square.dtype)
         return old + (spread + between - old) / (index + 1)
 

@@ -1,4 +1,4 @@
-"""Where chains start: at noise, at data with a part held, where others ended."""
+"""Starts of chains: noise, data with a part held, or where earlier chains ended."""
 
 from functools import partial
 from typing import Any
@@ -146,7 +146,7 @@ def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:
 
 
 def _count(num_chains: Any, start: State | None, expected: Any) -> Any:
-    """How many chains were asked for, by number or by the rows of `start`."""
+    """The number of chains: `num_chains`, or the number of rows of `start`."""
     if num_chains is None:
         row, like = jax.tree.leaves(start)[:1], jax.tree.leaves(expected)[0]
         is_many = bool(row) and len(jnp.shape(row[0])) > len(like.shape)

@@ -49,7 +49,7 @@ class TemperingState:
 
 @record
 class TemperingLadder:
-    """What is annealed, and how far at each replica."""
+    """The base of the rungs, and the rung of each replica."""
 
     base: Params  # of an annealed model
     beta: Leaf  # (num_replicas,), increasing from 0, the base, to 1, the target

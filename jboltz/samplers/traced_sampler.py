@@ -1,4 +1,4 @@
-"""What a chain is followed by: its free energy, and the means of parts of v."""
+"""Traces of chains: free energies, and the means of parts of v."""
 
 import dataclasses
 

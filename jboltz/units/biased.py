@@ -1,4 +1,4 @@
-"""What units have in common of which only the sum of bias and input matters."""
+"""Base classes of units of which only the sum of bias and input matters."""
 
 import abc
 import dataclasses
@@ -90,7 +90,7 @@ class DiscreteUnit(BiasedUnit):
         inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
     ) -> Inexact[Array, ""]:
-        """What Γ gains between two rungs, of the fields (1 − β) b_base + β (b + I)."""
+        """Γ at the second rung less Γ at the first, of (1 − β) b_base + β (b + I)."""
         (here, there), field = betas, self._field(params, inputs)
         x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
         return self.gain(x, y, (there - here) * (field - base.bias))

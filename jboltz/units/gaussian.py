@@ -193,6 +193,6 @@ class Gaussian:
         return start[None] + index[:, None] * step[None], log_weights
 
     def _rise(self, params, mean, inputs):
-        """What inputs add to each site's Γ where its mean without them is `mean`."""
+        """The gain of each site's Γ by inputs, if its mean without them is `mean`."""
         scale = jnp.exp(-0.5 * params.log_variance)
         return (mean + 0.5 * inputs) * scale * (inputs * scale)
