@@ -4,7 +4,7 @@ Whoever needs an ability asks for it by `isinstance`, or by `checks.require`, wh
 what is missing. A class has an ability by having its methods; nothing is registered.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Array, Float, Inexact, Key
 
@@ -166,6 +166,10 @@ class DirectedModel(Protocol):
     def sample_layers_down(
         self, params: Params, h: State, key: Key[Array, ""]
     ) -> tuple[State, ...]: ...
+
+
+SampledModel: TypeAlias = EnergyModel | DirectedModel
+"""A model that chains can be run on."""
 
 
 @runtime_checkable

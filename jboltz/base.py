@@ -383,12 +383,12 @@ def log_normalizer_gain(
     return there - unit.log_normalizer(params, inputs)
 
 
-def is_pathwise(sampler: Any) -> bool:
+def is_pathwise(sampler: Sampler) -> bool:
     """Whether `sampler` says that a derivative passes through its draws."""
     return isinstance(sampler, PathwiseSampler) and sampler.is_pathwise
 
 
-def hold(sampler: Any, *trees: Any) -> tuple[Any, ...]:
+def hold(sampler: Sampler, *trees: Any) -> tuple[Any, ...]:
     """`trees` as constants to a derivative, unless `sampler` is pathwise.
 
     A kernel holds what its draws are made of, params and states. The derivative of a

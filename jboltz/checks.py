@@ -236,6 +236,21 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
     )
 
 
+def require_unit(x: Any, purpose: str, name: str) -> None:
+    """Refuses what is no `Unit`, or a unit whose domain is none.
+
+    Raises:
+      TypeError: it names what is missing.
+    """
+    require(x, Unit, purpose, name)
+    if not isinstance(x.domain, Domain):
+        raise TypeError(
+            f"`{name}.domain` is {x.domain!r} but {purpose} needs an object of "
+            "`jboltz.domains`, such as `UnitInterval()`; return one from "
+            f"`{type(x).__name__}.domain`."
+        )
+
+
 def check_distribution(model: Any, params: Params, name: str = "params") -> None:
     """`check_params`, and of a `Normalizable` model whether its Z is finite."""
     check_params(model, params, name)

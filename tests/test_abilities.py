@@ -1,5 +1,7 @@
 """A model of one's own that lacks an ability is told which, and by which protocol."""
 
+import dataclasses
+
 import jax
 import pytest
 
@@ -102,3 +104,21 @@ def test_data_are_a_part_of_an_augmented_state(getkey):
     assert abilities.data_of(DBM, state) is state[0]
     assert DBM.with_data(state, None) == (None, *state[1:])
     assert abilities.data_of(RBM, state) is state
+
+
+@dataclasses.dataclass(frozen=True)
+class NamesItsDomain(jboltz.Bernoulli):
+    domain = "binary"
+
+
+def test_a_unit_whose_domain_is_a_word_is_refused():
+    unit = NamesItsDomain(3)
+    builds = (
+        lambda: jboltz.RBM(unit, jboltz.Bernoulli(2)),
+        lambda: jboltz.DBM((jboltz.Bernoulli(2), unit)),
+        lambda: jboltz.Copies(unit, 2),
+        lambda: jboltz.Joined(jboltz.Bernoulli(2), unit),
+    )
+    for build in builds:
+        with pytest.raises(TypeError, match=r"domain` is 'binary' .*UnitInterval"):
+            build()

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact, Integer
 
 from jboltz import random
+from jboltz.abilities import LayeredModel
 from jboltz.base import Params, State, Unit
 from jboltz.checks import check_count, check_distribution
 from jboltz.models.annealed import check_exact
@@ -79,7 +79,7 @@ def log_partition(
 
 
 def model_log_partition(
-    model: Any, params: Params, *, chunk_size: int = 2**12
+    model: LayeredModel, params: Params, *, chunk_size: int = 2**12
 ) -> Inexact[Array, ""]:
     """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
 
@@ -115,7 +115,7 @@ def model_log_partition(
 
 @partial(jax.jit, static_argnums=0)
 @full_precision
-def _normal_log_partition(model: Any, params: Params) -> Float[Array, ""]:
+def _normal_log_partition(model: LayeredModel, params: Params) -> Float[Array, ""]:
     """½ gᵀH⁻¹g − F(0) + ½ log det 2πH⁻¹, of a quadratic F of the smaller block."""
     params = jax.tree.map(random.widened, params)  # no factors in half precision
 

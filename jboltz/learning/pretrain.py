@@ -26,10 +26,10 @@ Stack = tuple[Params, ...]
 class LayerFeatures:
     """A `prepare` that turns rows of data into the data of the top one of `layers`.
 
-    uint8 images are scaled to [0, 1], sent up through the layers below, and binarised
-    by a fresh Bernoulli draw where the layer's visible units are binary. Rows may be
-    a pair, (images, one-hot labels): a layer of `Joined` units is given the second
-    beside what comes from below, as it stands.
+    uint8 images are scaled to [0, 1], unless the bottom units are counts. They are sent
+    up through the layers below, and binarised by a fresh Bernoulli draw where the
+    layer's visible units are binary. Rows may be a pair, (images, one-hot labels): a
+    layer of `Joined` units is given the labels beside what comes from below.
 
     - "means": E[h | v] of the gray values, layer by layer, then one draw.
     - "samples": a draw of the pixels, then a sample of every layer.
@@ -58,7 +58,12 @@ class LayerFeatures:
         images, *beside = rows if isinstance(rows, tuple) else (rows,)
         keys = random.fold_in_rows(key, images)
         encode = jax.vmap(self._encode, in_axes=(None, 0, 0, 0))
-        return encode(below, unit_interval(images), tuple(beside), keys)
+        bottom = _from_below(self.layers[0]).domain
+        if all(domain.is_interval for domain in bottom.leaves):
+            images = unit_interval(images)
+        elif not jnp.issubdtype(images.dtype, jnp.floating):
+            images = images.astype(jnp.float32)
+        return encode(below, images, tuple(beside), keys)
 
     def _encode(
         self, below: Stack, v: State, beside: tuple[State, ...], key: Key[Array, ""]

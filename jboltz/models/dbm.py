@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, require, start_of
+from jboltz.checks import check_key, check_shape, require_unit, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -53,7 +53,7 @@ class DBM:
 
     def __post_init__(self) -> None:
         for index, unit in enumerate(self.units):
-            require(unit, Unit, "a DBM", f"units[{index}]")
+            require_unit(unit, "a DBM", f"units[{index}]")
         if len(self.units) < 2:
             raise ValueError(
                 f"`units` has {len(self.units)} layers but a DBM needs the visible one "

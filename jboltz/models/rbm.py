@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, require, start_of
+from jboltz.checks import check_key, check_shape, require_unit, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.products import (
     full_product,
@@ -47,8 +47,8 @@ class RBM:
     hidden: Unit
 
     def __post_init__(self) -> None:
-        require(self.visible, Unit, "an RBM", "visible")
-        require(self.hidden, Unit, "an RBM", "hidden")
+        require_unit(self.visible, "an RBM", "visible")
+        require_unit(self.hidden, "an RBM", "hidden")
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> RBMParams:
         """Weights from N(0, 0.01²); units as they initialise themselves.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
+from jboltz.abilities import LayeredModel
 from jboltz.base import Params, State, Unit
 from jboltz.models.couplings import check_couplings
 
@@ -20,7 +21,7 @@ class SwappedLayers:
     other even layers summed out: of a DBM with two hidden layers, a chain of the first.
     """
 
-    model: Any  # an RBM or a DBM
+    model: LayeredModel
 
     @property
     def units(self) -> tuple[Unit, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
-from jboltz.abilities import VisibleMeanModel, data_of
+from jboltz.abilities import SampledModel, VisibleMeanModel, data_of
 from jboltz.base import Leaf, Metrics, Params, Sampler, State, record
 from jboltz.checks import (
     check_callable,
@@ -37,16 +37,18 @@ class Moments:
     covariance: Leaf | None = None  # (size, size), of x flattened; None: not asked for
 
 
-def observe_visible(model: Any, params: Params, state: State) -> State:
+def observe_visible(model: SampledModel, params: Params, state: State) -> State:
     """The visible state of a chain; of a DBM, the tuple of its even layers."""
     del model, params
     return state.visible
 
 
-def observe_visible_mean(model: Any, params: Params, state: State) -> State:
-    """E[v | h], smoother than v, with the held units as they are; of a DBM, E[x₀ | h].
+def observe_visible_mean(
+    model: VisibleMeanModel, params: Params, state: State
+) -> State:
+    """E[v | h], or E[x₀ | h] of a DBM, with the held units as they are.
 
-    Its mean over chains is that of v.
+    Its mean over chains is that of v, with less spread.
     """
     require(model, VisibleMeanModel, "a picture")
     picture = model.mean_visible_state(params, state.hidden)
@@ -57,7 +59,7 @@ def observe_visible_mean(model: Any, params: Params, state: State) -> State:
 
 
 def sample(
-    model: Any,
+    model: SampledModel,
     params: Params,
     key: Key[Array, ""],
     *,
@@ -121,7 +123,7 @@ def sample(
 
 
 def sample_moments(
-    model: Any,
+    model: SampledModel,
     params: Params,
     key: Key[Array, ""],
     *,

@@ -95,7 +95,7 @@ class ClampedGibbs:
         """A chain at `v`, with h ~ p(h | v).
 
         Args:
-          clamp: what is held, see `as_mask`.
+          clamp: what is held, see `as_mask`. For a DBM one value holds the data alone.
         """
         params, v = hold(self, params, cast_states(v, params))
         held = as_mask(self.model, clamp, v)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.abilities import AugmentedModel, DirectedModel
+from jboltz.abilities import AugmentedModel, DirectedModel, SampledModel
 from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
 from jboltz.checks import admit_visible, require
 from jboltz.samplers.ancestral import AncestralGibbs
@@ -28,7 +28,7 @@ class ChainStates:
 
 
 def sampler_for(
-    model: Any,
+    model: SampledModel,
     sampler: Sampler | None,
     start: State | ChainStates | None,
     clamp: State | None,
@@ -60,7 +60,7 @@ def sampler_for(
     return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
 
 
-def admit_start(model: Any, start: Any, clamp: State | None) -> Any:
+def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:
     """`start` checked, where it is known, as visible states: what is held, if any is.
 
     Raises:

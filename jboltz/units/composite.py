@@ -17,7 +17,7 @@ from jboltz.base import (
     log_normalizer_gain,
     record,
 )
-from jboltz.checks import check_shape, check_size, require
+from jboltz.checks import check_shape, check_size, require_unit
 from jboltz.domains import Product
 
 
@@ -38,7 +38,7 @@ class Copies:
     num_copies: int
 
     def __post_init__(self) -> None:
-        require(self.unit, Unit, "a layer of copies", "unit")
+        require_unit(self.unit, "a layer of copies", "unit")
         check_size(self, "num_copies")
 
     @property
@@ -147,8 +147,8 @@ class Joined:
     second: Unit
 
     def __post_init__(self) -> None:
-        require(self.first, Unit, "a joined layer", "first")
-        require(self.second, Unit, "a joined layer", "second")
+        require_unit(self.first, "a joined layer", "first")
+        require_unit(self.second, "a joined layer", "second")
 
     @property
     def shape(self) -> Shape:

@@ -333,3 +333,10 @@ def test_pretraining_learns_bars_and_stripes(getkey):
     after = log_likelihood(dbn, stack, images)
     np.testing.assert_allclose(before, -9 * np.log(2), atol=1e-2)
     assert -(9 * np.log(2) + np.log(14)) / 2 < after < -np.log(14)
+
+
+def test_gray_levels_stay_counts_where_the_units_are_counts(getkey):
+    layer = jboltz.RBM(jboltz.Binomial(3, 255), jboltz.Bernoulli(2))
+    rows = jnp.asarray([[0, 128, 255]], jnp.uint8)
+    values = jboltz.LayerFeatures((layer,))((), rows, getkey())
+    np.testing.assert_array_equal(values, [[0.0, 128.0, 255.0]])
