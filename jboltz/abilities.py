@@ -58,7 +58,7 @@ class DataModel(Protocol):
 
 @runtime_checkable
 class AugmentedModel(EnergyModel, Protocol):
-    """An `EnergyModel` whose visible state is more than the data, as of a DBM."""
+    """An `EnergyModel` whose visible state is more than the data, such as a DBM."""
 
     def start_at(self, params: Params, v: State, key: Key[Array, ""]) -> State:
         """A visible state with the data `v`, where a chain can start near them."""

@@ -343,8 +343,10 @@ def visible_domain(model: Any) -> Domain | None:
 
 
 def admit_visible(name: str, values: Any, model: Any, mask: Any = None) -> State:
-    """`admit` for visible states of `model`, or for data where these are their lowest
-    layer; as they are if it does not say what they may be."""
+    """`admit` for visible states of `model`, or for data, their lowest layer.
+
+    Values of a model that names no domain are returned unchanged.
+    """
     domain = visible_domain(model)
     if domain is None:
         return values

@@ -82,7 +82,7 @@ def annealed_importance_sampling(
     Args:
       annealed: `Annealed(rbm)`, or `Annealed(SwappedLayers(dbm))`, or
         `AnnealedSpikeAndSlab(model)`.
-      base: as of `annealed.fit_base`, on training data.
+      base: the base of the ladder, such as `annealed.fit_base(training_data)`.
       betas: increasing from 0 to 1, such as `annealing_ladder()`.
       key: chain i draws from `fold_in(key, i)`.
 

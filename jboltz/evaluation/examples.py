@@ -1,4 +1,4 @@
-"""Examples to judge a model by, and how they came to be what its units can be.
+"""Examples on which a model is evaluated, and how they were binarised.
 
 A likelihood of binary units is one of binary data. How gray data were made binary
 decides the number (by tens of nats on MNIST), so it is a part of every result.

@@ -1,4 +1,4 @@
-"""The mean log-likelihood of examples, and what it needs to be compared."""
+"""The mean log-likelihood of examples, with the facts that a comparison needs."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
 
 @record
 class MeanLogLikelihood:
-    """A mean over examples in nats, with what it depends on.
+    """A mean over examples, in nats, with its errors and the data that it is of.
 
     There are two errors, of different kinds. `standard_error` is of the mean over
     examples, as if they were drawn afresh. `lower` to `upper` is where the mean is for

@@ -184,7 +184,7 @@ def centre(
     """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters.
 
     Args:
-      masks: as of `Centred`; where they are 0 a weight is no parameter.
+      masks: those of `Centred`; a weight is no parameter where they are 0.
     """
     units, weights = model.parts(gradient)
     biases = _slopes(model, gradient)

@@ -107,7 +107,7 @@ class Sparse:
         return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
-        """Activities begin at what they are without the weights."""
+        """The mean activities begin at those of a layer without weights."""
         hidden = self.model.hidden
         zeros = jnp.zeros(hidden.size, dtype_of(params))
         (_, own), _ = self.model.parts(params)

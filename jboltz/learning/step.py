@@ -1,4 +1,4 @@
-"""One update, and many of them in one program: what both training loops are made of.
+"""One update: the state of training, and the step that changes it.
 
 What example i of a step draws depends on the keys of epoch and step and on i alone:
 not on the batch size, on how an epoch is cut into programs, or on devices.

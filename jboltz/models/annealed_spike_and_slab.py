@@ -100,7 +100,7 @@ class AnnealedSpikeAndSlab:
     def sample_hidden(
         self, params: AnnealedParams, v: State, key: Key[Array, ""]
     ) -> SpikeSlab:
-        """A joint draw of spikes and slabs, as of the model."""
+        """A joint draw of spikes and slabs."""
         key_spikes, key_slabs = random.split(key)
         own = params.params
         mean, log_odds = self.model.given_visible(own, v)

@@ -29,9 +29,9 @@ def fit_code_scaler(
 ) -> CodeScaler:
     """A coder whose codes of `images` have mean 0 in each unit, and variance 1 overall.
 
-    One scale for all units: which of them vary most is part of the code. With it, two
-    networks differ in what they code and not in how loudly, which a learning rate
-    would feel: codes of untrained weights hardly vary.
+    All units share one scale, since the code includes which units vary most. Without a
+    scale, a learning rate would suit one network and not another: codes of untrained
+    weights hardly vary.
     """
     codes = np.asarray(_encode_all(dbn, params, images))
     mean, variance = (

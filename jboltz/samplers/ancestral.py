@@ -75,7 +75,8 @@ class AncestralGibbs:
     As a kernel it leaves the DBN's p(v, h¹ … hᴸ) invariant: the top RBM's chain leaves
     p(hᴸ⁻¹, hᴸ), and the rest is drawn anew from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
     `hidden` is the tuple (h¹, …, hᴸ). `num_steps` Gibbs steps are taken in the top RBM
-    for one pass down, which is cheaper than thinning. `is_pathwise` as of `Gibbs`.
+    for one pass down, which is cheaper than thinning. `is_pathwise` has the meaning
+    that it has in `Gibbs`.
     """
 
     model: DirectedModel

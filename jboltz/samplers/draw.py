@@ -24,7 +24,7 @@ from jboltz.samplers.gibbs import ClampedState
 from jboltz.samplers.start import ChainStates, admit_start, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
-"""(model, params, state of one chain) -> what is kept of it, a tree of arrays. To be
+"""(model, params, state of one chain) -> the observation, a tree of arrays. To be
 compiled once it has to be the same function at every call, so no lambda in a loop."""
 
 
@@ -75,8 +75,8 @@ def sample(
     """Draws from any model of jboltz: the states of chains, `thinning` steps apart.
 
     Sample s of a chain is its state after warm_up + (s + 1)·thinning steps of the
-    chain that `run_chains` draws, so both only choose what is kept of it. Given the
-    chains that it returned, the same key and no warm-up, sampling goes on bit for bit.
+    chain that `run_chains` draws. Sampling goes on bit for bit from the chains that it
+    returned, with the same key and no warm-up.
 
     Args:
       model: an `EnergyModel`, or a `DirectedModel`, as a `DBN`.

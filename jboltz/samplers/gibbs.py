@@ -79,7 +79,7 @@ class ClampedGibbs:
 
     For a DBM the visible state is the tuple of even layers, so any of them, or any of
     their units, can be held; a mask of its data alone leaves the others free.
-    `is_pathwise` as of `Gibbs`.
+    `is_pathwise` has the meaning that it has in `Gibbs`.
     """
 
     model: EnergyModel

@@ -24,7 +24,7 @@ class OverRelaxed:
 
     Exact for any −1 < ρ < 1 and never rejected. `decay` is ρ: 0 is Gibbs, below 0 v
     jumps beyond the conditional mean, which undoes random walks; above 0 it lingers.
-    `is_pathwise` as of `Gibbs`.
+    `is_pathwise` has the meaning that it has in `Gibbs`.
 
     Reference:
       Adler (1981), Over-relaxation method for the Monte Carlo evaluation of the
