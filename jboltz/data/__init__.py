@@ -24,11 +24,13 @@ from jboltz.data.standardize import (
     unstandardize,
 )
 from jboltz.data.subset import balanced_subset
+from jboltz.data.whitened import WhitenedPatches, whitened_patches
 
 __all__ = [
     "Dataset",
     "Scaling",
     "Standardizer",
+    "WhitenedPatches",
     "Whitening",
     "balanced_subset",
     "batches",
@@ -50,4 +52,5 @@ __all__ = [
     "unwhiten",
     "warn_unstandardized",
     "whiten",
+    "whitened_patches",
 ]
