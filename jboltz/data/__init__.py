@@ -24,10 +24,11 @@ from jboltz.data.standardize import (
     unstandardize,
 )
 from jboltz.data.subset import balanced_subset
-from jboltz.data.whitened import WhitenedPatches, whitened_patches
+from jboltz.data.whitened import PatchSpec, WhitenedPatches, whitened_patches
 
 __all__ = [
     "Dataset",
+    "PatchSpec",
     "Scaling",
     "Standardizer",
     "WhitenedPatches",

@@ -21,7 +21,22 @@ HELD_OUT = 10
 """One training image in this many, the last ones, is for validation."""
 
 Contrast = Literal["unit", "raw"]
-"""`unit` gives every patch mean 0 and the same contrast before whitening."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchSpec:
+    """Which patches are cut, and how they are whitened."""
+
+    patch_size: int = 8
+    """Height and width of a patch, in pixels."""
+    num_patches: int = 100_000
+    """Training patches; a tenth as many for validation, and for the test."""
+    contrast: Contrast = "unit"
+    """`unit` gives every patch mean 0 and the same contrast before whitening."""
+    num_components: int = 100
+    """Principal directions that are kept, each with variance 1."""
+    epsilon: float = 1e-6
+    """Added to the variance of every direction before it is made 1."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,46 +51,32 @@ class WhitenedPatches:
     images: dict[str, np.ndarray]  # of each patch, by part: the image it was cut from
 
 
-def whitened_patches(
-    data: Dataset,
-    *,
-    size: int,
-    num_patches: int,
-    num_components: int | None,
-    epsilon: float,
-    contrast: Contrast = "unit",
-    seed: int,
-) -> WhitenedPatches:
+def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
     """Patches of the training images but the last tenth, of that tenth, and of the test
-    images; the whitening is fitted to the first.
-
-    Args:
-      size: height and width of a patch.
-      num_patches: those to train on; a tenth as many for validation, and for the test.
-      num_components: as of `fit_whitening`, and `epsilon` too.
-      seed: part i is cut with the seed 3 `seed` + i.
-    """
+    images; the whitening is fitted to the first. Part i has the seed 3 `seed` + i."""
     assert data.image_shape is not None
     train = data.train.reshape(-1, *data.image_shape)
     test = data.test.reshape(-1, *data.image_shape)
-    held_out, few = len(train) // HELD_OUT, num_patches // HELD_OUT
+    held_out, few = len(train) // HELD_OUT, spec.num_patches // HELD_OUT
     sources = {
-        "train": (train[:-held_out], num_patches),
+        "train": (train[:-held_out], spec.num_patches),
         "validation": (train[-held_out:], few),
         "test": (test, few),
     }
     patches, images = {}, {}
     for index, (name, (source, count)) in enumerate(sources.items()):
-        part = 3 * seed + index
-        cut = extract_patches(source, count, size=size, seed=part)
-        patches[name] = normalize_contrast(cut) if contrast == "unit" else cut
-        images[name], _, _ = patch_places(source.shape[:3], count, size=size, seed=part)
+        places = {"size": spec.patch_size, "seed": 3 * seed + index}
+        cut = extract_patches(source, count, **places)
+        patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
+        images[name], _, _ = patch_places(source.shape[:3], count, **places)
     # The held-out images are the last of the training images.
     images["validation"] = images["validation"] + len(train) - held_out
-    whitening = fit_whitening(patches["train"], epsilon, num_components=num_components)
+    whitening = fit_whitening(
+        patches["train"], spec.epsilon, num_components=spec.num_components
+    )
     white = {name: whiten(whitening, x) for name, x in patches.items()}
     warn_unstandardized(white["train"], "whitened patches")
-    shape = (size, size, data.image_shape[2])
+    shape = (spec.patch_size, spec.patch_size, data.image_shape[2])
     return WhitenedPatches(**white, whitening=whitening, shape=shape, images=images)
 
 

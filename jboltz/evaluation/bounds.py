@@ -22,6 +22,7 @@ from jboltz.evaluation.likelihood import (
 )
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import (
+    Ladders,
     log_partitions,
     missing_intervals_allowed,
     normalized,
@@ -90,13 +91,11 @@ def dbn_bounds_by_annealing(
     params: DBNParams,
     data: Data,
     train: State,
+    ladders: Ladders,
+    *,
     key_anneal: Key[Array, ""],
     key_bounds: Key[Array, ""],
-    *,
     num_samples: int,
-    ladder_scale: float,
-    ladder_check: float,
-    num_chains: int,
 ) -> tuple[
     dict[str, LogEstimate], dict[str, tuple[MeanLogLikelihood, MeanLogLikelihood]]
 ]:
@@ -104,7 +103,6 @@ def dbn_bounds_by_annealing(
 
     Args:
       train: the base of the top RBM is fitted to what comes up from them.
-      ladder_scale, ladder_check, num_chains: of `log_partitions`.
 
     Returns:
       The estimates of log Z by name, and both bounds by the name of the estimate; the
@@ -112,16 +110,8 @@ def dbn_bounds_by_annealing(
     """
     annealed = Annealed(dbn.layers[-1])
     up = jax.vmap(dbn.encode, in_axes=(None, 0))
-    log_z = log_partitions(
-        annealed,
-        params[-1],
-        annealed.fit_base(up(params[:-1], train)),
-        None,
-        key_anneal,
-        ladder_scale=ladder_scale,
-        ladder_check=ladder_check,
-        num_chains=num_chains,
-    )
+    base = annealed.fit_base(up(params[:-1], train))
+    log_z = log_partitions(annealed, params[-1], base, None, ladders, key_anneal)
     first, second = dbn_bounds(
         dbn, params, data, 0.0, key_bounds, num_samples=num_samples
     )

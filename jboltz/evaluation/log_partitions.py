@@ -29,40 +29,26 @@ ADAPTING_ROUNDS = 5
 """Rounds in which the ladder of tempered chains adapts, before their draws count."""
 
 
-def tempered_chains(
-    annealed: AnnealedModel,
-    params: Params,
-    base: Params,
-    starts: State,
-    key: Key[Array, ""],
-    *,
-    num_replicas: int,
-    num_steps: int,
-) -> tuple[State, Metrics]:
-    """Tempered chains that start at `starts`; their ladder is adapted first.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ladders:
+    """How log Z is estimated by annealing up from a base."""
 
-    Args:
-      base: the base of `annealed`, as from `annealed.fit_base`.
-      num_steps: steps of the chains, and about as many before in which the ladder
-        adapts.
+    ladder_scale: float = 1.0
+    """Rungs of the ladders of annealing, in units of 14 500."""
+    ladder_check: float = 10.0
+    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
+    annealed_chains: int = 100
+    """Chains of each run along a ladder."""
 
-    Returns:
-      The chains, and the metrics of `TracedSampler` at every step.
-    """
-    sampler = ParallelTempering(annealed, num_replicas)
-    key_init, key_adapt, key_run = jax.random.split(key, 3)
-    chains = init_chains(sampler, params, starts, key_init)
-    chains = adapt_ladder(
-        sampler,
-        params,
-        with_ladder(chains, base=base),
-        key_adapt,
-        num_steps=-(-num_steps // ADAPTING_ROUNDS),
-        num_rounds=ADAPTING_ROUNDS,
-    )
-    return run_chains(
-        TracedSampler(sampler), params, chains, key_run, num_steps=num_steps
-    )
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tempering(Ladders):
+    """How log Z is estimated by annealing up, and down from tempered chains."""
+
+    num_replicas: int = 20
+    """Replicas of the tempered chains."""
+    tempering_steps: int = 1000
+    """Steps of the tempered chains, after as many in which their ladder adapts."""
 
 
 def log_partitions(
@@ -70,22 +56,17 @@ def log_partitions(
     params: Params,
     base: Params,
     samples: State | None,
+    ladders: Ladders,
     key: Key[Array, ""],
-    *,
-    ladder_scale: float,
-    ladder_check: float,
-    num_chains: int,
 ) -> dict[str, LogEstimate]:
     """log Z by annealing up a ladder, up a longer one, and down from samples.
 
     Args:
+      base: the base of `annealed`, as from `annealed.fit_base`.
       samples: visible states of the model, from which annealing goes down; None: there
         are none, and the estimate is left out.
-      ladder_scale: of `annealing_ladder`.
-      ladder_check: how many times as long the longer ladder is; 0 leaves it out.
-      num_chains: chains up each ladder.
     """
-    betas = annealing_ladder(ladder_scale)
+    betas, num_chains = annealing_ladder(ladders.ladder_scale), ladders.annealed_chains
     key_up, key_longer, key_down = jax.random.split(key, 3)
     with missing_intervals_allowed():
         found = {
@@ -93,8 +74,8 @@ def log_partitions(
                 annealed, params, base, betas, key_up, num_chains=num_chains
             )
         }
-        if ladder_check:
-            longer = annealing_ladder(ladder_scale * ladder_check)
+        if ladders.ladder_check:
+            longer = annealing_ladder(ladders.ladder_scale * ladders.ladder_check)
             found["AIS, longer ladder"] = annealed_importance_sampling(
                 annealed, params, base, longer, key_longer, num_chains=num_chains
             )
@@ -103,6 +84,30 @@ def log_partitions(
                 annealed, params, base, betas, samples, key_down
             )
     return found
+
+
+def tempered_chains(
+    annealed: AnnealedModel,
+    params: Params,
+    base: Params,
+    starts: State,
+    tempering: Tempering,
+    key: Key[Array, ""],
+) -> tuple[State, Metrics]:
+    """Tempered chains that start at `starts`, and their metrics at every step."""
+    sampler = ParallelTempering(annealed, tempering.num_replicas)
+    key_init, key_adapt, key_run = jax.random.split(key, 3)
+    chains = init_chains(sampler, params, starts, key_init)
+    steps = tempering.tempering_steps
+    chains = adapt_ladder(
+        sampler,
+        params,
+        with_ladder(chains, base=base),
+        key_adapt,
+        num_steps=-(-steps // ADAPTING_ROUNDS),
+        num_rounds=ADAPTING_ROUNDS,
+    )
+    return run_chains(TracedSampler(sampler), params, chains, key_run, num_steps=steps)
 
 
 @contextmanager

@@ -20,7 +20,12 @@ from jboltz.base import Estimator, State
 from jboltz.data import Dataset
 from jboltz.evaluation.bounds import dbm_bound, dbm_bound_gap
 from jboltz.evaluation.examples import EvaluationData, binarise_once
-from jboltz.evaluation.log_partitions import normalized
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    normalized,
+    tempered_chains,
+)
 from jboltz.evaluation.reconstruction import dbm_reconstruction_error
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import (
@@ -94,11 +99,7 @@ class Config(AnnealingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config,
         {"pretrain_epochs": 0, "epochs": 1, "batch_size": 1, "num_chains": 1}
@@ -285,9 +286,8 @@ def evaluate(
     annealed = Annealed(SwappedLayers(dbm))
     base = annealed.fit_base(unit_interval(train))
     key_temper, key_z, key_clamped = jax.random.split(key, 3)
-    log_z, tempered = likelihoods.estimate_log_partition(
-        config, annealed, params, base, starts, key_temper=key_temper, key_anneal=key_z
-    )
+    chains, traces = tempered_chains(annealed, params, base, starts, config, key_temper)
+    log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
     few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
     bound = dbm_bound(dbm, params, examples, 0.0)
     return {
@@ -298,7 +298,7 @@ def evaluate(
             "num_examples": len(few.values),
             "mean": dbm_bound_gap(dbm, params, few, key_clamped),
         },
-        "tempered_chains": tempered,
+        "tempered_chains": chain_quality(traces),
     }
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import optax
 
 from jboltz import plotting
-from jboltz.data import Dataset
-from jboltz.data.whitened import WhitenedPatches, as_pixels
+from jboltz.data import Dataset, WhitenedPatches, whitened_patches
+from jboltz.data.whitened import as_pixels
 from jboltz.evaluation import fields
 from jboltz.evaluation.features import receptive_field
 from jboltz.evaluation.monitors import reconstruction_errors
@@ -84,11 +84,7 @@ class Config(on_patches.PatchConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the images.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     on_patches.check(config, data)
     checks.at_least(config, {"epochs": 1, "num_steps": 1, "sample_steps": 1})
     checks.rates(config, "deviation", "weight_scale")
@@ -127,7 +123,7 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[DBNParams, dict[str, Any]]:
     """Pretrains and evaluates; the parameters are those of whitened patches."""
-    dbn, patches = build(config), on_patches.cut(config, data)
+    dbn, patches = build(config), whitened_patches(data, config, config.seed)
     train = jnp.asarray(patches.train)
     updates = config.epochs * -(-len(train) // config.batch_size)
     adam = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
@@ -224,7 +220,7 @@ def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name; those of examples show held-out patches."""
-    dbn, patches = build(config), on_patches.cut(config, data)
+    dbn, patches = build(config), whitened_patches(data, config, config.seed)
 
     # One scale for all patches: gray is the average one.
     limit = np.quantile(np.abs(as_pixels(patches, patches.validation)), 0.99)

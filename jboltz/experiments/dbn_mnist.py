@@ -71,11 +71,7 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config, {"epochs": 1, "batch_size": 1, "num_steps": 1, "sample_steps": 1}
     )

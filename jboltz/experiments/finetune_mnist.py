@@ -36,12 +36,7 @@ class Config(finetune.FinetuneConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        pretraining on these data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.rates(config, "learning_rate", "control_learning_rate")
     finetune.check(config, data, load_pretrained(config.pretrained, data))
 

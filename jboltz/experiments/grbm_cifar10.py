@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jboltz.data import Dataset
+from jboltz.data import Dataset, whitened_patches
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.runs import checks, program
@@ -46,11 +46,7 @@ class Config(on_patches.PatchRBMConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     on_patches.check_rbm(config, data)
     checks.rates(config, "variance_learning_rate", "weight_scale")
     within(*config.log_variance_range)
@@ -60,7 +56,7 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[RBMParams, dict[str, Any]]:
     """Trains and evaluates; the parameters are those of whitened patches."""
-    patches = on_patches.cut(config, data)
+    patches = whitened_patches(data, config, config.seed)
     rbm = RBM(Gaussian(patches.train.shape[1]), Bernoulli(config.num_hidden))
 
     def start(key_params, key_weights):

@@ -84,12 +84,7 @@ class Config(finetune.NetConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        pretraining of a DBN on these data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 1, "num_labels": 0, "num_dense": 1}

@@ -88,12 +88,7 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data, or labels that
-        are missing or too few.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 0, "momentum": 0}

@@ -26,7 +26,13 @@ from jboltz.evaluation.examples import (
 )
 from jboltz.evaluation.likelihood import log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
-from jboltz.evaluation.log_partitions import missing_intervals_allowed, normalized
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    missing_intervals_allowed,
+    normalized,
+    tempered_chains,
+)
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.evaluation.pseudo_likelihood import pseudo_log_likelihood
 from jboltz.learning.centred import Centred
@@ -98,11 +104,7 @@ class Config(AnnealingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config,
         {"num_hidden": 1, "epochs": 1, "batch_size": 1, "num_chains": 2, "num_steps": 1}
@@ -199,15 +201,10 @@ def evaluate(
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
     examples = binary(config, unseen)
     unnormalised = log_likelihood(rbm, params, examples, 0.0)
-    log_z, tempered = likelihoods.estimate_log_partition(
-        config,
-        annealed,
-        params,
-        base,
-        chains.visible,
-        key_temper=key_temper,
-        key_anneal=key_z,
+    chains, metrics = tempered_chains(
+        annealed, params, base, chains.visible, config, key_temper
     )
+    log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
     found = {name: normalized(unnormalised, z) for name, z in log_z.items()}
     if config.num_hidden <= MOST_ENUMERATED:
         exact = float(jax.jit(partial(model_log_partition, rbm))(params))
@@ -250,7 +247,7 @@ def evaluate(
         "pseudo_log_likelihood": as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
         "verdict": convergence_report(gibbs, num_steps=config.num_steps, spacing=1),
-        "tempered_chains": tempered,
+        "tempered_chains": chain_quality(metrics),
     }
 
 
@@ -284,9 +281,7 @@ def draw_figures(
     )
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
-    tempered, _ = likelihoods.sample_tempered(
-        config, annealed, params, base, starts, key_temper
-    )
+    tempered, _ = tempered_chains(annealed, params, base, starts, config, key_temper)
     pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
         params, tempered.hidden
     )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jboltz.data import Dataset
+from jboltz.data import Dataset, whitened_patches
 from jboltz.data.whitened import Contrast
 from jboltz.learning.transforms import by_field, project
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
@@ -62,11 +62,7 @@ class Config(on_patches.PatchRBMConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     on_patches.check_rbm(config, data)
     checks.rates(config, "weight_scale", "kappa", "relative_precision")
 
@@ -75,7 +71,7 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[SpikeAndSlabParams, dict[str, Any]]:
     """Trains and evaluates; the parameters are those of whitened patches."""
-    patches = on_patches.cut(config, data)
+    patches = whitened_patches(data, config, config.seed)
     train = jnp.asarray(patches.train)
     model = SpikeAndSlab(
         train.shape[1],

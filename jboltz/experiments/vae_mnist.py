@@ -23,6 +23,7 @@ from jboltz.data import Dataset, split_validation
 from jboltz.evaluation.annealing import annealing_ladder
 from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
 from jboltz.evaluation.examples import binarise_once
+from jboltz.evaluation.log_partitions import Ladders
 from jboltz.evaluation.quality import sample_quality, spread
 from jboltz.evaluation.reconstruction import (
     Reconstruction,
@@ -35,7 +36,8 @@ from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
 from jboltz.runs import checks, program
-from jboltz.runs.likelihoods import LadderConfig, as_json
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.likelihoods import as_json
 from jboltz.runs.pretrained import Pretrained, load_dbn
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
@@ -68,7 +70,7 @@ class Models(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(LadderConfig):
+class Config(Ladders, TrainingConfig):
     """Trains a VAE of the code size of a pretrained DBN, and judges both alike."""
 
     PRESETS: ClassVar = {
@@ -110,12 +112,7 @@ class Config(LadderConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        DBN of these data.
-    """
+    """Refuses, with a ValueError, what cannot be run."""
     checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 1, "num_weights": 1}
@@ -273,12 +270,10 @@ def bounds(
         models.params["DBN"],
         examples,
         unit_interval(jnp.asarray(images.train)),
-        key_z,
-        key_dbn,
+        config,
+        key_anneal=key_z,
+        key_bounds=key_dbn,
         num_samples=count,
-        ladder_scale=config.ladder_scale,
-        ladder_check=config.ladder_check,
-        num_chains=config.annealed_chains,
     )
     found = {f"DBN by {name}": both for name, both in found.items()}
     found["VAE"] = vae_bounds(

@@ -82,11 +82,7 @@ class FinetuneConfig(NetConfig):
 
 
 def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
-    """Refuses what cannot be fine-tuned.
-
-    Raises:
-      ValueError: a field that makes no sense, or labels that are missing or too few.
-    """
+    """Refuses, with a ValueError, what cannot be fine-tuned."""
     checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 0, "weight_decay": 0}

@@ -13,14 +13,8 @@ from jaxtyping import Array, ArrayLike, Key
 
 from jboltz import plotting
 from jboltz.base import Params
-from jboltz.data import Dataset
-from jboltz.data.whitened import (
-    HELD_OUT,
-    Contrast,
-    WhitenedPatches,
-    as_pixels,
-    whitened_patches,
-)
+from jboltz.data import Dataset, PatchSpec, WhitenedPatches, whitened_patches
+from jboltz.data.whitened import HELD_OUT, as_pixels
 from jboltz.evaluation.likelihood import gaussian_log_likelihood
 from jboltz.evaluation.partition import log_partition
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
@@ -42,19 +36,9 @@ PatchRBM = RBM | SpikeAndSlab
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PatchConfig(TrainingConfig):
-    """What a program on patches can be asked for besides."""
+class PatchConfig(PatchSpec, TrainingConfig):
+    """What a program on patches can be asked for."""
 
-    patch_size: int = 8
-    """Height and width of a patch, in pixels."""
-    num_patches: int = 100_000
-    """Training patches; a tenth as many for validation, and for the test."""
-    contrast: Contrast = "unit"
-    """`unit` gives every patch mean 0 and the same contrast before whitening."""
-    num_components: int = 100
-    """Principal directions that are kept, each with variance 1."""
-    epsilon: float = 1e-6
-    """Added to the variance of every direction before it is made 1."""
     batch_size: int = 100
     """Patches an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.01
@@ -81,25 +65,8 @@ class PatchRBMConfig(PatchConfig):
     """Gibbs sweeps of each chain an update."""
 
 
-def cut(config: PatchConfig, data: Dataset) -> WhitenedPatches:
-    """The patches that `config` asks for."""
-    return whitened_patches(
-        data,
-        size=config.patch_size,
-        num_patches=config.num_patches,
-        num_components=config.num_components,
-        epsilon=config.epsilon,
-        contrast=config.contrast,
-        seed=config.seed,
-    )
-
-
 def check_rbm(config: PatchRBMConfig, data: Dataset) -> None:
-    """Refuses what no RBM of patches can be trained on.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the images.
-    """
+    """Refuses, with a ValueError, what no RBM of patches can be trained on."""
     check(config, data)
     checks.at_least(
         config, {"num_hidden": 1, "epochs": 1, "num_chains": 1, "num_steps": 1}
@@ -107,11 +74,7 @@ def check_rbm(config: PatchRBMConfig, data: Dataset) -> None:
 
 
 def check(config: PatchConfig, data: Dataset) -> None:
-    """Refuses what no program on patches can run.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the images.
-    """
+    """Refuses, with a ValueError, what no program on patches can run."""
     checks.at_least(
         config, {"batch_size": 1, "patch_size": 1, "num_patches": 10 * HELD_OUT}
     )
@@ -220,7 +183,9 @@ def draw(
 ) -> dict[str, Any]:
     """The figures of a run, by file name; `title` is that of the filters."""
     return {
-        "filters": filters(cut(config, data), weights, title=title),
+        "filters": filters(
+            whitened_patches(data, config, config.seed), weights, title=title
+        ),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
             title="Free energy of the data less that of the chains",

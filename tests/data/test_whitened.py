@@ -10,11 +10,13 @@ def test_each_patch_is_of_the_image_it_is_said_to_be_cut_from():
     images = data.from_arrays(pixels[:170], pixels[170:])
     patches = data.whitened_patches(
         images,
-        size=4,
-        num_patches=130,
-        num_components=48,
-        epsilon=1e-9,
-        contrast="raw",
+        data.PatchSpec(
+            patch_size=4,
+            num_patches=130,
+            num_components=48,
+            epsilon=1e-9,
+            contrast="raw",
+        ),
         seed=0,
     )
     assert patches.shape == (4, 4, 3)
