@@ -42,19 +42,20 @@ ORDER = [
     "learning",
     "nets",
     "evaluation",
+    "runs",
     "experiments",
 ]
-# These import themselves and what `allowed` says below; the experiments alone import
-# them.
+# These import themselves and what `allowed` says below; runs and experiments alone
+# import them.
 LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 # What only one part of the library imports.
 HEAVY = {
     "tensorflow_datasets": "data",
     "orbax": "checkpoint",
     "matplotlib": "plotting",
-    "tyro": "experiments",
-    "rich": "experiments",
-    "tensorboardX": "experiments",
+    "tyro": "runs",
+    "rich": "runs",
+    "tensorboardX": "runs",
 }
 
 
@@ -95,6 +96,8 @@ def test_imports_go_one_way(file):
     part = part_of(file)
     if part in ("jboltz", "experiments"):
         allowed = PARTS
+    elif part == "runs":
+        allowed = PARTS - {"jboltz", "experiments"}
     elif part in LEAVES:
         allowed = {"domains", "base", "abilities", "checks", "products", part}
     else:
@@ -104,7 +107,8 @@ def test_imports_go_one_way(file):
 
 def test_the_front_page_holds_names_of_the_library_alone():
     """`import jboltz` must not need what only the experiments install."""
-    assert set(imported_parts(LIBRARY / "__init__.py")) <= set(ORDER[:-1])
+    parts = set(imported_parts(LIBRARY / "__init__.py"))
+    assert parts <= set(ORDER) - {"runs", "experiments"}
 
 
 @pytest.mark.parametrize("name", HEAVY)
@@ -121,6 +125,12 @@ def programs():
     """The modules of `jboltz/experiments` that are run."""
     files = (LIBRARY / "experiments").glob("[!_]*.py")
     return sorted(file.stem for file in files)
+
+
+def test_experiments_are_programs_alone():
+    """What two of them share has a room of its own."""
+    private = {file.stem for file in (LIBRARY / "experiments").glob("_*.py")}
+    assert all(name.startswith("_benchmark_") for name in private - {"__init__"})
 
 
 @pytest.mark.parametrize("program", programs())

@@ -24,11 +24,14 @@ from jboltz.data.standardize import (
     unstandardize,
 )
 from jboltz.data.subset import balanced_subset
+from jboltz.data.whitened import PatchSpec, WhitenedPatches, whitened_patches
 
 __all__ = [
     "Dataset",
+    "PatchSpec",
     "Scaling",
     "Standardizer",
+    "WhitenedPatches",
     "Whitening",
     "balanced_subset",
     "batches",
@@ -50,4 +53,5 @@ __all__ = [
     "unwhiten",
     "warn_unstandardized",
     "whiten",
+    "whitened_patches",
 ]

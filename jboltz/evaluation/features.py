@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +141,28 @@ def maximise_activation(
         return picture(inputs), trace
 
     return jax.vmap(climb)(chosen)
+
+
+@partial(jax.jit, static_argnames=("dbn", "norm", "depth"))
+def exciting_states(
+    dbn: DBN,
+    params: DBNParams,
+    chosen: Int[Array, " chosen"],
+    norm: float,
+    *,
+    depth: int,
+) -> State:
+    """States of the data that excite the chosen units of layer `depth` most, as
+    `maximise_activation` finds them."""
+    states, _ = maximise_activation(
+        partial(dbn_inputs, dbn, params, depth=depth),
+        dbn.layers[0].visible,
+        params[0].visible,
+        chosen,
+        jax.random.key(0),
+        norm=norm,
+    )
+    return states
 
 
 @record

@@ -138,6 +138,22 @@ def summary(
     )
 
 
+def gaussian_log_likelihood(
+    train: Float[np.ndarray, "train features"],
+    x: Float[np.ndarray, "examples features"],
+) -> float:
+    """Mean log-likelihood of `x`, in nats, under the full-covariance Gaussian of
+    largest likelihood for `train`."""
+    mean = train.mean(axis=0, dtype=np.float64)
+    covariance = np.cov(train.T.astype(np.float64), ddof=0)
+    factor = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(factor, (x - mean).T)
+    log_det = 2 * np.log(np.diag(factor)).sum()
+    return float(
+        -0.5 * (len(mean) * np.log(2 * np.pi) + log_det + (z**2).sum(0).mean())
+    )
+
+
 def weighted_mean_and_error(
     values: Float[np.ndarray | Array, " examples"], weights: Array | np.ndarray | None
 ) -> tuple[Any, Any]:

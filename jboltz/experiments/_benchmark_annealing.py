@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz.evaluation.annealing import annealed_importance_sampling
+from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments._benchmark_timing import Work
-from jboltz.experiments._likelihoods import missing_intervals_allowed
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams

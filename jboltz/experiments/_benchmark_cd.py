@@ -16,13 +16,13 @@ from jboltz.experiments import _benchmark_peers as peers
 from jboltz.experiments import _benchmark_rbms as in_rbms
 from jboltz.experiments import _benchmark_timing as timing
 from jboltz.experiments import _benchmark_torch as in_torch
-from jboltz.experiments import _machine
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import LayerFeatures
 from jboltz.learning.step import TrainStep, init_train_state, make_train_step
 from jboltz.learning.train import fit
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.runs import machine as _machine
 from jboltz.samplers.gibbs import Gibbs
 
 LIMITS = {"jboltz": 0.0, "sklearn": 0.25}

@@ -1,15 +1,11 @@
 """The results of `benchmark` as tables and figures: each record brings its title, and
 its contestants' quantities the columns."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from jboltz import plotting
-from jboltz.experiments import _run
+from jboltz.runs import progress as _run
+from jboltz.runs.tables import say_table as _print
 
 COLUMNS = {
     "milliseconds_a_step": ("ms/step", 1.0),
@@ -137,14 +133,3 @@ def _show_sweep(sweep: dict[str, Any]) -> None:
 
 def _three_digits(x: float) -> str:
     return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
-
-
-def _print(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    _run.say(title)
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for index, heading in enumerate(headings):
-        justify = "right" if index else "left"
-        table.add_column(heading, justify=justify, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)

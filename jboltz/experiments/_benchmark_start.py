@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _config
+from jboltz.runs import sources as _config
 
 _IMPORTS = """
 import time

@@ -20,13 +20,13 @@ from jboltz.experiments import _benchmark_cd as cd
 from jboltz.experiments import _benchmark_common as common
 from jboltz.experiments import _benchmark_gibbs as gibbs
 from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _run
 from jboltz.experiments._benchmark_timing import Work
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     PersistentContrastiveDivergence,
 )
 from jboltz.models.rbm import RBM
+from jboltz.runs import progress as _run
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from jboltz.experiments import _run
+from jboltz.runs import progress as _run
 
 Work: TypeAlias = Callable[[], tuple[Any, ...]]
 """All of the work that a contestant is timed for. It has finished when it returns, and

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.experiments import _run
 from jboltz.experiments._benchmark_peers import LEARNING_RATE, torch
 from jboltz.experiments._benchmark_timing import Work
+from jboltz.runs import progress as _run
 
 
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,9 +28,14 @@ from jboltz.experiments import _benchmark_sweep as sweeps
 from jboltz.experiments import _benchmark_targets as targets
 from jboltz.experiments import _benchmark_tempering as tempering
 from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _checks, _config, _run
-from jboltz.experiments._workdir import Workdir
 from jboltz.models.rbm import RBM
+from jboltz.runs import checks as _checks
+from jboltz.runs import progress as _run
+from jboltz.runs import sources as _config
+from jboltz.runs.config import RunConfig
+from jboltz.runs.program import Program
+from jboltz.runs.program import main as run_program
+from jboltz.runs.workdir import Workdir
 from jboltz.units.bernoulli import Bernoulli
 
 LARGE_BATCH = 512
@@ -55,7 +60,7 @@ Task = Literal[
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(RunConfig):
     """Times CD-1, PCD-1, greedy pretraining and Gibbs sampling beside PyTorch,
     scikit-learn, rbms and thrml, as far as they are installed; tempering, annealing,
     fine-tuning and the joint training of a deep Boltzmann machine beside their matrix
@@ -246,16 +251,16 @@ def main(arguments: list[str] | None = None) -> None:
     def load(config: Config) -> Dataset:
         return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
 
-    _run.main(
-        "benchmark",
-        Config,
-        arguments,
+    benchmark = Program(
+        name="benchmark",
+        config=Config,
         load=load,
         check=check,
         run=run,
         draw_figures=draw_figures,
         report=report,
     )
+    run_program(benchmark, arguments)
 
 
 if __name__ == "__main__":

@@ -7,41 +7,51 @@ at random weights, which centring makes possible (Montavon & Müller, 2012).
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
-from jboltz.base import State
-from jboltz.data import Dataset, load_mnist
-from jboltz.evaluation.annealing import clamped_annealed_importance_sampling
-from jboltz.evaluation.bounds import dbm_bound
+from jboltz.base import Estimator, State
+from jboltz.data import Dataset
+from jboltz.evaluation.bounds import dbm_bound, dbm_bound_gap
 from jboltz.evaluation.examples import EvaluationData, binarise_once
-from jboltz.experiments import _checks, _config, _dbm, _likelihoods, _run
-from jboltz.experiments._workdir import Workdir
-from jboltz.learning.mean_field import mean_field
-from jboltz.learning.pretrain import unit_interval
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    normalized,
+    tempered_chains,
+)
+from jboltz.evaluation.reconstruction import dbm_reconstruction_error
+from jboltz.learning.centred import Centred
+from jboltz.learning.contrastive import (
+    ContrastiveDivergence,
+    PersistentContrastiveDivergence,
+)
+from jboltz.learning.mean_field import MeanFieldPCD
+from jboltz.learning.pretrain import LayerFeatures, greedy, grow, unit_interval
+from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
+from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.swapped import SwappedLayers
-from jboltz.products import product
-from jboltz.samplers.chains import run as run_chain
-from jboltz.samplers.gibbs import ClampedGibbs
+from jboltz.runs import checks, likelihoods, program
+from jboltz.runs.chains import pictures_after, sweep_counts
+from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
 from jboltz.units.bernoulli import Bernoulli
 
-CLAMPED_RUNGS = 1000
-"""Evenly spaced: a posterior is narrow, and far from its base from the first rung on.
-On 784-100-50 ten times as many moved the gap by 0.02 nat."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(AnnealingConfig):
     """Trains a deep Boltzmann machine on MNIST: layer by layer, then jointly."""
 
     PRESETS: ClassVar = {
@@ -50,8 +60,6 @@ class Config:
         | {"ladder_scale": 0.1, "ladder_check": 0.0, "tempering_steps": 100},
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/dbm_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["notes", "small"] | None = None
     """Values to begin with: `notes` has the layers of the PyTorch notes, `small` takes
     a minute. Flags win."""
@@ -69,8 +77,6 @@ class Config:
     """Epochs of joint training."""
     learning_rate: float = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     num_chains: int = 100
     """Persistent chains."""
     num_steps: int = 1
@@ -81,55 +87,30 @@ class Config:
     """Mean field ends where no mean moved by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
-    held_out: int = 0
-    """Training images, the last ones, to be judged by in place of the test set, which
-    is then not read: for choosing settings."""
     ladder_scale: float = 1.0
     """Rungs of the ladders of annealing for log Z, in units of 14 500."""
-    ladder_check: float = 10.0
-    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
-    annealed_chains: int = 100
-    """Chains of each run along a ladder."""
     clamped_points: int = 20
     """Images whose log p(v) is also estimated, by annealing with the data held: how
     far above its bound it is."""
-    num_replicas: int = 20
-    """Replicas of the tempered chains."""
     tempering_steps: int = 300
-    """Steps of the tempered chains, after as many in which their ladder adapts."""
     sample_steps: int = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
-    seed: int = 0
-    """Decides initial weights, order and every draw."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
         {"pretrain_epochs": 0, "epochs": 1, "batch_size": 1, "num_chains": 1}
         | {"num_steps": 1, "max_sweeps": 1, "tolerance": 0, "sample_steps": 1}
         | {"clamped_points": 1},
     )
-    _likelihoods.check(config, data)
-    _checks.rates(config, "pretrain_learning_rate", "learning_rate")
-    _checks.seed(config)
-    _checks.layers(config, data)
-    _checks.values(config, data)
+    likelihoods.check(config, data)
+    checks.rates(config, "pretrain_learning_rate", "learning_rate")
+    checks.seed(config)
+    checks.layers(config.layers, data)
+    checks.values(config, data)
 
 
 def run(
@@ -138,25 +119,31 @@ def run(
     """Pretrains, trains and evaluates; returns the parameters and the numbers."""
     dbm = build(config)
     key_pretrain, key_joint, _ = jax.random.split(jax.random.key(config.seed), 3)
-    images, unseen = _likelihoods.split(config, data)
+    images, unseen = likelihoods.split(config, data)
     train = jnp.asarray(images)
-    layers: list[dict[str, Any]] = []
-    start = _dbm.pretrain(config, dbm, train, workdir, layers, key_pretrain)
-
+    start, layers = pretrain(config, dbm, train, workdir, key_pretrain)
     updates = config.epochs * -(-len(train) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
-    state, records = _dbm.fit(
-        config, dbm, start, train, workdir, "joint", rate, config.epochs, key_joint
+    state, records = fit(
+        config,
+        dbm,
+        start,
+        train,
+        workdir,
+        "joint",
+        key_joint,
+        rate=rate,
+        num_epochs=config.epochs,
     )
     chains = state.estimator_state.inner if config.centred else state.estimator_state
     numbers = {
         "layers": layers,
         "joint": records,
         "judged_by": "held-out" if config.held_out else "test",
-        "reconstruction_error": reconstruct(
-            config, state.params, unit_interval(jnp.asarray(unseen))
+        "reconstruction_error": dbm_reconstruction_error(
+            dbm, state.params, unit_interval(jnp.asarray(unseen))
         ),
-        **judge(
+        **evaluate(
             config,
             state.params,
             chains.hidden,
@@ -168,7 +155,121 @@ def run(
     return state.params, numbers
 
 
-def judge(
+def fit(
+    config: Config,
+    model: RBM | DBM,
+    start: RBMParams | DBMParams,
+    train: Array,
+    workdir: Workdir,
+    stage: str,
+    key: Key[Array, ""],
+    *,
+    rate: float | optax.Schedule,
+    num_epochs: int,
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """Trains all layers of `model` together, from `start` on."""
+    estimator, optimizer = make_estimator(config, model), optax.sgd(rate)
+    return fit_with_checkpoints(
+        workdir,
+        stage,
+        make_train_step(estimator, optimizer),
+        lambda key: init_train_state(start, estimator, optimizer, key),
+        train,
+        key,
+        batch_size=config.batch_size,
+        num_epochs=num_epochs,
+        prepare=jax.tree_util.Partial(LayerFeatures((RBM(*model.units[:2]),)), ()),
+        loss=loss_of(model),
+    )
+
+
+def make_estimator(config: Config, model: RBM | DBM) -> Estimator:
+    """Estimates the gradient of all layers of `model` together."""
+    if isinstance(model, RBM):
+        # With one hidden layer the posterior that mean field would find is exact, and
+        # training takes a third less time without mean field.
+        estimator = PersistentContrastiveDivergence(
+            model, Gibbs(model), config.num_chains, config.num_steps
+        )
+    else:
+        estimator = MeanFieldPCD(
+            model,
+            Gibbs(model),
+            config.num_chains,
+            config.num_steps,
+            tolerance=config.tolerance,
+            max_sweeps=config.max_sweeps,
+        )
+    return Centred(estimator) if config.centred else estimator
+
+
+def loss_of(model: RBM | DBM) -> str:
+    """The metric that is the loss of `model`."""
+    return "contrast" if isinstance(model, RBM) else "reconstruction_error"
+
+
+def pretrain(
+    config: Config, dbm: DBM, train: Array, workdir: Workdir, key: Key[Array, ""]
+) -> tuple[DBMParams, list[dict[str, Any]]]:
+    """Where joint training starts, and of each layer its losses."""
+    # With biases of zero all-grey noise is a deep mode of its own.
+    params = dbm.init(key, data=unit_interval(train))
+    if config.pretrain_epochs == 0:
+        return params, []
+    layers: list[dict[str, Any]] = []
+
+    def finish(loss, state, records):
+        layers.append({"loss": loss, "losses": [record["loss"] for record in records]})
+        return state.params
+
+    def fit_lower(lower, start):
+        depth = len(lower.units)
+        found = fit(
+            config,
+            lower,
+            start,
+            train,
+            workdir,
+            f"layer_{depth - 1}",
+            random.fold_in(key, depth),
+            rate=config.pretrain_learning_rate,
+            num_epochs=config.pretrain_epochs,
+        )
+        return finish(loss_of(lower), *found)
+
+    if config.pretraining == "growing":
+        return grow(dbm, params, fit_lower=fit_lower), layers
+    rbms, visible = dbm.pretraining_layers(), params.units[0]
+
+    def fit_layer(index, prepare, key):
+        rbm = rbms[index]
+        estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
+        optimizer = optax.sgd(config.pretrain_learning_rate)
+
+        def init(key):
+            key_params, key_estimator = jax.random.split(key)
+            params = rbm.init(key_params)
+            if index == 0:
+                params = rbm.from_parts((visible, params.hidden), (params.weights,))
+            return init_train_state(params, estimator, optimizer, key_estimator)
+
+        found = fit_with_checkpoints(
+            workdir,
+            f"layer_{index + 1}",
+            make_train_step(estimator, optimizer),
+            init,
+            train,
+            key,
+            batch_size=config.batch_size,
+            num_epochs=config.pretrain_epochs,
+            prepare=prepare,
+        )
+        return finish("reconstruction_error", *found)
+
+    return dbm.compose(greedy(rbms, key, fit_layer=fit_layer)), layers
+
+
+def evaluate(
     config: Config,
     params: DBMParams,
     starts: State,
@@ -185,49 +286,24 @@ def judge(
     annealed = Annealed(SwappedLayers(dbm))
     base = annealed.fit_base(unit_interval(train))
     key_temper, key_z, key_clamped = jax.random.split(key, 3)
-    tempered, metrics = _likelihoods.tempered_chains(
-        config, annealed, params, base, starts, key_temper
-    )
-    log_z = _likelihoods.log_partitions(
-        config, annealed, params, base, tempered.visible, key_z
-    )
+    chains, traces = tempered_chains(annealed, params, base, starts, config, key_temper)
+    log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
     few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
-    betas = np.linspace(0, 1, CLAMPED_RUNGS + 1)
-    with _likelihoods.missing_intervals_allowed():
-        clamped = clamped_annealed_importance_sampling(
-            dbm, params, betas, few.values, key_clamped
-        )
     bound = dbm_bound(dbm, params, examples, 0.0)
     return {
         "binarisation": examples.binarisation,
-        "log_partition": {name: _likelihoods.as_json(z) for name, z in log_z.items()},
-        "bound": {
-            name: _likelihoods.as_json(_likelihoods.less(bound, z))
-            for name, z in log_z.items()
-        },
+        "log_partition": {name: as_json(z) for name, z in log_z.items()},
+        "bound": {name: as_json(normalized(bound, z)) for name, z in log_z.items()},
         "gap": {
             "num_examples": len(few.values),
-            "mean": float(np.mean(clamped.value))
-            - dbm_bound(dbm, params, few, 0.0).mean,
+            "mean": dbm_bound_gap(dbm, params, few, key_clamped),
         },
-        "tempered_chains": _likelihoods.quality(metrics),
+        "tempered_chains": chain_quality(traces),
     }
 
 
 def build(config: Config) -> DBM:
     return DBM(tuple(Bernoulli(size) for size in config.layers))
-
-
-def reconstruct(config: Config, params: DBMParams, images: Array) -> float:
-    """The mean squared error of the means of the pixels given the posterior of the
-    first layer, on gray images."""
-    dbm = build(config)
-
-    def one(v):
-        inputs = product(params.weights[0], mean_field(dbm, params, v).activities[0])
-        return jnp.mean((v - dbm.units[0].mean_state(params.units[0], inputs)) ** 2)
-
-    return float(jnp.mean(jax.lax.map(one, images, batch_size=1000)))
 
 
 def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]:
@@ -244,25 +320,14 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
     upper = jnp.arange(digits.shape[1]) < digits.shape[1] // 2
     free = jax.tree.map(lambda _: False, near)
     longest, rows = config.sample_steps, {"test digit": digits}
-    for name, length in _run.sweep_counts(longest).items():
-        rows[name] = _pictures(dbm, params, near, free, key_data, length)
-    rows["from noise"] = _pictures(dbm, params, noise, free, key_noise, longest)
+    after = partial(pictures_after, ClampedGibbs(dbm), params)
+    for name, length in sweep_counts(longest).items():
+        rows[name] = after(near, key_data, length, clamp=free)
+    rows["from noise"] = after(noise, key_noise, longest, clamp=free)
     half = (upper, *free[1:])
-    completed = _pictures(dbm, params, near, half, key_half, longest)
+    completed = after(near, key_half, longest, clamp=half)
     rows["upper half given"] = jnp.where(upper[None], digits, completed)
     return rows
-
-
-@partial(jax.jit, static_argnames="dbm")
-def _pictures(dbm, params, starts, clamp, keys, length):
-    def one(start, key):
-        key_init, key_run = jax.random.split(key)
-        sampler = ClampedGibbs(dbm)
-        chain = sampler.init(params, start, key_init, clamp=clamp)
-        chain, _ = run_chain(sampler, params, chain, key_run, num_steps=length)
-        return dbm.mean_visible_state(params, chain.hidden)
-
-    return jax.vmap(one)(starts, keys)
 
 
 def draw_figures(
@@ -297,38 +362,37 @@ def draw_figures(
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     last = results["joint"][-1]
-    _run.say(
+    say(
         f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "
         f"{last['unconverged']:.1%} of mean fields stopped above the tolerance"
     )
-    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
+    say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     for name, found in results["bound"].items():
-        _likelihoods.say(f"log-likelihood, at least, by {name}", found)
+        say_likelihood(f"log-likelihood, at least, by {name}", found)
     gap = results["gap"]
-    _run.say(
+    say(
         f"of the first {gap['num_examples']} the bound is {gap['mean']:.2f} nats below "
         "the log-likelihood"
     )
-    _likelihoods.say_quality(results["tempered_chains"])
-    _run.say(
+    likelihoods.say_chain_quality(results["tempered_chains"])
+    say(
         f"mean reconstruction of {results['judged_by']} images: MSE "
         f"{results['reconstruction_error']:.4f}"
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "dbm_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="dbm_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

@@ -11,7 +11,6 @@ Krizhevsky (2009), Learning multiple layers of features from tiny images.
 
 import dataclasses
 import math
-import pathlib
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -19,31 +18,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jboltz.data import Dataset
+from jboltz import plotting
+from jboltz.data import Dataset, WhitenedPatches, whitened_patches
+from jboltz.data.whitened import as_pixels
+from jboltz.evaluation import fields
+from jboltz.evaluation.features import receptive_field
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.evaluation.shuffled import shuffle_units
-from jboltz.experiments import (
-    _checks,
-    _config,
-    _fields,
-    _greedy,
-    _layers,
-    _patches,
-    _run,
-)
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.sparsity import Sparse
 from jboltz.learning.transforms import by_field
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs import patches as on_patches
+from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.gaussian import Gaussian, GaussianParams
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(on_patches.PatchConfig):
     """Pretrains a DBN with Gaussian visible units on whitened patches of CIFAR-10."""
 
     PRESETS: ClassVar = {
@@ -51,29 +49,20 @@ class Config:
         | {"layers": [200, 100, 50], "sample_steps": 100},
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/dbn_cifar10")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[int, ...] = (400, 200, 100)
     """Hidden units a layer, the top last; below them are the whitened patches."""
     patch_size: int = 16
-    """Height and width of a patch, in pixels."""
     num_patches: int = 40_000
-    """Training patches; a tenth as many for validation, and for the test."""
-    contrast: Literal["unit", "raw"] = "unit"
-    """`unit` gives every patch mean 0 and the same contrast before whitening."""
     num_components: int = 128
     """Principal directions that are kept, each with variance 1: the visible units."""
     epsilon: float = 1e-3
-    """Added to the variance of every direction before it is made 1."""
     deviation: float = 0.7
     """Standard deviation of a visible unit given the hidden ones; it is not learned.
     The smaller, the more hidden units it takes to explain a patch."""
     epochs: int = 25
     """Epochs a layer; every patch once an epoch."""
-    batch_size: int = 100
-    """Patches an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.003
     """First step size of Adam, in every layer; it falls linearly to 0."""
     weight_scale: float = 0.05
@@ -92,28 +81,14 @@ class Config:
     images, by which settings are chosen."""
     seed: int = 0
     """Decides patches, initial weights, order, control and every draw."""
-    data: _config.Cifar10 = dataclasses.field(default_factory=_config.Cifar10)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the images.
-    """
-    _patches.check_patches(config, data)
-    _checks.at_least(config, {"epochs": 1, "num_steps": 1, "sample_steps": 1})
-    _checks.rates(config, "deviation", "weight_scale")
-    _checks.labels(data)
+    """Refuses, with a ValueError, what cannot be run."""
+    on_patches.check(config, data)
+    checks.at_least(config, {"epochs": 1, "num_steps": 1, "sample_steps": 1})
+    checks.rates(config, "deviation", "weight_scale")
+    checks.labels(data)
     if not config.layers or min(config.layers) < 2:
         raise ValueError(
             f"`layers` is {config.layers} but needs one or more sizes of at least 2: "
@@ -148,7 +123,7 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[DBNParams, dict[str, Any]]:
     """Pretrains and evaluates; the parameters are those of whitened patches."""
-    dbn, patches = build(config), _patches.cut(config, data)
+    dbn, patches = build(config), whitened_patches(data, config, config.seed)
     train = jnp.asarray(patches.train)
     updates = config.epochs * -(-len(train) // config.batch_size)
     adam = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
@@ -157,11 +132,11 @@ def run(
         fixed = {"log_variance": optax.set_to_zero()} if index == 0 else {}
         return estimator(config, dbn, index), by_field(adam, **fixed)
 
-    params, layers = _greedy.pretrain(
+    params, layers = greedy.pretrain(
         workdir,
         dbn,
         train,
-        train[: _greedy.NUM_MONITORED],
+        train[: greedy.NUM_MONITORED],
         jax.random.key(config.seed),
         rule=rule,
         start=lambda below, key: start(config, dbn, train, below, key),
@@ -171,10 +146,17 @@ def run(
     stacks = {"learnt": params, "control": shuffled(config, dbn, params, patches)}
     forms = []
     for depth in range(1, len(params) + 1):
-        of = {k: _fields.forms(dbn, x, patches, depth=depth) for k, x in stacks.items()}
-        forms.append(_fields.summary(of["learnt"], of["control"]))
+        of = {k: unit_forms(dbn, x[:depth], patches) for k, x in stacks.items()}
+        forms.append(fields.summary(of["learnt"], of["control"]))
     judged_by = "test" if config.read_test else "validation"
-    errors = _fields.class_errors(dbn, stacks, data, patches, judged_by=judged_by)
+    errors = fields.class_errors(
+        dbn,
+        stacks,
+        labelled_parts(data, patches, judged_by),
+        patches.images[judged_by],
+        num_classes=int(np.asarray(data.train_labels).max()) + 1,
+        judged_by=judged_by,
+    )
     judged = jnp.asarray(getattr(patches, judged_by))
     return params, {
         "layers": layers,
@@ -182,8 +164,26 @@ def run(
         "reconstruction_errors": reconstruction_errors(dbn, params, judged),
         "forms": forms,
         "class_errors": errors,
-        "verdicts": _fields.verdicts(forms, errors),
+        "verdicts": fields.verdicts(forms, errors),
     }
+
+
+def unit_forms(
+    dbn: DBN, params: DBNParams, patches: WhitenedPatches
+) -> dict[str, np.ndarray]:
+    return fields.unit_forms(dbn, params, patches.whitening.inverse, patches.shape)
+
+
+def labelled_parts(
+    data: Dataset, patches: WhitenedPatches, judged_by: str
+) -> dict[str, fields.Part]:
+    """The patches of each part, and the class of the image that each was cut from."""
+    found = {}
+    for part in ("train", "validation", judged_by):
+        labels = data.test_labels if part == "test" else data.train_labels
+        of_patches = np.asarray(labels)[patches.images[part]]
+        found[part] = (getattr(patches, part), of_patches)
+    return found
 
 
 def start(
@@ -209,7 +209,7 @@ def start(
 
 
 def shuffled(
-    config: Config, dbn: DBN, params: DBNParams, patches: _patches.Patches
+    config: Config, dbn: DBN, params: DBNParams, patches: WhitenedPatches
 ) -> DBNParams:
     """The control, as active as the learnt units on the first training patches."""
     key = jax.random.fold_in(jax.random.key(config.seed), len(params))
@@ -220,34 +220,33 @@ def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name; those of examples show held-out patches."""
-    dbn, patches = build(config), _patches.cut(config, data)
+    dbn, patches = build(config), whitened_patches(data, config, config.seed)
 
     # One scale for all patches: gray is the average one.
-    limit = np.quantile(np.abs(_patches.as_pixels(patches, patches.validation)), 0.99)
+    limit = np.quantile(np.abs(as_pixels(patches, patches.validation)), 0.99)
 
     def of_states(x):
-        return np.clip(0.5 + 0.5 * _patches.as_pixels(patches, x) / limit, 0, 1)
+        return np.clip(0.5 + 0.5 * as_pixels(patches, x) / limit, 0, 1)
 
-    pictures = _layers.Pictures(
+    pictures = Pictures(
         name="patch",
         names="patches",
         shape=patches.shape,
         norm=float(np.sqrt(config.num_components)),  # that of an average patch
-        of_weights=lambda W: _patches.as_pixels(patches, W),
+        of_weights=lambda W: as_pixels(patches, W),
         of_states=of_states,
     )
     examples = jnp.asarray(patches.validation[:2000])
-    assert data.train_labels is not None
-    labels = np.asarray(data.train_labels)[patches.images["validation"]]
+    _, labels = labelled_parts(data, patches, "validation")["validation"]
     key = jax.random.fold_in(jax.random.key(config.seed), len(params) + 1)
     control = shuffled(config, dbn, params, patches)
     return {
-        "filters": _patches.filters(
+        "filters": on_patches.filters(
             patches,
             params[0].weights,
             title="What each unit of layer 1 adds to a patch",
         ),
-        "samples": _layers.draw_samples(
+        "samples": draw_samples(
             dbn,
             params,
             jnp.asarray(patches.train[:16]),
@@ -255,12 +254,64 @@ def draw_figures(
             pictures,
             longest=config.sample_steps,
         ),
-        **_greedy.draw(
+        **greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training patches"
         ),
-        **_layers.draw(dbn, params, examples, labels[:2000], pictures, kind="held-out"),
-        **_fields.draw(dbn, params, control, patches),
+        **draw_layers(dbn, params, examples, labels[:2000], pictures, kind="held-out"),
+        **draw_fields(dbn, params, control, patches),
     }
+
+
+def draw_fields(
+    dbn: DBN, params: DBNParams, control: DBNParams, patches: WhitenedPatches
+) -> dict[str, Any]:
+    """Figures by file name: the patches that excite units most, where receptive fields
+    are, and how the numbers of a layer's units are distributed."""
+    values = {name: {} for name in fields.FORMS.values()}
+    top, circles = {}, {}
+    for depth in range(1, len(params) + 1):
+        for name, stack in (("", params), (", control", control)):
+            found = unit_forms(dbn, stack[:depth], patches)
+            for key, title in fields.FORMS.items():
+                values[title][f"layer {depth}{name}"] = found[key]
+        top[f"layer {depth}"] = top_patches(dbn, params[:depth], patches)
+        filters = fields.pixel_filters(params[:depth], patches.whitening.inverse)
+        field = jax.vmap(lambda w: receptive_field(w, patches.shape, window=1))(
+            jnp.asarray(filters)
+        )
+        circles[f"layer {depth}"] = (field.centre, field.spread)
+    return {
+        "top_patches": plotting.colour_tiles(
+            top,
+            patches.shape,
+            title="A unit a row: what would excite it most, then the held-out patches "
+            "that do",
+        ),
+        "fields": plotting.circles(
+            circles,
+            patches.shape,
+            title="Receptive fields: centre and spread of each filter's energy",
+        ),
+        "forms": plotting.distributions(
+            values, title="The units of each layer, beside units of shuffled weights"
+        ),
+    }
+
+
+def top_patches(dbn: DBN, params: DBNParams, patches: WhitenedPatches) -> np.ndarray:
+    """A row of ten tiles a unit: the patch that would excite it most, and the nine
+    validation patches with the largest means of it, less the average patch."""
+    codes = fields.encode_all(dbn, params, patches.validation)
+    # Evenly spread: their order means nothing, so this is no choice by eye.
+    units = np.arange(0, codes.shape[1], max(1, codes.shape[1] // 10))[:10]
+    exciting = fields.exciting_patches(
+        dbn, params, patches.whitening.inverse, jnp.asarray(units)
+    )
+    rows: list[np.ndarray] = []
+    for unit, picture in zip(units, exciting, strict=True):
+        best = np.argsort(-codes[:, unit], kind="stable")[:9]
+        rows += [picture[None], as_pixels(patches, patches.validation[best])]
+    return np.concatenate(rows)
 
 
 def report(results: dict[str, Any]) -> None:
@@ -268,25 +319,59 @@ def report(results: dict[str, Any]) -> None:
     for index, (layer, error) in enumerate(
         zip(results["layers"], results["reconstruction_errors"], strict=True), start=1
     ):
-        _run.say(
+        say(
             f"layer {index}  {layer['num_visible']}-{layer['num_hidden']}: loss "
             f"{layer['losses'][0]:.4f} to {layer['losses'][-1]:.4f}; mean "
             f"reconstruction of {results['judged_by']} patches through it: MSE "
             f"{error:.4f}"
         )
-    _fields.report(results)
+    report_fields(results)
+
+
+def report_fields(results: dict[str, Any]) -> None:
+    """A line a layer and number, the control's behind; then the verdicts."""
+    errors = results["class_errors"]
+    for depth, layer in enumerate(results["forms"], start=1):
+        learnt, control = layer["learnt"], layer["control"]
+        for key, title in fields.FORMS.items():
+            say(
+                f"layer {depth}  {title:<29}{_percent(learnt[key])}"
+                f"   control {_percent(control[key])}"
+            )
+        shares = [100 * x["edge_or_blob_share"] for x in (learnt, control)]
+        say(
+            f"layer {depth}  {'edges or blobs of colour':<29}{shares[0]:5.1f} %      "
+            f"   control {shares[1]:5.1f} %"
+        )
+        say(
+            f"layer {depth}  {'errors of class by its codes':<29}"
+            f"{_percent(errors[depth]['learnt'])}"
+            f"   control {_percent(errors[depth]['control'])}"
+        )
+    say(
+        f"{'patches  errors of class':<38}{_percent(errors[0]['patches'])}"
+        f"   on {results['judged_by']} patches"
+    )
+    for claim, is_true in results["verdicts"].items():
+        say(f"{claim}: {'holds' if is_true else 'does not hold'}")
+
+
+def _percent(found: dict[str, float]) -> str:
+    return f"{100 * found['mean']:5.1f} ± {100 * found['standard_error']:.1f} %"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    _run.main(
-        "dbn_cifar10",
-        Config,
+    program.main(
+        program.Program(
+            name="dbn_cifar10",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=_patches.load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

@@ -5,7 +5,6 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 """
 
 import dataclasses
-import pathlib
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -13,16 +12,20 @@ import jax.numpy as jnp
 import optax
 
 from jboltz import plotting
-from jboltz.data import Dataset, Scaling, check_scaling, load_mnist, scale_pixels
+from jboltz.data import Dataset, Scaling, check_scaling, scale_pixels
 from jboltz.domains import UnitInterval
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.experiments import _checks, _config, _greedy, _layers, _run
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import Features, unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
 
@@ -31,16 +34,14 @@ BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
 table of the blog that goes with the PyTorch notes."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainingConfig):
     """Pretrains a deep belief network on MNIST, greedily, layer by layer."""
 
     PRESETS: ClassVar = {
         "blog": {"epochs": 100, "schedule": "blog", "clip": 4.0, "scaling": "min-max"}
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["blog"] | None = None
     """Values to begin with: `blog` is the recipe of the blog that goes with the PyTorch
     notes. Flags win."""
@@ -49,7 +50,6 @@ class Config:
     epochs: int = 5
     """Epochs a layer; every example once an epoch."""
     batch_size: int = 64
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.01
     """Step size of plain SGD, where there is no schedule."""
     schedule: Literal["blog"] | None = None
@@ -67,35 +67,20 @@ class Config:
     samples of binarised images."""
     sample_steps: int = 1000
     """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
-    seed: int = 0
-    """Decides initial weights, order and every draw."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config, {"epochs": 1, "batch_size": 1, "num_steps": 1, "sample_steps": 1}
     )
-    _checks.rates(config, "learning_rate")
-    _checks.seed(config)
-    _checks.layers(config, data)
-    _checks.values(config, data)
+    checks.rates(config, "learning_rate")
+    checks.seed(config)
+    checks.layers(config.layers, data)
+    checks.values(config, data)
     if config.clip is not None:
-        _checks.rates(config, "clip")
+        checks.rates(config, "clip")
     if config.scaling is not None:
         check_scaling(config.scaling, UnitInterval())
 
@@ -116,11 +101,11 @@ def run(
         estimator = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps)
         return estimator, make_optimizer(config, len(train))
 
-    params, layers = _greedy.pretrain(
+    params, layers = greedy.pretrain(
         workdir,
         dbn,
         train,
-        unit_interval(train[: _greedy.NUM_MONITORED]),
+        unit_interval(train[: greedy.NUM_MONITORED]),
         key_train,
         rule=rule,
         epochs=config.epochs,
@@ -157,7 +142,7 @@ def draw_figures(
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
     dbn, data = build(config), scale(config, data)
-    pictures = _layers.Pictures(
+    pictures = Pictures(
         name="digit",
         names="digits",
         shape=data.image_shape or (28, 28),
@@ -175,13 +160,13 @@ def draw_figures(
             pictures.shape,
             title="First-layer filters, largest norm first",
         ),
-        "samples": _layers.draw_samples(
+        "samples": draw_samples(
             dbn, params, starts, key, pictures, longest=config.sample_steps
         ),
-        **_greedy.draw(
+        **greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training digits"
         ),
-        **_layers.draw(dbn, params, test, labels, pictures, kind="test"),
+        **draw_layers(dbn, params, test, labels, pictures, kind="test"),
     }
 
 
@@ -193,8 +178,8 @@ def report(results: dict[str, Any]) -> None:
     ):
         losses = " ".join(f"{loss:.4f}" for loss in layer["losses"])
         sizes = f"{layer['num_visible']}-{layer['num_hidden']}"
-        _run.say(f"layer {index} ({sizes})  training losses {losses}")
-        _run.say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
+        say(f"layer {index} ({sizes})  training losses {losses}")
+        say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
     if results["config"]["schedule"] == "blog":
         _report_beside_blog(results["layers"][0])
 
@@ -205,25 +190,24 @@ def _report_beside_blog(layer: dict[str, Any]) -> None:
         if epoch <= len(layer["losses"]):
             sampled = layer["losses"][epoch - 1]
             mean = layer["monitors"]["through_error"][epoch - 1]
-            _run.say(
+            say(
                 f"layer 1 after epoch {epoch}: MSE {sampled:.4f} sampled, {mean:.4f} "
                 f"of means; the blog has {error:.3f}"
             )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "dbn_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="dbn_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

@@ -15,24 +15,24 @@ import numpy as np
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, load_mnist
-from jboltz.experiments import _checks, _config, _finetune, _pretrained, _run
-from jboltz.experiments._workdir import Workdir
+from jboltz.data import Dataset, balanced_subset
 from jboltz.nets.finetune import LabelledExamples
+from jboltz.runs import checks, finetune, program
+from jboltz.runs.pretrained import load_pretrained
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
 
 ROWS_PER_EPOCH = 10_000
 """An epoch of fewer labelled images goes through them again and again, up to these:
 so that the same number of epochs is about as many updates."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(finetune.FinetuneConfig):
     """Fine-tunes a pretrained network on few labels and on many, beside a control."""
 
     PRESETS: ClassVar = {"small": {"num_labels": [100, 1000], "epochs": 5}}
 
-    workdir: pathlib.Path = pathlib.Path("runs/few_labels_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
@@ -44,51 +44,21 @@ class Config:
     epochs: int = 30
     """Epochs of each net, of at least 10 000 rows: fewer labelled images are repeated.
     The net after the last one is kept, unless images are held out."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rates: tuple[float, ...] = (0.001,)
     """First step sizes of Adam, falling linearly to 0: one a number of labels, or one
     for all."""
     control_learning_rates: tuple[float, ...] = (0.001,)
     """The same of the control."""
-    train: Literal["all", "head"] = "all"
-    """`head` freezes the pretrained layers; the control trains all of its own."""
-    rates: tuple[float, ...] = ()
-    """Factors of the learning rate of the pretrained net, from the first hidden layer
-    to the head; none stands for 1 everywhere, 0 freezes a layer."""
-    dropout: tuple[float, ...] = ()
-    """Share of units left out, of the pixels and of each hidden layer; none for 0."""
-    weight_decay: float = 0.0
-    """Decoupled, as a factor of the learning rate."""
-    max_norm: float = 0.0
-    """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
     held_out: int = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""
-    read_test: bool = True
-    """Read the test set, once, at the end; --no-read-test while choosing settings."""
     seed: int = 0
     """Decides which images have labels, initial weights, order, what is left out."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        pretraining on these data.
-    """
-    _checks.rates(config, "learning_rates", "control_learning_rates")
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.rates(config, "learning_rates", "control_learning_rates")
     for name in ("learning_rates", "control_learning_rates"):
         values = getattr(config, name)
         if len(values) not in (1, len(config.num_labels)):
@@ -101,7 +71,7 @@ def check(config: Config, data: Dataset) -> None:
             f"`num_labels` is {config.num_labels} but needs one or more numbers, each "
             "once."
         )
-    _finetune.check(config, data, _pretrained.load(config.pretrained, data))
+    finetune.check(config, data, load_pretrained(config.pretrained, data))
     labels = np.asarray(data.train_labels)[: len(data.train) - config.held_out]
     for count in config.num_labels:
         balanced_subset(labels, count, config.seed)
@@ -112,14 +82,14 @@ def run(
 ) -> tuple[dict[str, dict[str, Params]], dict[str, Any]]:
     """Trains both nets on every number of labels; returns their parameters, by that
     number, and the numbers to record."""
-    pretrained = _pretrained.load(config.pretrained, data)
-    parts, num_classes = _finetune.split(config, data, pretrained)
+    pretrained = load_pretrained(config.pretrained, data)
+    parts, num_classes = finetune.split(config, data, pretrained)
     given = parts["train"]
     params, numbers = {}, {}
     for index, count in enumerate(config.num_labels):
         rows = balanced_subset(np.asarray(given.labels), count, config.seed)
         rows = np.tile(rows, -(-ROWS_PER_EPOCH // count))
-        params[str(count)], numbers[str(count)] = _finetune.compare(
+        params[str(count)], numbers[str(count)] = finetune.compare(
             config,
             pretrained,
             parts | {"train": _take(given, rows)},
@@ -178,23 +148,22 @@ def _error(found: dict[str, Any]) -> tuple[float, float]:
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     for count, nets in results["num_labels"].items():
-        _run.say(f"{count} labels:")
-        _finetune.say(nets)
+        say(f"{count} labels:")
+        finetune.say_errors(nets)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "few_labels_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="few_labels_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

@@ -7,7 +7,6 @@ without tears.
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -18,16 +17,20 @@ import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
-from jboltz.data import Dataset, Standardizer, fit_standardizer, load_mnist
-from jboltz.experiments import _checks, _config, _run
-from jboltz.experiments._workdir import Workdir
+from jboltz.data import Dataset, Standardizer, fit_standardizer
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
 from jboltz.models.rbm import RBM, RBMParams
-from jboltz.samplers.chains import run as run_chain
+from jboltz.runs import checks, program
+from jboltz.runs.chains import pictures_after, sweep_counts
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 from jboltz.units.bernoulli import Bernoulli
@@ -36,22 +39,18 @@ from jboltz.units.gaussian import Gaussian
 SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainingConfig):
     """Trains a Gaussian–Bernoulli RBM on MNIST's gray values, standardised."""
 
     PRESETS: ClassVar = {"small": {"num_hidden": 100, "epochs": 5}}
 
-    workdir: pathlib.Path = pathlib.Path("runs/grbm_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     num_hidden: int = 500
     """Hidden units."""
     epochs: int = 100
     """Epochs; every example once an epoch."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.01
     """First step size of plain SGD; it falls linearly to 0."""
     variance: Literal["learned", "fixed"] = "learned"
@@ -72,34 +71,19 @@ class Config:
     """Kernel steps of each chain an update."""
     sample_steps: int = 1000
     """Longest chain of the pictures of samples."""
-    seed: int = 0
-    """Decides initial weights, order and every draw."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
         {"num_hidden": 1, "epochs": 1, "batch_size": 1, "least_scale": 0}
         | {"num_chains": 1, "num_steps": 1, "sample_steps": 1},
     )
-    _checks.rates(config, "learning_rate", "variance_learning_rate")
-    _checks.seed(config)
-    _checks.values(config, data)
+    checks.rates(config, "learning_rate", "variance_learning_rate")
+    checks.seed(config)
+    checks.values(config, data)
     within(*config.log_variance_range)
 
 
@@ -122,7 +106,7 @@ def run(
         )
 
     key_train, _ = jax.random.split(jax.random.key(config.seed))
-    state, records = _run.fit_with_checkpoints(
+    state, records = fit_with_checkpoints(
         workdir,
         "grbm",
         make_train_step(estimator, optimizer),
@@ -217,22 +201,12 @@ def sample(
     noise = jax.vmap(rbm.sample_start, in_axes=(None, 0))(params, keys_noise)
     longest, rows = config.sample_steps, {"test digit": digits}
     rows["reconstruction"] = jax.vmap(partial(_reconstruct, rbm, params))(digits)
-    for name, length in _run.sweep_counts(longest).items():
-        rows[name] = _pictures(rbm, params, digits, keys, length)
-    rows["from noise"] = _pictures(rbm, params, noise, keys_from_noise, longest)
+    for name, length in sweep_counts(longest).items():
+        rows[name] = pictures_after(Gibbs(rbm), params, digits, keys, length)
+    rows["from noise"] = pictures_after(
+        Gibbs(rbm), params, noise, keys_from_noise, longest
+    )
     return rows
-
-
-@partial(jax.jit, static_argnames="rbm")
-def _pictures(rbm, params, starts, keys, length):
-    def one(start, key):
-        key_init, key_run = jax.random.split(key)
-        sampler = Gibbs(rbm)
-        chain = sampler.init(params, start, key_init)
-        chain, _ = run_chain(sampler, params, chain, key_run, num_steps=length)
-        return rbm.mean_visible_state(params, chain.hidden)
-
-    return jax.vmap(one)(starts, keys)
 
 
 def draw_figures(
@@ -267,29 +241,28 @@ def draw_figures(
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     test, deviation = results["test"], results["standard_deviation"]
-    _run.say(
+    say(
         f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}; "
         f"free-energy gap {test['free_energy_gap']:.1f} nats"
     )
-    _run.say(
+    say(
         f"standard deviations, standardised: {deviation['smallest']:.2f} to "
         f"{deviation['largest']:.2f}, median {deviation['median']:.2f}"
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "grbm_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="grbm_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

@@ -14,35 +14,47 @@ document recognition, for the convolutional net.
 
 import dataclasses
 import pathlib
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, load_mnist
-from jboltz.experiments import (
-    _checks,
-    _config,
-    _finetune,
-    _hybrid,
-    _pretrained,
-    _run,
+from jboltz.data import Dataset, balanced_subset
+from jboltz.models.dbn import DBN
+from jboltz.nets.finetune import LabelledExamples
+from jboltz.nets.hybrid import (
+    CodeScaler,
+    ConvNet,
+    ImageAndCodeNet,
+    encode,
+    fit_code_scaler,
+    square_side,
 )
-from jboltz.experiments._workdir import Workdir
-from jboltz.nets.hybrid import CodeScaler, encode, fit_code_scaler
+from jboltz.runs import checks, finetune, program
+from jboltz.runs.pretrained import Pretrained, load_pretrained, refuse_scaling
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+class Net(NamedTuple):
+    """One of the nets that are trained, and whose codes it is given."""
+
+    module: nn.Module
+    form: Literal["pixels", "map", "joined"]
+    codes: Literal["pretrained", "untrained"] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(finetune.NetConfig):
     """Trains convolutional nets on a pretrained network's codes, and their controls."""
 
     PRESETS: ClassVar = {"small": {"epochs": 2, "num_labels": 5000}}
 
-    workdir: pathlib.Path = pathlib.Path("runs/hybrid_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_square")
@@ -56,8 +68,6 @@ class Config:
     held out."""
     epochs: int = 8
     """Epochs of each net; that with the fewest held-out errors is kept."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.002
     """First step size of Adam, for every net; it falls linearly to 0."""
     channels: tuple[int, int] = (8, 16)
@@ -66,37 +76,16 @@ class Config:
     """Units of the dense layer below the head."""
     dropout: float = 0.25
     """Share left out of what the head sees: the dense layer's units, and the code's."""
-    weight_decay: float = 0.0
-    """Decoupled, as a factor of the learning rate."""
-    max_norm: float = 0.0
-    """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
     held_out: int = 10_000
     """Training images, the last ones, whose errors choose the epoch."""
-    read_test: bool = True
-    """Read the test set, once, at the end; --no-read-test while choosing settings."""
     seed: int = 0
     """Decides initial weights, the untrained network, labels, order and what is left
     out."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        pretraining of a DBN on these data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 1, "num_labels": 0, "num_dense": 1}
         | {"weight_decay": 0, "max_norm": 0, "dropout": 0},
@@ -111,31 +100,31 @@ def check(config: Config, data: Dataset) -> None:
         raise ValueError(
             f"`forms` is {config.forms} but needs `map`, `joined` or both, once each."
         )
-    _checks.rates(config, "learning_rate")
-    _checks.seed(config)
-    _checks.values(config, data)
-    _checks.held_out(config, data)
-    _checks.labels(data)
-    pretrained = _pretrained.load(config.pretrained, data)
-    dbn = _hybrid.dbn_of(pretrained)
-    parts, num_classes = _hybrid.split(config, data, pretrained)
+    checks.rates(config, "learning_rate")
+    checks.seed(config)
+    checks.values(config, data)
+    checks.held_out(config.held_out, config.batch_size, data)
+    checks.labels(data)
+    pretrained = load_pretrained(config.pretrained, data)
+    dbn = dbn_of(pretrained)
+    parts, num_classes = split(config, data, pretrained)
     if config.batch_size > len(parts["train"].labels):
         raise ValueError(
             f"`batch_size` is {config.batch_size} but `num_labels` is "
             f"{config.num_labels}; take batches of at most that many."
         )
-    _hybrid.nets(config, data, dbn, num_classes)
+    make_nets(config, data, dbn, num_classes)
 
 
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[Params, dict[str, Any]]:
     """Trains every net; returns the parameters and the numbers to record."""
-    pretrained = _pretrained.load(config.pretrained, data)
-    dbn = _hybrid.dbn_of(pretrained)
+    pretrained = load_pretrained(config.pretrained, data)
+    dbn = dbn_of(pretrained)
     # The same keys for every net: they begin alike, and see the same order.
     key_untrained, key_weights, key_train = random.split(jax.random.key(config.seed), 3)
-    parts, num_classes = _hybrid.split(config, data, pretrained)
+    parts, num_classes = split(config, data, pretrained)
     coders = {
         codes: fit_code_scaler(dbn, params, parts["train"].images)
         for codes, params in (
@@ -144,10 +133,10 @@ def run(
         )
     }
     params, numbers = {}, {}
-    for name, net in _hybrid.nets(config, data, dbn, num_classes).items():
-        seen = {k: _hybrid.given(net, dbn, coders, part) for k, part in parts.items()}
-        start = _hybrid.start(net, seen["train"], key_weights)
-        params[name], numbers[name] = _finetune.train(
+    for name, net in make_nets(config, data, dbn, num_classes).items():
+        seen = {k: seen_by(net, dbn, coders, part) for k, part in parts.items()}
+        start = glorot(net, seen["train"], key_weights)
+        params[name], numbers[name] = finetune.train(
             config,
             workdir,
             name,
@@ -155,14 +144,91 @@ def run(
             start,
             seen,
             key_train,
-            config.learning_rate,
-            dict.fromkeys(start, 1.0),
+            learning_rate=config.learning_rate,
         )
     return {"nets": params, "coders": coders}, {
         "num_labels": len(parts["train"].labels),
         "nets": numbers,
         "pretraining": pretrained.run,
     }
+
+
+def dbn_of(pretrained: Pretrained) -> DBN:
+    """The network that was pretrained.
+
+    Raises:
+      ValueError: it is no DBN, or one of images that were scaled pixel by pixel.
+    """
+    refuse_scaling(pretrained)
+    if not isinstance(pretrained.model, DBN):
+        raise ValueError(
+            f"`pretrained` is a run of {pretrained.run['program']} but a code is the "
+            "top layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
+        )
+    return pretrained.model
+
+
+def split(
+    config: Config, data: Dataset, pretrained: Pretrained
+) -> tuple[finetune.Examples, int]:
+    """What to train on, to choose by and to test on, and the number of classes."""
+    parts, num_classes = finetune.split(config, data, pretrained)
+    if config.num_labels:
+        labels = np.asarray(parts["train"].labels)
+        chosen = balanced_subset(labels, config.num_labels, config.seed)
+        parts["train"] = jax.tree.map(lambda x: x[chosen], parts["train"])
+    return parts, num_classes
+
+
+def make_nets(
+    config: Config, data: Dataset, dbn: DBN, num_classes: int
+) -> dict[str, Net]:
+    """Every net by its name, the one on the pixels alone first.
+
+    Raises:
+      ValueError: the pixels or the code make no image that a `ConvNet` takes.
+    """
+
+    def convnet(image_shape: tuple[int, ...]) -> ConvNet:
+        net = ConvNet(
+            image_shape,
+            num_classes,
+            config.channels,
+            num_dense=config.num_dense,
+            dropout=config.dropout,
+        )
+        net.check()
+        return net
+
+    on_pixels = convnet(data.image_shape or (28, 28))
+    found = {"pixels": Net(on_pixels, "pixels", None)}
+    for form in config.forms:
+        if form == "map":
+            side = square_side(dbn.layers[-1].hidden.size)
+            module = convnet((side, side))
+        else:
+            module = ImageAndCodeNet(on_pixels)
+        for codes in ("pretrained", "untrained"):
+            found[f"{form}_{codes}"] = Net(module, form, codes)
+    return found
+
+
+def seen_by(
+    net: Net, dbn: DBN, coders: dict[str, CodeScaler], part: LabelledExamples
+) -> LabelledExamples:
+    """The examples as a net sees them: codes are found once, and stay."""
+    if net.codes is None:
+        return part
+    codes = encode(dbn, coders[net.codes], part.images)
+    if net.form == "map":
+        return LabelledExamples(images=codes, labels=part.labels)
+    return LabelledExamples(images=part.images, labels=part.labels, above=(codes,))
+
+
+def glorot(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
+    """Glorot weights; with the same key the same for the codes of either network."""
+    example = jax.tree.map(lambda x: x[0].astype("float32"), part)
+    return net.module.init(key, example.images, example.above)["params"]
 
 
 def draw_figures(
@@ -198,7 +264,7 @@ def maps(
     config: Config, data: Dataset, coders: dict[str, CodeScaler]
 ) -> dict[str, np.ndarray]:
     """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
-    dbn = _hybrid.dbn_of(_pretrained.load(config.pretrained, data))
+    dbn = dbn_of(load_pretrained(config.pretrained, data))
     images, labels = data.train[-config.held_out :], data.train_labels
     labels = np.asarray(labels)[-config.held_out :]
     if config.read_test:
@@ -214,25 +280,24 @@ def maps(
 
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
-    _run.say(f"{results['num_labels']} labelled images")
-    _finetune.say(results["nets"])
+    say(f"{results['num_labels']} labelled images")
+    finetune.say_errors(results["nets"])
     counts = {name: net["num_parameters"] for name, net in results["nets"].items()}
-    _run.say(f"parameters: {', '.join(f'{k} {x}' for k, x in counts.items())}")
+    say(f"parameters: {', '.join(f'{k} {x}' for k, x in counts.items())}")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "hybrid_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="hybrid_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

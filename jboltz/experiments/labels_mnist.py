@@ -6,7 +6,6 @@ nets.
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -17,10 +16,8 @@ import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
-from jboltz.data import Dataset, load_mnist
+from jboltz.data import Dataset
 from jboltz.evaluation.classify import classify, error_rate
-from jboltz.experiments import _checks, _config, _run
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.discriminative import HybridDiscriminative, pair_with_labels
@@ -30,6 +27,12 @@ from jboltz.learning.up_down import UpDown, UpDownParams, untie_weights
 from jboltz.models.dbn import DBNParams
 from jboltz.models.labelled import LabelledDBN
 from jboltz.models.rbm import RBM
+from jboltz.runs import checks, program
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 from jboltz.samplers.ancestral import generate_labelled
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -44,8 +47,8 @@ Params = dict[str, Any]
 """What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainingConfig):
     """Trains a deep belief network with label units: greedily, then by up–down."""
 
     PRESETS: ClassVar = {
@@ -53,8 +56,6 @@ class Config:
         | {"up_down_epochs": [1, 1, 1], "sample_steps": 200},
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/labels_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[int, ...] = (784, 500, 500, 2000)
@@ -78,42 +79,24 @@ class Config:
     up_down_learning_rate: float = 0.04
     """First step size of plain SGD in up–down; it falls linearly to 0 over all
     stages."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     held_out: int = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
     sample_steps: int = 1000
     """Gibbs sweeps of the top RBM, its label clamped, of the pictures of samples."""
-    seed: int = 0
-    """Decides initial weights, order and every draw."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data, or labels that
-        are missing or too few.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 0, "momentum": 0}
         | {"sample_steps": 1, "discriminative": 0},
     )
-    _checks.rates(config, "learning_rate", "up_down_learning_rate")
-    _checks.seed(config)
-    _checks.layers(config, data)
+    checks.rates(config, "learning_rate", "up_down_learning_rate")
+    checks.seed(config)
+    checks.layers(config.layers, data)
     if len(config.layers) < 3:
         raise ValueError(
             f"`layers` is {config.layers} but up–down needs a layer below the top RBM; "
@@ -127,9 +110,9 @@ def check(config: Config, data: Dataset) -> None:
             f"`up_down_epochs` is {stages[0]} and `up_down_steps` {stages[1]} but each "
             "stage needs one of both, of at least 1; give two lists of one length."
         )
-    _checks.values(config, data)
-    _checks.held_out(config, data)
-    _checks.labels(data)
+    checks.values(config, data)
+    checks.held_out(config.held_out, config.batch_size, data)
+    checks.labels(data)
     for images, labels in split(config, data):
         pair_with_labels(images, labels, num_classes(data))
 
@@ -143,11 +126,11 @@ def run(
     train, unseen = split(config, data)
     rows = pair_with_labels(*train, num_classes(data))
     stack, layers = pretrain(config, model, rows, workdir, key_greedy)
-    numbers = {"greedy": judge(model, stack, unseen)}
+    numbers = {"greedy": errors(model, stack, unseen)}
     params, records = fine_tune(
         config, model, stack, rows, unseen, workdir, key_up_down
     )
-    numbers["up_down"] = judge(model, (*params.recognition, params.top), unseen)
+    numbers["up_down"] = errors(model, (*params.recognition, params.top), unseen)
     return {"greedy": stack, "up_down": params}, {
         "judged_by": "held-out" if config.held_out else "test",
         **numbers,
@@ -174,7 +157,7 @@ def split(config: Config, data: Dataset) -> tuple[Images, Images]:
     return (images[:cut], labels[:cut]), (images[cut:], labels[cut:])
 
 
-def judge(model: LabelledDBN, params: DBNParams, unseen: Images) -> dict[str, float]:
+def errors(model: LabelledDBN, params: DBNParams, unseen: Images) -> dict[str, float]:
     """Errors by the exact p(y | code of the gray image) of the top RBM."""
     images, labels = unseen
     return vars(error_rate(classify(model, params, images), labels))
@@ -209,7 +192,7 @@ def pretrain(
             params = rbm.init(key_params, data=images)
             return init_train_state(params, estimator, optimizer, key_estimator)
 
-        state, records = _run.fit_with_checkpoints(
+        state, records = fit_with_checkpoints(
             workdir,
             f"layer_{index + 1}",
             make_train_step(estimator, optimizer),
@@ -258,7 +241,7 @@ def fine_tune(
             optax.linear_schedule(first, last, num_epochs * steps_per_epoch)
         )
         estimator = UpDown(model, num_steps, discriminative=config.discriminative)
-        state, new = _run.fit_with_checkpoints(
+        state, new = fit_with_checkpoints(
             workdir,
             f"up_down_{index + 1}",
             make_train_step(estimator, optimizer),
@@ -348,7 +331,7 @@ def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
     for name, stage in (("greedy", "greedy training"), ("up_down", "up–down")):
         found = results[name]
-        _run.say(
+        say(
             f"{results['judged_by']} error after {stage}: {100 * found['error']:.2f} % "
             f"± {100 * found['standard_error']:.2f}, cross-entropy "
             f"{found['cross_entropy']:.4f} nats"
@@ -356,18 +339,17 @@ def report(results: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "labels_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="labels_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

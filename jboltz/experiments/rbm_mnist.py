@@ -6,7 +6,6 @@ networks; Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machi
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +16,7 @@ import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
-from jboltz.data import Dataset, load_mnist
+from jboltz.data import Dataset
 from jboltz.evaluation.annealing import annealing_ladder, reverse_ais_log_likelihood
 from jboltz.evaluation.diagnostics import convergence_report, free_energy_gap
 from jboltz.evaluation.examples import (
@@ -27,10 +26,15 @@ from jboltz.evaluation.examples import (
 )
 from jboltz.evaluation.likelihood import log_likelihood
 from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    missing_intervals_allowed,
+    normalized,
+    tempered_chains,
+)
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.evaluation.pseudo_likelihood import pseudo_log_likelihood
-from jboltz.experiments import _checks, _config, _likelihoods, _run
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
@@ -38,6 +42,12 @@ from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import Precision
+from jboltz.runs import checks, likelihoods, program
+from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import observe_visible_mean, sample
 from jboltz.samplers.gibbs import Gibbs
@@ -48,8 +58,8 @@ MOST_ENUMERATED = 20
 """Hidden units up to which log Z by enumeration takes seconds."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(AnnealingConfig):
     """Trains an RBM on MNIST by PCD in centred coordinates, and measures it."""
 
     PRESETS: ClassVar = {
@@ -59,8 +69,6 @@ class Config:
         | {"tempering_steps": 100, "ladder_scale": 0.1, "ladder_check": 0.0},
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/rbm_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["exact", "short", "small"] | None = None
     """Values to begin with: `exact` has 16 hidden units, for log Z by enumeration,
     `short` trains for ten minutes on two cores, `small` takes one. Flags win."""
@@ -69,13 +77,8 @@ class Config:
     binarisation: Literal["stochastic", "threshold"] = "stochastic"
     """How gray pixels become binary: drawn afresh at every use in training and once for
     the test, or compared with ½."""
-    held_out: int = 0
-    """Training images, the last ones, to be judged by in place of the test set, which
-    is then not read: for choosing settings."""
     epochs: int = 800
     """Epochs of training."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.02
     """First step size of plain SGD; it falls linearly to 0."""
     num_chains: int = 100
@@ -86,63 +89,33 @@ class Config:
     """Of matrices, in training: what an accelerator is fastest at is `bfloat16`."""
     offset_rate: float = 0.01
     """Share of a batch's means in the offsets of centring."""
-    ladder_scale: float = 1.0
-    """Rungs of the ladders of annealing, in units of 14 500."""
-    ladder_check: float = 10.0
-    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
-    annealed_chains: int = 100
-    """Chains of each run along a ladder."""
     raise_points: int = 50
     """Examples whose likelihood is also estimated by RAISE."""
     raise_chains: int = 10
     """Chains of each of these examples."""
     raise_ladders: tuple[float, ...] = ()
     """Further ladders for RAISE, in units of 14 500 rungs: how it converges."""
-    num_replicas: int = 20
-    """Replicas of the tempered chains."""
-    tempering_steps: int = 1000
-    """Steps of the tempered chains, after as many in which their ladder adapts."""
     sample_steps: int = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
     seed: int = 0
     """Decides initial weights, order, every draw, and the binary test images."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense, or does not fit the data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
-        {"num_hidden": 1, "held_out": 0, "epochs": 1, "batch_size": 1}
-        | {"num_chains": 2, "num_steps": 1, "annealed_chains": 2, "raise_points": 1}
-        | {
-            "raise_chains": 2,
-            "num_replicas": 2,
-            "tempering_steps": 4,
-            "sample_steps": 4,
-            "ladder_check": 0,
-        },
+        {"num_hidden": 1, "epochs": 1, "batch_size": 1, "num_chains": 2, "num_steps": 1}
+        | {"raise_points": 1, "raise_chains": 2, "sample_steps": 4},
     )
-    _checks.rates(config, "learning_rate", "ladder_scale")
+    checks.rates(config, "learning_rate", "ladder_scale")
     for scale in config.raise_ladders:
         annealing_ladder(scale)
-    _checks.seed(config)
-    _checks.values(config, data)
-    _likelihoods.check(config, data)
+    checks.seed(config)
+    checks.values(config, data)
+    likelihoods.check(config, data)
 
 
 def run(
@@ -151,7 +124,7 @@ def run(
     """Trains and measures; returns the parameters and the numbers."""
     key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
     rbm = build(config, data)
-    train, unseen = _likelihoods.split(config, data)
+    train, unseen = likelihoods.split(config, data)
     state, records = fit(config, rbm, train, workdir, key_fit)
     numbers = evaluate(config, rbm, state, train, unseen, key_evaluate)
     return state.params, {"epochs": records, **numbers}
@@ -191,7 +164,7 @@ def fit(
             return init_train_state(params, estimator, optimizer, key_estimator)
 
     step = make_train_step(estimator, optimizer, precision=config.products)
-    return _run.fit_with_checkpoints(
+    return fit_with_checkpoints(
         workdir,
         "rbm",
         step,
@@ -226,28 +199,29 @@ def evaluate(
     )
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
-    tempered, metrics = _likelihoods.tempered_chains(
-        config, annealed, params, base, chains.visible, key_temper
-    )
     examples = binary(config, unseen)
     unnormalised = log_likelihood(rbm, params, examples, 0.0)
-    log_z = _likelihoods.log_partitions(
-        config, annealed, params, base, tempered.visible, key_z
+    chains, metrics = tempered_chains(
+        annealed, params, base, chains.visible, config, key_temper
     )
-    likelihoods = {
-        name: _likelihoods.less(unnormalised, z) for name, z in log_z.items()
-    }
+    log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
+    found = {name: normalized(unnormalised, z) for name, z in log_z.items()}
     if config.num_hidden <= MOST_ENUMERATED:
         exact = float(jax.jit(partial(model_log_partition, rbm))(params))
-        likelihoods["enumeration"] = log_likelihood(rbm, params, examples, exact)
+        found["enumeration"] = log_likelihood(rbm, params, examples, exact)
     few = dataclasses.replace(examples, values=examples.values[: config.raise_points])
 
     def by_raise(scale, key):
-        with _likelihoods.missing_intervals_allowed():
+        with missing_intervals_allowed():
             return reverse_ais_log_likelihood(
-                annealed, params, base, annealing_ladder(scale), few.values, key,
+                annealed,
+                params,
+                base,
+                annealing_ladder(scale),
+                few.values,
+                key,
                 num_chains=config.raise_chains,
-            )  # fmt: skip
+            )
 
     last = by_raise(config.ladder_scale, key_raise)
     along = {
@@ -262,20 +236,18 @@ def evaluate(
     return {
         "judged_by": "held-out" if config.held_out else "test",
         "binarisation": examples.binarisation,
-        "log_partition": {name: _likelihoods.as_json(z) for name, z in log_z.items()},
-        "log_likelihood": {
-            name: _likelihoods.as_json(x) for name, x in likelihoods.items()
-        },
+        "log_partition": {name: as_json(z) for name, z in log_z.items()},
+        "log_likelihood": {name: as_json(x) for name, x in found.items()},
         "raise": {
             "num_examples": len(few.values),
             **_summary(last),
             "mean_by_ais": by_ais.mean,
             "by_rungs": along,
         },
-        "pseudo_log_likelihood": _likelihoods.as_json(pseudo),
+        "pseudo_log_likelihood": as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
         "verdict": convergence_report(gibbs, num_steps=config.num_steps, spacing=1),
-        "tempered_chains": _likelihoods.quality(metrics),
+        "tempered_chains": chain_quality(metrics),
     }
 
 
@@ -299,7 +271,7 @@ def draw_figures(
     """The figures of a run, by file name."""
     rbm = build(config, data)
     shape = data.image_shape or (28, 28)
-    train, unseen = _likelihoods.split(config, data)
+    train, unseen = likelihoods.split(config, data)
     key_start, key_temper, key_fill = jax.random.split(
         jax.random.fold_in(jax.random.key(config.seed), 1), 3
     )
@@ -309,9 +281,7 @@ def draw_figures(
     )
     annealed = Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
-    tempered, _ = _likelihoods.tempered_chains(
-        config, annealed, params, base, starts, key_temper
-    )
+    tempered, _ = tempered_chains(annealed, params, base, starts, config, key_temper)
     pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
         params, tempered.hidden
     )
@@ -355,43 +325,42 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     """The results in a few lines."""
-    _run.say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
+    say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     for name, found in results["log_likelihood"].items():
-        _likelihoods.say(f"log-likelihood by {name}", found)
+        say_likelihood(f"log-likelihood by {name}", found)
     few = results["raise"]
     for rungs, found in few["by_rungs"].items():
-        _run.say(
+        say(
             f"RAISE with {rungs} rungs: {found['mean']:.2f}, worth "
             f"{found['median_effective_samples']:.1f} chains a point (median; least "
             f"{found['least_effective_samples']:.1f})"
         )
-    _run.say(
+    say(
         f"of the first {few['num_examples']}: {few['mean']:.2f} by RAISE, "
         f"{few['mean_by_ais']:.2f} by AIS"
     )
-    _likelihoods.say("pseudo-log-likelihood", results["pseudo_log_likelihood"])
+    say_likelihood("pseudo-log-likelihood", results["pseudo_log_likelihood"])
     gap = results["free_energy_gap"]
-    _run.say(
+    say(
         f"free energy of unseen images above that of training images: "
         f"{gap['gap']:.2f} ± {gap['standard_error']:.2f}"
     )
-    _run.say(f"persistent chains: {results['verdict']}")
-    _likelihoods.say_quality(results["tempered_chains"])
+    say(f"persistent chains: {results['verdict']}")
+    likelihoods.say_chain_quality(results["tempered_chains"])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "rbm_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="rbm_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

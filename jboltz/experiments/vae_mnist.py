@@ -8,25 +8,70 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 
 import dataclasses
 import pathlib
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
 
-from jboltz import plotting
+from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, load_mnist
+from jboltz.data import Dataset, split_validation
 from jboltz.evaluation.annealing import annealing_ladder
-from jboltz.experiments import _checks, _comparison, _config, _quality, _run, _vae
-from jboltz.experiments._workdir import Workdir
-from jboltz.learning.pretrain import unit_interval
+from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
+from jboltz.evaluation.examples import binarise_once
+from jboltz.evaluation.log_partitions import Ladders
+from jboltz.evaluation.quality import sample_quality, spread
+from jboltz.evaluation.reconstruction import (
+    Reconstruction,
+    dbn_log_odds,
+    pixel_errors,
+    vae_log_odds,
+)
+from jboltz.learning.best import BestSoFar
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
+from jboltz.learning.step import init_train_state, make_train_step
+from jboltz.models.dbn import DBN
+from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.runs import checks, program
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.likelihoods import as_json
+from jboltz.runs.pretrained import Pretrained, load_dbn
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.ancestral import generate_from_noise
 
 NUM_DRAWN = 32
 """Samples of each model in the figure, the first."""
 
+MEAN_IMAGE = "mean training image"
+"""The name of the reconstruction that knows nothing of an image."""
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+
+class Images(NamedTuple):
+    """Gray, as the DBN was given them."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+
+
+class Models(NamedTuple):
+    """A DBN that another run trained, and a VAE of its code size."""
+
+    dbn: DBN
+    vae: VAE
+    params: dict[str, Params]  # "DBN" and "VAE"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Ladders, TrainingConfig):
     """Trains a VAE of the code size of a pretrained DBN, and judges both alike."""
 
     PRESETS: ClassVar = {
@@ -35,8 +80,6 @@ class Config:
         | {"num_samples": 200, "sample_steps": 100},
     }
 
-    workdir: pathlib.Path = pathlib.Path("runs/vae_mnist")
-    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
@@ -47,8 +90,6 @@ class Config:
     one, so that it then has about twice as many parameters."""
     epochs: int = 30
     """Epochs of the VAE; that with the best held-out ELBO is kept."""
-    batch_size: int = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
     learning_rate: float = 0.003
     """First step size of Adam; it falls linearly to 0."""
     held_out: int = 10_000
@@ -61,47 +102,28 @@ class Config:
     """K of the importance-weighted bounds."""
     bound_images: int = 1000
     """Test images, evenly spaced, of which the bounds are taken."""
-    ladder_scale: float = 1.0
-    """Rungs of the ladder for log Z of the DBN's top RBM, in units of 14 500."""
     ladder_check: float = 4.0
-    """A second, longer ladder, in units of the first; 0 goes without."""
-    annealed_chains: int = 100
-    """Chains along a ladder."""
     num_samples: int = 1000
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: int = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
     seed: int = 0
     """Decides initial weights, order, every draw, and the binary test images."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
-    mesh: _config.Mesh = dataclasses.field(default_factory=_config.Mesh)
-    distributed: bool = False
-    """One of several processes, on as many hosts, that run this same command."""
-    config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
-    tensorboard: bool = False
-    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
-    overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses what cannot be run, before anything is written.
-
-    Raises:
-      ValueError: a field that makes no sense or does not fit the data, or no finished
-        DBN of these data.
-    """
-    _checks.at_least(
+    """Refuses, with a ValueError, what cannot be run."""
+    checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 1, "num_weights": 1}
         | {"bound_images": 1, "ladder_check": 0, "annealed_chains": 2}
         | {"num_samples": 6, "sample_steps": 1},
     )
-    _checks.rates(config, "learning_rate", "ladder_scale")
-    _checks.seed(config)
-    _checks.values(config, data)
-    _checks.held_out(config, data)
+    checks.rates(config, "learning_rate", "ladder_scale")
+    checks.seed(config)
+    checks.values(config, data)
+    checks.held_out(config.held_out, config.batch_size, data)
     annealing_ladder(config.ladder_scale)
     if min(config.hidden, default=1) < 1:
         raise ValueError(f"`hidden` is {config.hidden} but layers have 1 unit or more.")
@@ -115,41 +137,180 @@ def check(config: Config, data: Dataset) -> None:
                 f"`{name}` is {getattr(config, name)} but there are {count} images to "
                 "compare with; take at most that many."
             )
-    _vae.load_dbn(config, data)
+    load(config, data)
 
 
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[Params, dict[str, Any]]:
     """Trains the VAE and compares; returns its parameters and the numbers."""
-    dbn, of_dbn, about_dbn, images = _vae.load_dbn(config, data)
-    vae = _vae.build(config, dbn)
+    dbn, found, images = load(config, data)
+    vae = build(config, dbn)
     key_train, key_bounds, key_samples = keys(config)
-    found, of_vae = _vae.train(config, dbn, images, workdir, key_train)
-    params = {"DBN": of_dbn, "VAE": found}
+    params, of_vae = fit(config, dbn, vae, images, workdir, key_train)
     numbers = {
         "code_size": vae.code_size,
         "vae": of_vae,
         "dbn": {
-            "num_parameters": _vae.num_parameters(of_dbn),
+            "num_parameters": num_parameters(found.params),
             "hidden": [layer.hidden.size for layer in dbn.layers[:-1]],
         },
-        "pretraining": about_dbn,
+        "pretraining": found.run,
     }
     if config.read_test:
-        models, count = (dbn, vae, params), config.num_samples
-        pictures = _vae.samples(config, *models, key_samples, count)
+        count, test = config.num_samples, unit_interval(jnp.asarray(images.test))
+        models = Models(dbn, vae, {"DBN": found.params, "VAE": params})
+        compared = reconstructions(models)
+        compared[MEAN_IMAGE] = (lambda bias, _: bias, mean_image(dbn, images.train))
         numbers["test"] = {
-            "reconstruction": _comparison.reconstruction_errors(*models, images),
-            "bounds": _comparison.bounds(config, *models, images, key_bounds),
-            "quality": _quality.quality(
+            "reconstruction": pixel_errors(compared, test),
+            "bounds": bounds(config, models, images, key_bounds),
+            "quality": sample_quality(
                 unit_interval(jnp.asarray(images.train)),
-                unit_interval(jnp.asarray(_quality.spread(images.test, count))),
-                pictures,
+                spread(test, count),
+                sample(config, models, key_samples, count),
                 data.image_shape or (28, 28),
             ),
         }
-    return found, numbers
+    return params, numbers
+
+
+def load(config: Config, data: Dataset) -> tuple[DBN, Pretrained, Images]:
+    """The DBN in `config.pretrained`, its run, and the images as it was given them."""
+    dbn, found, data = load_dbn(config.pretrained, data)
+    images = Images(*split_validation(data, config.held_out), data.test)
+    return dbn, found, images
+
+
+def build(config: Config, dbn: DBN) -> VAE:
+    """Its code is as large as the top layer, its hidden layers are those below, unless
+    `config.hidden` says otherwise."""
+    *below, top = (layer.hidden.size for layer in dbn.layers)
+    return VAE(dbn.layers[0].visible.size, config.hidden or tuple(below), top)
+
+
+def fit(
+    config: Config,
+    dbn: DBN,
+    vae: VAE,
+    images: Images,
+    workdir: Workdir,
+    key: Key[Array, ""],
+) -> tuple[Params, dict[str, Any]]:
+    """The VAE of the epoch with the best held-out ELBO, and the numbers to record.
+
+    Gray pixels are drawn afresh at every use, as those of the DBN's first layer are.
+    """
+    rows = jnp.asarray(images.train)
+    key_held_out, key_fit = jax.random.split(key)
+    held_out = binarise_once(images.held_out, config.seed).values
+    updates = config.epochs * -(-len(rows) // config.batch_size)
+    optimizer = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
+    estimator = BestSoFar(NegativeELBO(vae))
+
+    def init(key):
+        key_params, key_estimator = jax.random.split(key)
+        params = dict(vae.init(key_params, jnp.zeros(vae.num_visible))["params"])
+        # Else the code would have to say that most of an image is black.
+        bias = mean_image(dbn, images.train)
+        params["pixels"] = {**params["pixels"], "bias": bias}
+        return init_train_state(params, estimator, optimizer, key_estimator)
+
+    state, records = fit_with_checkpoints(
+        workdir,
+        "vae",
+        make_train_step(estimator, optimizer),
+        init,
+        rows,
+        key_fit,
+        batch_size=config.batch_size,
+        num_epochs=config.epochs,
+        prepare=jax.tree_util.Partial(LayerFeatures((dbn.layers[0],)), ()),
+        end_epoch=keep_best_elbo(vae, held_out, key_held_out),
+        loss="negative_elbo",
+    )
+    losses = [record["held_out_negative_elbo"] for record in records]
+    return state.estimator_state.params, {
+        "num_parameters": num_parameters(state.params),
+        "hidden": list(vae.hidden),
+        "best_epoch": 1 + int(np.argmin(losses)),
+        "held_out_elbo": -min(losses),
+        "training_seconds": sum(record["seconds"] for record in records),
+        "epochs": records,
+    }
+
+
+def mean_image(dbn: DBN, train: np.ndarray) -> Array:
+    """The log-odds of the pixels of the mean training image, which are finite."""
+    return dbn.layers[0].visible.fit(unit_interval(jnp.asarray(train))).bias
+
+
+def num_parameters(params: Params) -> int:
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def reconstructions(models: Models) -> dict[str, Reconstruction]:
+    """Of each model, the log-odds of the pixels of its mean reconstruction."""
+    return {
+        "DBN": (partial(dbn_log_odds, models.dbn), models.params["DBN"]),
+        "VAE": (partial(vae_log_odds, models.vae), models.params["VAE"]),
+    }
+
+
+def bounds(
+    config: Config, models: Models, images: Images, key: Key[Array, ""]
+) -> dict[str, Any]:
+    """Both bounds of both models, of evenly spaced test images, binarised once."""
+    key_z, key_dbn, key_vae = jax.random.split(key, 3)
+    examples = binarise_once(images.test, config.seed)
+    few = spread(examples.values, config.bound_images)
+    examples = dataclasses.replace(examples, values=few)
+    count = config.num_weights
+    log_z, found = dbn_bounds_by_annealing(
+        models.dbn,
+        models.params["DBN"],
+        examples,
+        unit_interval(jnp.asarray(images.train)),
+        config,
+        key_anneal=key_z,
+        key_bounds=key_dbn,
+        num_samples=count,
+    )
+    found = {f"DBN by {name}": both for name, both in found.items()}
+    found["VAE"] = vae_bounds(
+        models.vae, models.params["VAE"], examples, key_vae, num_samples=count
+    )
+    names = ("elbo", "importance_weighted")
+    return {
+        "num_examples": len(examples.values),
+        "num_weights": count,
+        "binarisation": examples.binarisation,
+        "log_partition": {name: as_json(z) for name, z in log_z.items()},
+        "models": {
+            model: dict(zip(names, map(as_json, both), strict=True))
+            for model, both in found.items()
+        },
+    }
+
+
+def sample(
+    config: Config, models: Models, key: Key[Array, ""], count: int
+) -> dict[str, Array]:
+    """Pictures of each model, means of pixels, that owe nothing to any image.
+
+    Picture i draws from `fold_in(·, i)`, whatever `count` is. The DBN's are the ends of
+    chains in its top RBM that started at noise.
+    """
+    keys_dbn, keys_vae = (random.fold_in_range(k, count) for k in jax.random.split(key))
+    of_dbn = partial(generate_from_noise, models.dbn)
+    of_vae = partial(picture_from_prior, models.vae)
+    from_noise = jax.jit(jax.vmap(of_dbn, in_axes=(None, 0, None)))
+    from_prior = jax.jit(jax.vmap(of_vae, in_axes=(None, 0)))
+    steps = jnp.asarray(config.sample_steps)
+    return {
+        "DBN": from_noise(models.params["DBN"], keys_dbn, steps),
+        "VAE": from_prior(models.params["VAE"], keys_vae),
+    }
 
 
 def keys(config: Config) -> jax.Array:
@@ -161,26 +322,22 @@ def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
-    dbn, of_dbn, _, images = _vae.load_dbn(config, data)
-    vae = _vae.build(config, dbn)
-    both = {"DBN": of_dbn, "VAE": params}
+    dbn, before, images = load(config, data)
+    vae = build(config, dbn)
+    models = Models(dbn, vae, {"DBN": before.params, "VAE": params})
     shape, code = data.image_shape or (28, 28), f"a code of {vae.code_size}"
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
     name = "test" if config.read_test else "held_out"
     digits = unit_interval(jnp.asarray(getattr(images, name)[:160:10]))
     rows = {f"{name.replace('_', '-')} digit": digits}
-    for model, log_odds in _comparison.reconstructions(dbn, vae).items():
-        found = jax.vmap(log_odds, in_axes=(None, 0))(both[model], digits)
+    for model, (log_odds, of_model) in reconstructions(models).items():
+        found = jax.vmap(log_odds, in_axes=(None, 0))(of_model, digits)
         rows[model] = jax.nn.sigmoid(found)
-    *_, key = keys(config)
-    pictures = _vae.samples(config, dbn, vae, both, key, NUM_DRAWN)
-    half = NUM_DRAWN // 2
+    pictures = sample(config, models, keys(config)[-1], NUM_DRAWN)
+    epochs = numbers["vae"]["epochs"]
     curves = {
-        part: [-record[field] for record in numbers["vae"]["epochs"]]
-        for part, field in (
-            ("training", "loss"),
-            ("held out", "held_out_negative_elbo"),
-        )
+        "training": [-record["loss"] for record in epochs],
+        "held out": [-record["held_out_negative_elbo"] for record in epochs],
     }
     return {
         "reconstructions": plotting.image_rows(
@@ -190,7 +347,7 @@ def draw_figures(
             {
                 f"{model}, {part}": x
                 for model, row in pictures.items()
-                for part, x in enumerate((row[:half], row[half:]), start=1)
+                for part, x in enumerate(jnp.split(row, 2), start=1)
             },
             shape,
             title=f"Samples, means of pixels: the DBN's after {config.sample_steps} "
@@ -205,33 +362,33 @@ def report(results: dict[str, Any]) -> None:
     vae, dbn = results["vae"], results["dbn"]
     for name, found in (("DBN", dbn), ("VAE", vae)):
         hidden = "-".join(map(str, [*found["hidden"], results["code_size"]]))
-        _run.say(f"{name}, {hidden}: {found['num_parameters']:,} parameters")
-    _run.say(
+        say(f"{name}, {hidden}: {found['num_parameters']:,} parameters")
+    say(
         f"VAE: held-out ELBO {vae['held_out_elbo']:.2f} after epoch "
         f"{vae['best_epoch']} of {len(vae['epochs'])}; "
         f"{vae['training_seconds']:.0f} s of training"
     )
     if "test" not in results:
         return
-    _comparison.say(results["test"])
+    say_pixel_errors(results["test"]["reconstruction"])
+    say_bounds(results["test"]["bounds"])
     count = results["config"]["num_samples"]
-    _run.say(f"{count} samples of each, and {count} test images:")
-    _quality.say(results["test"]["quality"])
+    say(f"{count} samples of each, and {count} test images:")
+    say_sample_quality(results["test"]["quality"])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    _run.main(
-        "vae_mnist",
-        Config,
+    program.main(
+        program.Program(
+            name="vae_mnist",
+            config=Config,
+            load=lambda config: config.data.load(),
+            check=check,
+            run=run,
+            draw_figures=draw_figures,
+            report=report,
+        ),
         arguments,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
     )
 
 

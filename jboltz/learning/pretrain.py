@@ -1,4 +1,4 @@
-"""Greedy layer-wise pretraining: a fold over layers."""
+"""Pretraining layer by layer: a fold over layers."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from jboltz.abilities import TwoLayerModel
 from jboltz.base import Params, State, Unit
 from jboltz.checks import check_callable, check_key, require
 from jboltz.learning.step import Prepare
+from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM
 from jboltz.units.composite import Joined
 
@@ -123,6 +124,31 @@ def greedy(
         if on_layer is not None:
             on_layer(index, stack)
     return stack
+
+
+def grow(
+    dbm: DBM,
+    params: DBMParams,
+    *,
+    fit_lower: Callable[[RBM | DBM, Params], Params],
+) -> DBMParams:
+    """Trains all layers of `dbm` but the last: machines that grow from the bottom up.
+
+    The machine of the first two layers is trained, then that of the first three, which
+    starts from it, and so on. A new layer starts at its weights in `params`: if they
+    are small, the machine is still the one before.
+
+    Args:
+      fit_lower: `(machine, start) -> params`, of an RBM first and then of DBMs.
+    """
+    for depth in range(2, len(dbm.units)):
+        lower = RBM(*dbm.units[:2]) if depth == 2 else DBM(dbm.units[:depth])
+        start = lower.from_parts(params.units[:depth], params.weights[: depth - 1])
+        units, weights = lower.parts(fit_lower(lower, start))
+        params = dbm.from_parts(
+            (*units, *params.units[depth:]), (*weights, *params.weights[depth - 1 :])
+        )
+    return params
 
 
 def unit_interval(rows: Array) -> Array:

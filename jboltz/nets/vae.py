@@ -1,6 +1,7 @@
 """A variational autoencoder: binary pixels under a Gaussian code, trained by `fit`."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params, State
 from jboltz.domains import UnitInterval
 from jboltz.learning.batch import complete, mean_gradient
+from jboltz.learning.best import keep_least
+from jboltz.learning.step import TrainState
 from jboltz.products import full_precision
 
 
@@ -116,6 +119,29 @@ def elbo(
     """
     likelihood, kl = _elbo_parts(vae, params, v, key)
     return likelihood - kl
+
+
+def keep_best_elbo(
+    vae: VAE, held_out: Float[Array, "examples visible"], key: Key[Array, ""]
+) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+    """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
+
+    Example i draws from `fold_in(key, i)`, the same after every epoch.
+
+    Returns:
+      `state -> (state, metrics)`, with `held_out_negative_elbo`.
+    """
+    keys = random.fold_in_range(key, len(held_out))
+    return keep_least(
+        lambda params: {"negative_elbo": _mean_loss(vae, params, held_out, keys)},
+        "negative_elbo",
+    )
+
+
+@partial(jax.jit, static_argnames="vae")
+def _mean_loss(vae, params, data, keys):
+    losses = jax.lax.map(lambda x: -elbo(vae, params, *x), (data, keys), batch_size=500)
+    return jnp.mean(losses)
 
 
 @full_precision

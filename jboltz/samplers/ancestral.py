@@ -41,6 +41,18 @@ def generate(
     return dbn.sample_down(params, chain.hidden, key_down)
 
 
+def generate_from_noise(
+    dbn: DBN,
+    params: DBNParams,
+    key: Key[Array, ""],
+    num_steps: int | Integer[Array, ""],
+) -> State:
+    """Draws one picture, as `generate` does, from a chain that starts at noise."""
+    key_start, key_chain = random.split(key)
+    start = dbn.layers[-1].sample_start(params[-1], key_start)
+    return generate(dbn, params, start, key_chain, num_steps=num_steps)
+
+
 def generate_labelled(
     model: LabelledDBN,
     params: DBNParams,

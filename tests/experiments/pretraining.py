@@ -10,6 +10,7 @@ import pytest
 
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
+from jboltz.runs import sources
 
 PRETRAINING = {
     "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
@@ -39,7 +40,7 @@ def start(name, workdir, *flags, images=None):
     module = importlib.import_module(f"jboltz.experiments.{name}")
     with pytest.MonkeyPatch.context() as patch:
         given = dataset() if images is None else images
-        patch.setattr(module, "load_mnist", lambda *_, **__: given)
+        patch.setattr(sources, "load_mnist", lambda *_, **__: given)
         try:
             module.main(["--workdir", str(workdir), *map(str, flags)])
         except SystemExit as stop:

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jboltz.evaluation.partition import model_log_partition
-from jboltz.experiments import _dbm, dbm_mnist
-from jboltz.experiments._workdir import Workdir
+from jboltz.experiments import dbm_mnist
 from jboltz.models.dbm import DBM
+from jboltz.runs.workdir import Workdir
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 9), dtype=np.uint8)
 
@@ -21,14 +21,12 @@ def pretrained(path, pretraining):
         batch_size=20,
         num_chains=3,
     )
-    layers = []
     with Workdir(path, {}) as workdir:
-        params = _dbm.pretrain(
+        params, layers = dbm_mnist.pretrain(
             config,
             dbm_mnist.build(config),
             jnp.asarray(IMAGES),
             workdir,
-            layers,
             jax.random.key(0),
         )
     return dbm_mnist.build(config), params, layers

@@ -1,6 +1,5 @@
 """The DBN on patches: it runs, resumes, refuses rubbish, and judges by its criteria."""
 
-import dataclasses
 import json
 
 import jax
@@ -10,7 +9,10 @@ from matplotlib.image import imread
 
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
-from jboltz.experiments import _config, _fields, _patches, dbn_cifar10
+from jboltz.evaluation import fields
+from jboltz.experiments import dbn_cifar10
+from jboltz.runs import config as configs
+from jboltz.runs import sources
 from tests.experiments.pretraining import crash_after
 
 SMALL = (
@@ -36,7 +38,7 @@ def start(workdir, *flags, images=None):
     """The exit status of one run."""
     given = coloured_bumps() if images is None else images
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_patches, "load_cifar10", lambda *_, **__: given)
+        patch.setattr(sources, "load_cifar10", lambda *_, **__: given)
         try:
             dbn_cifar10.main(["--workdir", str(workdir), *SMALL, *map(str, flags)])
         except SystemExit as stop:
@@ -69,7 +71,7 @@ def test_a_run_leaves_numbers_and_figures_of_every_layer(whole):
     assert len(results["forms"]) == len(results["reconstruction_errors"]) == 3
     for layer in results["forms"]:
         for stack in layer.values():
-            for name in _fields.FORMS:
+            for name in fields.FORMS:
                 assert 0 <= stack[name]["mean"] < 2
                 assert stack[name]["standard_error"] >= 0
             assert 0 <= stack["edge_or_blob_share"] <= 1
@@ -123,7 +125,7 @@ def test_without_the_test_set_held_out_images_judge(tmp_path, monkeypatch):
     def untrained(workdir, dbn, *_, **__):
         return dbn.init(jax.random.key(0)), []
 
-    monkeypatch.setattr(dbn_cifar10._greedy, "pretrain", untrained)
+    monkeypatch.setattr(dbn_cifar10.greedy, "pretrain", untrained)
     monkeypatch.setattr(dbn_cifar10, "draw_figures", lambda *_: {})
     monkeypatch.setattr(dbn_cifar10, "report", lambda _: None)
     found = []
@@ -170,87 +172,6 @@ def test_images_without_labels_are_refused(tmp_path, capsys):
 
 def test_a_preset_comes_before_flags():
     arguments = ["--preset", "small", "--epochs", "7"]
-    config = _config.parse(dbn_cifar10.Config, "dbn_cifar10", arguments)
+    config = configs.parse(dbn_cifar10.Config, "dbn_cifar10", arguments)
     assert config.epochs == 7
     assert config.layers == tuple(dbn_cifar10.Config.PRESETS["small"]["layers"])
-
-
-def units(extent, orientation, colour_share):
-    values = {"extent": extent, "orientation": orientation}
-    values |= {"colour_share": colour_share, "exciting_extent": extent}
-    return {name: np.asarray(x, float) for name, x in values.items()}
-
-
-def test_edges_and_blobs_are_localised_and_oriented_or_coloured():
-    control = units(np.linspace(0.9, 1.1, 101), np.linspace(0, 0.2, 101), [0.2] * 101)
-    # An edge, a blob of colour, a blob of gray, a grating, a coloured grating.
-    learnt = units(
-        [0.3, 0.3, 0.3, 1.0, 1.0],
-        [0.8, 0.0, 0.0, 0.9, 0.9],
-        [0.0, 0.9, 0.1, 0.0, 0.9],
-    )
-    found = _fields.summary(learnt, control)
-    assert found["learnt"]["edge_or_blob_share"] == 2 / 5
-    assert found["control"]["edge_or_blob_share"] <= 0.01
-    np.testing.assert_allclose(found["learnt"]["extent"]["mean"], 2.9 / 5)
-
-
-def test_a_verdict_is_its_criterion():
-    def layer(mean, share):
-        form = {"mean": mean, "standard_error": 0.03}
-        return {"learnt": {"exciting_extent": form, "edge_or_blob_share": share}}
-
-    def errors(**gains):
-        of = {f"less_than_{k}": x for k, x in gains.items()}
-        return {k: {"mean": x, "standard_error": 0.01} for k, x in of.items()}
-
-    # √2 · 0.03 · 2 = 0.085.
-    layers = [layer(0.5, 0.5), layer(0.58, 0.0), layer(0.67, 0.0)]
-    gains = [
-        {},
-        errors(control=0.03, below=0.021),
-        errors(control=0.019, below=0.03),
-        errors(control=0.03, below=-0.03),
-    ]
-    assert _fields.verdicts(layers, gains) == {
-        "layer 1 is edges or blobs of colour": True,
-        "layer 2 sees more of the patch than layer 1": False,
-        "layer 3 sees more of the patch than layer 2": True,
-        "layer 1 tells the class better than its control": True,
-        "layer 1 tells the class better than the patches": True,
-        "layer 2 tells the class better than its control": False,
-        "layer 2 tells the class better than layer 1": True,
-        "layer 3 tells the class better than its control": True,
-        "layer 3 tells the class better than layer 2": False,
-    }
-    layers[0]["learnt"]["edge_or_blob_share"] = 0.49
-    assert not next(iter(_fields.verdicts(layers, gains).values()))
-
-
-def test_errors_are_over_images_and_not_over_patches():
-    """Patches of one image that are all alike are one observation."""
-    images = np.repeat(np.arange(10), 50)
-    wrong = np.repeat([0.0, 1.0], 250)
-    found = _fields._over_images(wrong, images)
-    assert found["mean"] == 0.5
-    np.testing.assert_allclose(found["standard_error"], np.sqrt(0.25 / 9))
-
-
-def test_each_patch_has_the_class_of_the_image_it_was_cut_from():
-    images = coloured_bumps()
-    config = _config.parse(
-        dbn_cifar10.Config, "dbn_cifar10", [*SMALL, "--contrast", "raw"]
-    )
-    config = dataclasses.replace(config, num_components=48, epsilon=1e-9)
-    patches = _patches.cut(config, images)
-    train = images.train.reshape(-1, 8, 8, 3) / 255
-    for part in ("train", "validation"):
-        white = getattr(patches, part)
-        pixels = data.unwhiten(patches.whitening, white).reshape(-1, 4, 4, 3)
-        for pixel, index in zip(pixels[:12], patches.images[part], strict=False):
-            windows = np.lib.stride_tricks.sliding_window_view(
-                train[index], (4, 4), axis=(0, 1)
-            )
-            distances = np.abs(np.moveaxis(windows, 2, -1) - pixel[None, None])
-            assert distances.max(axis=(2, 3, 4)).min() < 1e-3
-    assert patches.images["train"].max() < 153 <= patches.images["validation"].min()

@@ -19,8 +19,9 @@ import jboltz
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import dbn_mnist
-from jboltz.experiments._workdir import Workdir
-from tests.experiments.events import read_events
+from jboltz.runs import sources
+from jboltz.runs.workdir import Workdir
+from tests.runs.events import read_events
 
 SMALL = "--layers 64 12 6 --epochs 2 --batch-size 40 --sample-steps 5".split()
 
@@ -36,7 +37,7 @@ def digits():
     images = np.round(images).astype(np.uint8)
     dataset = data.from_arrays(images[:170], images[170:], name="bumps")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dbn_mnist, "load_mnist", lambda *_, **__: dataset)
+        patch.setattr(sources, "load_mnist", lambda *_, **__: dataset)
         yield dataset
 
 
@@ -248,7 +249,7 @@ def test_another_config_is_refused_by_name(digits, no_figures, tmp_path, capsys)
 def test_other_data_are_refused(digits, no_figures, tmp_path, monkeypatch, capsys):
     assert start(tmp_path) == 0
     fewer = data.from_arrays(digits.train[:100], digits.test, image_shape=(8, 8))
-    monkeypatch.setattr(dbn_mnist, "load_mnist", lambda *_, **__: fewer)
+    monkeypatch.setattr(sources, "load_mnist", lambda *_, **__: fewer)
     assert start(tmp_path) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in ("num_train", "100", "170", "sha256"))

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.image import imread
 
 from jboltz.checkpoint import Checkpoints
-from jboltz.experiments import _pretrained
 from jboltz.nets.classifier import to_linen_params
+from jboltz.runs.pretrained import load_pretrained
 from tests.experiments.pretraining import crash_after, dataset, pretrain, start
 
 FLAGS = "--epochs 2 --batch-size 40 --held-out 40 --dropout 0.1 0.2 0.2".split()
@@ -74,7 +74,7 @@ def test_a_frozen_body_stays_and_the_test_set_stays_closed(dbn, tmp_path):
     assert tune(tmp_path, dbn, "--train", "head", "--no-read-test") == 0
     nets, _ = outcome(tmp_path)
     assert all("test" not in net for net in nets.values())
-    before = _pretrained.load(dbn, dataset())
+    before = load_pretrained(dbn, dataset())
     linen = partial(to_linen_params, before.model, before.params, 4)
     template = jax.eval_shape(lambda: {"pretrained": linen(), "control": linen()})
     with Checkpoints(tmp_path / "model") as model:

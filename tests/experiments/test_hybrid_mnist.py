@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from jboltz.experiments import _hybrid, _pretrained
+from jboltz.experiments import hybrid_mnist
 from jboltz.experiments.hybrid_mnist import Config, maps
 from jboltz.nets.hybrid import encode, fit_code_scaler
+from jboltz.runs.pretrained import load_pretrained
 from tests.experiments import pretraining
 from tests.experiments.pretraining import crash_after, dataset, pretrain
 from tests.experiments.test_finetune_mnist import outcome
@@ -97,9 +98,9 @@ def test_it_resumes_bit_for_bit(dbn, whole, tmp_path, capsys):
 
 def test_a_control_has_the_same_start_and_other_codes(dbn):
     config, images = Config(pretrained=dbn, held_out=40, num_labels=50), dataset()
-    pretrained = _pretrained.load(dbn, images)
-    model = _hybrid.dbn_of(pretrained)
-    parts, num_classes = _hybrid.split(config, images, pretrained)
+    pretrained = load_pretrained(dbn, images)
+    model = hybrid_mnist.dbn_of(pretrained)
+    parts, num_classes = hybrid_mnist.split(config, images, pretrained)
     assert np.ptp(np.bincount(np.asarray(parts["train"].labels))) <= 1
     coders = {
         "pretrained": fit_code_scaler(model, pretrained.params, parts["train"].images),
@@ -107,17 +108,20 @@ def test_a_control_has_the_same_start_and_other_codes(dbn):
             model, model.init(jax.random.key(5)), parts["train"].images
         ),
     }
-    nets = _hybrid.nets(config, images, model, num_classes)
+    nets = hybrid_mnist.make_nets(config, images, model, num_classes)
     for form in config.forms:
         a, b = (nets[f"{form}_{codes}"] for codes in coders)
         assert a.module == b.module
-        seen = [_hybrid.given(net, model, coders, parts["held_out"]) for net in (a, b)]
+        seen = [
+            hybrid_mnist.seen_by(net, model, coders, parts["held_out"])
+            for net in (a, b)
+        ]
         codes = [x.above[0] if form == "joined" else x.images for x in seen]
         for code, coder in zip(codes, coders.values(), strict=True):
             expected = encode(model, coder, parts["held_out"].images)
             np.testing.assert_array_equal(code, expected)
         starts = [
-            _hybrid.start(net, x, jax.random.key(2))
+            hybrid_mnist.glorot(net, x, jax.random.key(2))
             for net, x in zip((a, b), seen, strict=True)
         ]
         jax.tree.map(np.testing.assert_array_equal, *starts)

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
-from jboltz.experiments import _patches
+from jboltz.runs import config, sources
 from tests.experiments.pretraining import crash_after
 
 # Module, flags of a run of seconds, and where its data are loaded.
@@ -60,11 +60,8 @@ def small_data():
         data.from_arrays(x[:170], x[170:], name="bumps", **labels) for x in sets
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name in PROGRAMS:
-            module = importlib.import_module(f"jboltz.experiments.{name}")
-            if hasattr(module, "load_mnist"):
-                patch.setattr(module, "load_mnist", lambda *_, **__: mnist)
-        patch.setattr(_patches, "load_cifar10", lambda *_, **__: cifar)
+        patch.setattr(sources, "load_mnist", lambda *_, **__: mnist)
+        patch.setattr(sources, "load_cifar10", lambda *_, **__: cifar)
         yield
 
 
@@ -180,24 +177,20 @@ def test_rubbish_is_refused_before_anything_is_written(
 
 @each_program
 def test_a_program_takes_tensorboard(name):
-    from jboltz.experiments import _config
-
     module = importlib.import_module(f"jboltz.experiments.{name}")
-    assert _config.parse(module.Config, name, ["--tensorboard"]).tensorboard
+    assert config.parse(module.Config, name, ["--tensorboard"]).tensorboard
 
 
 @each_program
 def test_presets_come_before_flags(name):
-    from jboltz.experiments import _config
-
     module = importlib.import_module(f"jboltz.experiments.{name}")
     for preset, fields in module.Config.PRESETS.items():
         arguments = ["--preset", preset, "--epochs", "7"]
-        config = _config.parse(module.Config, name, arguments)
-        assert config.epochs == 7
+        found = config.parse(module.Config, name, arguments)
+        assert found.epochs == 7
         for field, value in fields.items():
             if field != "epochs":
-                got = getattr(config, field)
+                got = getattr(found, field)
                 assert (list(got) if isinstance(got, tuple) else got) == value
 
 
@@ -252,11 +245,9 @@ def test_label_units_are_judged_before_and_after_up_down(finished):
 
 
 def test_images_without_labels_are_refused(tmp_path, monkeypatch, capsys):
-    from jboltz.experiments import labels_mnist
-
     images = np.zeros((100, 8, 8), np.uint8)
     monkeypatch.setattr(
-        labels_mnist, "load_mnist", lambda *_, **__: data.from_arrays(images)
+        sources, "load_mnist", lambda *_, **__: data.from_arrays(images)
     )
     assert start("labels_mnist", tmp_path / "new") == 2
     assert "no `train_labels`" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import zlib
 import pytest
 
 from jboltz.experiments import report
-from jboltz.experiments._workdir import Workdir
+from jboltz.runs.workdir import Workdir
 
 VOID = {"meta", "img"}
 RUN = {"program": "rbm_mnist", "config": {"seed": 3}, "data": {"name": "mnist"}}

@@ -11,7 +11,8 @@ from matplotlib.image import imread
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.experiments import _comparison, _pretrained, _quality, _vae, vae_mnist
+from jboltz.experiments import vae_mnist
+from jboltz.runs.pretrained import load_pretrained
 from tests.experiments.pretraining import crash_after, dataset, pretrain, start
 
 FLAGS = (
@@ -56,8 +57,8 @@ def outcome(workdir):
 
 def vae_of(workdir, dbn):
     """The VAE that a run kept, and the DBN beside it, with their parameters."""
-    before = _pretrained.load(dbn, dataset())
-    vae = _vae.build(vae_mnist.Config(), before.model)
+    before = load_pretrained(dbn, dataset())
+    vae = vae_mnist.build(vae_mnist.Config(), before.model)
     template = jax.eval_shape(vae.init, jax.random.key(0), jnp.zeros(64))["params"]
     with Checkpoints(workdir / "model") as model:
         found, _ = model.restore(template)
@@ -97,7 +98,7 @@ def test_reconstructions_are_judged_example_by_example(whole, dbn):
     # As much is left as the gray values say, and no mean of pixels says more.
     assert all(
         found["least_cross_entropy"] < found[name]["cross_entropy"]["mean"]
-        for name in ("DBN", "VAE", _comparison.MEAN_IMAGE)
+        for name in ("DBN", "VAE", vae_mnist.MEAN_IMAGE)
     )
 
 
@@ -116,30 +117,12 @@ def test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z(whole):
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn(whole, dbn):
-    models, key = vae_of(whole, dbn), jax.random.key(1)
+    models, key = vae_mnist.Models(*vae_of(whole, dbn)), jax.random.key(1)
     config = vae_mnist.Config(sample_steps=3)
-    many, few = (_vae.samples(config, *models, key, count) for count in (9, 4))
+    many, few = (vae_mnist.sample(config, models, key, count) for count in (9, 4))
     for name, pictures in many.items():
         np.testing.assert_allclose(pictures[:4], few[name], atol=1e-5)
         assert np.all((pictures >= 0) & (pictures <= 1))
-
-
-def test_quality_of_copies_and_of_the_test_images_themselves():
-    train, test = (
-        jnp.asarray(x, jnp.float32) / 255 for x in (dataset().train, dataset().test)
-    )
-    np.testing.assert_array_equal(
-        _quality.spread(np.arange(170), 20), 8 * np.arange(20)
-    )
-    samples = {"copies": train[:160:8], "again": test}
-    table = _quality.quality(train, test, samples, (8, 8))
-    assert list(table) == [_quality.REAL, "copies", "again"]
-    assert table["again"] == table[_quality.REAL]
-    assert table["copies"]["nearest_training"] == pytest.approx(0, abs=1e-3)
-    assert table["copies"]["precision"] == table["copies"]["coverage"] == 1
-    assert table["copies"]["adversarial_accuracy"] == 0
-    with pytest.raises(ValueError, match="19 of short but 20 test images"):
-        _quality.quality(train, test, {"short": test[:19]}, (8, 8))
 
 
 def test_a_finished_run_reports(whole, dbn, capsys):
@@ -196,7 +179,7 @@ def test_images_are_scaled_as_they_were_for_the_dbn(dbn, tmp_path):
     (tmp_path / "run.json").unlink()
     (tmp_path / "run.json").write_text(json.dumps(run))
     config = vae_mnist.Config(pretrained=tmp_path, held_out=40)
-    images, expected = _vae.load_dbn(config, dataset()).images, dataset()
+    images, expected = vae_mnist.load(config, dataset())[-1], dataset()
     expected = scale_pixels(expected, "min-max")
     np.testing.assert_array_equal(images.test, expected.test)
     np.testing.assert_array_equal(images.held_out, expected.train[-40:])

@@ -1,7 +1,7 @@
-"""How good samples are, beside as many real images: a table for any program."""
+"""All numbers of how good samples are, beside as many real images."""
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,27 +14,11 @@ from jboltz.evaluation.generation import (
     precision_recall,
     sharpness,
 )
-from jboltz.experiments import _run
 
 REAL = "test images"
-"""What a perfect model would score."""
+"""The name of the real images in the table: a perfect model would score as they do."""
 
-COLUMNS = {
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "adversarial_accuracy": "adversary",
-    "pairwise_distance": "apart",
-    "total_variance": "variance",
-    "nearest_training": "nearest",
-    "laplacian_variance": "laplacian",
-    "tenengrad": "tenengrad",
-    "saturation": "saturation",
-}
-"""Each number, and what it is called above its column."""
-
-Table = dict[str, dict[str, float]]
+QualityTable: TypeAlias = dict[str, dict[str, float]]
 
 
 def spread(images: Any, count: int) -> Any:
@@ -46,19 +30,19 @@ def spread(images: Any, count: int) -> Any:
     return images[:: len(images) // count][:count]
 
 
-def quality(
+def sample_quality(
     train: Float[Array, "train pixels"],
     test: Float[Array, "test pixels"],
     samples: dict[str, Float[Array, "_ pixels"]],
     image_shape: tuple[int, ...],
     *,
     num_neighbours: int = 5,
-) -> Table:
-    """The numbers of `evaluation.generation` of each set of samples, below those of
-    the test images.
+) -> QualityTable:
+    """The numbers of `evaluation.generation` for the test images and for each set of
+    samples.
 
-    Every set is as large as `test` and is judged against the same training images: as
-    many of them, `spread`, or all for the distance to the nearest.
+    Every set is as large as `test` and is compared with as many training images, chosen
+    by `spread`; only the distance to the nearest image is among all of them.
 
     Raises:
       ValueError: sets of different sizes, or too few training images.
@@ -77,14 +61,14 @@ def quality(
         )
     return {
         name: jax.tree.map(
-            float, _judge(train, images, image_shape, num_neighbours=num_neighbours)
+            float, _scores(train, images, image_shape, num_neighbours=num_neighbours)
         )
         for name, images in sets.items()
     }
 
 
 @partial(jax.jit, static_argnames=("image_shape", "num_neighbours"))
-def _judge(train, images, image_shape, *, num_neighbours):
+def _scores(train, images, image_shape, *, num_neighbours):
     real = spread(train, len(images))
     return {
         **precision_recall(real, images, num_neighbours=num_neighbours),
@@ -93,12 +77,3 @@ def _judge(train, images, image_shape, *, num_neighbours):
         "nearest_training": jnp.mean(nearest_distance(images, train)),
         **sharpness(images.reshape(-1, *image_shape)),
     }
-
-
-def say(table: Table) -> None:
-    """One line a set, below one of what the columns are."""
-    width = max(map(len, table))
-    _run.say(" " * width + "".join(f"{x:>11}" for x in COLUMNS.values()))
-    for name, found in table.items():
-        numbers = "".join(f"{found[key]:11.4g}" for key in COLUMNS)
-        _run.say(f"{name:>{width}}{numbers}")

@@ -11,16 +11,16 @@ import sys
 import jax
 import pytest
 
-from jboltz.experiments import _machine
+from jboltz.runs import machine
 
 FLAG = "--xla_cpu_prefer_vector_width"
 
 CODE = """
 import hashlib, jax, jax.numpy as jnp, numpy as np, optax
 import jboltz
-from jboltz.experiments import _machine
+from jboltz.runs import machine
 
-_machine.use_wide_vectors()
+machine.use_wide_vectors()
 
 model = jboltz.RBM(jboltz.Bernoulli(83), jboltz.Bernoulli(50))
 key = jax.random.key(0)
@@ -70,12 +70,12 @@ def test_what_the_user_has_set_is_kept(given, expected, monkeypatch):
         monkeypatch.delenv("XLA_FLAGS", raising=False)
     else:
         monkeypatch.setenv("XLA_FLAGS", given)
-    _machine.use_wide_vectors()
+    machine.use_wide_vectors()
     assert os.environ["XLA_FLAGS"] == expected
 
 
 def test_an_xla_whose_bits_would_change_is_not_asked(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 9, 9))
     monkeypatch.setenv("XLA_FLAGS", "")
-    _machine.use_wide_vectors()
+    machine.use_wide_vectors()
     assert os.environ["XLA_FLAGS"] == ""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jboltz.experiments._workdir import Workdir
-from tests.experiments.events import read_events
+from jboltz.runs.workdir import Workdir
+from tests.runs.events import read_events
 
 RUN = {"program": "rbm_mnist"}
 FIRST = {"epoch": 1, "loss": 0.5, "gap": float("nan")}

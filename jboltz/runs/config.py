@@ -4,11 +4,10 @@ import argparse
 import dataclasses
 import pathlib
 import tomllib
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 import tyro
-
-ConfigT = TypeVar("ConfigT")
 
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
 DISPLAY_FIELDS += ("mesh", "distributed")
@@ -26,26 +25,43 @@ class Mesh:
     """Devices among which hidden units, and their weights, are divided."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Mnist:
-    """Where MNIST comes from."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every program can be asked for. A program's `Config` inherits from it.
 
-    source: Literal["auto", "tfds", "manual", "embedded"] = "auto"
-    """`auto` takes the best that is there within seconds: what TFDS has cached, the
-    manual folder, a download by TFDS, or the 10 000 digits inside the package."""
-    manual_dir: pathlib.Path | None = None
-    """Folder with MNIST's four .gz files."""
+    A `Config` that gives a field another default, but no other description, keeps the
+    description from here.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Fields and their values by the name of a preset."""
+
+    workdir: pathlib.Path = pathlib.Path("runs")
+    """Folder for checkpoints, figures and results; an interrupted run goes on there."""
+    preset: str | None = None
+    """Values to begin with. Flags win."""
+    config: pathlib.Path | None = None
+    """TOML file with values of these fields; flags beside it win."""
+    tensorboard: bool = False
+    """Also keep the epochs and figures as TensorBoard events, in the workdir."""
+    overwrite: bool = False
+    """Delete what an earlier run left in the workdir and begin anew."""
+    seed: int = 0
+    """Decides initial weights, order and every draw."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Cifar10:
-    """Where CIFAR-10 comes from."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunConfig):
+    """What every program that trains on batches can be asked for besides."""
 
-    source: Literal["auto", "tfds", "manual"] = "auto"
-    """`auto` takes what TFDS has cached, the manual file, or a download by TFDS."""
-    manual_dir: pathlib.Path | None = None
-    """The official binary tarball, an .npz file with `train_images` and so on, or a
-    folder with one of them."""
+    batch_size: int = 100
+    """Examples an update; the last batch of an epoch may be shorter."""
+    mesh: Mesh = dataclasses.field(default_factory=Mesh)
+    distributed: bool = False
+    """One of several processes, on as many hosts, that run this same command."""
+
+
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
 def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> ConfigT:
@@ -53,7 +69,8 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
 
     `--preset NAME` puts the fields of `config_class.PRESETS[NAME]` first, then
     `--config FILE` those of a TOML file; the other flags win over both. Anything wrong
-    ends the program with a message and exit status 2.
+    ends the program with a message and exit status 2. The workdir is runs/`program`
+    unless it is asked for.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=pathlib.Path)
@@ -62,20 +79,23 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     if found.config is not None:
         arguments = [*_flags(_read_toml(found.config)), *arguments]
     # One that is unknown is left to tyro, which says what there is.
-    preset = getattr(config_class, "PRESETS", {}).get(found.preset, {})
+    preset = config_class.PRESETS.get(found.preset, {})
     arguments = [*_flags(preset), *arguments]
     return tyro.cli(
-        config_class, prog=f"python -m jboltz.experiments.{program}", args=arguments
+        config_class,
+        prog=f"python -m jboltz.experiments.{program}",
+        args=arguments,
+        default=config_class(workdir=pathlib.Path("runs") / program),
     )
 
 
-def identity(config: Any) -> dict[str, Any]:
+def identity(config: RunConfig) -> dict[str, Any]:
     """The fields that make two runs the same run, as JSON."""
     fields = as_json(config)
     return {k: v for k, v in fields.items() if k not in DISPLAY_FIELDS}
 
 
-def as_json(config: Any) -> dict[str, Any]:
+def as_json(config: RunConfig) -> dict[str, Any]:
     """All fields as JSON values: tuples become lists, paths strings."""
 
     def convert(value: Any) -> Any:

@@ -13,12 +13,11 @@ from jboltz import plotting, random
 from jboltz.base import State
 from jboltz.evaluation.features import (
     combined_filters,
-    dbn_inputs,
-    maximise_activation,
+    exciting_states,
     principal_components,
 )
-from jboltz.experiments import _run
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.runs.chains import sweep_counts
 from jboltz.samplers.ancestral import generate
 
 
@@ -40,7 +39,7 @@ class Pictures:
     """Rows of states → rows of pixels in [0, 1], with ½ for nothing."""
 
 
-def draw(
+def draw_layers(
     dbn: DBN,
     params: DBNParams,
     examples: Array,
@@ -64,7 +63,7 @@ def draw(
         # The same units, those with the largest filters, in both pictures.
         chosen = jnp.argsort(-jnp.linalg.norm(filters, axis=0))[:100]
         combined[name] = pictures.of_weights(filters[:, chosen].T)
-        states = maximise(dbn, params, chosen, pictures.norm, depth=depth)
+        states = exciting_states(dbn, params, chosen, pictures.norm, depth=depth)
         maximised[name] = 2 * jnp.asarray(pictures.of_states(states)) - 1
     chains = {
         name: pictures.of_states(x) if name.startswith("v") else x
@@ -125,7 +124,7 @@ def draw_samples(
     # Step t of a chain draws the same in each row: a row goes on where the one above
     # it stopped.
     rows = {f"training {pictures.name}": starts}
-    for name, length in _run.sweep_counts(longest).items():
+    for name, length in sweep_counts(longest).items():
         rows[name] = _generate(dbn, params, from_data, keys, jnp.asarray(length))
     rows["from noise"] = _generate(
         dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)
@@ -136,22 +135,6 @@ def draw_samples(
         title=f"Samples: Gibbs sweeps in the top RBM, from {pictures.names} and from "
         "noise",
     )
-
-
-@partial(jax.jit, static_argnames=("dbn", "norm", "depth"))
-def maximise(
-    dbn: DBN, params: DBNParams, chosen: Array, norm: float, *, depth: int
-) -> State:
-    """States that excite the chosen units of layer `depth` most."""
-    images, _ = maximise_activation(
-        partial(dbn_inputs, dbn, params, depth=depth),
-        dbn.layers[0].visible,
-        params[0].visible,
-        chosen,
-        jax.random.key(0),
-        norm=norm,
-    )
-    return images
 
 
 @partial(jax.jit, static_argnames="dbn")

@@ -9,7 +9,8 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from jboltz.experiments import _config, _processes
+from jboltz.runs import processes
+from jboltz.runs.config import differences
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
@@ -44,7 +45,7 @@ class Workdir:
     ) -> None:
         self.path, self.mesh = path, mesh
         self._lock, self._events = None, None
-        _processes.by_first(lambda: self._open(run, overwrite, tensorboard))
+        processes.by_first(lambda: self._open(run, overwrite, tensorboard))
 
     def _open(self, run: dict[str, Any], overwrite: bool, tensorboard: bool) -> None:
         path = self.path
@@ -161,7 +162,7 @@ class Workdir:
 
 def _events(path: pathlib.Path):
     # Imported only where it is asked for: tensorboardX is slow to import.
-    from jboltz.experiments._tensorboard import Events
+    from jboltz.runs.tensorboard import Events
 
     return Events(path)
 
@@ -213,7 +214,7 @@ def _check_no_run(path: pathlib.Path) -> None:
 def _check_same_run(
     path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    if found := _config.differences(old, new):
+    if found := differences(old, new):
         raise ValueError(
             f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
             "values to go on, another --workdir, or --overwrite to begin anew."

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from jboltz.base import Params
 from jboltz.checkpoint import Checkpoints
-from jboltz.data import Dataset, fingerprint
+from jboltz.data import Dataset, fingerprint, scale_pixels
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
@@ -34,7 +34,7 @@ class Pretrained(NamedTuple):
         return self.params[0].weights
 
 
-def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
+def load_pretrained(folder: pathlib.Path, data: Dataset) -> Pretrained:
     """The model that the run in `folder` trained.
 
     Raises:
@@ -58,6 +58,30 @@ def load(folder: pathlib.Path, data: Dataset) -> Pretrained:
             "trained it. Load the same source, or pretrain again."
         )
     return Pretrained(model, params, run)
+
+
+def load_dbn(folder: pathlib.Path, data: Dataset) -> tuple[DBN, Pretrained, Dataset]:
+    """The DBN that the run in `folder` trained, to compare with a VAE, and the data
+    as it was given them.
+
+    Raises:
+      ValueError: as `load_pretrained`, or the model is no DBN, or was trained on
+        images that were not made binary by draws from their gray values.
+    """
+    found = load_pretrained(folder, data)
+    if not isinstance(found.model, DBN):
+        raise ValueError(
+            f"`pretrained` is {folder}, a run of {found.run['program']}, but a VAE is "
+            "compared with a DBN, which has a way up to a code and a way down; give "
+            "the workdir of dbn_mnist, or of rbm_mnist for one layer."
+        )
+    if found.run["config"].get("binarisation") == "threshold":
+        raise ValueError(
+            f"`pretrained` is {folder}, trained on images compared with ½, "
+            "but both models are judged on images drawn from their gray values; give "
+            "the workdir of a run with `--binarisation stochastic`."
+        )
+    return found.model, found, scale_pixels(data, found.run["config"].get("scaling"))
 
 
 def refuse_scaling(found: Pretrained) -> None:

@@ -11,11 +11,11 @@ from jaxtyping import Array, Key
 from jboltz import plotting
 from jboltz.base import Estimator, Params, State
 from jboltz.evaluation.monitors import layer_monitors, update_norm
-from jboltz.experiments import _run
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.pretrain import Features, greedy
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 
 NUM_MONITORED = 1000
 """Training examples, the first, on which the layers are followed."""
@@ -78,7 +78,7 @@ def pretrain(
         def monitor(before, after):
             return _monitor(dbn, (*trained, before), (*trained, after), monitored)
 
-        state, records = _run.fit_with_checkpoints(
+        state, records = fit_with_checkpoints(
             workdir,
             f"layer_{index + 1}",
             make_train_step(estimator, optimizer),

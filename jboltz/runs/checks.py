@@ -1,14 +1,14 @@
 """What every program refuses before it writes anything."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from jboltz.data import Dataset, check_values
+from jboltz.runs.config import RunConfig, TrainingConfig
 
 
-def at_least(config: Any, least: Mapping[str, int]) -> None:
+def at_least(config: RunConfig, least: Mapping[str, int]) -> None:
     """Each named field has at least this value.
 
     Raises:
@@ -20,7 +20,7 @@ def at_least(config: Any, least: Mapping[str, int]) -> None:
             raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
 
 
-def rates(config: Any, *names: str) -> None:
+def rates(config: RunConfig, *names: str) -> None:
     """Each named field is a step size, or several, that single precision can hold.
 
     Raises:
@@ -36,7 +36,7 @@ def rates(config: Any, *names: str) -> None:
             )
 
 
-def seed(config: Any) -> None:
+def seed(config: RunConfig) -> None:
     """`seed` makes a key.
 
     Raises:
@@ -47,26 +47,26 @@ def seed(config: Any) -> None:
         raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
 
 
-def layers(config: Any, data: Dataset) -> None:
+def layers(sizes: tuple[int, ...], data: Dataset) -> None:
     """`layers` begins with the pixels and has a hidden layer.
 
     Raises:
       ValueError: it has fewer than two, an empty one, or another first one.
     """
-    if len(config.layers) < 2 or min(config.layers) < 1:
+    if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(
-            f"`layers` is {config.layers} but needs two or more sizes of at least 1: "
+            f"`layers` is {sizes} but needs two or more sizes of at least 1: "
             "the pixels, then one or more hidden layers."
         )
-    if config.layers[0] != data.train.shape[1]:
+    if sizes[0] != data.train.shape[1]:
         raise ValueError(
-            f"`layers` begins with {config.layers[0]} units but the images of "
+            f"`layers` begins with {sizes[0]} units but the images of "
             f"{data.name} have {data.train.shape[1]} pixels; begin with "
             f"{data.train.shape[1]}."
         )
 
 
-def values(config: Any, data: Dataset) -> None:
+def values(config: TrainingConfig, data: Dataset) -> None:
     """The images are gray or binary, and make at least one batch.
 
     Raises:
@@ -81,16 +81,16 @@ def values(config: Any, data: Dataset) -> None:
         )
 
 
-def held_out(config: Any, data: Dataset) -> None:
-    """What `held_out` leaves to train on is a batch or more.
+def held_out(count: int, batch_size: int, data: Dataset) -> None:
+    """What `held_out`, a `count`, leaves to train on is a batch or more.
 
     Raises:
       ValueError: it leaves less.
     """
-    if config.held_out > len(data.train) - config.batch_size:
+    if count > len(data.train) - batch_size:
         raise ValueError(
-            f"`held_out` is {config.held_out} but of {len(data.train)} training images "
-            f"that leaves no batch of {config.batch_size}; hold out fewer."
+            f"`held_out` is {count} but of {len(data.train)} training images "
+            f"that leaves no batch of {batch_size}; hold out fewer."
         )
 
 

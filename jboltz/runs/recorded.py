@@ -5,7 +5,7 @@ import pathlib
 import tomllib
 from typing import Any
 
-from jboltz.experiments._workdir import is_held
+from jboltz.runs.workdir import is_held
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""What the programs that fine-tune share: nets trained beside their controls."""
+"""Nets that start from a finished run, trained beside their controls and judged."""
 
+import dataclasses
 import functools
 import math
+import pathlib
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +17,6 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Params
 from jboltz.data import Dataset, split_validation
-from jboltz.experiments import _checks, _run
-from jboltz.experiments._pretrained import Pretrained, refuse_scaling
-from jboltz.experiments._workdir import Workdir
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
@@ -36,26 +36,63 @@ from jboltz.nets.finetune import (
     per_layer,
     scale_images,
 )
+from jboltz.runs import checks
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.pretrained import Pretrained, refuse_scaling
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 
 Examples = dict[str, LabelledExamples]
 """What to train on, what is held out, and the test set unless it stays closed."""
 
 
-def check(config: Any, data: Dataset, pretrained: Pretrained) -> None:
-    """Refuses what cannot be fine-tuned.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetConfig(TrainingConfig):
+    """What a program that trains nets on labelled digits can be asked for besides."""
 
-    Raises:
-      ValueError: a field that makes no sense, or labels that are missing or too few.
-    """
-    _checks.at_least(
+    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
+    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
+    epochs: int = 30
+    """Epochs of each net; that with the fewest held-out errors is kept, or the last
+    where nothing is held out."""
+    weight_decay: float = 0.0
+    """Decoupled, as a factor of the learning rate."""
+    max_norm: float = 0.0
+    """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
+    held_out: int = 10_000
+    """Training images, the last ones, whose errors choose the epoch; 0 trains on all:
+    for settings that were chosen before."""
+    read_test: bool = True
+    """Read the test set, once, at the end; --no-read-test while choosing settings."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(NetConfig):
+    """What a program that fine-tunes a pretrained net can be asked for besides."""
+
+    train: Literal["all", "head"] = "all"
+    """`head` freezes the pretrained layers; the control trains all of its own."""
+    rates: tuple[float, ...] = ()
+    """Factors of the learning rate of the pretrained net, from the first hidden layer
+    to the head; none stands for 1 everywhere, 0 freezes a layer."""
+    dropout: tuple[float, ...] = ()
+    """Share of units left out, of the pixels and of each hidden layer; none for 0."""
+
+
+def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
+    """Refuses, with a ValueError, what cannot be fine-tuned."""
+    checks.at_least(
         config,
         {"epochs": 1, "batch_size": 1, "held_out": 0, "weight_decay": 0}
         | {"max_norm": 0},
     )
-    _checks.seed(config)
-    _checks.values(config, data)
-    _checks.held_out(config, data)
-    _checks.labels(data)
+    checks.seed(config)
+    checks.values(config, data)
+    checks.held_out(config.held_out, config.batch_size, data)
+    checks.labels(data)
     if not (config.held_out or config.read_test):
         raise ValueError(
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
@@ -87,7 +124,9 @@ def examples(
     return label_examples(images, labels, num_classes, above=above)
 
 
-def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples, int]:
+def split(
+    config: NetConfig, data: Dataset, pretrained: Pretrained
+) -> tuple[Examples, int]:
     """What to train on, to choose by and, unless it stays closed, to test on; and the
     number of classes."""
     parts, num_classes = _split(config, data)
@@ -97,7 +136,7 @@ def split(config: Any, data: Dataset, pretrained: Pretrained) -> tuple[Examples,
 
 
 def compare(
-    config: Any,
+    config: FinetuneConfig,
     pretrained: Pretrained,
     parts: Examples,
     num_classes: int,
@@ -127,32 +166,33 @@ def compare(
     start = to_linen_params(pretrained.model, pretrained.params, num_classes, key_head)
     pixels = jnp.zeros(parts["train"].images.shape[1])
     glorot = control.init(key_weights, pixels)["params"]
-    tune = partial(train, config, workdir)
-    found = {
-        "pretrained": tune(
-            "pretrained" + stage,
-            net,
-            start,
-            parts,
-            key_tuned,
-            learning_rates[0],
-            _factors(config, start),
-        ),
-        "control": tune(
-            "control" + stage,
-            control,
-            glorot,
-            images,
-            key_control,
-            learning_rates[1],
-            dict.fromkeys(glorot, 1.0),
-        ),
-    }
-    return {k: x for k, (x, _) in found.items()}, {k: x for k, (_, x) in found.items()}
+    tuned, of_tuned = train(
+        config,
+        workdir,
+        "pretrained" + stage,
+        net,
+        start,
+        parts,
+        key_tuned,
+        learning_rate=learning_rates[0],
+        factors=_factors(config, start),
+    )
+    other, of_other = train(
+        config,
+        workdir,
+        "control" + stage,
+        control,
+        glorot,
+        images,
+        key_control,
+        learning_rate=learning_rates[1],
+    )
+    params = {"pretrained": tuned, "control": other}
+    return params, {"pretrained": of_tuned, "control": of_other}
 
 
-def say(numbers: dict[str, Any]) -> None:
-    """The nets, one below the other."""
+def say_errors(numbers: dict[str, Any]) -> None:
+    """The errors of the nets, one net a line."""
     width = max(map(len, numbers))
     for name, found in numbers.items():
         said = []
@@ -163,10 +203,12 @@ def say(numbers: dict[str, Any]) -> None:
         if "test" in found:
             error, sd = (100 * found["test"][k] for k in ("error", "standard_error"))
             said.append(f"test error {error:.2f} % ± {sd:.2f}")
-        _run.say(f"{name:>{width}}: {'; '.join(said)}")
+        say(f"{name:>{width}}: {'; '.join(said)}")
 
 
-def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
+def _split(
+    config: NetConfig, data: Dataset
+) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
     labels = np.asarray(data.train_labels)
     parts: dict[str, tuple[np.ndarray, Any]] = {"train": (data.train, labels)}
     if config.held_out:
@@ -179,21 +221,22 @@ def _split(config: Any, data: Dataset) -> tuple[dict[str, tuple[np.ndarray, Any]
 
 
 def train(
-    config: Any,
+    config: NetConfig,
     workdir: Workdir,
     stage: str,
     net: nn.Module,
     start: Params,
     parts: Examples,
     key: Key[Array, ""],
+    *,
     learning_rate: float,
-    factors: dict[str, float],
+    factors: Mapping[str, float] | None = None,
 ) -> tuple[Params, dict[str, Any]]:
     """One of several nets, each trained beside the others with the same budget.
 
     Args:
       stage: its name.
-      factors: of the learning rate, by layer of `start`.
+      factors: of the learning rate, by layer of `start`; None: 1 for every layer.
 
     Returns:
       The parameters of the epoch with the fewest held-out errors, or of the last where
@@ -202,6 +245,8 @@ def train(
     rows, held_out = parts["train"], parts.get("held_out")
     batch_size = min(config.batch_size, len(rows.labels))
     updates = config.epochs * -(-len(rows.labels) // batch_size)
+    if factors is None:
+        factors = dict.fromkeys(start, 1.0)
     optimizer = _optimizer(
         learning_rate,
         updates,
@@ -210,7 +255,7 @@ def train(
         config.max_norm,
     )
     estimator = BestSoFar(CrossEntropy(net))
-    state, records = _run.fit_with_checkpoints(
+    state, records = fit_with_checkpoints(
         workdir,
         stage,
         make_train_step(estimator, optimizer),
@@ -258,7 +303,7 @@ def _standard_error(error: float, part: LabelledExamples) -> float:
     return math.sqrt(error * (1 - error) / len(part.labels))
 
 
-def _factors(config: Any, params: Params) -> dict[str, float]:
+def _factors(config: FinetuneConfig, params: Params) -> dict[str, float]:
     """Of the learning rate, by layer; A_l has that of hidden layer l."""
     count = sum(name.startswith("hidden") for name in params)
     rates = config.rates or (1.0,) * (count + 1)

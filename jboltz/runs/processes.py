@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jboltz.experiments import _config
+from jboltz.runs.config import differences
 
 HEARTBEAT_SECONDS = 30
 """How long a process may be silent before the others are told that it is gone."""
@@ -59,7 +59,7 @@ def check_agreement(about: dict[str, Any]) -> None:
     """
     first, *others = map(json.loads, _share(json.dumps(about)))
     for index, other in enumerate(others, start=1):
-        if found := _config.differences(first, other):
+        if found := differences(first, other):
             raise ValueError(
                 f"Process {index} runs another run than process 0: {'; '.join(found)}. "
                 "Run the same command, with the same versions and data, on every host."

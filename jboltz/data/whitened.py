@@ -1,0 +1,86 @@
+"""Patches of a data set, whitened, in three parts."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from jboltz.data.checks import warn_unstandardized
+from jboltz.data.dataset import Dataset
+from jboltz.data.patches import (
+    Whitening,
+    extract_patches,
+    fit_whitening,
+    normalize_contrast,
+    patch_places,
+    whiten,
+)
+
+HELD_OUT = 10
+"""One training image in this many, the last ones, is for validation."""
+
+Contrast = Literal["unit", "raw"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchSpec:
+    """Which patches are cut, and how they are whitened."""
+
+    patch_size: int = 8
+    """Height and width of a patch, in pixels."""
+    num_patches: int = 100_000
+    """Training patches; a tenth as many for validation, and for the test."""
+    contrast: Contrast = "unit"
+    """`unit` gives every patch mean 0 and the same contrast before whitening."""
+    num_components: int = 100
+    """Principal directions that are kept, each with variance 1."""
+    epsilon: float = 1e-6
+    """Added to the variance of every direction before it is made 1."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WhitenedPatches:
+    """Whitened patches, (count, num_features) each, and how to undo the whitening."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    whitening: Whitening
+    shape: tuple[int, int, int]  # of one patch
+    images: dict[str, np.ndarray]  # of each patch, by part: the image it was cut from
+
+
+def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
+    """Patches of the training images but the last tenth, of that tenth, and of the test
+    images; the whitening is fitted to the first. Part i has the seed 3 `seed` + i."""
+    assert data.image_shape is not None
+    train = data.train.reshape(-1, *data.image_shape)
+    test = data.test.reshape(-1, *data.image_shape)
+    held_out, few = len(train) // HELD_OUT, spec.num_patches // HELD_OUT
+    sources = {
+        "train": (train[:-held_out], spec.num_patches),
+        "validation": (train[-held_out:], few),
+        "test": (test, few),
+    }
+    patches, images = {}, {}
+    for index, (name, (source, count)) in enumerate(sources.items()):
+        places = {"size": spec.patch_size, "seed": 3 * seed + index}
+        cut = extract_patches(source, count, **places)
+        patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
+        images[name], _, _ = patch_places(source.shape[:3], count, **places)
+    # The held-out images are the last of the training images.
+    images["validation"] = images["validation"] + len(train) - held_out
+    whitening = fit_whitening(
+        patches["train"], spec.epsilon, num_components=spec.num_components
+    )
+    white = {name: whiten(whitening, x) for name, x in patches.items()}
+    warn_unstandardized(white["train"], "whitened patches")
+    shape = (spec.patch_size, spec.patch_size, data.image_shape[2])
+    return WhitenedPatches(**white, whitening=whitening, shape=shape, images=images)
+
+
+def as_pixels(patches: WhitenedPatches, directions: ArrayLike) -> np.ndarray:
+    """Directions among whitened patches, (count, num_features), as differences of
+    pixels."""
+    return np.asarray(directions) @ patches.whitening.inverse

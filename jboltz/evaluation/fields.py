@@ -1,0 +1,212 @@
+"""What the units of a DBN on patches look for, beside units of a control."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jboltz.evaluation.features import combined_filters, exciting_states
+from jboltz.evaluation.filters import colour_share, filter_extent, filter_orientation
+from jboltz.evaluation.likelihood import weighted_mean_and_error
+from jboltz.evaluation.probe import fit_linear_probe, predict
+from jboltz.models.dbn import DBN, DBNParams
+
+Part = tuple[np.ndarray, np.ndarray]
+"""Patches, (count, visible), and the class of the image that each was cut from."""
+
+FORMS = {
+    "extent": "extent of the filter",
+    "orientation": "orientation",
+    "colour_share": "share of colour",
+    "exciting_extent": "extent of the exciting patch",
+}
+"""The numbers of one unit that `unit_forms` finds, with their titles."""
+
+
+def unit_forms(
+    dbn: DBN,
+    params: DBNParams,
+    to_pixels: Float[np.ndarray, "visible pixels"],
+    shape: tuple[int, ...],
+) -> dict[str, np.ndarray]:
+    """The numbers in `FORMS` of every unit of the highest layer in `params`.
+
+    The first three are those of its filter by linear combination, W₁ … W_l as pixels;
+    the last is that of the patch of average norm that excites it most, through all
+    nonlinearities.
+
+    Args:
+      params: of the layers up to the one that is looked at.
+      to_pixels: what 1 in each visible unit, a whitened direction, adds to the pixels.
+      shape: of a patch.
+    """
+    filters = jnp.asarray(pixel_filters(params, to_pixels))
+    chosen = jnp.arange(len(filters))
+    exciting = jnp.asarray(exciting_patches(dbn, params, to_pixels, chosen))
+    found = {
+        "extent": jax.vmap(lambda w: filter_extent(w, shape))(filters),
+        "orientation": jax.vmap(lambda w: filter_orientation(w, shape))(filters),
+        "colour_share": jax.vmap(lambda w: colour_share(w, shape))(filters),
+        "exciting_extent": jax.vmap(lambda w: filter_extent(w, shape))(exciting),
+    }
+    return {name: np.asarray(x, np.float64) for name, x in found.items()}
+
+
+def pixel_filters(
+    params: DBNParams, to_pixels: Float[np.ndarray, "visible pixels"]
+) -> Float[np.ndarray, "units pixels"]:
+    """What a unit of the highest layer adds to a patch, by linear combination."""
+    filters = combined_filters([layer.weights for layer in params])
+    return np.asarray(filters.T) @ to_pixels
+
+
+def exciting_patches(
+    dbn: DBN,
+    params: DBNParams,
+    to_pixels: Float[np.ndarray, "visible pixels"],
+    chosen: Int[Array, " chosen"],
+) -> Float[np.ndarray, "chosen pixels"]:
+    """For each chosen unit of the highest layer, the patch that excites it most."""
+    norm = float(np.sqrt(len(to_pixels)))  # that of an average patch
+    states = exciting_states(dbn, params, chosen, norm, depth=len(params))
+    return np.asarray(states) @ to_pixels
+
+
+def encode_all(dbn: DBN, params: DBNParams, x: Any) -> np.ndarray:
+    """The codes of examples in the highest layer of `params`; without one, `x`."""
+
+    def encode(v):
+        return dbn.encode(params, v)
+
+    return np.asarray(jax.lax.map(encode, jnp.asarray(x), batch_size=1000))
+
+
+def class_errors(
+    dbn: DBN,
+    stacks: dict[str, DBNParams],
+    parts: Mapping[str, Part],
+    images: np.ndarray,
+    *,
+    num_classes: int,
+    judged_by: str,
+) -> list[dict[str, dict[str, float]]]:
+    """How often a linear function of a patch's code misses the class of its image.
+
+    Of the whitened patches themselves first, as "patches"; then of each layer, the
+    codes of every stack, and in `less_than_…` how much lower the errors of the first
+    are than those of the other stacks, of the patches and of what is "below" the layer:
+    the patches again, or the codes of the layer before. Fitted on training patches, its
+    penalty chosen on validation patches. Standard errors are over images, as patches of
+    one image are not independent.
+
+    Args:
+      stacks: parameters by name; those that the others are compared with first.
+      parts: "train", "validation" and what `judged_by` names.
+      images: of each patch that is judged, the image it was cut from.
+      judged_by: the part whose patches are judged, "validation" or "test"; by the first
+        all errors are a little low, as the penalty was chosen there.
+    """
+    labels = {name: classes for name, (_, classes) in parts.items()}
+
+    def wrong(params):
+        codes = {name: encode_all(dbn, params, x) for name, (x, _) in parts.items()}
+        probe = fit_linear_probe(
+            codes["train"],
+            labels["train"],
+            codes["validation"],
+            labels["validation"],
+            num_classes=num_classes,
+        )
+        missed = predict(probe, codes[judged_by]) != labels[judged_by]
+        return missed.astype(np.float64)
+
+    below = of_patches = wrong(())
+    found = [{"patches": _over_images(of_patches, images)}]
+    for depth in range(1, len(dbn.layers) + 1):
+        of = {name: wrong(params[:depth]) for name, params in stacks.items()}
+        first, *others = of
+        gains = {name: of[name] - of[first] for name in others}
+        gains["patches"] = of_patches - of[first]
+        gains["below"] = below - of[first]
+        below = of[first]
+        found.append(
+            {name: _over_images(x, images) for name, x in of.items()}
+            | {f"less_than_{k}": _over_images(x, images) for k, x in gains.items()}
+        )
+    return found
+
+
+def summary(
+    learnt: dict[str, np.ndarray], control: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Means over the units of a layer, and their standard errors, beside the control.
+
+    A filter is *localised* where its extent is below that of 99 % of the control's
+    filters, and *oriented* where its orientation is above that of 99 %; it is
+    *coloured* where more than half of its energy is colour. `edge_or_blob_share` is
+    that of the units localised and, besides, oriented or coloured.
+    """
+
+    def edges_or_blobs(of):
+        is_localised = of["extent"] < np.quantile(control["extent"], 0.01)
+        is_oriented = of["orientation"] > np.quantile(control["orientation"], 0.99)
+        is_coloured = of["colour_share"] > 0.5
+        return float(np.mean(is_localised & (is_oriented | is_coloured)))
+
+    found = {}
+    for name, of in (("learnt", learnt), ("control", control)):
+        found[name] = {key: _mean_and_error(x) for key, x in of.items()}
+        found[name]["edge_or_blob_share"] = edges_or_blobs(of)
+    return found
+
+
+def verdicts(
+    layers: list[dict[str, Any]], errors: list[dict[str, Any]]
+) -> dict[str, bool]:
+    """The table "edges; strokes and textures; parts", as a criterion for each line.
+
+    - Layer 1: at least half of its units are `edge_or_blob_share`.
+    - Every higher layer: the patches that excite its units are wider than those of the
+      layer below.
+    - Every layer: a linear function of its codes tells the class of the image better
+      than one of the control's codes, and than one of what the layer was given: the
+      patches, or the codes below, of which there may be more.
+
+    More, wider and better are so by more than two standard errors.
+    """
+    found = {
+        "layer 1 is edges or blobs of colour": (
+            layers[0]["learnt"]["edge_or_blob_share"] >= 0.5
+        )
+    }
+    widths = [layer["learnt"]["exciting_extent"] for layer in layers]
+    for depth, (below, above) in enumerate(itertools.pairwise(widths), start=2):
+        error = np.hypot(below["standard_error"], above["standard_error"])
+        found[f"layer {depth} sees more of the patch than layer {depth - 1}"] = bool(
+            above["mean"] - below["mean"] > 2 * error
+        )
+    for depth, gains in enumerate(errors[1:], start=1):
+        below = f"layer {depth - 1}" if depth > 1 else "the patches"
+        for name, other in (("control", "its control"), ("below", below)):
+            gain = gains[f"less_than_{name}"]
+            found[f"layer {depth} tells the class better than {other}"] = (
+                gain["mean"] > 2 * gain["standard_error"]
+            )
+    return found
+
+
+def _over_images(values: np.ndarray, images: np.ndarray) -> dict[str, float]:
+    """The mean over patches, with its standard error as if images were drawn afresh."""
+    _, inverse, counts = np.unique(images, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, values) / counts
+    mean, error = weighted_mean_and_error(means, counts)
+    return {"mean": mean, "standard_error": error}
+
+
+def _mean_and_error(values: np.ndarray) -> dict[str, float]:
+    mean, error = weighted_mean_and_error(values, None)
+    return {"mean": mean, "standard_error": error}

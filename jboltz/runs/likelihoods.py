@@ -1,0 +1,75 @@
+"""Likelihoods by annealing: what a run is asked for, records and says of them."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from jboltz.data import Dataset, split_validation
+from jboltz.evaluation.annealing import annealing_ladder
+from jboltz.evaluation.likelihood import MeanLogLikelihood
+from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.log_partitions import Tempering
+from jboltz.runs import checks
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.progress import say
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnnealingConfig(Tempering, TrainingConfig):
+    """What a program that estimates log Z can be asked for."""
+
+    held_out: int = 0
+    """Training images, the last ones, to be judged by in place of the test set, which
+    is then not read: for choosing settings."""
+
+
+def check(config: AnnealingConfig, data: Dataset) -> None:
+    """Refuses, with a ValueError, what no program that reports likelihoods can run."""
+    checks.at_least(
+        config,
+        {"held_out": 0, "ladder_check": 0, "annealed_chains": 2, "num_replicas": 2}
+        | {"tempering_steps": 4},
+    )
+    annealing_ladder(config.ladder_scale)
+    checks.held_out(config.held_out, config.batch_size, data)
+
+
+def split(config: AnnealingConfig, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Images to train on, and unseen ones to judge by."""
+    if not config.held_out:
+        return data.train, data.test
+    return split_validation(data, config.held_out)
+
+
+def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:
+    """The numbers of an estimate without its weights; None for those that are not
+    finite."""
+    names = ("value", "mean", "standard_error", "lower", "upper", "effective_samples")
+    fields = {name: getattr(estimate, name, None) for name in names}
+    return {
+        name: float(x) if math.isfinite(x) else None
+        for name, x in fields.items()
+        if x is not None
+    }
+
+
+def say_likelihood(name: str, found: dict[str, Any]) -> None:
+    """A mean with its interval, and its standard error over examples."""
+    text = f"{name}: {found['mean']:.2f} ± {found['standard_error']:.2f}"
+    lower, upper = found["lower"], found["upper"]
+    if lower is None or upper is None:
+        text += ", without an interval of log Z: too few effective samples"
+    elif lower < upper:
+        text += f", between {lower:.2f} and {upper:.2f} by log Z"
+    say(text)
+
+
+def say_chain_quality(found: dict[str, Any]) -> None:
+    """What tempered chains are worth."""
+    say(
+        f"tempered chains: R-hat {found['r_hat']:.3f}, worth {found['bulk_ess']:.0f} "
+        f"draws; neighbours swap with probability {min(found['acceptance']):.2f} or "
+        f"more; {found['round_trips']} round trips"
+    )

@@ -1,0 +1,166 @@
+"""The frame of a program: from its command line to its results."""
+
+import dataclasses
+import errno
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import jax
+from jax.sharding import Mesh
+
+from jboltz import sharding
+from jboltz.checkpoint import Checkpoints
+from jboltz.data import Dataset, fingerprint
+from jboltz.runs import config as configs
+from jboltz.runs import machine, processes
+from jboltz.runs.config import ConfigT, TrainingConfig
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+ParamsT = TypeVar("ParamsT")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program(Generic[ConfigT, ParamsT]):
+    """What a program consists of; `main` calls its functions in this order."""
+
+    name: str
+    """The module's, and the default folder's below runs/."""
+    config: type[ConfigT]
+    """Its fields are the flags."""
+    load: Callable[[ConfigT], Dataset]
+    """Loads the data, whose `note` is shown."""
+    check: Callable[[ConfigT, Dataset], None]
+    """Refuses, with a ValueError, what cannot be run; before anything is written."""
+    run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
+    """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
+    None to save nothing), and the numbers for `results.json`."""
+    draw_figures: Callable[[ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]]
+    """Draws matplotlib figures, by file name."""
+    report: Callable[[dict[str, Any]], None]
+    """Shows `results.json` in a few lines."""
+
+
+def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
+    """Runs a program, and ends the process if something stands in its way.
+
+    An error that jboltz raises on purpose, or any from the operating system, is a
+    message and exit status 2; an error from elsewhere is a bug and keeps its
+    traceback. Interrupted by SIGINT or SIGTERM, the program says how to go on and ends
+    with status 130 or 143.
+
+    Args:
+      arguments: of the command line; None: those of this process.
+    """
+    received = [signal.SIGINT]
+
+    def terminate(number, _):
+        received[0] = number
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        _run(program, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        say("Stopped. The same command goes on from the newest checkpoint.")
+        sys.exit(128 + received[0])
+    except (ValueError, TypeError, ImportError, FloatingPointError, OSError) as error:
+        if not (isinstance(error, OSError) or _raised_by_jboltz(error)):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            say("What was saved is kept: make room, and the same command goes on.")
+        sys.exit(2)
+    except jax.errors.JaxRuntimeError as error:
+        if not jax.distributed.is_initialized():
+            raise
+        processes.leave(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run(program: Program[Any, Any], arguments: list[str]) -> None:
+    started, clock = time.perf_counter(), machine.CompileClock()
+    machine.use_wide_vectors()
+    config = configs.parse(program.config, program.name, arguments)
+    is_distributed = isinstance(config, TrainingConfig) and config.distributed
+    if is_distributed:
+        processes.join()
+    mesh = _mesh(config)
+    data = program.load(config)
+    say(data.note)
+    program.check(config, data)
+    about_machine = machine.environment()
+    about_data = {
+        "name": data.name,
+        "num_train": len(data.train),
+        "num_test": len(data.test),
+        "sha256": fingerprint(data),
+    }
+    identity = {
+        "program": program.name,
+        "config": configs.identity(config),
+        "data": about_data,
+    }
+    if is_distributed:
+        versions = {"versions": about_machine["versions"]}
+        processes.check_agreement(identity | versions)
+    with Workdir(
+        config.workdir,
+        identity,
+        overwrite=config.overwrite,
+        tensorboard=config.tensorboard,
+        mesh=mesh,
+    ) as workdir:
+        results = workdir.results()
+        if results is None:
+            workdir.write_config(configs.as_toml(configs.as_json(config)))
+            params, numbers = program.run(config, data, workdir)
+            if params is not None:
+                with Checkpoints(workdir.path / "model") as model:
+                    placed = (
+                        params if mesh is None else sharding.replicate(params, mesh)
+                    )
+                    # A run that was stopped after this does it again.
+                    model.save(0, placed, {}, overwrite=True)
+            workdir.write_figures(program.draw_figures(config, data, params, numbers))
+            results = {
+                "program": program.name,
+                "config": configs.as_json(config),
+                "data": {**about_data, "source": data.source},
+                **numbers,
+                **about_machine,
+                "compile_seconds": round(clock.seconds, 2),
+                "wall_seconds": round(time.perf_counter() - started, 2),
+                "peak_memory_mb": machine.peak_memory_mb(),
+            }
+            workdir.write_results(results)
+        else:
+            say(f"{workdir.path} holds a finished run; these are its results.")
+    program.report(results)
+    say(
+        f"{results['wall_seconds']:.1f} s in all, {results['compile_seconds']:.1f} "
+        f"s compiling; figures and results.json are in {config.workdir}"
+    )
+
+
+def _mesh(config: configs.RunConfig) -> Mesh | None:
+    """The devices to train on; None for one, where nothing has to be placed."""
+    if not isinstance(config, TrainingConfig):
+        return None
+    mesh = sharding.make_mesh(data=config.mesh.data, model=config.mesh.model)
+    if mesh.size == 1:
+        return None
+    sharding.check_batch(config.batch_size, mesh)
+    return mesh
+
+
+def _raised_by_jboltz(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.split(".")[0] in ("jboltz", "__main__")

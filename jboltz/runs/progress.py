@@ -1,0 +1,53 @@
+"""What a run says while it goes on: lines, and a bar on a terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jboltz.runs import processes
+
+_CONSOLE = Console(highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One plain line for the user, from the first process."""
+    if not processes.is_first():
+        return
+    _CONSOLE.print(line, markup=False)
+    _CONSOLE.file.flush()  # A log in a file should show where the run is.
+
+
+@contextmanager
+def show_progress(
+    stage: str, num_epochs: int, epoch: int, steps_per_epoch: int
+) -> Iterator[tuple[Callable[[np.ndarray], None], Callable[[str], None]]]:
+    """A bar with the running loss on a terminal; a line an epoch anywhere.
+
+    Yields what to call after a chunk, with the losses of the epoch so far, and after
+    an epoch, with its line.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    is_terminal = _CONSOLE.is_terminal
+    with Progress(
+        *columns, console=_CONSOLE, transient=True, disable=not is_terminal
+    ) as bar:
+        task = bar.add_task(stage, total=num_epochs, completed=epoch, loss="–")
+
+        def show_chunk(losses: np.ndarray) -> None:
+            completed = epoch + len(losses) / steps_per_epoch
+            bar.update(task, completed=completed, loss=f"{np.mean(losses):.4f}")
+
+        def show_epoch(text: str) -> None:
+            nonlocal epoch
+            epoch += 1
+            say(f"{stage}  epoch {epoch}/{num_epochs}  {text}")
+
+        yield show_chunk, show_epoch

@@ -1,0 +1,35 @@
+"""Where the images of a run come from."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from jboltz.data import Dataset, load_cifar10, load_mnist
+
+
+@dataclasses.dataclass(frozen=True)
+class Mnist:
+    """Where MNIST comes from."""
+
+    source: Literal["auto", "tfds", "manual", "embedded"] = "auto"
+    """`auto` takes the best that is there within seconds: what TFDS has cached, the
+    manual folder, a download by TFDS, or the 10 000 digits inside the package."""
+    manual_dir: pathlib.Path | None = None
+    """Folder with MNIST's four .gz files."""
+
+    def load(self) -> Dataset:
+        return load_mnist(self.source, manual_dir=self.manual_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cifar10:
+    """Where CIFAR-10 comes from."""
+
+    source: Literal["auto", "tfds", "manual"] = "auto"
+    """`auto` takes what TFDS has cached, the manual file, or a download by TFDS."""
+    manual_dir: pathlib.Path | None = None
+    """The official binary tarball, an .npz file with `train_images` and so on, or a
+    folder with one of them."""
+
+    def load(self) -> Dataset:
+        return load_cifar10(self.source, manual_dir=self.manual_dir)

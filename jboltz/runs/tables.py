@@ -1,0 +1,80 @@
+"""Tables of numbers, a line a row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from jboltz.evaluation.quality import QualityTable
+from jboltz.runs.likelihoods import say_likelihood
+from jboltz.runs.progress import say
+
+COLUMNS = {
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "adversarial_accuracy": "adversary",
+    "pairwise_distance": "apart",
+    "total_variance": "variance",
+    "nearest_training": "nearest",
+    "laplacian_variance": "laplacian",
+    "tenengrad": "tenengrad",
+    "saturation": "saturation",
+}
+"""Each number, and what it is called above its column."""
+
+
+def say_sample_quality(table: QualityTable) -> None:
+    """One line for each set of samples, below a line that names the columns."""
+    width = max(map(len, table))
+    say(" " * width + "".join(f"{x:>11}" for x in COLUMNS.values()))
+    for name, found in table.items():
+        numbers = "".join(f"{found[key]:11.4g}" for key in COLUMNS)
+        say(f"{name:>{width}}{numbers}")
+
+
+def say_pixel_errors(found: dict[str, Any]) -> None:
+    """One line for each reconstruction in what `pixel_errors` found."""
+    errors = dict(found)
+    least = errors.pop("least_cross_entropy")
+    say(
+        "mean reconstructions of test images, a pixel (no cross-entropy is below "
+        f"{least:.4f}):"
+    )
+    for name, numbers in errors.items():
+        squared, nats = numbers["squared_error"], numbers["cross_entropy"]
+        say(
+            f"{name:>20}: squared error {squared['mean']:.5f} ± "
+            f"{squared['standard_error']:.5f}, cross-entropy {nats['mean']:.5f} ± "
+            f"{nats['standard_error']:.5f} nats"
+        )
+
+
+def say_bounds(bounds: dict[str, Any]) -> None:
+    """One line for each model and each of its two bounds."""
+    say(
+        f"log-likelihood of {bounds['num_examples']} test images, evenly spaced, "
+        f"{bounds['binarisation']}, in nats:"
+    )
+    tightened = f"bound of {bounds['num_weights']} weights"
+    names = {"elbo": "ELBO", "importance_weighted": tightened}
+    for model, numbers in bounds["models"].items():
+        for key, name in names.items():
+            say_likelihood(f"{model + ', ' + name:>46}", numbers[key])
+
+
+def say_table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """A title and a table, whose first column is aligned to the left."""
+    say(title)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for index, heading in enumerate(headings):
+        justify = "right" if index else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
