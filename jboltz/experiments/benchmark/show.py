@@ -1,8 +1,9 @@
-"""The results of `benchmark` as tables and figures: each record brings its title, and
-its contestants' quantities the columns."""
+"""The results as tables and figures.
+
+Each record brings its title, and the quantities of its contestants are the columns.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from jboltz import plotting
 from jboltz.experiments import _run
+from jboltz.experiments.benchmark.contest import Record
 
 COLUMNS = {
     "milliseconds_a_step": ("ms/step", 1.0),
@@ -19,11 +21,11 @@ COLUMNS = {
     "unit_flips_per_second": ("Mflips/s", 1e6),
     "connections_per_second": ("Gconn/s", 1e9),
 }
-"""Of what a contestant's record may hold: the heading, and the unit."""
+"""The quantities that a contestant's record may hold: the heading, and the unit."""
 
 
-def figures(tasks: dict[str, Any]) -> dict[str, Any]:
-    """By file name, of what was measured."""
+def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
+    """Figures of what was measured, by file name."""
     drawn = {}
     panels = {
         # Two lines: what, and how much of it.
@@ -46,7 +48,11 @@ def figures(tasks: dict[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _curves(tasks: dict[str, Any]) -> dict[str, Any]:
+def _curves(
+    tasks: dict[str, list[Record]],
+) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """The panels of the sweep: for each kind the points (rows, share), by the number of
+    hidden units, and the points (rows, connections a second)."""
     shares, rates = {}, {}
     for name, records in tasks.items():
         share, rate = {}, {}
@@ -62,8 +68,8 @@ def _curves(tasks: dict[str, Any]) -> dict[str, Any]:
     return shares | rates
 
 
-def compile_seconds(tasks: dict[str, Any]) -> str:
-    """By task, how much longer jboltz's first call took than later ones."""
+def compile_seconds(tasks: dict[str, Record]) -> str:
+    """How much longer jboltz's first call took than later calls, task by task."""
     ours = {
         name: record["contestants"]["jboltz"]
         for name, record in tasks.items()
@@ -75,8 +81,8 @@ def compile_seconds(tasks: dict[str, Any]) -> str:
     )
 
 
-def tables(tasks: dict[str, Any]) -> None:
-    """A table a task, and one of all sizes of the sweep."""
+def tables(tasks: dict[str, Record]) -> None:
+    """A table for each task, and one for all sizes of the sweep."""
     for record in tasks.values():
         if "contestants" in record:
             _show_contest(record)
@@ -84,7 +90,7 @@ def tables(tasks: dict[str, Any]) -> None:
         _show_sweep(tasks["sweep"])
 
 
-def _show_contest(record: dict[str, Any]) -> None:
+def _show_contest(record: Record) -> None:
     contestants = record["contestants"].values()
     columns = {
         key: column
@@ -110,7 +116,7 @@ def _show_contest(record: dict[str, Any]) -> None:
     _print(record["title"], [*fixed, *headings], rows)
 
 
-def _show_sweep(sweep: dict[str, Any]) -> None:
+def _show_sweep(sweep: Record) -> None:
     rows = []
     for name, records in sweep["tasks"].items():
         for record in records:

@@ -1,4 +1,4 @@
-"""The work of `benchmark` by rbms, a library of RBMs in PyTorch.
+"""The contestants by rbms, a library of RBMs in PyTorch.
 
 Training is the loop of its `rbms.training.pcd.train`, with all that an update computes.
 In its favour: on images binarised once, without the archive that it reads and writes
@@ -7,33 +7,33 @@ length 1, so that it learns what the others learn.
 """
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jboltz.experiments._benchmark_peers import LEARNING_RATE, torch
-from jboltz.experiments._benchmark_timing import Work
+from jboltz.experiments.benchmark.contest import Work
+from jboltz.experiments.benchmark.peers import LEARNING_RATE, torch
+from jboltz.experiments.benchmark.works import Arrays, binarised
 
 
-def cd(
-    machine: tuple[Any, ...], binary: np.ndarray, batch_size: int, seed: int
-) -> Work:
+def cd(arrays: Arrays, images: np.ndarray, batch_size: int, seed: int) -> Work:
     """As many updates of CD-1 as an epoch has, each on a batch drawn anew."""
-    return _training(machine, binary, batch_size, seed, _from_data)
+
+    def from_data(params, chains, batch):
+        return params.init_chains(len(batch[0]), weights=batch[1], start_v=batch[0])
+
+    return _training(arrays, images, batch_size, seed, from_data)
 
 
-def pcd(
-    machine: tuple[Any, ...], binary: np.ndarray, batch_size: int, seed: int
-) -> Work:
+def pcd(arrays: Arrays, images: np.ndarray, batch_size: int, seed: int) -> Work:
     """The same by PCD-1, with as many chains as a batch has examples."""
-    return _training(machine, binary, batch_size, seed, _as_they_are)
+    return _training(arrays, images, batch_size, seed, lambda _, chains, __: chains)
 
 
-def gibbs(
-    machine: tuple[Any, ...], starts: np.ndarray, num_sweeps: int, seed: int
-) -> Work:
+def gibbs(arrays: Arrays, starts: np.ndarray, num_sweeps: int, seed: int) -> Work:
     """Sweeps by `sample_state`; every call goes on where the last one stopped."""
-    params = _params(machine, seed)
+    params = _params(arrays, seed)
     chains = params.init_chains(len(starts), start_v=torch().from_numpy(starts))
 
     def work():
@@ -45,16 +45,15 @@ def gibbs(
     return work
 
 
-def _from_data(params, chains, batch):
-    return params.init_chains(len(batch[0]), weights=batch[1], start_v=batch[0])
-
-
-def _as_they_are(params, chains, batch):
-    return chains
-
-
-def _training(machine, binary, batch_size, seed, start) -> Work:
-    params = _params(machine, seed)
+def _training(
+    arrays: Arrays,
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    start: Callable[..., Any],
+) -> Work:
+    """Updates of chains that begin at `start(params, chains, batch)`."""
+    params, binary = _params(arrays, seed), binarised(images, seed)
     params.init_grad()
     fit_batch = importlib.import_module("rbms.training.pcd").fit_batch_pcd
     optimizer = torch().optim.SGD(params.parameters(), lr=LEARNING_RATE, maximize=True)
@@ -77,7 +76,7 @@ def _training(machine, binary, batch_size, seed, start) -> Work:
     return work
 
 
-def _params(machine: tuple[Any, ...], seed: int) -> Any:
+def _params(arrays: Arrays, seed: int) -> Any:
     torch().manual_seed(seed)
     library = importlib.import_module("rbms.bernoulli_bernoulli.classes")
 
@@ -85,4 +84,7 @@ def _params(machine: tuple[Any, ...], seed: int) -> Any:
         def normalize_grad(self):
             pass
 
-    return AsItIs(*(torch().from_numpy(np.array(x)) for x in machine))
+    weights, visible_bias, hidden_bias = (
+        torch().from_numpy(np.array(x)) for x in arrays
+    )
+    return AsItIs(weights, visible_bias, hidden_bias)

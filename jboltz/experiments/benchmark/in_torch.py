@@ -1,95 +1,61 @@
-"""The work of `benchmark` in PyTorch, as fast as it is easily written, and as the notes
-write it."""
+"""The contestants in PyTorch: as fast as is easily written, and as the notes do it.
 
-from collections.abc import Callable
+All are one class of RBM, or a class that extends it.
+"""
+
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from jboltz.experiments import _run
-from jboltz.experiments._benchmark_peers import LEARNING_RATE, torch
-from jboltz.experiments._benchmark_timing import Work
-
-
-def eager(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it stands."""
-    return function
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """By `torch.compile`, once a shape; the first calls are slow."""
-    return torch().compile(function)
-
-
-@cache
-def can_compile() -> bool:
-    """Whether `torch.compile` runs here; says why not, such as no C++ compiler."""
-    x = torch().ones(2)
-    try:
-        compiled(lambda x: torch().sigmoid(x) + 1)(x)
-    except Exception as error:  # Of whatever compiler it finds, or does not.
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        _run.say(f"torch.compile does not run here and is left out: {why}")
-        return False
-    return True
+from jboltz.experiments.benchmark.contest import Outcome, Work
+from jboltz.experiments.benchmark.peers import LEARNING_RATE, torch
+from jboltz.experiments.benchmark.works import Arrays
 
 
 def cd(
-    machine: tuple[Any, ...],
+    arrays: Arrays,
     images: np.ndarray,
     batch_size: int,
     seed: int,
-    transform: Callable[..., Any] = eager,
+    extend: Callable[[type], type] | None = None,
 ) -> Work:
     """One epoch of CD-1 on slices of a shuffled index; every call is the next epoch.
 
     Args:
-      transform: what becomes of the function that takes an update.
+      extend: makes another class of the RBM's.
     """
-    rbm = _rbm(machine, seed)
-    rbm.update = transform(rbm.update)
-    return partial(_epoch, rbm, _shuffled(images, batch_size))
+    rbm, data = _rbm(arrays, seed, extend), torch().from_numpy(images)
 
+    def batches():
+        return (data[i] for i in torch().randperm(len(data)).split(batch_size))
 
-def pcd(
-    machine: tuple[Any, ...], images: np.ndarray, batch_size: int, seed: int
-) -> Work:
-    """The same by PCD-1, with as many chains as a batch has examples."""
-    rbm = _rbm(machine, seed)
-    rbm.__class__ = _with_chains(type(rbm))
-    with torch().no_grad():
-        rbm.chains = rbm.draw(torch().sigmoid(rbm.c).expand(batch_size, -1))
-    return partial(_epoch, rbm, _shuffled(images, batch_size))
+    return lambda: _epoch(rbm, batches())
 
 
 def cd_loader(
-    machine: tuple[Any, ...], images: np.ndarray, batch_size: int, seed: int
-) -> partial:
-    """CD-1, with batches from a DataLoader in this process."""
-    rbm, utils = _rbm(machine, seed), torch().utils.data
+    arrays: Arrays,
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    extend: Callable[[type], type] | None = None,
+) -> Work:
+    """The same with batches from a DataLoader in this process."""
+    rbm, utils = _rbm(arrays, seed, extend), torch().utils.data
     loader = utils.DataLoader(
         utils.TensorDataset(torch().from_numpy(images)),
         batch_size=batch_size,
         shuffle=True,
         num_workers=0,
     )
-    return partial(_epoch, rbm, lambda: (x for (x,) in loader))
-
-
-def notes(
-    machine: tuple[Any, ...], images: np.ndarray, batch_size: int, seed: int
-) -> Work:
-    """The same as the notes write it, with all that they compute and never use."""
-    work = cd_loader(machine, images, batch_size, seed)
-    rbm = work.args[0]
-    rbm.__class__ = _as_the_notes(type(rbm))
-    return work
+    return lambda: _epoch(rbm, (x for (x,) in loader))
 
 
 def stacked(
     train: Callable[..., Work],
-    machines: tuple[tuple[Any, ...], ...],
+    stack: tuple[Arrays, ...],
     images: np.ndarray,
     batch_size: int,
     seed: int,
@@ -101,8 +67,8 @@ def stacked(
 
     def work():
         x, done = images, []
-        for machine in machines:
-            W, b, c = train(machine, x, batch_size, seed)()
+        for arrays in stack:
+            W, b, c = train(arrays, x, batch_size, seed)()
             done += [W, b, c]
             with torch().no_grad():
                 x = torch().sigmoid(torch().from_numpy(x) @ W + c).numpy()
@@ -112,49 +78,30 @@ def stacked(
 
 
 def gibbs(
-    machine: tuple[Any, ...],
+    arrays: Arrays,
     starts: np.ndarray,
     num_sweeps: int,
     seed: int,
-    transform: Callable[..., Any] = eager,
+    extend: Callable[[type], type] | None = None,
 ) -> Work:
-    """Gibbs sweeps in a loop; every call goes on where the last one stopped.
-
-    Args:
-      transform: what becomes of the function that takes a sweep.
-    """
-    rbm, v = _rbm(machine, seed), torch().from_numpy(starts)
+    """Gibbs sweeps in a loop; every call goes on where the last one stopped."""
+    rbm, v = _rbm(arrays, seed, extend), torch().from_numpy(starts)
     with torch().no_grad():
         h = rbm.draw(rbm.mean_hidden(v))
-    sweep = transform(rbm.sweep)
 
     def work():
         nonlocal v, h
         with torch().no_grad():
             for _ in range(num_sweeps):
-                v, h = sweep(h)
+                v, h = rbm.sweep(h)
         return (v,)
 
     return work
 
 
-def _shuffled(images, batch_size):
-    data = torch().from_numpy(images)
+def as_the_notes(rbm_class: Any) -> type:
+    """As the notes write it, with all that they compute and never use."""
 
-    def batches():
-        return (data[i] for i in torch().randperm(len(data)).split(batch_size))
-
-    return batches
-
-
-def _epoch(rbm, batches):
-    with torch().no_grad():
-        for x in batches():
-            rbm.update(x)
-    return rbm.W.detach().T, rbm.b.detach(), rbm.c.detach()
-
-
-def _as_the_notes(rbm_class: Any) -> Any:
     class NotesRBM(rbm_class):
         def draw(self, p):
             return torch().bernoulli(p)
@@ -177,9 +124,15 @@ def _as_the_notes(rbm_class: Any) -> Any:
     return NotesRBM
 
 
-def _with_chains(rbm_class: Any) -> Any:
+def with_chains(rbm_class: Any) -> type:
+    """By PCD-1, with as many chains as the first batch has examples."""
+
     class PersistentRBM(rbm_class):
+        chains = None
+
         def update(self, x):
+            if self.chains is None:
+                self.chains = self.draw(torch().sigmoid(self.c).expand(len(x), -1))
             x = self.draw(x)
             v = self.draw(self.mean_visible(self.chains))
             p, p_k = self.mean_hidden(x), self.mean_hidden(v)
@@ -193,7 +146,50 @@ def _with_chains(rbm_class: Any) -> Any:
     return PersistentRBM
 
 
-def _rbm(machine: tuple[Any, ...], seed: int) -> Any:
+def compiled(rbm_class: Any) -> type:
+    """By `torch.compile`, once for each shape; the first calls are slow."""
+
+    class CompiledRBM(rbm_class):
+        def __init__(self, W, b, c):
+            super().__init__(W, b, c)
+            self.update = torch().compile(self.update)
+            self.sweep = torch().compile(self.sweep)
+
+    return CompiledRBM
+
+
+def where_compiled(build: Callable[..., Work]) -> Callable[..., Work | None]:
+    """The contestant by `compiled`; None where nothing compiles."""
+
+    def build_compiled(arrays, rows, size, seed):
+        return build(arrays, rows, size, seed, compiled) if can_compile() else None
+
+    return build_compiled
+
+
+@cache
+def can_compile() -> bool:
+    """Whether `torch.compile` runs here; says why not, such as no C++ compiler."""
+    x = torch().ones(2)
+    try:
+        torch().compile(lambda x: torch().sigmoid(x) + 1)(x)
+    except Exception as error:  # Of whatever compiler it finds, or does not.
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        _run.say(f"torch.compile does not run here and is left out: {why}")
+        return False
+    return True
+
+
+def _epoch(rbm: Any, batches: Iterable[Any]) -> Outcome:
+    with torch().no_grad():
+        for x in batches:
+            rbm.update(x)
+    return rbm.W.detach().T, rbm.b.detach(), rbm.c.detach()
+
+
+def _rbm(
+    arrays: Arrays, seed: int, extend: Callable[[type], type] | None = None
+) -> Any:
     """The notes' RBM, in their notation, with updates in place.
 
     In PyTorch's favour: without the draws that the notes make and never use, without
@@ -230,6 +226,10 @@ def _rbm(machine: tuple[Any, ...], seed: int) -> Any:
             self.b.add_((x - v).sum(0), alpha=rate)
             self.c.add_((p - p_k).sum(0), alpha=rate)
 
-    weights, visible_bias, hidden_bias = (np.array(x) for x in machine)
-    tensors = (weights.T.copy(), visible_bias, hidden_bias)
-    return RBM(*(library.from_numpy(x) for x in tensors))
+    weights, visible_bias, hidden_bias = (np.array(x) for x in arrays)
+    W, b, c = map(library.from_numpy, (weights.T.copy(), visible_bias, hidden_bias))
+    return (extend(RBM) if extend else RBM)(W, b, c)
+
+
+notes = partial(cd_loader, extend=as_the_notes)
+pcd = partial(cd, extend=with_chains)
