@@ -1,5 +1,6 @@
 """The benchmark, small: that it runs, and that what it compares with is honest."""
 
+import importlib
 import json
 import pathlib
 from functools import partial
@@ -14,9 +15,6 @@ from jboltz.experiments.benchmark import __main__ as benchmark
 from jboltz.experiments.benchmark import (
     contest,
     deep,
-    in_rbms,
-    in_thrml,
-    in_torch,
     peers,
     sampling,
     targets,
@@ -49,8 +47,15 @@ def small_tasks(monkeypatch):
         (deep, "NET_UPDATES", 2),
     ):
         monkeypatch.setattr(module, name, value)
-    # It takes many seconds; `test_compiled_by_pytorch` is slow.
-    monkeypatch.setattr(in_torch, "can_compile", lambda: False)
+    if peers.is_installed("torch"):
+        # It takes many seconds; `test_compiled_by_pytorch` is slow.
+        monkeypatch.setattr(file_of("torch"), "can_compile", lambda: False)
+
+
+def file_of(package):
+    """The file of a peer; skips the test if the package is not installed."""
+    pytest.importorskip(package)
+    return importlib.import_module(f"jboltz.experiments.benchmark.in_{package}")
 
 
 # Of rbms, which is written in TorchScript.
@@ -189,7 +194,7 @@ def test_a_fraction_of_a_task_counts_as_all_of_it(monkeypatch):
 
 
 def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
-    torch = pytest.importorskip("torch")
+    in_torch = file_of("torch")
 
     def compiled(function):
         def call(*arguments):
@@ -197,7 +202,7 @@ def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
 
         return call
 
-    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(in_torch.torch, "compile", compiled)
     assert not in_torch.can_compile.__wrapped__()
     expected = "torch.compile does not run here and is left out: no compiler found\n"
     assert expected in capsys.readouterr().out
@@ -206,13 +211,14 @@ def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_compiled_by_pytorch(getkey):
-    pytest.importorskip("torch")
+    in_torch = file_of("torch")
     if not in_torch.can_compile():
         pytest.skip("torch.compile does not run here")
     machine, images = machine_and_images(getkey, 20)
-    arguments = (machine, images, 8, 0)
+    job = works.Job(arrays=machine, rows=images, size=8, seed=0)
     found, expected = (
-        in_torch.cd(*arguments, extend)() for extend in (in_torch.compiled, None)
+        in_torch.cd(job, rbm_class)()
+        for rbm_class in (in_torch.CompiledRBM, in_torch.RBM)
     )
     for x, y in zip(found, expected, strict=True):
         np.testing.assert_allclose(x, y, atol=0.02)
@@ -222,24 +228,25 @@ def test_compiled_by_pytorch(getkey):
 @pytest.mark.parametrize("package", ["torch", "rbms"])
 def test_a_peer_learns_by_the_gradient(package, getkey):
     """An epoch of one batch, without weights: no draw meets what is expected."""
-    pytest.importorskip(package)
+    peer = file_of(package)
     (weights, visible_bias, hidden_bias), images = machine_and_images(getkey, 4000)
     machine, binary = (0 * weights, visible_bias, hidden_bias), np.round(images)
     p_v, p_h = jax.nn.sigmoid(visible_bias), jax.nn.sigmoid(hidden_bias)
     expected = jnp.outer(jnp.mean(binary, axis=0) - p_v, p_h)
-    module = {"torch": in_torch, "rbms": in_rbms}[package]
-    for train in (module.cd, module.pcd):
-        found, _, _ = train(machine, binary, len(binary), 0)()
+    job = works.Job(arrays=machine, rows=binary, size=len(binary), seed=0)
+    for train in (peer.cd, peer.pcd):
+        found, _, _ = train(job)()
         gradient = np.asarray(found) / peers.LEARNING_RATE
         # Of the visible means, and for rbms' PCD of where its chains start.
         np.testing.assert_allclose(gradient, expected, atol=5 / np.sqrt(len(binary)))
 
 
 def test_thrml_samples_the_machine(getkey, promotion):
-    pytest.importorskip("thrml")
+    in_thrml = file_of("thrml")
     machine, images = machine_and_images(getkey, 2000)
     starts = np.round(images)
-    theirs = in_thrml.gibbs(machine, starts, 1, seed=0)()
+    job = works.Job(arrays=machine, rows=starts, size=1, seed=0)
+    theirs = in_thrml.gibbs(job)()
     sampler = jboltz.Gibbs(jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4)))
     params = works.as_params(machine)
     ours = sampling.chains_of(sampler, params, starts, getkey(), num_steps=1)()

@@ -167,7 +167,7 @@ def all_contests(
     Args:
       first: what models are trained on, for the contests that need a trained one.
     """
-    num_hidden, batch_size = config.num_hidden, config.batch_size
+    num_hidden = config.num_hidden
 
     def untrained(num_hidden: int) -> Machine:
         model = RBM(Bernoulli(first.rows.shape[1]), Bernoulli(num_hidden))
@@ -175,19 +175,17 @@ def all_contests(
 
     @cache
     def trained(num_hidden: int) -> Machine:
-        return training.trained(untrained(num_hidden), first, batch_size)
+        return training.trained(untrained(num_hidden), first, config.batch_size)
+
+    def epoch(rule: str, batch_size: int) -> Callable[[Inputs], Contest]:
+        machine = untrained(num_hidden)
+        return lambda inputs: training.epoch(rule, machine, inputs, batch_size)
 
     return {
         # First: it reads the memory that training takes.
-        "cd_epoch": lambda inputs: training.epoch(
-            "CD-1", untrained(num_hidden), inputs, batch_size
-        ),
-        "cd_epoch_large_batch": lambda inputs: training.epoch(
-            "CD-1", untrained(num_hidden), inputs, LARGE_BATCH
-        ),
-        "pcd_epoch": lambda inputs: training.epoch(
-            "PCD-1", untrained(num_hidden), inputs, batch_size
-        ),
+        "cd_epoch": epoch("CD-1", config.batch_size),
+        "cd_epoch_large_batch": epoch("CD-1", LARGE_BATCH),
+        "pcd_epoch": epoch("PCD-1", config.batch_size),
         "dbn_epoch": training.dbn_epoch,
         "gibbs": lambda inputs: sampling.gibbs(
             trained(num_hidden), inputs, config.num_chains, config.num_sweeps

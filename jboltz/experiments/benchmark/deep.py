@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from jboltz.experiments.benchmark import sampling, works
-from jboltz.experiments.benchmark.contest import Contest, Outcome, Record, Work
+from jboltz.experiments.benchmark.contest import Contest, Outcome, Record
 from jboltz.experiments.benchmark.works import Inputs
 from jboltz.learning import mean_field as posteriors
 from jboltz.models.dbm import DBM
@@ -38,9 +38,19 @@ NET_UPDATES = 40
 def dbm_step(inputs: Inputs) -> Contest:
     """Joint updates on binarised images."""
     images = works.binary_images(inputs, DBM_UPDATES * DBM_BATCH)
-    batches = images.reshape(DBM_UPDATES, DBM_BATCH, -1)
+    batches = jnp.asarray(images.reshape(DBM_UPDATES, DBM_BATCH, -1))
     (W0, W1), (v, h) = works.orthonormal_layers(DBM_LAYERS, DBM_BATCH)
     run = partial(dbm_products, updates=DBM_UPDATES)
+
+    def by_jboltz():
+        dbm = DBM(tuple(map(Bernoulli, DBM_LAYERS)))
+        # No tolerance: every sweep is taken.
+        estimator = posteriors.MeanFieldPCD(
+            dbm, Gibbs(dbm), DBM_CHAINS, DBM_STEPS, tolerance=0.0, max_sweeps=DBM_SWEEPS
+        )
+        params, optimizer = dbm.init(inputs.key), optax.sgd(0.01)
+        return works.updates(estimator, optimizer, params, batches, inputs.key)
+
     return Contest(
         title=f"DBM, {works.sizes(DBM_LAYERS)}: {DBM_UPDATES} joint updates of "
         f"{DBM_BATCH} examples and {DBM_CHAINS} chains",
@@ -53,21 +63,11 @@ def dbm_step(inputs: Inputs) -> Contest:
             "updates": DBM_UPDATES,
         },
         contestants={
-            "jboltz": lambda: joint_updates(batches, inputs.key),
+            "jboltz": by_jboltz,
             "products": lambda: works.compiled(run, W0, W1, v, h),
         },
         parts={"step": DBM_UPDATES},
     )
-
-
-def joint_updates(batches: np.ndarray, key: Key[Array, ""]) -> Work:
-    dbm = DBM(tuple(map(Bernoulli, DBM_LAYERS)))
-    # No tolerance: every sweep is taken.
-    estimator = posteriors.MeanFieldPCD(
-        dbm, Gibbs(dbm), DBM_CHAINS, DBM_STEPS, tolerance=0.0, max_sweeps=DBM_SWEEPS
-    )
-    params, optimizer = dbm.init(key), optax.sgd(0.01)
-    return works.updates(estimator, optimizer, params, jnp.asarray(batches), key)
 
 
 def dbm_products(
@@ -84,9 +84,6 @@ def dbm_products(
     step: both layers down and up. Statistics: an outer product a layer and phase.
     """
 
-    def sweep(h, _):
-        return (h @ W1) @ W1.T, None
-
     def gibbs(carry, _):
         v, h, _ = carry
         v, top = h @ W0.T, h @ W1
@@ -94,7 +91,7 @@ def dbm_products(
 
     def update(carry, _):
         v, h, _ = carry
-        m, _ = jax.lax.scan(sweep, v @ W0, length=DBM_SWEEPS)
+        m, _ = sampling.products(W1, v @ W0, num_sweeps=DBM_SWEEPS)
         top = m @ W1
         x, y, z = jax.lax.scan(gibbs, (v, h, top), length=DBM_STEPS)[0]
         # Carried on: the compiler can drop none.
@@ -108,8 +105,17 @@ def dbm_products(
 
 def mean_field(inputs: Inputs) -> Contest:
     """Posteriors of binarised images."""
-    images = works.binary_images(inputs, NUM_POSTERIORS)
+    images = jnp.asarray(works.binary_images(inputs, NUM_POSTERIORS))
     (W0, W1), (v, _) = works.orthonormal_layers(DBM_LAYERS, NUM_POSTERIORS)
+    dbm = DBM(tuple(map(Bernoulli, DBM_LAYERS)))
+    # Larger weights than a start's, with which it converges before the last sweep.
+    params = jax.tree.map(lambda x: 10 * x, dbm.init(inputs.key))
+
+    def sweeps(params, v):
+        # No tolerance: every sweep is taken, unless none moves any more.
+        options = {"tolerance": 0.0, "max_sweeps": SWEEPS}
+        q = jax.vmap(partial(posteriors.mean_field, dbm, params, **options))(v)
+        return *q.activities, q.num_sweeps
 
     def check(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
         del contestant, ours
@@ -121,29 +127,12 @@ def mean_field(inputs: Inputs) -> Contest:
         f"{NUM_POSTERIORS} examples",
         sizes={"layers": DBM_LAYERS, "num_examples": NUM_POSTERIORS, "sweeps": SWEEPS},
         contestants={
-            "jboltz": lambda: mean_field_sweeps(images, inputs.key),
+            "jboltz": lambda: works.compiled(sweeps, params, images),
             "products": lambda: works.compiled(mean_field_products, W0, W1, v),
         },
         check=check,
         parts={"sweep": SWEEPS},
     )
-
-
-def mean_field_sweeps(images: np.ndarray, key: Key[Array, ""]) -> Work:
-    """Sweeps at the same images; the last result is how many sweeps were taken."""
-    dbm = DBM(tuple(map(Bernoulli, DBM_LAYERS)))
-    # Larger weights than a start's, with which it converges before the last sweep.
-    params = jax.tree.map(lambda x: 10 * x, dbm.init(key))
-
-    def run(params, v):
-        # No tolerance: every sweep is taken, unless none moves any more.
-        ascend = partial(
-            posteriors.mean_field, dbm, params, tolerance=0.0, max_sweeps=SWEEPS
-        )
-        q = jax.vmap(ascend)(v)
-        return *q.activities, q.num_sweeps
-
-    return works.compiled(run, params, jnp.asarray(images))
 
 
 def mean_field_products(
@@ -160,28 +149,25 @@ def finetune(inputs: Inputs) -> Contest:
     images = works.gray(works.first_rows(inputs.rows, NET_UPDATES * NET_BATCH))
     batches = jnp.asarray(images.reshape(NET_UPDATES, NET_BATCH, -1))
     weights, _ = works.orthonormal_layers(NET_LAYERS)
+
+    def by_jboltz():
+        net = Classifier(NET_LAYERS[1:-1], NET_LAYERS[-1])
+        key_init, key_labels, key_run = jax.random.split(inputs.key, 3)
+        params = net.init(key_init, batches[0, 0])["params"]
+        labels = jax.random.randint(key_labels, batches.shape[:2], 0, NET_LAYERS[-1])
+        examples = LabelledExamples(images=batches, labels=labels)
+        optimizer = optax.adamw(0.001)
+        return works.updates(CrossEntropy(net), optimizer, params, examples, key_run)
+
     return Contest(
         title=f"Fine-tuning {works.sizes(NET_LAYERS)}: {NET_UPDATES} updates of "
         f"{NET_BATCH} examples by Adam",
         sizes={"layers": NET_LAYERS, "batch_size": NET_BATCH, "updates": NET_UPDATES},
         contestants={
-            "jboltz": lambda: net_updates(batches, inputs.key),
+            "jboltz": by_jboltz,
             "products": lambda: works.compiled(net_products, weights, batches),
         },
         parts={"step": NET_UPDATES},
-    )
-
-
-def net_updates(
-    batches: Float[Array, "updates batch pixels"], key: Key[Array, ""]
-) -> Work:
-    net = Classifier(NET_LAYERS[1:-1], NET_LAYERS[-1])
-    key_init, key_labels, key_run = jax.random.split(key, 3)
-    params = net.init(key_init, batches[0, 0])["params"]
-    labels = jax.random.randint(key_labels, batches.shape[:2], 0, NET_LAYERS[-1])
-    examples = LabelledExamples(images=batches, labels=labels)
-    return works.updates(
-        CrossEntropy(net), optax.adamw(0.001), params, examples, key_run
     )
 
 

@@ -1,28 +1,28 @@
 """The contestant by thrml, block Gibbs sampling of graphs in JAX."""
 
-import importlib
 import itertools
-from typing import Any
 
+import equinox  # pyright: ignore[reportMissingImports]
 import jax
 import jax.numpy as jnp
 import numpy as np
+import thrml  # pyright: ignore[reportMissingImports]
+from thrml import models  # pyright: ignore[reportMissingImports]
 
 from jboltz.experiments.benchmark.contest import Work
-from jboltz.experiments.benchmark.works import Arrays, continued
+from jboltz.experiments.benchmark.works import Arrays, Job, continued
 
 
-def gibbs(arrays: Arrays, starts: np.ndarray, num_sweeps: int, seed: int) -> Work:
+def gibbs(job: Job) -> Work:
     """Sweeps by `sample_states`; every call goes on where the last one stopped.
 
     The machine as an Ising model of spins s = 2 x − 1: couplings W/4, biases half of
     the units' own and a quarter of the sum of their weights.
     """
-    thrml = importlib.import_module("thrml")
-    program, blocks = _program(arrays)
-    schedule = thrml.SamplingSchedule(num_sweeps, n_samples=1, steps_per_sample=1)
+    (program, blocks), starts = _program(job.arrays), job.rows
+    schedule = thrml.SamplingSchedule(job.size, n_samples=1, steps_per_sample=1)
 
-    @importlib.import_module("equinox").filter_jit
+    @equinox.filter_jit
     def run(program, states, key):
         def one(states, key):
             # A list of its own: thrml writes to it.
@@ -32,8 +32,8 @@ def gibbs(arrays: Arrays, starts: np.ndarray, num_sweeps: int, seed: int) -> Wor
 
         return jax.vmap(one)(states, jax.random.split(key, len(starts)))
 
-    weights, _, hidden_bias = (np.asarray(x) for x in arrays)
-    key_init, key_run = jax.random.split(jax.random.key(seed))
+    weights, _, hidden_bias = (np.asarray(x) for x in job.arrays)
+    key_init, key_run = jax.random.split(jax.random.key(job.seed))
     inputs = jnp.asarray(starts @ weights + hidden_bias)
     hidden = jax.random.uniform(key_init, inputs.shape) < jax.nn.sigmoid(inputs)
     return continued(
@@ -44,10 +44,8 @@ def gibbs(arrays: Arrays, starts: np.ndarray, num_sweeps: int, seed: int) -> Wor
     )
 
 
-def _program(arrays: Arrays) -> tuple[Any, list[Any]]:
+def _program(arrays: Arrays) -> tuple[models.IsingSamplingProgram, list[thrml.Block]]:
     """What thrml samples from, and the two blocks of its nodes, visible first."""
-    thrml = importlib.import_module("thrml")
-    models = importlib.import_module("thrml.models")
     weights, visible_bias, hidden_bias = (np.asarray(x) for x in arrays)
     visible, hidden = ([thrml.SpinNode() for _ in range(n)] for n in weights.shape)
     inputs = (

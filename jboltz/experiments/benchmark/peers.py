@@ -1,7 +1,7 @@
 """Who takes part in the contests, and which of the other libraries are installed.
 
-No other library has to be there. Each is imported where it is used: only if it is
-installed, and after the memory that jboltz needs has been read.
+No other library has to be there. The file of each is loaded where a work is built: only
+if the library is installed, and after the memory that jboltz needs has been read.
 """
 
 import importlib
@@ -59,7 +59,7 @@ def threads(versions: dict[str, str | None]) -> dict[str, Any]:
     is_linux = hasattr(os, "sched_getaffinity")
     counts["xla"] = len(os.sched_getaffinity(0)) if is_linux else os.cpu_count()
     if versions["torch"]:
-        counts["torch"] = torch().get_num_threads()
+        counts["torch"] = load("in_torch.torch").get_num_threads()
     if versions["scikit-learn"]:
         # scikit-learn depends on it; its products are those of NumPy's BLAS.
         pools = importlib.import_module("threadpoolctl").threadpool_info()
@@ -67,8 +67,7 @@ def threads(versions: dict[str, str | None]) -> dict[str, Any]:
     return counts
 
 
-def torch() -> Any:
-    """PyTorch, on all cores."""
-    found = importlib.import_module("torch")
-    found.set_num_threads(os.cpu_count() or 1)
-    return found
+def load(name: str) -> Any:
+    """What has this name in this package, as "in_torch.cd"."""
+    file, _, function = name.partition(".")
+    return getattr(importlib.import_module(f"{__package__}.{file}"), function)

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Key
 from jboltz.base import Sampler
 from jboltz.evaluation.annealing import annealed_importance_sampling
 from jboltz.experiments._likelihoods import missing_intervals_allowed
-from jboltz.experiments.benchmark import in_rbms, in_sklearn, in_thrml, in_torch, works
+from jboltz.experiments.benchmark import peers, works
 from jboltz.experiments.benchmark.contest import Contest, Outcome, Record, Work
-from jboltz.experiments.benchmark.works import Inputs, Machine
+from jboltz.experiments.benchmark.works import Inputs, Job, Machine
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBMParams
@@ -22,11 +22,11 @@ from jboltz.samplers.gibbs import Gibbs
 from jboltz.samplers.tempering import ParallelTempering
 
 GIBBS_PEERS = {
-    "torch": in_torch.gibbs,
-    "torch_compiled": in_torch.where_compiled(in_torch.gibbs),
-    "rbms": in_rbms.gibbs,
-    "sklearn": in_sklearn.gibbs,
-    "thrml": in_thrml.gibbs,
+    "torch": "in_torch.gibbs",
+    "torch_compiled": "in_torch.gibbs_compiled",
+    "rbms": "in_rbms.gibbs",
+    "sklearn": "in_sklearn.gibbs",
+    "thrml": "in_thrml.gibbs",
 }
 FEW_SWEEPS = {"thrml": 1}
 """The sweeps of a call, where it does not take all of them: thrml gathers the
@@ -61,9 +61,10 @@ def gibbs(
             ours = chains(key, num_steps=FEW_SWEEPS[contestant])()
         return same_means(outcome, ours)
 
-    def build(name):
-        count = FEW_SWEEPS.get(name, num_sweeps)
-        return GIBBS_PEERS[name](arrays, starts, count, inputs.seed)
+    def by_peer(name):
+        size = FEW_SWEEPS.get(name, num_sweeps)
+        job = Job(arrays=arrays, rows=starts, size=size, seed=inputs.seed)
+        return peers.load(GIBBS_PEERS[name])(job)
 
     return Contest(
         title=f"Gibbs, {works.sizes(shape)}: {num_sweeps} sweeps of "
@@ -77,7 +78,7 @@ def gibbs(
             "jboltz": lambda: chains(key, num_steps=num_sweeps),
             "threefry_13": lambda: chains(cheaper, num_steps=num_sweeps),
             "products": lambda: by_products(shape, num_chains, num_sweeps),
-            **{name: partial(build, name) for name in GIBBS_PEERS},
+            **{name: partial(by_peer, name) for name in GIBBS_PEERS},
         },
         check=check,
         amounts={"sweeps": num_sweeps} | amounts(shape, num_sweeps * num_chains),
@@ -121,8 +122,8 @@ def chains_of(
 
 
 def by_products(shape: tuple[int, int], num_chains: int, num_sweeps: int) -> Work:
-    weights, v = works.orthonormal(shape, num_chains)
-    return works.compiled(partial(products, num_sweeps=num_sweeps), weights, v)
+    run = partial(products, num_sweeps=num_sweeps)
+    return works.of_products(run, shape, num_chains)
 
 
 def products(
@@ -189,29 +190,23 @@ def tempering(machine: Machine, inputs: Inputs) -> Contest:
 
 def ais(machine: Machine, inputs: Inputs) -> Contest:
     """A ladder of annealed importance sampling, from the base rate of the images."""
-    shape = works.shape(machine.model)
-    return Contest(
-        title=f"AIS, {works.sizes(shape)}: {RUNGS} rungs of {AIS_CHAINS} chains",
-        sizes={"num_chains": AIS_CHAINS, "rungs": RUNGS},
-        contestants={
-            "jboltz": lambda: ladders(machine, inputs),
-            "products": lambda: by_products(shape, AIS_CHAINS, RUNGS),
-        },
-        parts={"rung": RUNGS},
-    )
-
-
-def ladders(machine: Machine, inputs: Inputs) -> Work:
-    """One ladder a call."""
-    annealed = Annealed(machine.model)
+    annealed, shape = Annealed(machine.model), works.shape(machine.model)
     base = annealed.fit_base(unit_interval(jnp.asarray(inputs.rows)))
     betas = np.linspace(0, 1, RUNGS + 1)
 
-    def advance(_, key):
+    def climb(_, key):
         with missing_intervals_allowed():
             found = annealed_importance_sampling(
                 annealed, machine.params, base, betas, key, num_chains=AIS_CHAINS
             )
-        return found.log_weights
+        return (found.log_weights,)
 
-    return works.continued(advance, None, inputs.key, lambda weights: (weights,))
+    return Contest(
+        title=f"AIS, {works.sizes(shape)}: {RUNGS} rungs of {AIS_CHAINS} chains",
+        sizes={"num_chains": AIS_CHAINS, "rungs": RUNGS},
+        contestants={
+            "jboltz": lambda: works.continued(climb, None, inputs.key),
+            "products": lambda: by_products(shape, AIS_CHAINS, RUNGS),
+        },
+        parts={"rung": RUNGS},
+    )

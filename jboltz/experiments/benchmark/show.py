@@ -55,7 +55,8 @@ def _curves(
     hidden units, and the points (rows, connections a second)."""
     shares, rates = {}, {}
     for name, records in tasks.items():
-        share, rate = {}, {}
+        share = shares[f"{name}: share of the products' rate"] = {}
+        rate = rates[f"{name}: 10⁹ connections/s"] = {}
         for record in records:
             label, x = f"{record['num_hidden']} hidden", record["num_rows"]
             ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
@@ -63,22 +64,18 @@ def _curves(
             share.setdefault(label, []).append((x, over))
             connections = ours["connections_per_second"] / 1e9
             rate.setdefault(label, []).append((x, connections))
-        shares[f"{name}: share of the products' rate"] = share
-        rates[f"{name}: 10⁹ connections/s"] = rate
     return shares | rates
 
 
 def compile_seconds(tasks: dict[str, Record]) -> str:
     """How much longer jboltz's first call took than later calls, task by task."""
-    ours = {
-        name: record["contestants"]["jboltz"]
-        for name, record in tasks.items()
-        if "contestants" in record
-    }
-    return ", ".join(
-        f"{name} {record['first_seconds'] - record['seconds']['median']:.1f}"
-        for name, record in ours.items()
-    )
+    found = []
+    for name, record in tasks.items():
+        if "contestants" in record:
+            ours = record["contestants"]["jboltz"]
+            seconds = ours["first_seconds"] - ours["seconds"]["median"]
+            found.append(f"{name} {seconds:.1f}")
+    return ", ".join(found)
 
 
 def tables(tasks: dict[str, Record]) -> None:

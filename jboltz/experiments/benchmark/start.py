@@ -38,10 +38,7 @@ def measure(data: _config.Mnist, rounds: int) -> Record:
         "title": "Start of the main job, to the line of its first epoch",
         "cold_seconds": cold,
         "warm_seconds": summary(warm),
-        "import_seconds": {
-            "libraries": libraries,
-            "jboltz_beyond_them": jboltz_more,
-        },
+        "import_seconds": {"libraries": libraries, "jboltz_beyond_them": jboltz_more},
     }
 
 

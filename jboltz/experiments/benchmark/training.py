@@ -1,7 +1,6 @@
 """The contests of training: an epoch of CD-1, of PCD-1, and of each layer of a DBN."""
 
 import itertools
-from collections.abc import Callable
 from functools import cache, partial
 
 import jax
@@ -12,9 +11,9 @@ from jaxtyping import Array, Float, Key
 
 from jboltz.base import Estimator
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.experiments.benchmark import in_rbms, in_sklearn, in_torch, peers, works
+from jboltz.experiments.benchmark import peers, works
 from jboltz.experiments.benchmark.contest import Check, Contest, Outcome, Record, Work
-from jboltz.experiments.benchmark.works import Inputs, Machine
+from jboltz.experiments.benchmark.works import Inputs, Job, Machine
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     PersistentContrastiveDivergence,
@@ -22,26 +21,30 @@ from jboltz.learning.contrastive import (
 from jboltz.learning.pretrain import LayerFeatures, greedy
 from jboltz.learning.step import TrainStep, init_train_state, make_train_step
 from jboltz.learning.train import fit
-from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.dbn import DBN
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
 
 OPTIMIZER = optax.sgd(peers.LEARNING_RATE)
 
-RULES: dict[str, dict[str, Callable[..., Work | None]]] = {
+RULES = {
     "CD-1": {
-        "torch": in_torch.cd,
-        "torch_compiled": in_torch.where_compiled(in_torch.cd),
-        "torch_loader": in_torch.cd_loader,
-        "torch_notes": in_torch.notes,
-        "rbms": in_rbms.cd,
-        "sklearn": in_sklearn.pcd,
+        "torch": "in_torch.cd",
+        "torch_compiled": "in_torch.cd_compiled",
+        "torch_loader": "in_torch.cd_loader",
+        "torch_notes": "in_torch.notes",
+        "rbms": "in_rbms.cd",
+        "sklearn": "in_sklearn.pcd",
     },
-    "PCD-1": {"torch": in_torch.pcd, "rbms": in_rbms.pcd, "sklearn": in_sklearn.pcd},
+    "PCD-1": {
+        "torch": "in_torch.pcd",
+        "rbms": "in_rbms.pcd",
+        "sklearn": "in_sklearn.pcd",
+    },
 }
-"""The rules by which an RBM is trained, and who else does."""
+"""The rules by which an RBM is trained, each with the others that train by it."""
 
-DBN_PEERS = {"torch_loader": in_torch.cd_loader, "torch_notes": in_torch.notes}
+DBN_PEERS = {"torch_loader": "in_torch.cd_loader", "torch_notes": "in_torch.notes"}
 
 LIMITS = {"jboltz": 0.0, "sklearn": 0.25}
 """Of the checks; 0.05 for all others. scikit-learn starts from weights of its own, and
@@ -69,13 +72,16 @@ def epoch(
     else:
         rows = works.first_rows(inputs.rows, num_steps * batch_size)
     shape, arrays = works.shape(machine.model), works.as_arrays(machine.params)
+    floor = partial(products, num_steps=num_steps)
 
     @cache  # Not before a peer needs them: they would be part of the peak memory.
     def images():
         return works.gray(rows)
 
-    def build(name):
-        return RULES[rule][name](arrays, images(), batch_size, inputs.seed)
+    def by_peer(peer):
+        seed = inputs.seed
+        job = Job(arrays=arrays, rows=images(), size=batch_size, seed=seed)
+        return peers.load(peer)(job)
 
     return Contest(
         title=f"{rule}, {works.sizes(shape)}, batch {batch_size}: {num_steps} updates",
@@ -87,8 +93,9 @@ def epoch(
         },
         contestants={
             "jboltz": lambda: epochs(rule, machine, rows, inputs.key, batch_size),
-            "products": lambda: by_products(shape, batch_size, num_steps),
-            **{name: partial(build, name) for name in RULES[rule]},
+            # The short last batch of an epoch counts as a full one.
+            "products": lambda: works.of_products(floor, shape, batch_size),
+            **{name: partial(by_peer, peer) for name, peer in RULES[rule].items()},
         },
         check=same_errors(DBN((machine.model,)), works.gray(rows[:1000])),
         parts={"step": num_steps},
@@ -146,12 +153,6 @@ def trained(machine: Machine, inputs: Inputs, batch_size: int) -> Machine:
     return Machine(model=machine.model, params=works.as_params(arrays))
 
 
-def by_products(shape: tuple[int, int], batch_size: int, num_steps: int) -> Work:
-    """The products alone. The short last batch of an epoch counts as a full one."""
-    weights, v = works.orthonormal(shape, batch_size)
-    return works.compiled(partial(products, num_steps=num_steps), weights, v)
-
-
 def products(
     weights: Float[Array, "visible hidden"],
     v: Float[Array, "batch visible"],
@@ -204,49 +205,45 @@ def dbn_epoch(inputs: Inputs) -> Contest:
     stack = tuple(map(works.as_arrays, start))
     num_steps = len(start) * -(-len(rows) // BATCH_SIZE)
 
-    def build(train):
-        return in_torch.stacked(train, stack, images, BATCH_SIZE, inputs.seed)
+    def by_jboltz():
+        data = jnp.asarray(rows)
+
+        def fit_layer(index, prepare, key):
+            rbm = dbn.layers[index]
+            estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
+            # A copy: training donates what it is given.
+            params = jax.tree.map(jnp.copy, start[index])
+            state, _ = fit(
+                train_step(estimator),
+                init_train_state(params, estimator, OPTIMIZER, key),
+                data,
+                key,
+                batch_size=BATCH_SIZE,
+                num_epochs=1,
+                prepare=prepare,
+            )
+            return state.params
+
+        def fold(_, key):
+            layers = greedy(dbn.layers, key, fit_layer=fit_layer)
+            return [x for params in layers for x in works.as_arrays(params)]
+
+        return works.continued(fold, None, key_train)
+
+    def by_peer(train):
+        train, stacked = peers.load(train), peers.load("in_torch.stacked")
+        return stacked(train, stack, images, BATCH_SIZE, inputs.seed)
 
     return Contest(
         title=f"DBN, {works.sizes(LAYERS)}: {num_steps} updates of {BATCH_SIZE}",
         sizes={"layers": LAYERS, "batch_size": BATCH_SIZE, "num_examples": len(rows)},
         contestants={
-            "jboltz": lambda: pretraining(dbn, start, rows, key_train),
+            "jboltz": by_jboltz,
             "products": lambda: pretraining_by_products(images),
-            **{name: partial(build, train) for name, train in DBN_PEERS.items()},
+            **{name: partial(by_peer, train) for name, train in DBN_PEERS.items()},
         },
         check=same_errors(dbn, images[:1000]),
         parts={"step": num_steps},
-    )
-
-
-def pretraining(
-    dbn: DBN, start: DBNParams, rows: np.ndarray, key: Key[Array, ""]
-) -> Work:
-    """The fold over layers from `start`, at every call."""
-    data = jnp.asarray(rows)
-
-    def fit_layer(index, prepare, key):
-        rbm = dbn.layers[index]
-        estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
-        # A copy: training donates what it is given.
-        params = jax.tree.map(jnp.copy, start[index])
-        state, _ = fit(
-            train_step(estimator),
-            init_train_state(params, estimator, OPTIMIZER, key),
-            data,
-            key,
-            batch_size=BATCH_SIZE,
-            num_epochs=1,
-            prepare=prepare,
-        )
-        return state.params
-
-    return works.continued(
-        lambda _, key: greedy(dbn.layers, key, fit_layer=fit_layer),
-        start,
-        key,
-        lambda stack: tuple(x for params in stack for x in works.as_arrays(params)),
     )
 
 
@@ -255,12 +252,11 @@ def pretraining_by_products(images: np.ndarray) -> Work:
     weights, _ = works.orthonormal_layers(LAYERS)
     num_steps = len(images) // BATCH_SIZE
     batches = images[: num_steps * BATCH_SIZE].reshape(num_steps, BATCH_SIZE, -1)
-    batches = jnp.asarray(batches)
     # A program a layer: in one program, two layers could run at the same time.
-    run = jax.jit(pretraining_products, static_argnames="layer")
+    run, batches = jax.jit(pretraining_products, static_argnums=2), jnp.asarray(batches)
 
     def work():
-        layers = [run(weights, batches, layer=index) for index in range(len(weights))]
+        layers = [run(weights, batches, index) for index in range(len(weights))]
         return tuple(x for layer in jax.block_until_ready(layers) for x in layer)
 
     return work
@@ -269,7 +265,6 @@ def pretraining_by_products(images: np.ndarray) -> Work:
 def pretraining_products(
     weights: tuple[Float[Array, "_ _"], ...],
     batches: Float[Array, "updates batch pixels"],
-    *,
     layer: int,
 ) -> tuple[Array, Array, Array]:
     """For each update of a layer: the products that send data up to it, and the five

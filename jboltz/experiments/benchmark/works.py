@@ -40,6 +40,16 @@ class Machine:
     params: RBMParams
 
 
+@struct.dataclass
+class Job:
+    """What another library is given to do."""
+
+    arrays: Arrays  # the RBM to start from
+    rows: np.ndarray  # in training gray images, in sampling the chains' first states
+    size: int = struct.field(pytree_node=False)  # of a batch; in sampling, sweeps
+    seed: int = struct.field(pytree_node=False)
+
+
 def gray(rows: np.ndarray) -> np.ndarray:
     """Stored images as float32 in [0, 1]."""
     return rows.astype(np.float32) / 255 if rows.dtype == np.uint8 else rows
@@ -88,13 +98,13 @@ def continued(
     advance: Callable[[State, Key[Array, ""]], State],
     state: State,
     key: Key[Array, ""],
-    outcome: Callable[[State], Outcome],
+    outcome: Callable[[State], Outcome] = tuple,
 ) -> Work:
     """Every call goes on where the last one stopped, with a key of its own.
 
     Args:
       advance: state, key → the next state.
-      outcome: what is to be checked of a state.
+      outcome: what is to be checked of a state; by default all of it.
     """
     calls = itertools.count()
 
@@ -133,6 +143,14 @@ def updates(
         key_run,
         lambda state: tuple(jax.tree.leaves(state.params)),
     )
+
+
+def of_products(
+    products: Callable[[Array, Array], Outcome], shape: tuple[int, int], num_rows: int
+) -> Work:
+    """Products of orthonormal weights with as many rows."""
+    weights, v = orthonormal(shape, num_rows)
+    return compiled(products, weights, v)
 
 
 def compiled(function: Callable[..., Outcome], *arrays: Any) -> Work:
