@@ -19,7 +19,7 @@ from jboltz.experiments.benchmark.peers import LEARNING_RATE
 from jboltz.experiments.benchmark.works import Job, binarised
 
 
-class Machine(BBRBM):
+class UnscaledRBM(BBRBM):
     """The library's RBM, without its scaling of the gradient."""
 
     def normalize_grad(self):
@@ -78,7 +78,7 @@ def _training(job: Job, start: Callable[..., Any]) -> Work:
     return work
 
 
-def _params(job: Job) -> Machine:
+def _params(job: Job) -> UnscaledRBM:
     torch.manual_seed(job.seed)
     W, b, c = (torch.from_numpy(np.array(x)) for x in job.arrays)
-    return Machine(W, b, c)
+    return UnscaledRBM(W, b, c)

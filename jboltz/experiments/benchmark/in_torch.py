@@ -10,7 +10,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from jboltz.experiments import _run
 from jboltz.experiments.benchmark.contest import Outcome, Work
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Arrays, Job
+from jboltz.experiments.benchmark.works import Job
 
 torch.set_num_threads(os.cpu_count() or 1)
 
@@ -153,28 +153,26 @@ def cd_compiled(job: Job) -> Work | None:
     return cd(job, CompiledRBM) if can_compile() else None
 
 
-def stacked(
-    train: Callable[[Job], Work],
-    stack: tuple[Arrays, ...],
-    images: np.ndarray,
-    batch_size: int,
-    seed: int,
-) -> Work:
+def stacked(train: Callable[[Job], Work], job: Job) -> Work:
     """An epoch of each layer by `train`, from the means of the layers below.
 
     In PyTorch's favour: means are computed once, and all at a time.
     """
 
     def work():
-        x, done = images, []
-        for arrays in stack:
-            job = Job(arrays=arrays, rows=x, size=batch_size, seed=seed)
-            W, b, c = train(job)()
+        x, done = job.rows, []
+        for arrays in job.arrays:
+            layer = Job(arrays=arrays, rows=x, size=job.size, seed=job.seed)
+            W, b, c = train(layer)()
             done += [W, b, c]
             x = torch.sigmoid(torch.from_numpy(x) @ W + c).numpy()
         return tuple(done)
 
     return work
+
+
+stacked_cd = partial(stacked, cd_loader)
+stacked_notes = partial(stacked, notes)
 
 
 def gibbs(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from jboltz.base import Sampler
 from jboltz.evaluation.annealing import annealed_importance_sampling
 from jboltz.experiments._likelihoods import missing_intervals_allowed
-from jboltz.experiments.benchmark import peers, works
+from jboltz.experiments.benchmark import works
 from jboltz.experiments.benchmark.contest import Contest, Outcome, Record, Work
 from jboltz.experiments.benchmark.works import Inputs, Job, Machine
 from jboltz.learning.pretrain import unit_interval
@@ -61,10 +61,9 @@ def gibbs(
             ours = chains(key, num_steps=FEW_SWEEPS[contestant])()
         return same_means(outcome, ours)
 
-    def by_peer(name):
-        size = FEW_SWEEPS.get(name, num_sweeps)
-        job = Job(arrays=arrays, rows=starts, size=size, seed=inputs.seed)
-        return peers.load(GIBBS_PEERS[name])(job)
+    def job(contestant):
+        size = FEW_SWEEPS.get(contestant, num_sweeps)
+        return Job(arrays=arrays, rows=starts, size=size, seed=inputs.seed)
 
     return Contest(
         title=f"Gibbs, {works.sizes(shape)}: {num_sweeps} sweeps of "
@@ -78,7 +77,7 @@ def gibbs(
             "jboltz": lambda: chains(key, num_steps=num_sweeps),
             "threefry_13": lambda: chains(cheaper, num_steps=num_sweeps),
             "products": lambda: by_products(shape, num_chains, num_sweeps),
-            **{name: partial(by_peer, name) for name in GIBBS_PEERS},
+            **works.by_peers(GIBBS_PEERS, job),
         },
         check=check,
         amounts={"sweeps": num_sweeps} | amounts(shape, num_sweeps * num_chains),

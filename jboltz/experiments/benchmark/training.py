@@ -44,7 +44,10 @@ RULES = {
 }
 """The rules by which an RBM is trained, each with the others that train by it."""
 
-DBN_PEERS = {"torch_loader": "in_torch.cd_loader", "torch_notes": "in_torch.notes"}
+DBN_PEERS = {
+    "torch_loader": "in_torch.stacked_cd",
+    "torch_notes": "in_torch.stacked_notes",
+}
 
 LIMITS = {"jboltz": 0.0, "sklearn": 0.25}
 """Of the checks; 0.05 for all others. scikit-learn starts from weights of its own, and
@@ -74,14 +77,10 @@ def epoch(
     shape, arrays = works.shape(machine.model), works.as_arrays(machine.params)
     floor = partial(products, num_steps=num_steps)
 
-    @cache  # Not before a peer needs them: they would be part of the peak memory.
-    def images():
-        return works.gray(rows)
-
-    def by_peer(peer):
-        seed = inputs.seed
-        job = Job(arrays=arrays, rows=images(), size=batch_size, seed=seed)
-        return peers.load(peer)(job)
+    @cache  # Not before a peer needs it: its images would be part of the peak memory.
+    def job():
+        images, seed = works.gray(rows), inputs.seed
+        return Job(arrays=arrays, rows=images, size=batch_size, seed=seed)
 
     return Contest(
         title=f"{rule}, {works.sizes(shape)}, batch {batch_size}: {num_steps} updates",
@@ -95,7 +94,7 @@ def epoch(
             "jboltz": lambda: epochs(rule, machine, rows, inputs.key, batch_size),
             # The short last batch of an epoch counts as a full one.
             "products": lambda: works.of_products(floor, shape, batch_size),
-            **{name: partial(by_peer, peer) for name, peer in RULES[rule].items()},
+            **works.by_peers(RULES[rule], lambda _: job()),
         },
         check=same_errors(DBN((machine.model,)), works.gray(rows[:1000])),
         parts={"step": num_steps},
@@ -230,9 +229,7 @@ def dbn_epoch(inputs: Inputs) -> Contest:
 
         return works.continued(fold, None, key_train)
 
-    def by_peer(train):
-        train, stacked = peers.load(train), peers.load("in_torch.stacked")
-        return stacked(train, stack, images, BATCH_SIZE, inputs.seed)
+    job = Job(arrays=stack, rows=images, size=BATCH_SIZE, seed=inputs.seed)
 
     return Contest(
         title=f"DBN, {works.sizes(LAYERS)}: {num_steps} updates of {BATCH_SIZE}",
@@ -240,7 +237,7 @@ def dbn_epoch(inputs: Inputs) -> Contest:
         contestants={
             "jboltz": by_jboltz,
             "products": lambda: pretraining_by_products(images),
-            **{name: partial(by_peer, train) for name, train in DBN_PEERS.items()},
+            **works.by_peers(DBN_PEERS, lambda _: job),
         },
         check=same_errors(dbn, images[:1000]),
         parts={"step": num_steps},

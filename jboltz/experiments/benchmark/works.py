@@ -1,7 +1,8 @@
 """What contests start from, and what turns a function of JAX into a work."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -12,6 +13,7 @@ from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Estimator, Leaf, Params, State
+from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.contest import Outcome, Work
 from jboltz.learning.rows import num_rows
 from jboltz.learning.step import init_train_state, make_train_step
@@ -44,10 +46,25 @@ class Machine:
 class Job:
     """What another library is given to do."""
 
-    arrays: Arrays  # the RBM to start from
+    arrays: tuple[Any, ...]  # `Arrays` to start from; of a DBN those of all its RBMs
     rows: np.ndarray  # in training gray images, in sampling the chains' first states
     size: int = struct.field(pytree_node=False)  # of a batch; in sampling, sweeps
     seed: int = struct.field(pytree_node=False)
+
+
+def by_peers(
+    table: Mapping[str, str], job: Callable[[str], Job]
+) -> dict[str, Callable[[], Work | None]]:
+    """The contestants in a table: what `peers.load` finds builds each one's work.
+
+    Args:
+      job: the name of a contestant → what it is given.
+    """
+
+    def build(name):
+        return peers.load(table[name])(job(name))
+
+    return {name: partial(build, name) for name in table}
 
 
 def gray(rows: np.ndarray) -> np.ndarray:
