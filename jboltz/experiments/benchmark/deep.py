@@ -48,8 +48,9 @@ def dbm_step(inputs: Inputs) -> Contest:
         estimator = posteriors.MeanFieldPCD(
             dbm, Gibbs(dbm), DBM_CHAINS, DBM_STEPS, tolerance=0.0, max_sweeps=DBM_SWEEPS
         )
-        params, optimizer = dbm.init(inputs.key), optax.sgd(0.01)
-        return works.updates(estimator, optimizer, params, batches, inputs.key)
+        key_params, key_train = jax.random.split(inputs.key)
+        params, optimizer = dbm.init(key_params), optax.sgd(0.01)
+        return works.updates(estimator, optimizer, params, batches, key_train)
 
     return Contest(
         title=f"DBM, {works.sizes(DBM_LAYERS)}: {DBM_UPDATES} joint updates of "
@@ -152,12 +153,12 @@ def finetune(inputs: Inputs) -> Contest:
 
     def by_jboltz():
         net = Classifier(NET_LAYERS[1:-1], NET_LAYERS[-1])
-        key_init, key_labels, key_run = jax.random.split(inputs.key, 3)
-        params = net.init(key_init, batches[0, 0])["params"]
+        key_params, key_labels, key_train = jax.random.split(inputs.key, 3)
+        params = net.init(key_params, batches[0, 0])["params"]
         labels = jax.random.randint(key_labels, batches.shape[:2], 0, NET_LAYERS[-1])
         examples = LabelledExamples(images=batches, labels=labels)
         optimizer = optax.adamw(0.001)
-        return works.updates(CrossEntropy(net), optimizer, params, examples, key_run)
+        return works.updates(CrossEntropy(net), optimizer, params, examples, key_train)
 
     return Contest(
         title=f"Fine-tuning {works.sizes(NET_LAYERS)}: {NET_UPDATES} updates of "
