@@ -122,9 +122,16 @@ def test_a_heavy_library_is_imported_in_one_part_alone(name):
 
 
 def programs():
-    """The modules of `jboltz/experiments` that are run."""
-    files = (LIBRARY / "experiments").glob("[!_]*.py")
-    return sorted(file.stem for file in files)
+    """The modules of `jboltz/experiments` that are run, and the packages."""
+    folder = LIBRARY / "experiments"
+    packages = [file.parent for file in folder.glob("*/__main__.py")]
+    return sorted(file.stem for file in [*folder.glob("[!_]*.py"), *packages])
+
+
+def files_of(program):
+    """A file, or all of a package."""
+    path = LIBRARY / "experiments" / program
+    return [*path.rglob("*.py")] if path.is_dir() else [path.with_suffix(".py")]
 
 
 def test_experiments_are_programs_alone():
@@ -135,9 +142,9 @@ def test_experiments_are_programs_alone():
 
 @pytest.mark.parametrize("program", programs())
 def test_a_program_imports_no_other(program):
-    names = set(imports(LIBRARY / "experiments" / f"{program}.py"))
+    names = {name for file in files_of(program) for name in imports(file)}
     taken = {name.split(".")[2] for name in names if is_of_experiments(name)}
-    assert taken.isdisjoint(set(programs()))
+    assert taken.isdisjoint({*programs()} - {program})
 
 
 def is_of_experiments(name):
@@ -242,7 +249,9 @@ def test_commands_in_a_readme_exist(readme):
     text = readme.read_text(encoding="utf-8")
     for name in re.findall(r"python3? -m (jboltz[\w.]*)", text):
         parts = name.rstrip(".").split(".")
-        assert ROOT.joinpath(*parts).with_suffix(".py").is_file(), name
+        path = ROOT.joinpath(*parts)
+        is_package = (path / "__main__.py").is_file()
+        assert is_package or path.with_suffix(".py").is_file(), name
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = set(project["project"]["optional-dependencies"])
     for group in re.findall(r"(?:jboltz|\.)\[([\w, ]+)\]", text):

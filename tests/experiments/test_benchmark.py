@@ -1,6 +1,8 @@
 """The benchmark, small: that it runs, and that what it compares with is honest."""
 
+import importlib
 import json
+import pathlib
 from functools import partial
 
 import jax
@@ -9,21 +11,16 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz.experiments import _benchmark_annealing as annealing
-from jboltz.experiments import _benchmark_cd as cd
-from jboltz.experiments import _benchmark_common as common
-from jboltz.experiments import _benchmark_dbm as dbm
-from jboltz.experiments import _benchmark_dbn as dbn
-from jboltz.experiments import _benchmark_finetune as finetune
-from jboltz.experiments import _benchmark_gibbs as gibbs
-from jboltz.experiments import _benchmark_mean_field as mean_field
-from jboltz.experiments import _benchmark_peers as peers
-from jboltz.experiments import _benchmark_rbms as in_rbms
-from jboltz.experiments import _benchmark_tempering as tempering
-from jboltz.experiments import _benchmark_thrml as in_thrml
-from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import _benchmark_torch as in_torch
-from jboltz.experiments import benchmark
+from jboltz.experiments.benchmark import __main__ as benchmark
+from jboltz.experiments.benchmark import (
+    contest,
+    deep,
+    peers,
+    sampling,
+    targets,
+    training,
+    works,
+)
 
 SMALL = ("--num-examples", "128", "--num-hidden", "16", "--num-chains", "32")
 SMALL += ("--num-sweeps", "3", "--repetitions", "2", "--data.source", "embedded")
@@ -32,7 +29,7 @@ EVERY_TASK = benchmark.Config().tasks
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(timing, "PAUSE", 0.0)
+    monkeypatch.setattr(contest, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -41,17 +38,24 @@ def small_tasks(monkeypatch):
         (benchmark, "LARGE_BATCH", 64),
         (benchmark, "SMALL_MODEL", 8),
         (benchmark, "MANY_CHAINS", 16),
-        (tempering, "NUM_CHAINS", 3),
-        (tempering, "STEPS", 2),
-        (dbm, "UPDATES", 2),
-        (mean_field, "NUM_EXAMPLES", 6),
-        (mean_field, "SWEEPS", 2),
-        (annealing, "RUNGS", 4),
-        (finetune, "UPDATES", 2),
+        (sampling, "TEMPERING_CHAINS", 3),
+        (sampling, "TEMPERING_STEPS", 2),
+        (deep, "DBM_UPDATES", 2),
+        (deep, "NUM_POSTERIORS", 6),
+        (deep, "SWEEPS", 2),
+        (sampling, "RUNGS", 4),
+        (deep, "NET_UPDATES", 2),
     ):
         monkeypatch.setattr(module, name, value)
-    # It takes many seconds; `test_compiled_by_pytorch` is slow.
-    monkeypatch.setattr(in_torch, "can_compile", lambda: False)
+    if peers.is_installed("torch"):
+        # It takes many seconds; `test_compiled_by_pytorch` is slow.
+        monkeypatch.setattr(file_of("torch"), "can_compile", lambda: False)
+
+
+def file_of(package):
+    """The file of a peer; skips the test if the package is not installed."""
+    pytest.importorskip(package)
+    return importlib.import_module(f"jboltz.experiments.benchmark.in_{package}")
 
 
 # Of rbms, which is written in TorchScript.
@@ -183,14 +187,14 @@ def test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so(tmp_path, capsys
 
 
 def test_a_fraction_of_a_task_counts_as_all_of_it(monkeypatch):
-    monkeypatch.setattr(timing, "timed", lambda work: (work(), 2.0))
+    monkeypatch.setattr(contest, "timed", lambda work: (work(), 2.0))
     works = {"jboltz": lambda: (), "thrml": lambda: ()}
-    seconds = timing.rounds("Gibbs", works, 1, seed=0, fractions={"thrml": 0.01})
+    seconds = contest.take_turns("Gibbs", works, 1, seed=0, fractions={"thrml": 0.01})
     assert seconds == {"jboltz": [2.0], "thrml": [200.0]}
 
 
 def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
-    pytest.importorskip("torch")
+    in_torch = file_of("torch")
 
     def compiled(function):
         def call(*arguments):
@@ -198,7 +202,7 @@ def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
 
         return call
 
-    monkeypatch.setattr(in_torch, "compiled", compiled)
+    monkeypatch.setattr(in_torch.torch, "compile", compiled)
     assert not in_torch.can_compile.__wrapped__()
     expected = "torch.compile does not run here and is left out: no compiler found\n"
     assert expected in capsys.readouterr().out
@@ -207,14 +211,14 @@ def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_compiled_by_pytorch(getkey):
-    pytest.importorskip("torch")
+    in_torch = file_of("torch")
     if not in_torch.can_compile():
         pytest.skip("torch.compile does not run here")
     machine, images = machine_and_images(getkey, 20)
-    arguments = (machine, images, 8, 0)
+    job = works.Job(arrays=machine, rows=images, size=8, seed=0)
     found, expected = (
-        in_torch.cd(*arguments, transform)()
-        for transform in (in_torch.compiled, in_torch.eager)
+        in_torch.cd(job, rbm_class)()
+        for rbm_class in (in_torch.CompiledRBM, in_torch.RBM)
     )
     for x, y in zip(found, expected, strict=True):
         np.testing.assert_allclose(x, y, atol=0.02)
@@ -224,30 +228,30 @@ def test_compiled_by_pytorch(getkey):
 @pytest.mark.parametrize("package", ["torch", "rbms"])
 def test_a_peer_learns_by_the_gradient(package, getkey):
     """An epoch of one batch, without weights: no draw meets what is expected."""
-    pytest.importorskip(package)
+    peer = file_of(package)
     (weights, visible_bias, hidden_bias), images = machine_and_images(getkey, 4000)
     machine, binary = (0 * weights, visible_bias, hidden_bias), np.round(images)
     p_v, p_h = jax.nn.sigmoid(visible_bias), jax.nn.sigmoid(hidden_bias)
     expected = jnp.outer(jnp.mean(binary, axis=0) - p_v, p_h)
-    module = {"torch": in_torch, "rbms": in_rbms}[package]
-    for train in (module.cd, module.pcd):
-        found, _, _ = train(machine, binary, len(binary), 0)()
+    job = works.Job(arrays=machine, rows=binary, size=len(binary), seed=0)
+    for train in (peer.cd, peer.pcd):
+        found, _, _ = train(job)()
         gradient = np.asarray(found) / peers.LEARNING_RATE
         # Of the visible means, and for rbms' PCD of where its chains start.
         np.testing.assert_allclose(gradient, expected, atol=5 / np.sqrt(len(binary)))
 
 
 def test_thrml_samples_the_machine(getkey, promotion):
-    pytest.importorskip("thrml")
+    in_thrml = file_of("thrml")
     machine, images = machine_and_images(getkey, 2000)
     starts = np.round(images)
-    theirs = in_thrml.gibbs(machine, starts, seed=0)()
-    model = jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4))
-    ours = gibbs.by_jboltz(
-        model, common.as_params(machine), starts, getkey(), num_sweeps=1
-    )()
-    checks = gibbs.check({"jboltz": ours, "thrml": theirs})
-    timing.require_same_work("Gibbs", checks)
+    job = works.Job(arrays=machine, rows=starts, size=1, seed=0)
+    theirs = in_thrml.gibbs(job)()
+    sampler = jboltz.Gibbs(jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4)))
+    params = works.as_params(machine)
+    ours = sampling.chains_of(sampler, params, starts, getkey(), num_steps=1)()
+    check = sampling.same_means(theirs, ours)
+    contest.require_same_work("Gibbs", "thrml", check)
 
 
 def machine_and_images(getkey, num_images):
@@ -260,14 +264,14 @@ def machine_and_images(getkey, num_images):
 @pytest.mark.parametrize(
     ("run", "num_rows", "num_products"),
     [
-        (lambda w, v: cd.products(w, v, num_steps=7), 32, 5),
-        (lambda w, v: gibbs.products(w, v, num_sweeps=7), 32, 2),
+        (lambda w, v: training.products(w, v, num_steps=7), 32, 5),
+        (lambda w, v: sampling.products(w, v, num_sweeps=7), 32, 2),
     ],
     ids=["cd", "gibbs"],
 )
 def test_no_product_is_left_out(run, num_rows, num_products):
     """Nor by the compiler, whose count is that of one pass of the loop."""
-    arguments = common.orthonormal((96, 64), num_rows)
+    arguments = works.orthonormal((96, 64), num_rows)
     assert str(jax.make_jaxpr(run)(*arguments)).count("dot_general") == num_products
     compiled = jax.jit(run).lower(*arguments).compile()
     assert "while(" in compiled.as_text()
@@ -277,11 +281,8 @@ def test_no_product_is_left_out(run, num_rows, num_products):
 
 def test_no_product_of_a_joint_update_is_left_out():
     """Two up, 2 a mean-field sweep, 4 a Gibbs step, 4 outer ones; each loop once."""
-    (W0, v), (W1, h) = (
-        common.orthonormal((96, 64), 32),
-        common.orthonormal((64, 80), 32),
-    )
-    run = partial(dbm.products, updates=3)
+    (W0, W1), (v, h) = works.orthonormal_layers((96, 64, 80), 32)
+    run = partial(deep.dbm_products, updates=3)
     assert str(jax.make_jaxpr(run)(W0, W1, v, h)).count("dot_general") == 12
     compiled = jax.jit(run).lower(W0, W1, v, h).compile()
     flops = compiled.cost_analysis()["flops"]
@@ -292,33 +293,31 @@ def test_no_product_of_a_joint_update_is_left_out():
 
 def test_no_product_of_mean_field_is_left_out(monkeypatch):
     """One up from the data, two a sweep; the loop once."""
-    monkeypatch.setattr(mean_field, "SWEEPS", 7)
-    (W0, v), (W1, _) = common.orthonormal((96, 64), 32), common.orthonormal((64, 80), 1)
-    compiled = jax.jit(mean_field.products).lower(W0, W1, v).compile()
+    monkeypatch.setattr(deep, "SWEEPS", 7)
+    (W0, W1), (v, _) = works.orthonormal_layers((96, 64, 80), 32)
+    compiled = jax.jit(deep.mean_field_products).lower(W0, W1, v).compile()
     flops = compiled.cost_analysis()["flops"]
     assert flops == pytest.approx(2 * 32 * 64 * (96 + 2 * 80), rel=0.02)
 
 
 def test_no_product_of_pretraining_is_left_out():
     """Of the second layer one up from the data, and five of CD-1; the loop once."""
-    shapes = ((96, 64), (64, 80))
-    weights = tuple(common.orthonormal(shape, 1)[0] for shape in shapes)
+    weights, _ = works.orthonormal_layers((96, 64, 80))
     batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
-    run = partial(dbn.products, layer=1)
+    run = partial(training.pretraining_products, layer=1)
     compiled = jax.jit(run).lower(weights, batches).compile()
     flops = compiled.cost_analysis()["flops"]
     assert flops == pytest.approx(2 * 32 * 64 * (96 + 5 * 80), rel=0.02)
-    expected = cd.products(weights[1], batches[-1] @ weights[0], num_steps=1)
+    expected = training.products(weights[1], batches[-1] @ weights[0], num_steps=1)
     for x, y in zip(run(weights, batches), expected, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-3)
 
 
 def test_no_product_of_fine_tuning_is_left_out():
     """Of each layer one up, one for its gradient, and one down but for the first."""
-    shapes = ((96, 64), (64, 80), (80, 10))
-    weights = tuple(common.orthonormal(shape, 1)[0] for shape in shapes)
+    weights, _ = works.orthonormal_layers((96, 64, 80, 10))
     batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
-    compiled = jax.jit(finetune.products).lower(weights, batches).compile()
+    compiled = jax.jit(deep.net_products).lower(weights, batches).compile()
     flops = compiled.cost_analysis()["flops"]
     expected = 2 * 32 * (2 * 96 * 64 + 3 * 64 * 80 + 3 * 80 * 10)
     assert flops == pytest.approx(expected, rel=0.02)
@@ -329,22 +328,22 @@ def test_no_product_of_fine_tuning_is_left_out():
             v = v @ W
         return jnp.sum(v**2) / 2
 
-    found = finetune.products(weights, batches)
+    found = deep.net_products(weights, batches)
     for x, y in zip(found, jax.grad(score)(weights), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
 
 
 def test_products_are_those_of_cd_and_stay_in_range():
-    weights, v = (np.asarray(x) for x in common.orthonormal((12, 5), 8))
-    once = cd.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1)
+    weights, v = (np.asarray(x) for x in works.orthonormal((12, 5), 8))
+    once = training.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1)
     h, v_k = v @ weights, v @ weights @ weights.T
     for found, expected in zip(
         once, (v_k, v.T @ h, v_k.T @ (v_k @ weights)), strict=True
     ):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    often = cd.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1000)
+    often = training.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1000)
     np.testing.assert_allclose(often[0], v_k, atol=1e-2)
-    swept, up = gibbs.products(jnp.asarray(weights), jnp.asarray(v), num_sweeps=1)
+    swept, up = sampling.products(jnp.asarray(weights), jnp.asarray(v), num_sweeps=1)
     np.testing.assert_allclose(swept, v_k, atol=1e-5)
     np.testing.assert_allclose(up, h, atol=1e-5)
 
@@ -352,7 +351,7 @@ def test_products_are_those_of_cd_and_stay_in_range():
 def test_rounds_take_turns():
     calls, names = [], ("jboltz", "products", "torch")
     works = {name: lambda name=name: (calls.append(name),) for name in names}
-    seconds = timing.rounds("task", works, 4, seed=0)
+    seconds = contest.take_turns("task", works, 4, seed=0, fractions={})
     assert [len(x) for x in seconds.values()] == [4, 4, 4]
     turns = {tuple(calls[i : i + 3]) for i in range(0, 12, 3)}
     assert len(turns) > 1
@@ -364,27 +363,64 @@ def test_a_contestant_that_samples_something_else_is_not_timed():
     ours = (rng.random((200, 6)) < 0.5).astype(np.float32)
     same = (rng.random((200, 6)) < 0.5).astype(np.float32)
     frozen = np.zeros((200, 6), np.float32)
-    fair = gibbs.check({"jboltz": (ours,), "torch": (same,)})
-    timing.require_same_work("Gibbs", fair)
-    unfair = gibbs.check({"jboltz": (ours,), "torch": (frozen,)})
+    fair = sampling.same_means((same,), (ours,))
+    contest.require_same_work("Gibbs", "torch", fair)
+    unfair = sampling.same_means((frozen,), (ours,))
     with pytest.raises(ValueError, match="PyTorch does not do jboltz's work"):
-        timing.require_same_work("Gibbs", unfair)
-    not_finite = {"torch": {"what": "x", "value": float("nan"), "limit": 1.0}}
+        contest.require_same_work("Gibbs", "torch", unfair)
+    not_finite = {"what": "x", "value": float("nan"), "limit": 1.0}
     with pytest.raises(ValueError, match="PyTorch"):
-        timing.require_same_work("CD-1", not_finite)
+        contest.require_same_work("CD-1", "torch", not_finite)
 
 
 def test_a_contestant_that_learns_something_else_is_not_timed(getkey):
     model = jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4))
-    weights, visible_bias, hidden_bias = common.as_machine(model.init(getkey()))
+    weights, visible_bias, hidden_bias = works.as_arrays(model.init(getkey()))
     images = np.asarray(jax.random.bernoulli(getkey(), 0.2, (20, 9)), np.float32)
-    outcomes = {
-        "jboltz": (weights, visible_bias - 1, hidden_bias),
-        "torch": (weights, visible_bias, hidden_bias),
-    }
-    checks = cd.check(model, outcomes, images, cd.LIMITS)
+    ours = (weights, visible_bias - 1, hidden_bias)
+    theirs = (weights, visible_bias, hidden_bias)
+    check = training.same_errors(jboltz.DBN((model,)), images)
+    contest.require_same_work("CD-1", "torch", check("torch", ours, ours))
     with pytest.raises(ValueError, match="CD-1: PyTorch"):
-        timing.require_same_work("CD-1", checks)
+        contest.require_same_work("CD-1", "torch", check("torch", theirs, ours))
+
+
+def test_a_contest_is_not_held_where_one_does_something_else():
+    calls = []
+
+    def check(contestant, outcome, ours):
+        return {"what": "distance", "value": abs(outcome[0] - ours[0]), "limit": 0.5}
+
+    def result(name, value):
+        return lambda: lambda: (calls.append(name) or value,)
+
+    contestants = {
+        "jboltz": result("jboltz", 1.0),
+        "torch_compiled": lambda: None,
+        "threefry_13": result("threefry_13", 2.0),
+    }
+    fair = contest.Contest("title: size", {}, {"jboltz": contestants["jboltz"]}, check)
+    assert contest.hold(fair, 2, seed=0)["contestants"].keys() == {"jboltz"}
+    assert calls == ["jboltz"] * 3
+    unfair = contest.Contest("title: size", {}, contestants, check)
+    with pytest.raises(ValueError, match="title: jboltz, THREEFRY_13 does not do"):
+        contest.hold(unfair, 2, seed=0)
+    assert calls[3:] == ["jboltz", "threefry_13"]
+
+
+def test_recorded_results_are_compared_with_the_targets():
+    recorded = json.loads((targets.FILE.parent / "results.json").read_text())
+    assert targets.compare(benchmark.measured(recorded)) == recorded["targets"]
+    lines = list(targets.describe(recorded["targets"]))
+    assert "Start, seconds 3.92, at most 8.00: met" in lines
+    assert len(lines) == len(recorded["targets"])
+
+
+def test_an_installed_package_has_no_targets(monkeypatch):
+    library = pathlib.Path(jboltz.__file__).parent
+    assert library not in targets.FILE.parents
+    monkeypatch.setattr(targets, "FILE", targets.FILE / "missing")
+    assert targets.compare({}) == {}
 
 
 @pytest.mark.parametrize(

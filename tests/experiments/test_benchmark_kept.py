@@ -4,21 +4,19 @@ import json
 
 import pytest
 
-from jboltz.experiments import _benchmark_mean_field as mean_field
-from jboltz.experiments import _benchmark_tempering as tempering
-from jboltz.experiments import _benchmark_timing as timing
-from jboltz.experiments import benchmark
+from jboltz.experiments.benchmark import __main__ as benchmark
+from jboltz.experiments.benchmark import contest, deep, sampling
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Of two short tasks."""
-    monkeypatch.setattr(timing, "PAUSE", 0.0)
-    monkeypatch.setattr(tempering, "NUM_CHAINS", 3)
-    monkeypatch.setattr(tempering, "STEPS", 2)
-    monkeypatch.setattr(mean_field, "LAYERS", (784, 6, 4))
-    monkeypatch.setattr(mean_field, "NUM_EXAMPLES", 6)
-    monkeypatch.setattr(mean_field, "SWEEPS", 2)
+    monkeypatch.setattr(contest, "PAUSE", 0.0)
+    monkeypatch.setattr(sampling, "TEMPERING_CHAINS", 3)
+    monkeypatch.setattr(sampling, "TEMPERING_STEPS", 2)
+    monkeypatch.setattr(deep, "DBM_LAYERS", (784, 6, 4))
+    monkeypatch.setattr(deep, "NUM_POSTERIORS", 6)
+    monkeypatch.setattr(deep, "SWEEPS", 2)
     sizes = ["--data.source", "embedded", "--num-examples", "128", "--num-hidden", "16"]
     return [
         "--workdir",
@@ -35,18 +33,18 @@ def command(tmp_path, monkeypatch):
 def test_what_was_measured_before_a_failure_is_not_measured_again(
     command, tmp_path, monkeypatch
 ):
-    measure, calls = tempering.measure, []
+    tempering, calls = sampling.tempering, []
 
     def counted(*arguments, **options):
         calls.append(1)
-        return measure(*arguments, **options)
+        return tempering(*arguments, **options)
 
     def broken(*_, **__):
         raise RuntimeError("the machine went to sleep")
 
-    monkeypatch.setattr(tempering, "measure", counted)
+    monkeypatch.setattr(sampling, "tempering", counted)
     with monkeypatch.context() as context:
-        context.setattr(mean_field, "measure", broken)
+        context.setattr(deep, "mean_field", broken)
         with pytest.raises(RuntimeError, match="to sleep"):
             benchmark.main(command)
     kept = json.loads((tmp_path / "parts" / "tempering.json").read_text())

@@ -1,11 +1,12 @@
-"""The results of `benchmark` as tables and figures: each record brings its title, and
-its contestants' quantities the columns."""
+"""The results as tables and figures.
 
-from typing import Any
+Each record brings its title, and the quantities of its contestants are the columns.
+"""
 
 from jboltz import plotting
-from jboltz.runs import progress as _run
-from jboltz.runs.tables import say_table as _print
+from jboltz.experiments.benchmark.contest import Record
+from jboltz.runs.progress import say
+from jboltz.runs.tables import say_table
 
 COLUMNS = {
     "milliseconds_a_step": ("ms/step", 1.0),
@@ -15,11 +16,11 @@ COLUMNS = {
     "unit_flips_per_second": ("Mflips/s", 1e6),
     "connections_per_second": ("Gconn/s", 1e9),
 }
-"""Of what a contestant's record may hold: the heading, and the unit."""
+"""The quantities that a contestant's record may hold: the heading, and the unit."""
 
 
-def figures(tasks: dict[str, Any]) -> dict[str, Any]:
-    """By file name, of what was measured."""
+def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
+    """Figures of what was measured, by file name."""
     drawn = {}
     panels = {
         # Two lines: what, and how much of it.
@@ -42,10 +43,15 @@ def figures(tasks: dict[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _curves(tasks: dict[str, Any]) -> dict[str, Any]:
+def _curves(
+    tasks: dict[str, list[Record]],
+) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """The panels of the sweep: for each kind the points (rows, share), by the number of
+    hidden units, and the points (rows, connections a second)."""
     shares, rates = {}, {}
     for name, records in tasks.items():
-        share, rate = {}, {}
+        share = shares[f"{name}: share of the products' rate"] = {}
+        rate = rates[f"{name}: 10⁹ connections/s"] = {}
         for record in records:
             label, x = f"{record['num_hidden']} hidden", record["num_rows"]
             ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
@@ -53,26 +59,22 @@ def _curves(tasks: dict[str, Any]) -> dict[str, Any]:
             share.setdefault(label, []).append((x, over))
             connections = ours["connections_per_second"] / 1e9
             rate.setdefault(label, []).append((x, connections))
-        shares[f"{name}: share of the products' rate"] = share
-        rates[f"{name}: 10⁹ connections/s"] = rate
     return shares | rates
 
 
-def compile_seconds(tasks: dict[str, Any]) -> str:
-    """By task, how much longer jboltz's first call took than later ones."""
-    ours = {
-        name: record["contestants"]["jboltz"]
-        for name, record in tasks.items()
-        if "contestants" in record
-    }
-    return ", ".join(
-        f"{name} {record['first_seconds'] - record['seconds']['median']:.1f}"
-        for name, record in ours.items()
-    )
+def compile_seconds(tasks: dict[str, Record]) -> str:
+    """How much longer jboltz's first call took than later calls, task by task."""
+    found = []
+    for name, record in tasks.items():
+        if "contestants" in record:
+            ours = record["contestants"]["jboltz"]
+            seconds = ours["first_seconds"] - ours["seconds"]["median"]
+            found.append(f"{name} {seconds:.1f}")
+    return ", ".join(found)
 
 
-def tables(tasks: dict[str, Any]) -> None:
-    """A table a task, and one of all sizes of the sweep."""
+def tables(tasks: dict[str, Record]) -> None:
+    """A table for each task, and one for all sizes of the sweep."""
     for record in tasks.values():
         if "contestants" in record:
             _show_contest(record)
@@ -80,7 +82,7 @@ def tables(tasks: dict[str, Any]) -> None:
         _show_sweep(tasks["sweep"])
 
 
-def _show_contest(record: dict[str, Any]) -> None:
+def _show_contest(record: Record) -> None:
     contestants = record["contestants"].values()
     columns = {
         key: column
@@ -103,10 +105,10 @@ def _show_contest(record: dict[str, Any]) -> None:
             ]
         )
     fixed = ("", "seconds", "ratio", "quartiles")
-    _print(record["title"], [*fixed, *headings], rows)
+    say_table(record["title"], [*fixed, *headings], rows)
 
 
-def _show_sweep(sweep: dict[str, Any]) -> None:
+def _show_sweep(sweep: Record) -> None:
     rows = []
     for name, records in sweep["tasks"].items():
         for record in records:
@@ -126,9 +128,9 @@ def _show_sweep(sweep: dict[str, Any]) -> None:
                 ]
             )
     headings = ["", "hidden", "rows", "ms", "share", "Gconn/s", "Mflips/s", "compile"]
-    _print("Sweep: jboltz, and its share of the products' rate", headings, rows)
+    say_table("Sweep: jboltz, and its share of the products' rate", headings, rows)
     for line in sweep["left_out"]:
-        _run.say(f"left out: {line}")
+        say(f"left out: {line}")
 
 
 def _three_digits(x: float) -> str:

@@ -7,34 +7,34 @@ is timed.
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
+from jaxtyping import Array, Key
 
 from jboltz.data import Dataset, check_values, load_mnist
-from jboltz.experiments import _benchmark_annealing as annealing
-from jboltz.experiments import _benchmark_cd as cd
-from jboltz.experiments import _benchmark_dbm as dbm
-from jboltz.experiments import _benchmark_dbn as dbn
-from jboltz.experiments import _benchmark_finetune as finetune
-from jboltz.experiments import _benchmark_gibbs as gibbs
-from jboltz.experiments import _benchmark_mean_field as mean_field
-from jboltz.experiments import _benchmark_pcd as pcd
-from jboltz.experiments import _benchmark_peers as peers
-from jboltz.experiments import _benchmark_show as show
-from jboltz.experiments import _benchmark_start as start_up
-from jboltz.experiments import _benchmark_sweep as sweeps
-from jboltz.experiments import _benchmark_targets as targets
-from jboltz.experiments import _benchmark_tempering as tempering
-from jboltz.experiments import _benchmark_timing as timing
+from jboltz.experiments.benchmark import (
+    contest,
+    deep,
+    peers,
+    sampling,
+    show,
+    start,
+    targets,
+    training,
+)
+from jboltz.experiments.benchmark import sweep as sweeps
+from jboltz.experiments.benchmark.contest import Contest, Record
+from jboltz.experiments.benchmark.works import Inputs, Machine
 from jboltz.models.rbm import RBM
-from jboltz.runs import checks as _checks
-from jboltz.runs import progress as _run
-from jboltz.runs import sources as _config
+from jboltz.runs import checks
 from jboltz.runs.config import RunConfig
 from jboltz.runs.program import Program
 from jboltz.runs.program import main as run_program
+from jboltz.runs.progress import say
+from jboltz.runs.sources import Mnist
 from jboltz.runs.workdir import Workdir
 from jboltz.units.bernoulli import Bernoulli
 
@@ -91,7 +91,7 @@ class Config(RunConfig):
     """Sizes of the task `sweep`."""
     seed: int = 0
     """Decides initial weights, every draw, and the order within a round."""
-    data: _config.Mnist = dataclasses.field(default_factory=_config.Mnist)
+    data: Mnist = dataclasses.field(default_factory=Mnist)
     config: pathlib.Path | None = None
     """TOML file with values of these fields; flags beside it win."""
     tensorboard: bool = False
@@ -107,8 +107,8 @@ def check(config: Config, data: Dataset) -> None:
       ValueError: a field that makes no sense, or does not fit the data.
     """
     counts = ("repetitions", "num_hidden", "batch_size", "num_chains", "num_sweeps")
-    _checks.at_least(config, dict.fromkeys(counts, 1))
-    _checks.seed(config)
+    checks.at_least(config, dict.fromkeys(counts, 1))
+    checks.seed(config)
     sweeps.check(config.sweep)
     check_values(data.train, name="training images")
     available, asked = len(data.train), config.num_examples
@@ -129,68 +129,29 @@ def check(config: Config, data: Dataset) -> None:
         )
 
 
-def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str, Any]]:
+def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     """Measures; returns the numbers to record. A task that is done is kept."""
-    load, versions = timing.busy(), missing()
+    load, versions = contest.busy(), missing()
     rows = data.train[: config.num_examples]
     key_params, key_trained, key_tasks = jax.random.split(
         jax.random.key(config.seed), 3
     )
-    shared: dict[str, Any] = {"rounds": config.repetitions, "seed": config.seed}
-    training = {"batch_size": config.batch_size} | shared
-    sampling = {"num_sweeps": config.num_sweeps} | shared
+    first = Inputs(rows=rows, key=key_trained, seed=config.seed)
+    contests = all_contests(config, first, key_params)
 
-    def start(num_hidden):
-        model = RBM(Bernoulli(rows.shape[1]), Bernoulli(num_hidden))
-        return model, model.init(key_params)
+    def measure(name: Task) -> Record:
+        index = get_args(Task).index(name)
+        key = jax.random.fold_in(key_tasks, index)
+        inputs = Inputs(rows=rows, key=key, seed=config.seed)
+        if name == "start":
+            return start.measure(config.data, config.repetitions)
+        if name == "sweep":
+            return sweeps.measure(config.sweep, inputs, config.repetitions)
+        return contest.hold(contests[name](inputs), config.repetitions, config.seed)
 
-    @cache
-    def trained(num_hidden):
-        model, params = start(num_hidden)
-        batch_size = config.batch_size
-        arguments = (model, params, rows, key_trained)
-        return model, cd.trained(*arguments, batch_size=batch_size)
-
-    measure = {
-        # First: it reads the memory that training takes.
-        "cd_epoch": lambda key: cd.measure(
-            *start(config.num_hidden), rows, key, **training
-        ),
-        "cd_epoch_large_batch": lambda key: cd.measure(
-            *start(config.num_hidden),
-            rows,
-            key,
-            **training | {"batch_size": LARGE_BATCH},
-        ),
-        "pcd_epoch": lambda key: pcd.measure(
-            *start(config.num_hidden), rows, key, **training
-        ),
-        "dbn_epoch": lambda key: dbn.measure(rows, key, **shared),
-        "gibbs": lambda key: gibbs.measure(
-            *trained(config.num_hidden),
-            rows,
-            key,
-            num_chains=config.num_chains,
-            **sampling,
-        ),
-        "gibbs_small_model": lambda key: gibbs.measure(
-            *trained(SMALL_MODEL), rows, key, num_chains=MANY_CHAINS, **sampling
-        ),
-        "tempering": lambda key: tempering.measure(
-            *trained(config.num_hidden), rows, key, **shared
-        ),
-        "dbm_step": lambda key: dbm.measure(rows, key, **shared),
-        "mean_field": lambda key: mean_field.measure(rows, key, **shared),
-        "ais": lambda key: annealing.measure(
-            *trained(config.num_hidden), rows, key, **shared
-        ),
-        "finetune": lambda key: finetune.measure(rows, key, **shared),
-        "start": lambda _: start_up.measure(config.data, rounds=config.repetitions),
-        "sweep": lambda key: sweeps.measure(config.sweep, rows, key, **shared),
-    }
     tasks = {
-        name: workdir.part(name, partial(task, jax.random.fold_in(key_tasks, index)))
-        for index, (name, task) in enumerate(measure.items())
+        name: workdir.part(name, partial(measure, name))
+        for name in get_args(Task)
         if name in config.tasks
     }
     return None, {
@@ -203,48 +164,88 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, dict[str
     }
 
 
+def all_contests(
+    config: Config, first: Inputs, key_params: Key[Array, ""]
+) -> dict[str, Callable[[Inputs], Contest]]:
+    """What makes the contest of each task from its inputs.
+
+    Args:
+      first: what models are trained on, for the contests that need a trained one.
+    """
+    num_hidden = config.num_hidden
+
+    def untrained(num_hidden: int) -> Machine:
+        model = RBM(Bernoulli(first.rows.shape[1]), Bernoulli(num_hidden))
+        return Machine(model=model, params=model.init(key_params))
+
+    @cache
+    def trained(num_hidden: int) -> Machine:
+        return training.trained(untrained(num_hidden), first, config.batch_size)
+
+    def epoch(rule: str, batch_size: int) -> Callable[[Inputs], Contest]:
+        machine = untrained(num_hidden)
+        return lambda inputs: training.epoch(rule, machine, inputs, batch_size)
+
+    return {
+        # First: it reads the memory that training takes.
+        "cd_epoch": epoch("CD-1", config.batch_size),
+        "cd_epoch_large_batch": epoch("CD-1", LARGE_BATCH),
+        "pcd_epoch": epoch("PCD-1", config.batch_size),
+        "dbn_epoch": training.dbn_epoch,
+        "gibbs": lambda inputs: sampling.gibbs(
+            trained(num_hidden), inputs, config.num_chains, config.num_sweeps
+        ),
+        "gibbs_small_model": lambda inputs: sampling.gibbs(
+            trained(SMALL_MODEL), inputs, MANY_CHAINS, config.num_sweeps
+        ),
+        "tempering": lambda inputs: sampling.tempering(trained(num_hidden), inputs),
+        "dbm_step": deep.dbm_step,
+        "mean_field": deep.mean_field,
+        "ais": lambda inputs: sampling.ais(trained(num_hidden), inputs),
+        "finetune": deep.finetune,
+    }
+
+
 def missing() -> dict[str, str | None]:
     """Versions of the peers; says which are left out."""
     versions = peers.installed()
     for package, version in versions.items():
         if version is None:
-            _run.say(f"{package} is not installed: it is left out.")
+            say(f"{package} is not installed: it is left out.")
     return versions
 
 
 def draw_figures(
-    config: Config, data: Dataset, params: None, numbers: dict[str, Any]
+    config: Config, data: Dataset, params: None, numbers: Record
 ) -> dict[str, Any]:
     """The figures of a run, by file name."""
     del config, data, params
     return show.figures(measured(numbers))
 
 
-def measured(results: dict[str, Any]) -> dict[str, Any]:
+def measured(results: Record) -> dict[str, Record]:
     """The records of the tasks, by name."""
     return {name: results[name] for name in get_args(Task) if name in results}
 
 
-def report(results: dict[str, Any]) -> None:
+def report(results: Record) -> None:
     """The results as tables, and in a few lines what is not in them."""
     tasks = measured(results)
     show.tables(tasks)
     rounds = results["config"]["repetitions"]
-    _run.say(
-        f"ratio: time over jboltz's, its median and quartiles over {rounds} rounds"
-    )
+    say(f"ratio: time over jboltz's, its median and quartiles over {rounds} rounds")
     if compiling := show.compile_seconds(tasks):
-        _run.say(f"seconds that jboltz compiles: {compiling}")
-    if (training := tasks.get("cd_epoch")) is not None:
-        memory = training["peak_memory_mb"]
-        _run.say(
+        say(f"seconds that jboltz compiles: {compiling}")
+    if "cd_epoch" in tasks:
+        memory = tasks["cd_epoch"]["peak_memory_mb"]
+        say(
             f"peak memory {memory['before']:.0f} MB before CD-1, {memory['after']:.0f} "
             "MB after jboltz's first epoch"
         )
-    if (start := tasks.get("start")) is not None:
-        _run.say(start_up.describe(start))
+    if "start" in tasks:
+        say(start.describe(tasks["start"]))
     for line in targets.describe(results["targets"]):
-        _run.say(line)
+        say(line)
 
 
 def main(arguments: list[str] | None = None) -> None:

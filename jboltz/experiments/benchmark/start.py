@@ -1,5 +1,7 @@
-"""The start of the main job as a task of `benchmark`: from the command to the line of
-its first epoch, in processes of their own."""
+"""The task `start`: from the command of the main job to the line of its first epoch.
+
+Every start is a process of its own.
+"""
 
 import os
 import pathlib
@@ -7,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
 
-from jboltz.experiments import _benchmark_timing as timing
-from jboltz.runs import sources as _config
+from jboltz.experiments.benchmark.contest import Record, summary
+from jboltz.runs.sources import Mnist
 
 _IMPORTS = """
 import time
@@ -22,9 +23,9 @@ print(middle - start, time.perf_counter() - middle)
 """
 
 
-def measure(data: _config.Mnist, *, rounds: int) -> dict[str, Any]:
-    """The record of the task: one start with an empty folder of compiled programs, and
-    `rounds` with what that one left in it; and as often the imports alone."""
+def measure(data: Mnist, rounds: int) -> Record:
+    """One start with an empty folder of compiled programs, and `rounds` with what that
+    start left in it; and as often the imports alone."""
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder) / "compiled"
         cold, *warm = (
@@ -32,20 +33,16 @@ def measure(data: _config.Mnist, *, rounds: int) -> dict[str, Any]:
             for index in range(1 + rounds)
         )
     pairs = [import_seconds() for _ in range(rounds)]
-    libraries, jboltz_more = map(timing.summary, zip(*pairs, strict=True))
-    record = {
+    libraries, jboltz_more = map(summary, zip(*pairs, strict=True))
+    return {
         "title": "Start of the main job, to the line of its first epoch",
         "cold_seconds": cold,
-        "warm_seconds": timing.summary(warm),
-        "import_seconds": {
-            "libraries": libraries,
-            "jboltz_beyond_them": jboltz_more,
-        },
+        "warm_seconds": summary(warm),
+        "import_seconds": {"libraries": libraries, "jboltz_beyond_them": jboltz_more},
     }
-    return record
 
 
-def describe(record: dict[str, Any]) -> str:
+def describe(record: Record) -> str:
     """In a line."""
     imports = record["import_seconds"]
     return (
@@ -56,9 +53,7 @@ def describe(record: dict[str, Any]) -> str:
     )
 
 
-def first_epoch(
-    data: _config.Mnist, workdir: pathlib.Path, cache: pathlib.Path
-) -> float:
+def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> float:
     """Seconds from the command to the line; the program is then stopped."""
     command = [sys.executable, "-m", "jboltz.experiments.dbn_mnist"]
     command += ["--workdir", str(workdir), "--data.source", data.source]

@@ -1,0 +1,128 @@
+"""The task `sweep`: training and sampling of many sizes, beside their products alone.
+
+At each size a call takes as many updates, or sweeps, as its products are expected to
+fill `seconds` with.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jboltz.experiments.benchmark import sampling, training, works
+from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
+from jboltz.experiments.benchmark.works import Inputs, Machine
+from jboltz.models.rbm import RBM
+from jboltz.runs.progress import say
+from jboltz.units.bernoulli import Bernoulli
+
+MOST_PARTS = 1000
+"""Updates or sweeps a call; where few rows meet many weights the products take longer
+than at the rate of large ones, and still no longer than a second or so."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The sizes of the task `sweep`."""
+
+    num_hidden: tuple[int, ...] = (200, 500, 1024, 4096)
+    """Hidden units."""
+    batch_sizes: tuple[int, ...] = (64, 256, 1024, 4096)
+    """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
+    num_chains: tuple[int, ...] = (1, 16, 128, 1024, 16384)
+    """Chains, of Gibbs sampling, at each number of hidden units."""
+    seconds: float = 0.25
+    """What the products of a call are to take, about, by as many updates or sweeps as
+    that needs."""
+    budget: float = 2.5
+    """Seconds: a size of which the products of a single update or sweep are expected to
+    take longer is left out, and named in the results."""
+
+
+def check(sweep: Sweep) -> None:
+    """Refuses sizes and times that make no sense.
+
+    Raises:
+      ValueError: a size below 1, or no time at all.
+    """
+    for name in ("num_hidden", "batch_sizes", "num_chains"):
+        values = getattr(sweep, name)
+        if min(values, default=1) < 1:
+            raise ValueError(
+                f"`sweep.{name}` is {values} but sizes need to be at least 1."
+            )
+    for name in ("seconds", "budget"):
+        value = getattr(sweep, name)
+        if not 0 < value < float("inf"):
+            raise ValueError(
+                f"`sweep.{name}` is {value} but needs to be a finite time above 0."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What is measured at each size."""
+
+    contest: Callable[[Machine, Inputs, int, int], Contest]  # …, rows, parts of a call
+    num_products: int  # a part, each of all rows with all weights
+    part: str
+
+
+KINDS = {
+    "CD-1": _Kind(partial(training.epoch, "CD-1"), 5, "step"),
+    "PCD-1": _Kind(partial(training.epoch, "PCD-1"), 5, "step"),
+    "Gibbs": _Kind(sampling.gibbs, 2, "sweep"),
+}
+
+
+def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
+    """The records of all sizes, kind by kind, and what was left out."""
+    num_visible = inputs.rows.shape[1]
+    rate, left_out = product_rate(num_visible), []
+    say(f"sweep: large products run at {rate / 1e9:.0f} Gflop/s")
+    records: Record = {name: [] for name in KINDS}
+    sizes = {"CD-1": sweep.batch_sizes, "PCD-1": sweep.batch_sizes}
+    sizes |= {"Gibbs": sweep.num_chains}
+    for index, (name, kind) in enumerate(KINDS.items()):
+        key = jax.random.fold_in(inputs.key, index)
+        for num_hidden, num_rows in itertools.product(sweep.num_hidden, sizes[name]):
+            flops = 2 * kind.num_products * num_rows * num_visible * num_hidden
+            expected = flops / rate
+            label = f"{name}, {num_hidden} hidden units × {num_rows} rows"
+            if expected > sweep.budget:
+                line = f"{label}: the products of a {kind.part} take {expected:.2g} s"
+                say(f"sweep: left out is {line}")
+                left_out.append(line)
+                continue
+            parts = min(max(round(sweep.seconds / expected), 1), MOST_PARTS)
+            model = RBM(Bernoulli(num_visible), Bernoulli(num_hidden))
+            key_params, key_run = jax.random.split(key)
+            contest = kind.contest(
+                Machine(model=model, params=model.init(key_params)),
+                Inputs(rows=inputs.rows, key=key_run, seed=inputs.seed),
+                num_rows,
+                parts,
+            )
+            # Without the other libraries, and with the same quantities for all kinds.
+            contest = Contest(
+                title=label,
+                sizes={"num_hidden": num_hidden, "num_rows": num_rows, "parts": parts},
+                contestants={k: contest.contestants[k] for k in ("jboltz", "products")},
+                parts={kind.part: parts},
+                amounts={k: x for k, x in contest.amounts.items() if k != "sweeps"},
+            )
+            record = hold(contest, rounds, inputs.seed)
+            records[name].append({k: x for k, x in record.items() if k != "title"})
+    return {"tasks": records, "left_out": left_out, "product_flops_per_second": rate}
+
+
+def product_rate(num_visible: int) -> float:
+    """Floating-point operations a second of one large product of the sweep's kind."""
+    weights, v = works.orthonormal((num_visible, 512), 1024)
+    work = works.compiled(lambda v, weights: (jnp.matmul(v, weights),), v, weights)
+    work()
+    seconds = min(timed(work)[1] for _ in range(5))
+    return 2 * v.shape[0] * weights.size / seconds
