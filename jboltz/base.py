@@ -120,7 +120,6 @@ class Unit(Protocol):
 
     The state x is what a layer is; the activity a(x) is what meets the weights; the
     inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
-
     """
 
     @property

@@ -26,14 +26,13 @@ class ArrayDomain(abc.ABC):
     """How many states a site has, or infinity."""
     bounds: tuple[float, float]
     """The smallest and the largest number."""
-    needs: str
-    """What a site has to be, as a clause of a message."""
-    remedy: str
-    """What to do with an array that is something else, as a clause too."""
+    needs: str  # what a site has to be, as a clause of a message
+    remedy: str  # what to do with another array, as a clause too
     near_misses: tuple[tuple[float, float, str], ...] = ()
     """(low, high, remedy) for arrays with numbers from low to high."""
     is_interval: bool = False
     """Whether training takes every number between the bounds."""
+    is_count: bool = False  # so that uint8 is no image
     site_axes: int = 0
     """How many of the last axes are one site."""
     parts: tuple[()] = ()
@@ -281,6 +280,7 @@ class Counts(ArrayDomain):
 
     highest: int
 
+    is_count = True
     near_misses = ((0, 1, "make gray values counts by `np.round({highest} * {name})`"),)
     remedy = (
         "round them, `np.round({name})`, give `Binomial` as many `trials` as the "

@@ -1,7 +1,7 @@
 """Early stopping: the best epoch's parameters travel in the state of the estimator."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
-from jboltz.checks import require
+from jboltz.checks import check_callable, require
 from jboltz.learning.step import TrainState
 from jboltz.products import full_precision
 
@@ -66,20 +66,37 @@ def keep_least(
 
     Args:
       judge: parameters → numbers of held-out examples.
-      name: the one of these numbers that is to be small.
+      name: the one of these numbers that is to be small. NaN is never the least.
 
     Returns:
       `state -> (state, metrics)`, for states of a `BestSoFar`. The metrics are those of
       `judge`, each with `held_out_` before its name.
+
+    Raises:
+      TypeError: the estimator is no `BestSoFar`.
+      ValueError: `judge` returns no such number.
     """
 
+    check_callable("judge", judge, "params -> numbers by name")
+
     def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
+        if not isinstance(state.estimator_state, BestSoFarState):
+            raise TypeError(
+                "`state.estimator_state` has no room for the best parameters; put "
+                "`BestSoFar` around the estimator, outermost."
+            )
         found = full_precision(judge)(state.params)
+        least = found.get(name) if isinstance(found, Mapping) else None
+        if least is None or jnp.shape(least) != ():
+            raise ValueError(
+                f"`judge` returned {found!r} but one number called {name!r} is needed; "
+                "return a dict with it."
+            )
         state = TrainState(
             step=state.step,
             params=state.params,
             opt_state=state.opt_state,
-            estimator_state=_better(state.estimator_state, state.params, found[name]),
+            estimator_state=_better(state.estimator_state, state.params, least),
         )
         return state, {f"held_out_{name}": x for name, x in found.items()}
 

@@ -6,12 +6,14 @@ the enhanced gradient.
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jboltz import random
 from jboltz.abilities import CentrableModel
 from jboltz.base import (
     Batch,
@@ -23,9 +25,15 @@ from jboltz.base import (
     of_hidden,
     record,
 )
-from jboltz.checks import dtype_of, require
+from jboltz.checks import (
+    check_callable,
+    check_number,
+    dtype_of,
+    is_traced,
+    require,
+)
 from jboltz.learning.batch import complete, weighted_mean
-from jboltz.learning.step import Optimizer
+from jboltz.learning.step import Optimizer, take_update
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
@@ -69,6 +77,32 @@ class MidpointOffsets:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mask:
+    """An array of 0 and 1 that is equal to another of the same entries."""
+
+    shape: tuple[int, ...]
+    entries: bytes
+
+    @classmethod
+    def of(cls, x: Any) -> "Mask":
+        """The mask with the entries of an array, bool or of the numbers 0 and 1."""
+        if isinstance(x, cls):
+            return x
+        array = np.asarray(x)
+        if array.ndim != 2 or not np.isin(array, (0, 1)).all():
+            raise ValueError(
+                f"`masks` has {x!r} but each needs to be a matrix of 0 and 1, in the "
+                "shape of its weights; pass a tuple of these."
+            )
+        return cls(array.shape, array.astype(bool).tobytes())
+
+    @property
+    def array(self) -> np.ndarray:
+        """Bools, in the shape of the weights."""
+        return np.frombuffer(self.entries, bool).reshape(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
 class Centred:
     """Any estimator's gradient, taken in centred coordinates.
 
@@ -102,16 +136,16 @@ class Centred:
     estimator: Estimator
     rate: float = 0.01
     around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
-    masks: tuple[Array | np.ndarray, ...] = ()
-    """1 where a weight is trained, 0 where it stays; () trains all."""
+    masks: tuple[Any, ...] = ()
+    """An array of 0 and 1 for each matrix of weights: 1 where a weight is trained, 0
+    where it stays. () trains all. They are kept as `Mask`, which hashes."""
 
     def __post_init__(self) -> None:
         require(self.estimator, Estimator, "centring", "estimator")
         require(self.model, CentrableModel, "centring")
-        if not 0 <= self.rate <= 1:
-            raise ValueError(
-                f"`rate` is {self.rate} but offsets move by a share from 0 to 1."
-            )
+        check_number("rate", self.rate, 0, 1)
+        check_callable("around", self.around, "such as `DataMeanOffsets()`")
+        object.__setattr__(self, "masks", tuple(map(Mask.of, self.masks)))
 
     @property
     def model(self) -> CentrableModel:
@@ -119,7 +153,13 @@ class Centred:
 
     def init(self, params: Params, key: Key[Array, ""]) -> CentredState:
         """Offsets at each layer's means without the weights."""
-        unit_params, _ = self.model.parts(params)
+        unit_params, weights = self.model.parts(params)
+        got, need = [x.shape for x in self.masks], [W.shape for W in weights]
+        if self.masks and got != need:
+            raise ValueError(
+                f"`masks` has shapes {got} but the weights have {need}; pass one mask "
+                "for each matrix of weights, in its shape."
+            )
         offsets = tuple(
             unit.mean(p, jnp.zeros(unit.size, dtype_of(params)))
             for unit, p in zip(self.model.units, unit_params, strict=True)
@@ -128,21 +168,22 @@ class Centred:
 
     def check_optimizer(self, optimizer: Optimizer, params: Params) -> None:
         """Refuses a mask in the optimizer: weights that no gradient moves."""
-        moved = [jax.tree.map(jnp.abs, _move(optimizer, params, s)) for s in (1, -1)]
-        moved = jax.tree.map(jnp.maximum, *moved)
+        try:
+            moved = _most_moved(optimizer, params)
+        except TypeError:  # of arguments that it lacks; the step says which
+            return
+        if is_traced(moved):
+            return
         _, weights = self.model.parts(moved)
-        if any(jnp.any(x) for x in jax.tree.leaves(moved)):
-            trained = self.masks or tuple(map(jnp.ones_like, weights))
-            stay = [
-                jnp.sum((W == 0) & (m != 0))
-                for W, m in zip(weights, trained, strict=True)
-            ]
-            if any(stay):
-                raise ValueError(
-                    f"`optimizer` leaves {int(sum(stay))} weights as they are, but the "
-                    "centred gradient of the biases counts on their moving; say which "
-                    "weights are trained in `Centred(…, masks=…)`."
-                )
+        masks = [mask.array for mask in self.masks] or [True for _ in weights]
+        pairs = zip(weights, masks, strict=True)
+        stay = sum(int(np.sum((np.asarray(W) == 0) & mask)) for W, mask in pairs)
+        if stay and any(np.any(x) for x in jax.tree.leaves(moved)):
+            raise ValueError(
+                f"`optimizer` leaves {stay} weights as they are, but the centred "
+                "gradient of the biases counts on their moving; say which weights are "
+                "trained in `Centred(…, masks=…)`."
+            )
 
     def estimate(
         self, params: Params, state: CentredState, batch: Batch, key: Key[Array, ""]
@@ -179,7 +220,7 @@ def centre(
     model: CentrableModel,
     gradient: Params,
     offsets: Offsets,
-    masks: tuple[Array | np.ndarray, ...] = (),
+    masks: tuple[Mask, ...] = (),
 ) -> Params:
     """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters.
 
@@ -194,7 +235,7 @@ def centre(
     )
     if masks:
         pairs = zip(masks, weights, strict=True)
-        weights = tuple(jnp.asarray(mask, W.dtype) * W for mask, W in pairs)
+        weights = tuple(jnp.where(mask.array, W, 0) for mask, W in pairs)
     shifts = [jnp.zeros_like(b) for b in biases]
     for i, W in enumerate(weights):
         shifts[i] -= full_product(W, offsets[i + 1])
@@ -207,10 +248,29 @@ def centre(
 
 
 @partial(jax.jit, static_argnums=0)
-def _move(optimizer, params, sign):
-    """The first update along a gradient of ±1."""
-    gradient = jax.tree.map(lambda x: jnp.full_like(x, sign), params)
-    return optimizer.update(gradient, optimizer.init(params), params)[0]
+def _most_moved(optimizer, params):
+    """The largest size of each update, along random gradients and their negatives.
+
+    The first updates may be 0, of a warm-up, or of several batches taken together.
+    """
+    leaves, structure = jax.tree.flatten(params)
+
+    def probe(step, carry):
+        moved, state = carry
+        keys = random.split(random.fold_in(jax.random.key(0), step % 8), len(leaves))
+        sign = 1 - 2 * (step // 8)
+        draws = [
+            sign * random.normal(k, x.shape, x.dtype)
+            for k, x in zip(keys, leaves, strict=True)
+        ]
+        gradient = structure.unflatten(draws)
+        extra = {"value": jnp.zeros(()), "grad": gradient}
+        update, state = take_update(optimizer, gradient, state, params, **extra)
+        sizes = jax.tree.map(jnp.abs, update)
+        return jax.tree.map(jnp.maximum, moved, sizes), state
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return jax.lax.fori_loop(0, 16, probe, (zeros, optimizer.init(params)))[0]
 
 
 def _slopes(model: CentrableModel, gradient: Params) -> list[Array]:

@@ -60,10 +60,11 @@ class LayerFeatures:
         keys = random.fold_in_rows(key, images)
         encode = jax.vmap(self._encode, in_axes=(None, 0, 0, 0))
         bottom = _from_below(self.layers[0]).domain
-        if all(domain.is_interval for domain in bottom.leaves):
+        if any(domain.is_count for domain in bottom.leaves):
+            is_float = jnp.issubdtype(images.dtype, jnp.floating)
+            images = images if is_float else images.astype(jnp.float32)
+        else:
             images = unit_interval(images)
-        elif not jnp.issubdtype(images.dtype, jnp.floating):
-            images = images.astype(jnp.float32)
         return encode(below, images, tuple(beside), keys)
 
     def _encode(

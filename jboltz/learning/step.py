@@ -151,11 +151,9 @@ class _EstimatorStep:
                     f"{sorted(metrics)}; name one of these."
                 )
             extra = {"value": metrics[self.value], "grad": gradient}
-        optimizer = self.optimizer
-        if not isinstance(optimizer, optax.MultiSteps):  # it takes more arguments
-            optimizer = optax.with_extra_args_support(optimizer)
+        old = state.opt_state, state.params
         try:
-            return optimizer.update(gradient, state.opt_state, state.params, **extra)
+            return take_update(self.optimizer, gradient, *old, **extra)
         except TypeError as error:
             raise TypeError(
                 f"`optimizer` refuses its arguments: {error}. If it follows a value, "
@@ -164,6 +162,20 @@ class _EstimatorStep:
                 "along a line by `value_fn`, as `optax.lbfgs` does, needs an exact "
                 "loss, which an estimator does not have."
             ) from error
+
+
+def take_update(
+    optimizer: Optimizer,
+    gradient: Params,
+    opt_state: State,
+    params: Params,
+    **extra: Any,
+) -> tuple[Params, State]:
+    """The update and the next state of `optimizer`, given `extra` if it takes that."""
+    if isinstance(optimizer, optax.MultiSteps):
+        return optimizer.update(gradient, opt_state, params, **extra)
+    optimizer = optax.with_extra_args_support(optimizer)
+    return optimizer.update(gradient, opt_state, params, **extra)
 
 
 def check_optimizer(optimizer: Any) -> None:

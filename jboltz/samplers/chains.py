@@ -117,20 +117,23 @@ def _check_chains(name: str, states: State) -> None:
         )
 
 
-def check_num_steps(num_steps: int | Array, *, at_least: int) -> None:
+def check_num_steps(
+    num_steps: int | Array, *, at_least: int, name: str = "num_steps"
+) -> None:
     """Refuses a count of steps that is no integer or, where known, too small."""
     is_array = isinstance(num_steps, jax.Array)
     dtype = num_steps.dtype if is_array else np.asarray(num_steps).dtype
     if not np.issubdtype(dtype, np.integer) or np.ndim(num_steps):
         raise TypeError(
-            f"`num_steps` is {num_steps!r} but a count of steps must be an int or an "
+            f"`{name}` is {num_steps!r} but a count of steps must be an int or an "
             "integer array of shape ()."
         )
     # By NumPy: in a program that is being traced, JAX would trace the comparison too.
-    if not is_traced(num_steps) and np.asarray(num_steps) < at_least:
+    if not is_traced(num_steps) and not at_least <= np.asarray(num_steps) < 2**31:
         raise ValueError(
-            f"`num_steps` is {num_steps} but a chain needs at least {at_least} "
-            "step(s); to evaluate without sampling call the model's own functions."
+            f"`{name}` is {num_steps} but a chain needs at least {at_least} step(s), "
+            "and takes fewer than 2**31; to evaluate without sampling call the model's "
+            "own functions."
         )
 
 

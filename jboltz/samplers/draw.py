@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
@@ -177,11 +178,11 @@ def _checked(
         )
     check_key(key)
     check_callable("observe", observe, "such as `observe_visible`")
-    check_num_steps(num_samples, at_least=1)
-    check_num_steps(warm_up, at_least=0)
-    check_num_steps(thinning, at_least=1)
+    check_num_steps(num_samples, at_least=1, name="num_samples")
+    check_num_steps(warm_up, at_least=0, name="warm_up")
+    check_num_steps(thinning, at_least=1, name="thinning")
     # Under `jax.export` it may be a symbolic dimension.
-    if isinstance(num_chains, float | bool):
+    if isinstance(num_chains, int | float | np.number):
         check_count("num_chains", num_chains, at_least=1)
     check_distribution(model, params)
     return sampler

@@ -18,15 +18,16 @@ from jboltz.domains import ArrayDomain
 class BiasedUnit(abc.ABC):
     """Units with a(x) = x and p(x | I) ∝ m(x) exp((b + I)·x): b + I is their field.
 
-    A class that inherits from it states its counts as fields, and `shape`, `domain`,
-    `fit`, `energy` = −b·x − log m(x), Γ, the means and the draws.
+    A class that inherits from it states its counts as `int` fields, and `shape`,
+    `domain`, `fit`, `energy` = −b·x − log m(x), Γ, the means and the draws.
     """
 
     Params: ClassVar[type]
     """The record of the parameters: `bias`, in the shape of a state."""
 
     def __post_init__(self) -> None:
-        check_size(self, *(field.name for field in dataclasses.fields(self)))
+        fields = dataclasses.fields(self)
+        check_size(self, *(field.name for field in fields if field.type is int))
 
     @property
     @abc.abstractmethod

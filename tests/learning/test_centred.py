@@ -14,7 +14,7 @@ import jboltz
 from jboltz import Batch, Bernoulli, Gaussian
 from jboltz.base import Estimator
 from jboltz.learning.best import BestSoFar
-from jboltz.learning.centred import Centred, centre, enhanced_gradient
+from jboltz.learning.centred import Centred, Mask, centre, enhanced_gradient
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.dbm import DBM
 from jboltz.units.bernoulli import BernoulliParams
@@ -248,11 +248,12 @@ def test_of_some_weights_it_is_the_gradient_with_the_others_held(getkey, x64):
     params, gradient = draw_like(shapes, getkey()), draw_like(shapes, getkey())
     offsets = tuple(jax.random.normal(getkey(), (u.size,)) for u in model.units)
     rng = rng_of(getkey())
-    masks = tuple(rng.integers(0, 2, W.shape) * 1.0 for W in params.weights)
+    arrays = [rng.integers(0, 2, W.shape) for W in params.weights]
+    masks = tuple(map(Mask.of, arrays))
 
     def normal(centred):
         units, weights = model.parts(centred)
-        moving = tuple(m * W for m, W in zip(masks, weights, strict=True))
+        moving = tuple(m * W for m, W in zip(arrays, weights, strict=True))
         return to_normal(model, model.from_parts(units, moving), offsets)
 
     _, transpose = jax.vjp(normal, params)
@@ -279,15 +280,71 @@ def test_a_mask_in_the_optimizer_is_refused(getkey):
 
     some = optax.GradientTransformation(lambda _: optax.EmptyState(), zero_outside)
     of_some = optax.chain(some, optax.sgd(0.1))
+    late = optax.chain(optax.sgd(optax.linear_schedule(0.0, 0.1, 10)), some)
     frozen = by_field(optax.sgd(0.1), weights=optax.set_to_zero())
-    for optimizer, count in ((of_some, 9), (frozen, 12)):
+    for optimizer, count in (
+        (of_some, 9),
+        (late, 9),
+        (optax.MultiSteps(of_some, 2), 9),
+        (frozen, 12),
+    ):
         for estimator in (Centred(inner), BestSoFar(Centred(inner))):
             with pytest.raises(ValueError, match=f"leaves {count} weights .*masks"):
                 start(optimizer, estimator)
         start(optimizer, inner)
     start(of_some, Centred(inner, masks=masks))
     # What moves nothing at first, or nothing downwards, is no mask.
-    start(optax.sgd(optax.linear_schedule(0.0, 0.1, 10)), Centred(inner))
-    start(optax.MultiSteps(optax.sgd(0.1), 2), Centred(inner))
+    slow = optax.sgd(optax.linear_schedule(0.0, 0.1, 10))
     positive = project(within(0.0, jnp.inf))
-    start(optax.chain(optax.sgd(0.1), positive), Centred(inner))
+    for optimizer in (
+        slow,
+        by_field(optax.sgd(0.1), weights=slow),
+        optax.MultiSteps(optax.sgd(0.1), 2),
+        optax.chain(optax.sgd(0.1), positive),
+        optax.chain(optax.centralize(), optax.sgd(0.1)),
+        optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()),
+        optax.lbfgs(),  # the step refuses it
+    ):
+        start(optimizer, Centred(inner))
+    jax.jit(lambda: start(optax.sgd(0.1), Centred(inner)))()
+
+
+def test_masks_that_are_equal_make_equal_steps(getkey):
+    """And two of them are trained with one after the other."""
+    model = MODELS["RBM"]
+    inner = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+    data, sgd = np.eye(4, dtype=np.float32), optax.sgd(0.1)
+    params = model.init(getkey())
+
+    def train(mask):
+        estimator = Centred(inner, masks=(mask,))
+        state = jboltz.init_train_state(params, estimator, sgd, jax.random.key(0))
+        step = jboltz.make_train_step(estimator, sgd)
+        key = jax.random.key(1)
+        end, _ = jboltz.fit(step, state, data, key, batch_size=2, num_epochs=1)
+        return step, end.params.weights - params.weights
+
+    half = np.arange(12).reshape(4, 3) % 2
+    (one, moved), (again, same), (other, _) = map(train, (half, half == 1, 1 - half))
+    assert one == again != other
+    assert hash(one) == hash(again)
+    np.testing.assert_array_equal(moved, same)
+    np.testing.assert_array_equal(moved != 0, half == 1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ((np.ones((4, 3)), np.ones((4, 3))), r"`masks` has shapes .*have \[\(4, 3\)\]"),
+        ((np.ones((3, 4)),), r"`masks` has shapes"),
+        (tuple(np.ones((4, 3))), "matrix of 0 and 1"),
+        ((np.full((4, 3), 0.5),), "matrix of 0 and 1"),
+        ((np.full((4, 3), np.nan),), "matrix of 0 and 1"),
+        (("a",), "matrix of 0 and 1"),
+    ],
+)
+def test_masks_of_other_weights_are_refused(masks, words, getkey):
+    model = MODELS["RBM"]
+    inner = jboltz.ContrastiveDivergence(model, jboltz.Gibbs(model))
+    with pytest.raises(ValueError, match=words):
+        Centred(inner, masks=masks).init(model.init(getkey()), getkey())
