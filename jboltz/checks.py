@@ -324,6 +324,16 @@ def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
         )
 
 
+def check_tuple(spec: Any, field: str, example: str) -> None:
+    """Refuses a spec whose `field` is no tuple of parts; a list becomes one."""
+    parts = getattr(spec, field)
+    if not isinstance(parts, tuple | list):
+        raise TypeError(
+            f"`{field}` is {parts!r} but a tuple is needed, as in {example}."
+        )
+    object.__setattr__(spec, field, tuple(parts))
+
+
 def check_size(spec: Any, *fields: str) -> None:
     """Refuses a spec whose `fields` (by default, `size`) are no whole numbers ≥ 1.
 

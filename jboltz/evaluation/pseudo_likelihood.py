@@ -54,6 +54,7 @@ def pseudo_log_likelihood(
       >>> round(float(pseudo_log_likelihood(rbm, params, np.eye(4)).mean), 4)
       -2.7726
     """
+    params = jax.tree.map(jnp.asarray, params)
     table = _alternatives(model, params)
     sites = jnp.arange(model.visible.shape[0])
 
@@ -81,6 +82,7 @@ def stochastic_pseudo_log_likelihood(
     of sites in it. Raises as `pseudo_log_likelihood` does.
     """
     check_key(key)
+    params = jax.tree.map(jnp.asarray, params)
     table = _alternatives(model, params)
     num_sites = model.visible.shape[0]
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, require_unit, start_of
+from jboltz.checks import check_key, check_shape, check_tuple, require_unit, start_of
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -52,6 +52,7 @@ class DBM:
     units: tuple[Unit, ...]
 
     def __post_init__(self) -> None:
+        check_tuple(self, "units", "`DBM((Bernoulli(9), Bernoulli(5)))`")
         for index, unit in enumerate(self.units):
             require_unit(unit, "a DBM", f"units[{index}]")
         if len(self.units) < 2:

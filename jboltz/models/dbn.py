@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Domain, State, Unit
-from jboltz.checks import check_key, require
+from jboltz.checks import check_key, check_tuple, require
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
@@ -38,6 +38,7 @@ class DBN:
     layers: tuple[RBM, ...]
 
     def __post_init__(self) -> None:
+        check_tuple(self, "layers", "`DBN.chain(Bernoulli(9), Bernoulli(5))`")
         if not self.layers:
             raise ValueError("`layers` is empty but a DBN needs at least one RBM.")
         for index, layer in enumerate(self.layers):
