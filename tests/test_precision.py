@@ -28,11 +28,13 @@ from jboltz.evaluation import (
     classify,
     diagnostics,
     features,
+    fields,
     generation,
     likelihood,
     monitors,
     partition,
     pseudo_likelihood,
+    reconstruction,
     shuffled,
 )
 from jboltz.learning.up_down import untie_weights
@@ -68,6 +70,7 @@ def precisions_of(function, *shapes):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax.core.Tracer, "__array__", on_host)
+        patch.setattr(jax.core.Tracer, "__float__", lambda x: float(on_host(x).sum()))
         traced = jax.jit(lambda *args: jax.tree.leaves(program(*args))).trace(*shapes)
     lines = traced.lower(lowering_platforms=("tpu", "cuda")).as_text().splitlines()
     is_product = re.compile(r"stablehlo\.(dot|convolution)").search
@@ -192,6 +195,13 @@ EVALUATIONS = {
             norm=1.0,
         ),
     ),
+    "encode_all": of(DBN, fields.encode_all, V),
+    "dbn_log_odds": of(DBN, reconstruction.dbn_log_odds, V[0]),
+    "vae_log_odds": (
+        lambda p: reconstruction.vae_log_odds(VAE, p, V[0]),
+        net_shapes(VAE, V[0]),
+    ),
+    "dbm_reconstruction_error": of(DBM, reconstruction.dbm_reconstruction_error, V),
     "principal_components": (features.principal_components, POINTS),
     "precision_recall": (generation.precision_recall, POINTS, POINTS),
     "adversarial_accuracy": (generation.adversarial_accuracy, POINTS, POINTS),
@@ -222,8 +232,10 @@ EVALUATIONS = {
     ),
     "shuffle_units": of(DBN, shuffled.shuffle_units, V, KEY),
 }
-# Products in these rooms' numbers for papers, and where energies accept.
+# Products of numbers for papers in other rooms, where energies accept, and in what is
+# compiled already.
 ELSEWHERE = {
+    "exciting_states": of(DBN, features.exciting_states, jnp.arange(2), 1.0, depth=2),
     "evaluate_classifier": (
         lambda p: finetune.evaluate_classifier(
             CONVNET, p, finetune.LabelledExamples(jnp.zeros((2, 16)), jnp.zeros(2, int))
@@ -277,6 +289,23 @@ WITHOUT = {
     "known",
     "library_of",
     "mean_over",  # of `per_example`
+    "gaussian_log_likelihood",
+    "missing_intervals_allowed",
+    "chain_quality",
+    "normalized",
+    "spread",
+    "verdicts",
+    # These are made of those above, by `full_precision` where they add a product.
+    "dbm_bound_gap",
+    "dbn_bounds_by_annealing",
+    "log_partitions",
+    "tempered_chains",
+    "pixel_errors",
+    "sample_quality",
+    "unit_forms",
+    "pixel_filters",
+    "exciting_patches",
+    "class_errors",
 }
 
 
@@ -486,8 +515,8 @@ def test_draws_are_accepted_by_energies_in_float32(name):
 
 
 # Of these the products are NumPy's, or what a benchmark sets beside the library.
-FREE = {"data/patches.py", "evaluation/probe.py", "experiments/_patches.py"}
-FREE |= {"models/couplings.py"}
+FREE = {"data/patches.py", "data/whitened.py", "runs/patches.py"}
+FREE |= {"evaluation/fields.py", "evaluation/probe.py", "models/couplings.py"}
 BENCHMARK = "experiments/benchmark/"
 PRODUCTS = {"dot", "matmul", "einsum", "tensordot", "vdot", "inner", "kron", "vecdot"}
 PRODUCTS |= {"matvec", "vecmat", "dot_general", "convolve", "conv_general_dilated"}

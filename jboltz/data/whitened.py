@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-from jaxtyping import ArrayLike
+from numpy.typing import ArrayLike
 
 from jboltz.data.checks import warn_unstandardized
 from jboltz.data.dataset import Dataset

@@ -32,6 +32,7 @@ from jboltz.models.annealed import Annealed, check_exact
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.nets.vae import VAE, log_weight
+from jboltz.products import full_precision
 
 CLAMPED_RUNGS = 1000
 """Evenly spaced: a posterior is narrow, and far from its base from the first rung on.
@@ -86,6 +87,7 @@ def dbn_bounds(
     )
 
 
+@full_precision
 def dbn_bounds_by_annealing(
     dbn: DBN,
     params: DBNParams,
@@ -185,6 +187,7 @@ def dbm_bound(
     )
 
 
+@full_precision
 def dbm_bound_gap(
     dbm: DBM, params: DBMParams, examples: EvaluationData, key: Key[Array, ""]
 ) -> float:

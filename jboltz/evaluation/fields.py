@@ -14,6 +14,7 @@ from jboltz.evaluation.filters import colour_share, filter_extent, filter_orient
 from jboltz.evaluation.likelihood import weighted_mean_and_error
 from jboltz.evaluation.probe import fit_linear_probe, predict
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.products import full_precision
 
 Part = tuple[np.ndarray, np.ndarray]
 """Patches, (count, visible), and the class of the image that each was cut from."""
@@ -76,6 +77,7 @@ def exciting_patches(
     return np.asarray(states) @ to_pixels
 
 
+@full_precision
 def encode_all(dbn: DBN, params: DBNParams, x: Any) -> np.ndarray:
     """The codes of examples in the highest layer of `params`; without one, `x`."""
 

@@ -20,6 +20,7 @@ from jboltz.evaluation.annealing import (
 from jboltz.evaluation.diagnostics import bulk_ess, r_hat
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.products import full_precision
 from jboltz.samplers.chains import init_chains, run_chains
 from jboltz.samplers.ladders import adapt_ladder, with_ladder
 from jboltz.samplers.tempering import ParallelTempering
@@ -86,6 +87,7 @@ def log_partitions(
     return found
 
 
+@full_precision
 def tempered_chains(
     annealed: AnnealedModel,
     params: Params,

@@ -21,11 +21,13 @@ Reconstruction = tuple[Callable[[Params, Array], Array], Params]
 """(params, a gray image) → the log-odds of the pixels, and its `params`."""
 
 
+@full_precision
 def vae_log_odds(vae: VAE, params: Params, v: Array) -> Any:
     """The log-odds of the pixels under the mean code of the gray image `v`."""
     return vae.apply({"params": params}, v)
 
 
+@full_precision
 def dbn_log_odds(dbn: DBN, params: DBNParams, v: Array) -> Array:
     """The log-odds of `dbn.reconstruct` at full depth, whose rounding to 0 and 1 has
     no cross-entropy."""
@@ -67,6 +69,7 @@ def _errors(log_odds_of, params, images):
     return jax.lax.map(one, images, batch_size=1000)
 
 
+@full_precision
 def dbm_reconstruction_error(
     dbm: DBM, params: DBMParams, images: Float[Array, "examples pixels"]
 ) -> float:

@@ -27,7 +27,10 @@ class Config(config.TrainingConfig):
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.parent.name)
 def test_what_a_run_recorded_is_read_back(file):
     name = file.parent.name
-    config_class = importlib.import_module(f"jboltz.experiments.{name}").Config
+    module = f"jboltz.experiments.{name}"
+    if name == "benchmark":  # a package
+        module += ".__main__"
+    config_class = importlib.import_module(module).Config
     found = config.parse(config_class, name, ["--config", str(file)])
     recorded = tomllib.loads(file.read_text()) | {"config": str(file)}
     read = tomllib.loads(config.as_toml(config.as_json(found)))
