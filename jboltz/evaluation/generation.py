@@ -45,7 +45,7 @@ def precision_recall(
     """
     real_radii = _radii(real, num_neighbours, "real")
     fake_radii = _radii(fake, num_neighbours, "fake")
-    # Of each fake point, in how many balls it is; of each real point.
+    # The number of balls around each fake point, and around each real point.
     in_real, in_fake = _count(fake, real, real_radii), _count(real, fake, fake_radii)
     return {
         "precision": jnp.mean(in_real > 0, dtype=real.dtype),

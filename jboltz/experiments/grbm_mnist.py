@@ -166,7 +166,7 @@ def _standardized(
 
 
 def evaluate(config: Config, data: Dataset, params: RBMParams) -> dict[str, float]:
-    """Of mean reconstructions of gray test images, in gray levels squared; and the mean
+    """Error of mean reconstructions of test images, in gray levels²; and the mean
     free energy of test images less that of as many training images, in nats."""
     rbm, _ = build(config, data)
     test = unit_interval(jnp.asarray(data.test))

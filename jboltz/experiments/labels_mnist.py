@@ -68,7 +68,7 @@ class Config(TrainingConfig):
     learning_rate: float = 0.04
     """First step size of SGD in greedy training; it falls linearly to 0."""
     momentum: float = 0.9
-    """Of greedy training."""
+    """Momentum of SGD in greedy training."""
     discriminative: float = 3.0
     """Times that −log p(label | features) counts beside −log p(label, features) in
     training the top RBM, greedily and by up–down; 0 leaves it to the second alone."""

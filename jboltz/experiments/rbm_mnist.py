@@ -86,7 +86,7 @@ class Config(AnnealingConfig):
     num_steps: int = 1
     """Gibbs sweeps of each chain an update."""
     products: Precision = "float32"
-    """Of matrices, in training: what an accelerator is fastest at is `bfloat16`."""
+    """Precision of products in training; accelerators are fastest in `bfloat16`."""
     offset_rate: float = 0.01
     """Share of a batch's means in the offsets of centring."""
     raise_points: int = 50

@@ -250,7 +250,7 @@ def num_parameters(params: Params) -> int:
 
 
 def reconstructions(models: Models) -> dict[str, Reconstruction]:
-    """Of each model, the log-odds of the pixels of its mean reconstruction."""
+    """The log-odds of the pixels of each model's mean reconstruction."""
     return {
         "DBN": (partial(dbn_log_odds, models.dbn), models.params["DBN"]),
         "VAE": (partial(vae_log_odds, models.vae), models.params["VAE"]),
@@ -314,7 +314,7 @@ def sample(
 
 
 def keys(config: Config) -> jax.Array:
-    """Of training, of the bounds and of the samples."""
+    """The keys of training, of the bounds and of the samples."""
     return jax.random.split(jax.random.key(config.seed), 3)
 
 

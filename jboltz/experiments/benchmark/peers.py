@@ -1,4 +1,4 @@
-"""Who takes part in the contests, and which of the other libraries are installed.
+"""The contestants, and which of the other libraries are installed.
 
 No other library has to be there. The file of each is loaded where a work is built: only
 if the library is installed, and after the memory that jboltz needs has been read.

@@ -33,7 +33,7 @@ FEW_SWEEPS = {"thrml": 1}
 neighbours of every unit of every chain, and needs seconds for one sweep."""
 
 LIMIT = 4.0
-"""Of the check, whose value is 1 on average where two contestants sample alike. Its
+"""Bound of the check, whose mean is 1 if two contestants sample alike. Its
 spread is that of a χ² with few degrees of freedom a degree: pixels are correlated."""
 
 TEMPERING_CHAINS, NUM_REPLICAS = 100, 10

@@ -81,7 +81,7 @@ def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> floa
 
 
 def import_seconds() -> tuple[float, float]:
-    """Of the libraries, and of `import jboltz` after them."""
+    """Seconds to import the libraries, and seconds to import jboltz after them."""
     command = [sys.executable, "-c", _IMPORTS]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     libraries, jboltz_more = map(float, out.stdout.split())

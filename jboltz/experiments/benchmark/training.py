@@ -50,12 +50,12 @@ DBN_PEERS = {
 }
 
 LIMITS = {"jboltz": 0.0, "sklearn": 0.25}
-"""Of the checks; 0.05 for all others. scikit-learn starts from weights of its own, and
-its PCD-1 does not learn quite what CD-1 learns."""
+"""Bounds of the checks; 0.05 for all others. scikit-learn starts from its own weights,
+and its PCD-1 does not learn quite what CD-1 learns."""
 
 LAYERS = (784, 500, 200)
 BATCH_SIZE = 64
-"""Of the DBN, as in the main job."""
+"""Layers and batch size of the DBN, as in the main job."""
 
 
 def epoch(

@@ -102,7 +102,7 @@ def as_params(arrays: Arrays) -> RBMParams:
 
 
 def shape(model: RBM) -> tuple[int, int]:
-    """That of its weights: visible units, hidden units."""
+    """The shape of the weights: visible units, hidden units."""
     return model.visible.size, model.hidden.size
 
 
