@@ -27,6 +27,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from jboltz.base import State
+from jboltz.errors import InvalidValue
 
 _SEAL = "checksums.json"
 
@@ -89,7 +90,7 @@ class Checkpoints:
         growth: float | None = None,
     ) -> None:
         if growth is not None and not growth >= 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`growth` is {growth} but the steps of an archive grow by a factor of "
                 "at least 1; 1 keeps every step, 2 the doublings."
             )
@@ -135,7 +136,7 @@ class Checkpoints:
         later = [old for old in self._manager.all_steps() if old >= step]
         kept = sorted({*later} - self._damaged)
         if kept and not overwrite:
-            raise ValueError(
+            raise InvalidValue(
                 f"`step` is {step} but {self.folder} holds steps {kept}; save a later "
                 "step or in another folder, or delete them by `overwrite=True`."
             )
@@ -234,7 +235,7 @@ def _folder(folder: str | pathlib.Path) -> epath.Path:
         path = epath.Path(folder)
         return path if "://" in str(folder) else path.expanduser().resolve()
     except KeyError as error:
-        raise ValueError(
+        raise InvalidValue(
             f"`folder` is {str(folder)!r} but {error} is no scheme that Orbax writes "
             "to; pass a folder of this machine, or one of `gs://` or `s3://`."
         ) from error
@@ -321,7 +322,7 @@ def _check_template(
     expected = _leaves(template)
     for name in sorted(stored.keys() | expected.keys()):
         if (got := stored.get(name)) != (need := expected.get(name)):
-            raise ValueError(
+            raise InvalidValue(
                 f"The checkpoint {folder} holds {_describe(got)} for {name} but "
                 f"{_describe(need)} is asked for; restore with the configuration that "
                 "it was written with, or point to an empty folder."

@@ -16,6 +16,7 @@ from jaxtyping import Array
 from jboltz.abilities import DataModel, LayeredModel, Normalizable
 from jboltz.base import Domain, Params, Shape, State, Unit
 from jboltz.domains import Product
+from jboltz.errors import InvalidType, InvalidValue
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
@@ -26,7 +27,7 @@ def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
     """
     if any(isinstance(part, tuple) for part in expected):
         if not isinstance(x, tuple) or len(x) != len(expected):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {_outline(x)} but {owner} needs a tuple of "
                 f"{len(expected)} states; pass arrays of shapes {expected}."
             )
@@ -48,7 +49,7 @@ def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
         )
     else:
         remedy = f"pass one array of shape {expected}"
-    raise ValueError(
+    raise InvalidValue(
         f"`{name}` has shape {shape} but {owner} needs shape {expected}; {remedy}."
     )
 
@@ -74,7 +75,7 @@ def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
     params = unit.fit(data)
     for leaf in jax.tree.leaves(params):
         if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
                 f"pass rows of finite states of the domain '{unit.domain}'."
             )
@@ -85,7 +86,7 @@ def check_rows(name: str, data: State, unit: Unit) -> None:
     """Refuses what is not one state of `unit` a row, with one row at least."""
     shapes = [jnp.shape(x) for x in jax.tree.leaves(data)]
     if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
             "one and as many in every part; pass an array of shape (examples, …)."
         )
@@ -98,7 +99,7 @@ def check_count(name: str, value: Any, *, at_least: int) -> int:
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
     if not is_whole or not at_least <= value < 2**31:
         limit = "" if not is_whole or value < at_least else " and below 2**31"
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {value!r} but needs to be a whole number of at least "
             f"{at_least}{limit}."
         )
@@ -117,7 +118,7 @@ def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
             return
         got = f"an array of {key.dtype}{list(key.shape)}"
     one = "one key" if not axes else "one key for each run"
-    raise TypeError(
+    raise InvalidType(
         f"`{name}` is {got} but {one} of `jax.random.key` is needed; make it by "
         "`jax.random.key(seed)`, of a legacy key by `jax.random.wrap_key_data`, and "
         "several of it by `jax.random.split`."
@@ -127,7 +128,7 @@ def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
 def check_callable(name: str, function: Any, does: str) -> None:
     """Refuses what cannot be called."""
     if not callable(function):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` is {function!r} but needs to be a function, {does}; pass one."
         )
 
@@ -136,7 +137,7 @@ def check_number(name: str, x: Any, low: int | float, high: int | float) -> None
     """Refuses what is no number from `low` to `high`."""
     is_number = isinstance(x, int | float | np.number) and not isinstance(x, bool)
     if not (is_number and low <= x <= high):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {x!r} but needs to be a number from {low} to {high}."
         )
 
@@ -156,7 +157,7 @@ def admit(name: str, values: Any, domain: Domain, mask: Any = None) -> State:
     num_parts = len(domain.parts)
     if (len(values) if isinstance(values, tuple) else 0) != num_parts:
         need = f"a tuple of {num_parts} arrays" if num_parts else "one array"
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {_outline(values)} but the model needs {need}, of the domain "
             f"'{domain}'; pass what its visible units are in the same places."
         )
@@ -221,7 +222,7 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
       TypeError: it names the protocol, and which of its members are missing.
     """
     if isinstance(x, type):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` is the class {x.__name__} but {purpose} needs an instance; pass "
             f"`{x.__name__}(…)`."
         )
@@ -229,7 +230,7 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
         return
     got = f"a {type(x).__name__}" if "\n" in repr(x) else repr(x)  # a record of arrays
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
-    raise TypeError(
+    raise InvalidType(
         f"`{name}` is {got} without {', '.join(sorted(members - {*dir(x)}))}, but "
         f"{purpose} needs all that `{ability.__module__}.{ability.__name__}` declares; "
         f"add these to `{type(x).__name__}`, or take another `{name}`."
@@ -244,7 +245,7 @@ def require_unit(x: Any, purpose: str, name: str) -> None:
     """
     require(x, Unit, purpose, name)
     if not isinstance(x.domain, Domain):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}.domain` is {x.domain!r} but {purpose} needs an object of "
             "`jboltz.domains`, such as `UnitInterval()`; return one from "
             f"`{type(x).__name__}.domain`."
@@ -281,13 +282,13 @@ def check_like(
     }
     remedy = "pass what `init` of the same model makes"
     if _records_of(params) != _records_of(like) or got.keys() != need.keys():
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {_records_of(params)} with leaves {got} but {owner} needs "
             f"{_records_of(like)} with leaves {need}; {remedy}."
         )
     for path, shape in got.items():
         if shape != need[path]:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}{path}` has shape {shape} but {owner} needs {need[path]}; "
                 f"{remedy}."
             )
@@ -295,7 +296,7 @@ def check_like(
     if len({*dtypes.values()}) > 1 or not all(
         jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values()
     ):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` has leaves of dtypes { {k: str(d) for k, d in dtypes.items()} } "
             "but needs one floating point dtype; cast them, "
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
@@ -304,7 +305,7 @@ def check_like(
         # Parameters that a traced function closes over are known, and stay so.
         with jax.ensure_compile_time_eval():
             if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-                raise ValueError(
+                raise InvalidValue(
                     f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity "
                     f"but every parameter needs to be finite; {if_not_finite}."
                 )
@@ -319,7 +320,7 @@ def _records_of(tree: Any) -> str:
 def check_real(name: str, x: Array, owner: Any, reason: str) -> None:
     """Refuses complex numbers where the formula is no analytic function of them."""
     if jnp.iscomplexobj(x):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` is {x.dtype} but {owner} needs real numbers: {reason}."
         )
 
@@ -328,7 +329,7 @@ def check_tuple(spec: Any, field: str, example: str) -> None:
     """Refuses a spec whose `field` is no tuple of parts; a list becomes one."""
     parts = getattr(spec, field)
     if not isinstance(parts, tuple | list):
-        raise TypeError(
+        raise InvalidType(
             f"`{field}` is {parts!r} but a tuple is needed, as in {example}."
         )
     object.__setattr__(spec, field, tuple(parts))

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from jboltz.errors import InvalidType, InvalidValue
+
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BLOCK = 1 << 17  # numbers that are looked at together: they fit a cache
 
@@ -111,7 +113,7 @@ class ArrayDomain(abc.ABC):
             array, is_whole = self.values(array).astype(bool), False
         self.check(array, name, mask)
         if array.dtype == np.uint8 and self.is_interval:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is uint8, pixels from 0 to 255 as stored, but states of the "
                 f"domain '{self}' are needed; scale or standardise them as for "
                 f"training, such as `{name} / np.float32(255)`, train with a `prepare` "
@@ -129,7 +131,7 @@ class ArrayDomain(abc.ABC):
           ValueError: it names the first such site, what it needs to be and what to do.
         """
         if self.site_axes and array.shape[-1:] != (self.num_states,):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` has shape {array.shape} but its last axis needs to be of "
                 f"{self.num_states}: {self.advice(name)}."
             )
@@ -139,7 +141,7 @@ class ArrayDomain(abc.ABC):
             try:
                 array = np.where(mask, array, any_state)
             except ValueError as error:
-                raise ValueError(
+                raise InvalidValue(
                     f"`{name}` has shape {array.shape} but its mask, or `clamp`, "
                     f"has {mask.shape}; mark every number, or every site."
                 ) from error
@@ -154,13 +156,13 @@ class ArrayDomain(abc.ABC):
             low, high = float(np.min(ends)), float(np.max(ends))
         if not (math.isfinite(low) and math.isfinite(high)):
             is_finite = np.isfinite(array)
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` has {np.count_nonzero(~is_finite)} NaN or infinite values, "
                 f"the first in {_place(_first(~is_finite), 'column')}, but every value "
                 "must be finite; drop those examples or fill the gaps."
             )
         if array.dtype == np.uint8 and self.bounds == (0, 1) and high == 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is uint8 with the values 0 and 1 only, but uint8 is read as "
                 "pixels from 0 to 255, which would make every image black; pass binary "
                 f"data as bool: `{name}.astype(bool)`."
@@ -177,7 +179,7 @@ class ArrayDomain(abc.ABC):
         index = _first(is_bad)
         place = _place(index, "site" if self.site_axes else "unit")
         low, high = float(array.min()), float(array.max())
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` ({array.dtype}) has {array[index].tolist()} in {place}, and "
             f"values from {low} to {high}, but {self.advice(name, low, high)}."
         )
@@ -366,7 +368,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
       ValueError: rows of different lengths, or an array with a mask of its own.
     """
     if isinstance(values, np.ma.MaskedArray):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is a masked array but values and mask are separate here; pass "
             f"`Batch(values={name}.filled(0), mask=~np.ma.getmaskarray({name}))` to a "
             "`MissingDataEstimator`, or fill the gaps."
@@ -374,13 +376,13 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` cannot be read as one array ({error}) but every example needs "
             "the same number of features; pad or drop the odd ones."
         ) from error
     # `can_cast` and not `dtype.kind`: JAX's bfloat16 is of kind "V" to NumPy.
     if array.dtype.kind not in "biuf" and not np.can_cast(array.dtype, np.float32):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` has dtype {array.dtype} (from {type(values).__name__}) but "
             "Boltzmann machines need numbers; convert it to float32, to bool, or to "
             "uint8 for images from 0 to 255."

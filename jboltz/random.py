@@ -23,6 +23,8 @@ from jax.core import Tracer
 from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Integer, Key, UInt32
 
+from jboltz.errors import InvalidType
+
 Count: TypeAlias = Any
 """An int; under `jax.export`, a symbolic dimension too."""
 
@@ -94,7 +96,7 @@ def widened(x: Array) -> Array:
 
 def _wide(dtype: Any) -> Any:
     if jnp.issubdtype(dtype, jnp.complexfloating):
-        raise TypeError(
+        raise InvalidType(
             f"`params` are {jnp.dtype(dtype)} but a draw needs real probabilities; "
             "complex parameters have energies and gradients only, so sample with "
             "real ones."

@@ -31,6 +31,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import DictKey, GetAttrKey, SequenceKey
 from jaxtyping import Array, Key
 
+from jboltz.errors import InvalidValue
+
 Tree = TypeVar("Tree")
 
 DATA, MODEL = "data", "model"
@@ -47,21 +49,21 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
     """
     for name, value in ((DATA, data), (MODEL, model)):
         if value < 1:
-            raise ValueError(f"`mesh.{name}` is {value} but needs to be at least 1.")
+            raise InvalidValue(f"`mesh.{name}` is {value} but needs to be at least 1.")
     devices, need = jax.devices(), data * model
     asked = f"`mesh.data` × `mesh.model` is {data} × {model} = {need}"
     if need > len(devices):
-        raise ValueError(
+        raise InvalidValue(
             f"{asked} but there are {len(devices)} devices; ask for fewer. (On CPU, "
             "XLA_FLAGS=--xla_force_host_platform_device_count=8 simulates 8.)"
         )
     if len(devices) % need:
-        raise ValueError(
+        raise InvalidValue(
             f"{asked}, which does not divide the {len(devices)} devices; take one of "
             "their divisors."
         )
     if need < len(devices) and jax.process_count() > 1:
-        raise ValueError(
+        raise InvalidValue(
             f"{asked} but {jax.process_count()} processes have {len(devices)} devices, "
             "and each of them takes part; use all."
         )
@@ -275,7 +277,7 @@ def _count(axes: Axes, mesh: Mesh) -> int:
 def _check_axes(mesh: Mesh, **asked: Axes) -> None:
     for argument, axes in asked.items():
         if missing := {*_names(axes)} - {*mesh.axis_names}:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{argument}` is {axes!r} but the axes of the mesh are "
                 f"{mesh.axis_names}, without {', '.join(sorted(missing))}; name one of "
                 f"them, or pass `{argument}=None` to divide nothing."
@@ -285,7 +287,7 @@ def _check_axes(mesh: Mesh, **asked: Axes) -> None:
 def _check(what: str, size: int, axes: Axes, mesh: Mesh) -> None:
     count, name = _count(axes, mesh), ", ".join(_names(axes))
     if size % count:
-        raise ValueError(
+        raise InvalidValue(
             f"{what} is {size}, which `mesh.{name}` = {count} does not divide; take a "
             f"multiple of it, or {math.gcd(size, count)} along `{name}`."
         )

@@ -96,12 +96,8 @@ SLOW = {
             "CD-(8, 1)",
             "fast PCD-(2, 4)",
         ),
-        "test_a_stream_feeds_every_device_its_rows": (
-            "(8, 1)",
-        ),
-        "test_chains_draw_what_they_draw_on_one_device": (
-            "(8, 1)",
-        ),
+        "test_a_stream_feeds_every_device_its_rows": ("(8, 1)",),
+        "test_chains_draw_what_they_draw_on_one_device": ("(8, 1)",),
     },
     "evaluation/test_annealing.py": {
         "test_three_rungs_are_unbiased_in_both_directions_and_at_a_point": (
@@ -142,9 +138,7 @@ SLOW = {
         ),
     },
     "learning/test_centred.py": {
-        "test_offsets_follow_the_data": (
-            "DBM",
-        ),
+        "test_offsets_follow_the_data": ("DBM",),
     },
     "learning/test_discriminative.py": {
         "test_it_learns_digits_in_fit": ALL,
@@ -159,9 +153,7 @@ SLOW = {
     },
     "learning/test_imputed.py": {
         "test_fit_learns_from_examples_with_gaps": ALL,
-        "test_gaps_are_drawn_given_what_was_observed": (
-            "DBM",
-        ),
+        "test_gaps_are_drawn_given_what_was_observed": ("DBM",),
     },
     "learning/test_mean_field.py": {
         "test_centred_joint_training_from_random_weights_learns": ALL,
@@ -171,9 +163,7 @@ SLOW = {
     },
     "learning/test_up_down.py": {
         "test_it_trains_in_fit_and_resumes_from_a_checkpoint": ALL,
-        "test_both_ways_follow_their_delta_rules_and_the_top_is_cd": (
-            "DBN",
-        ),
+        "test_both_ways_follow_their_delta_rules_and_the_top_is_cd": ("DBN",),
     },
     "samplers/test_tempering.py": {
         "test_parallel_tempering_drives_pcd_between_modes": ALL,
@@ -277,9 +267,7 @@ SLOW = {
     },
     "learning/test_contrastive.py": {
         "test_long_chains_give_the_gradient_of_the_log_likelihood": ALL,
-        "test_a_batch_split_over_devices_makes_the_same_updates": (
-            "PCD",
-        ),
+        "test_a_batch_split_over_devices_makes_the_same_updates": ("PCD",),
     },
     "units/test_composite.py": {
         "test_an_image_beside_its_label_learns_by_contrastive_divergence": ALL,
@@ -299,9 +287,7 @@ SLOW = {
         ),
     },
     "parity/test_torch_rbm.py": {
-        "test_trajectory_of_contrastive_divergence": (
-            "k=2",
-        ),
+        "test_trajectory_of_contrastive_divergence": ("k=2",),
     },
 }
 

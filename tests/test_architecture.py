@@ -30,6 +30,7 @@ each_file = pytest.mark.parametrize(
 
 # Each part imports itself and what stands before it.
 ORDER = [
+    "errors",
     "domains",
     "base",
     "abilities",
@@ -99,10 +100,19 @@ def test_imports_go_one_way(file):
     elif part == "runs":
         allowed = PARTS - {"jboltz", "experiments"}
     elif part in LEAVES:
-        allowed = {"domains", "base", "abilities", "checks", "products", part}
+        allowed = {"errors", "domains", "base", "abilities", "checks", "products", part}
     else:
         allowed = set(ORDER[: ORDER.index(part) + 1])
     assert set(imported_parts(file)) <= allowed
+
+
+@each_file
+def test_what_is_raised_on_purpose_is_an_error_of_jboltz(file):
+    """A program shows it as one line; a bug in it keeps its traceback."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            name = ast.unparse(node.exc.func)
+            assert name not in ("Exception", "ValueError", "TypeError", "ImportError")
 
 
 def test_the_front_page_holds_names_of_the_library_alone():

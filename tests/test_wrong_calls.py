@@ -173,7 +173,7 @@ def errors():
 @pytest.mark.parametrize("call", CALLS)
 def test_a_wrong_call_is_told_what_is_needed(call, errors):
     error = errors[call]
-    assert error.startswith(("ValueError: ", "TypeError: "))
+    assert error.startswith(("InvalidValue: ", "InvalidType: "))
     assert CALLS[call] in error
     assert error.count("\n") == 0
     assert len(error) > len(CALLS[call]) + 40, "nothing is said of what to do"

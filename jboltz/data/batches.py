@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from jboltz.errors import InvalidValue
+
 
 def batches(
     values: np.ndarray,
@@ -38,26 +40,26 @@ def batches(
       [2, 2, 1]
     """
     if len(values) == 0:
-        raise ValueError("`values` is empty but a batch needs examples; pass some.")
+        raise InvalidValue("`values` is empty but a batch needs examples; pass some.")
     if batch_size < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {batch_size} but a batch has at least 1 example; pass a "
             "positive number."
         )
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise ValueError(
+        raise InvalidValue(
             f"`seed` is {seed} but must fit 64 bits without a sign; pass a number from "
             "0 to 2**64 - 1."
         )
     if first_epoch < 0 or (num_epochs is not None and num_epochs < first_epoch):
-        raise ValueError(
+        raise InvalidValue(
             f"`first_epoch` is {first_epoch} and `num_epochs` {num_epochs}, but epochs "
             "run from 0 to `num_epochs`, the total; pass the number of finished epochs."
         )
     index, count = share
     short = len(values) % batch_size
     if not 0 <= index < count or batch_size % count or short % count:
-        raise ValueError(
+        raise InvalidValue(
             f"`share` is {share} but {count} parts of equal size are needed of batches "
             f"of {batch_size} and of the last one, of {short or batch_size}; take a "
             "batch size and a number of examples that are multiples."

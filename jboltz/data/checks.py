@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jboltz.domains import ArrayDomain, UnitInterval, as_numbers
+from jboltz.errors import InvalidValue
 
 GRAY = UnitInterval()
 
@@ -61,18 +62,18 @@ def _check_shape(
         if domain.site_axes:
             need = "(num_examples, sites, num_categories)"
             remedy = domain.advice(name)
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has shape {array.shape} but data of the domain '{domain}' must "
             f"be {need}; {remedy}."
         )
     if array.size == 0:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is empty, shape {array.shape}, but at least one example with "
             "one feature is needed; look at how it was loaded or filtered."
         )
     width = math.prod(array.shape[1:])
     if num_features is not None and width != num_features:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has {width} features but {num_features} are needed; "
             "build the model for the width of the data, or reshape the data."
         )

@@ -19,6 +19,7 @@ from jboltz.data.sources import (
     load_published,
     manual_source,
 )
+from jboltz.errors import InvalidValue
 
 IMAGE_SHAPE = (32, 32, 3)
 
@@ -39,10 +40,10 @@ def parse_tarball(name: str, content: bytes) -> tuple[np.ndarray, ...]:
     try:
         batches = _read_batches(content)
     except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
-        raise ValueError(f"is not a sound .tar.gz file ({error})") from error
+        raise InvalidValue(f"is not a sound .tar.gz file ({error})") from error
     missing = [batch for batch in (*_TRAIN, _TEST) if batch not in batches]
     if missing:
-        raise ValueError(
+        raise InvalidValue(
             f"lacks {', '.join(missing)}, but the binary version of CIFAR-10 has them"
         )
     train = np.concatenate([batches[batch] for batch in _TRAIN])
@@ -55,7 +56,7 @@ def _read_batches(content: bytes) -> dict[str, np.ndarray]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
         for member in tar:
             if member.name.startswith("cifar-10-batches-py"):
-                raise ValueError(
+                raise InvalidValue(
                     "is the Python version of CIFAR-10, pickles that could run code, "
                     "but only the binary version is read"
                 )
@@ -64,13 +65,13 @@ def _read_batches(content: bytes) -> dict[str, np.ndarray]:
             file = tar.extractfile(member) if member.isreg() else None
             num_records, rest = divmod(member.size, _RECORD)
             if file is None or rest or not 1 <= num_records <= _MAX_RECORDS:
-                raise ValueError(
+                raise InvalidValue(
                     f"holds {member.name} with {member.size} bytes, but it must be a "
                     f"file of 1 to {_MAX_RECORDS} records of {_RECORD} bytes"
                 )
             records = np.frombuffer(file.read(), np.uint8).reshape(-1, _RECORD)
             if records[:, 0].max() > 9:
-                raise ValueError(
+                raise InvalidValue(
                     f"holds {member.name} with the label {records[:, 0].max()}, but "
                     "labels are from 0 to 9"
                 )
@@ -142,7 +143,7 @@ def _find(path: Path) -> ReadManual:
         if path.suffix == ".npz":
             return functools.partial(_read_npz, path)
         if path.name != tarball:
-            raise ValueError(
+            raise InvalidValue(
                 f"`manual_dir` is the file {str(path)!r} but must be {CIFAR10.manual}. "
                 f"{CIFAR10.where}"
             )
@@ -156,7 +157,7 @@ def _find(path: Path) -> ReadManual:
 def _read_npz(path: Path) -> Dataset:
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip archive, or is cut short")
+            raise InvalidValue("it is no zip archive, or is cut short")
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in _NPZ_NAMES if name in file}
         _check_images(held)
@@ -170,7 +171,7 @@ def _read_npz(path: Path) -> Dataset:
         )
         _check_labels(data.train_labels, data.test_labels)
     except (EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
+        raise InvalidValue(
             f"{path} is not CIFAR-10 in an .npz file: {error} (or pass the official "
             f"{CIFAR10.file_names[0]})."
         ) from error
@@ -184,11 +185,11 @@ def _read_npz(path: Path) -> Dataset:
 
 def _check_images(held: dict[str, np.ndarray]) -> None:
     if "train_images" not in held:
-        raise ValueError("it lacks the array `train_images`; name the images so")
+        raise InvalidValue("it lacks the array `train_images`; name the images so")
     for name in ("train_images", "test_images"):
         array = held.get(name, held["train_images"])
         if array.dtype != np.uint8 or array.shape[1:] not in (IMAGE_SHAPE, (3072,)):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {array.dtype} of shape {array.shape}, but must be uint8 "
                 "of shape (N, 32, 32, 3) or (N, 3072)"
             )
@@ -199,4 +200,4 @@ def _check_labels(*labels: np.ndarray | None) -> None:
         (int(array.max()) for array in labels if array is not None), default=0
     )
     if largest > 9:
-        raise ValueError(f"it holds the label {largest}, but labels are from 0 to 9")
+        raise InvalidValue(f"it holds the label {largest}, but labels are from 0 to 9")

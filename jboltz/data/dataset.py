@@ -9,6 +9,7 @@ import numpy as np
 
 from jboltz.data.checks import GRAY, check_values, warn_unstandardized
 from jboltz.domains import ArrayDomain, Reals, as_numbers
+from jboltz.errors import InvalidType, InvalidValue
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def from_arrays(
     train_labels = _labels(train_labels, len(train), "train_labels")
     if test is None:
         if test_labels is not None:
-            raise ValueError(
+            raise InvalidValue(
                 "`test_labels` came without `test`, so there is nothing they label; "
                 "pass both, or neither and `num_holdout`."
             )
@@ -106,13 +107,13 @@ def from_arrays(
         origin = f", the test images being the last {num_test} of the array"
     else:
         if num_holdout is not None:
-            raise ValueError(
+            raise InvalidValue(
                 f"`num_holdout` is {num_holdout} but `test` is given too, so there is "
                 "nothing to hold out; pass one of the two."
             )
         test, _ = _flat(test, "test", domain, train.shape[1])
         if test.dtype != train.dtype:
-            raise ValueError(
+            raise InvalidValue(
                 f"`train` is stored as {train.dtype} but `test` as {test.dtype}, so "
                 "they would be scaled differently; pass both in the same type."
             )
@@ -123,7 +124,7 @@ def from_arrays(
     if image_shape is None:
         image_shape = shape
     elif math.prod(image_shape) != train.shape[1]:
-        raise ValueError(
+        raise InvalidValue(
             f"`image_shape` is {tuple(image_shape)}, {math.prod(image_shape)} pixels, "
             f"but an example has {train.shape[1]} features; pass the shape of one."
         )
@@ -155,7 +156,7 @@ def split_validation(
     """
     num_train = len(dataset.train)
     if not 1 <= num_validation < num_train:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_validation` is {num_validation} but data set {dataset.name!r} has "
             f"{num_train} training examples and both parts need at least 1; pass a "
             f"number from 1 to {num_train - 1}, or load a larger source."
@@ -184,18 +185,18 @@ def _labels(labels: Any, num_examples: int, name: str) -> np.ndarray | None:
         return None
     array = as_numbers(labels, name)
     if array.dtype.kind not in "iu":
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` has dtype {array.dtype} but labels are class numbers; pass "
             "integers from 0."
         )
     if array.shape != (num_examples,):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has shape {array.shape} but there are {num_examples} examples, "
             f"so it must be ({num_examples},); one-hot labels become class numbers "
             "with `argmax(axis=1)`."
         )
     if array.min() < 0 or array.max() > np.iinfo(np.int32).max:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has values from {array.min()} to {array.max()} but classes are "
             "numbered from 0; renumber them, for example with `np.unique(labels, "
             "return_inverse=True)[1]`."
@@ -206,7 +207,7 @@ def _labels(labels: Any, num_examples: int, name: str) -> np.ndarray | None:
 def _num_holdout(num_holdout: int | None, num_examples: int) -> int:
     count = max(1, num_examples // 10) if num_holdout is None else num_holdout
     if not 1 <= count < num_examples:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_holdout` is {count} but `train` has {num_examples} examples and "
             "both training and test set need at least 1; pass `test`, more examples, "
             "or another number."

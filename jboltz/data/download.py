@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jboltz.data.published import PublishedDataset, PublishedFile
+from jboltz.errors import InvalidValue, MissingPackage
 
 # Seconds. A host that is there answers in well under one; a stalled transfer is one
 # that sends nothing at all, however slow the network.
@@ -39,7 +40,7 @@ def published_files(dataset: PublishedDataset) -> list[PublishedFile]:
 
         registered = tfds.builder_cls(dataset.name).url_infos or {}
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             f"{dataset.title}'s files are fetched and verified by TFDS, which cannot "
             f"be imported ({error}); install it with: pip install "
             "'jboltz[experiments]'"
@@ -64,7 +65,7 @@ def cache_folder(
 
     root = os.fspath(data_dir or constants.DATA_DIR)
     if "://" in root:
-        raise ValueError(
+        raise InvalidValue(
             f"`data_dir` is {root!r} but {dataset.title} is cached in a local folder; "
             "pass a local `data_dir` (or set TFDS_DATA_DIR to one)."
         )
@@ -136,7 +137,7 @@ def _explained(
     try:
         yield
     except download_manager.NonMatchingChecksumError as error:
-        raise ValueError(
+        raise InvalidValue(
             f"what {host} sent is not {dataset.title} (wrong checksum), perhaps a "
             f"log-in page; nothing of it was kept; {do}."
         ) from error

@@ -28,6 +28,7 @@ import io
 import numpy as np
 
 from jboltz.data.dataset import Dataset
+from jboltz.errors import InvalidValue
 
 _FILE = "mnist_12k.npz"
 _SHA256 = "403921a37e4641f84ca1fa6d3858c5159ca7720621ac61a0063b4737c44ffb3c"
@@ -46,7 +47,7 @@ def load_embedded(remark: str) -> Dataset:
     path = importlib.resources.files("jboltz.data") / "digits" / _FILE
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise ValueError(
+        raise InvalidValue(
             f"{path} has {len(content)} bytes that are not the digits jboltz was "
             "released with; reinstall jboltz."
         )

@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from jboltz.errors import InvalidValue
+
 
 def parse_idx(compressed: bytes, num_axes: int) -> np.ndarray:
     """The uint8 array in a gzipped IDX file.
@@ -18,26 +20,26 @@ def parse_idx(compressed: bytes, num_axes: int) -> np.ndarray:
     try:
         content = gzip.decompress(compressed)
     except EOFError as error:
-        raise ValueError(
+        raise InvalidValue(
             f"is cut short after {len(compressed)} bytes, but a gzip file has an end "
             "mark"
         ) from error
     except (OSError, zlib.error) as error:
-        raise ValueError(f"is not a sound gzip file ({error})") from error
+        raise InvalidValue(f"is not a sound gzip file ({error})") from error
     magic = bytes([0, 0, 8, num_axes])
     start = 4 + 4 * num_axes
     if len(content) < start:
-        raise ValueError(
+        raise InvalidValue(
             f"holds {len(content)} bytes, but the header of an IDX file has {start}"
         )
     if content[:4] != magic:
-        raise ValueError(
+        raise InvalidValue(
             f"starts with the bytes {content[:4].hex(' ')!r}, but an IDX file of uint8 "
             f"with {num_axes} axes starts with {magic.hex(' ')!r}"
         )
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4))
     if len(content) - start != math.prod(shape):
-        raise ValueError(
+        raise InvalidValue(
             f"announces an array of shape {shape}, {math.prod(shape)} bytes, but holds "
             f"{len(content) - start}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from jboltz.data.checks import check_values, feature_moments
 from jboltz.data.standardize import as_real, as_rows
 from jboltz.domains import Reals, as_numbers
+from jboltz.errors import InvalidValue
 
 
 def extract_patches(
@@ -35,7 +36,7 @@ def extract_patches(
       (7, 192)
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.size == 0:
-        raise ValueError(
+        raise InvalidValue(
             f"`images` is {images.dtype} of shape {images.shape} but patches are cut "
             "from uint8 of shape (N, H, W, C); reshape flat images to `(-1, "
             "*image_shape)`, and give grey ones a last axis with `images[..., None]`."
@@ -68,12 +69,12 @@ def patch_places(
     """
     count, height, width = shape
     if not 1 <= size <= min(height, width):
-        raise ValueError(
+        raise InvalidValue(
             f"`size` is {size} but the images are {height} by {width}; pass a number "
             f"from 1 to {min(height, width)}."
         )
     if num_patches < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_patches` is {num_patches} but at least 1 is needed; pass a positive "
             "number."
         )
@@ -137,7 +138,7 @@ def fit_whitening(
     """
     check_values(patches, domain=Reals(), name="patches")
     if not epsilon > 0:
-        raise ValueError(
+        raise InvalidValue(
             f"`epsilon` is {epsilon} but directions without variance need a positive "
             "one; pass a small fraction of the variance of a pixel."
         )
@@ -155,7 +156,7 @@ def fit_whitening(
         back = directions.T
     else:
         if not 1 <= num_components <= len(mean):
-            raise ValueError(
+            raise InvalidValue(
                 f"`num_components` is {num_components} but patches of {len(mean)} "
                 f"numbers have 1 to {len(mean)} directions."
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jboltz.data.dataset import Dataset
+from jboltz.errors import InvalidValue
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -63,7 +64,7 @@ def read_file(path: Path, file: PublishedFile, dataset: PublishedDataset) -> Arr
         arrays = dataset.parse(file.name, content)
         _check_published(content, file, dataset.title)
     except ValueError as error:
-        raise ValueError(
+        raise InvalidValue(
             f"{path} {error}; delete it and fetch it again from {file.url}."
         ) from error
     return arrays
@@ -90,7 +91,7 @@ def as_dataset(
 def _check_published(content: bytes, file: PublishedFile, title: str) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
-        raise ValueError(
+        raise InvalidValue(
             f"is not the published file: it has {len(content)} bytes and SHA-256 "
             f"{sha256[:12]}…, but {title}'s has {file.size} bytes and "
             f"{file.sha256[:12]}…"

@@ -8,6 +8,7 @@ from pathlib import Path
 from jboltz.data.dataset import Dataset
 from jboltz.data.download import cache_folder, cached_path, fetch, published_files
 from jboltz.data.published import PublishedDataset, as_dataset, read_file
+from jboltz.errors import InvalidValue
 
 SOURCES = ("auto", "tfds", "manual")
 
@@ -32,19 +33,19 @@ def manual_source(
       ValueError: an unknown source, or arguments that contradict one another.
     """
     if source not in sources:
-        raise ValueError(
+        raise InvalidValue(
             f"`source` is {source!r} but {dataset.title} comes from one of "
             f"{', '.join(map(repr, sources))}; pass one of these."
         )
     if manual_dir is None:
         if source == "manual":
-            raise ValueError(
+            raise InvalidValue(
                 f"`manual_dir` is None but source 'manual' reads {dataset.manual}; "
                 f"pass one. {dataset.where}"
             )
         return None
     if source not in ("auto", "manual"):
-        raise ValueError(
+        raise InvalidValue(
             f"`manual_dir` is {os.fspath(manual_dir)!r} but source {source!r} does not "
             "read it; pass `source='manual'`, or no `manual_dir`."
         )
@@ -58,14 +59,14 @@ def find_folder(dataset: PublishedDataset, folder: Path) -> ReadManual:
       ValueError: they do not.
     """
     if not os.path.isdir(folder):
-        raise ValueError(
+        raise InvalidValue(
             f"`manual_dir` is {str(folder)!r} but there is no such folder that you may "
             f"read; pass {dataset.manual}. {dataset.where}"
         )
     names = dataset.file_names
     missing = [name for name in names if not os.path.exists(folder / name)]
     if missing:
-        raise ValueError(
+        raise InvalidValue(
             f"`manual_dir` {str(folder)!r} lacks {', '.join(missing)} (or does not let "
             f"you see it), but it must be {dataset.manual}. {dataset.where}"
         )

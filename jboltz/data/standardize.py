@@ -8,6 +8,7 @@ import numpy as np
 from jboltz.data.checks import check_values, feature_moments
 from jboltz.data.dataset import Dataset
 from jboltz.domains import ArrayDomain, Reals, UnitInterval, as_numbers
+from jboltz.errors import InvalidValue
 
 Scaling = Literal["standard", "robust", "min-max"]
 """From each feature's mean and standard deviation, its median and interquartile range,
@@ -88,7 +89,7 @@ def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
             if allowed
             else "leave the data as they are, or use `Gaussian` units"
         )
-        raise ValueError(
+        raise InvalidValue(
             f"`scaling` is {scaling!r} but units of the domain '{domain}' cannot take "
             f"what it makes; {remedy}."
         )
@@ -96,7 +97,7 @@ def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
 
 def _check_name(scaling: str) -> None:
     if scaling not in get_args(Scaling):
-        raise ValueError(
+        raise InvalidValue(
             f"`scaling` is {scaling!r} but needs to be one of "
             f"{', '.join(map(repr, get_args(Scaling)))}."
         )
@@ -137,7 +138,7 @@ def as_real(x: Any) -> Any:
 def as_rows(x: Any, *features: np.ndarray) -> list[np.ndarray]:
     """`features` with as many axes as `x`: JAX may be told not to broadcast ranks."""
     if x.shape[-1:] != features[0].shape:
-        raise ValueError(
+        raise InvalidValue(
             f"the array has shape {x.shape} but {len(features[0])} features were "
             "fitted; pass (…, num_features) with that many."
         )

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Int
 
+from jboltz.errors import InvalidValue
+
 
 def balanced_subset(
     labels: Int[np.ndarray, " examples"], num_labels: int, seed: int
@@ -18,7 +20,7 @@ def balanced_subset(
     """
     classes = np.unique(labels)
     if not len(classes) <= num_labels <= len(labels):
-        raise ValueError(
+        raise InvalidValue(
             f"`num_labels` is {num_labels} but there are {len(labels)} examples of "
             f"{len(classes)} classes; take {len(classes)} to {len(labels)}."
         )

@@ -21,6 +21,7 @@ from jboltz.checks import (
     check_number,
     check_params,
 )
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
     checked,
@@ -54,7 +55,7 @@ def annealing_ladder(scale: int | float = 1) -> np.ndarray:
     check_number("scale", scale, 0, 1e6)
     steps = [round(scale * num_steps) for *_, num_steps in _SEGMENTS]
     if min(steps) < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`scale` is {scale} but each of the three segments needs a step; take at "
             f"least {1 / _SEGMENTS[0][2]}, or a ladder of your own."
         )
@@ -250,7 +251,7 @@ def log_partition_trajectory(
       those of each bridge.
     """
     if len(path) != len(samples) + 1 or not samples:
-        raise ValueError(
+        raise InvalidValue(
             f"`path` has {len(path)} parameters and `samples` {len(samples)} entries, "
             "but each parameters need samples, the last excepted; pass T + 1 and T."
         )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.abilities import DirectedModel
 from jboltz.base import Params, State
-from jboltz.checks import check_distribution, check_key, require
+from jboltz.checks import check_count, check_distribution, check_key, require
 from jboltz.evaluation.annealing import clamped_annealed_importance_sampling
 from jboltz.evaluation.examples import Data, EvaluationData, as_examples
 from jboltz.evaluation.likelihood import (
@@ -206,8 +206,7 @@ def dbm_bound_gap(
 
 def _two_bounds(log_weight, examples, log_partition, key, num_samples, batch_size):
     """The means of E log w and of log (1/K) Σ_k w_k, from the same K weights."""
-    if num_samples < 1:
-        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    check_count("num_samples", num_samples, at_least=1)
 
     def both(example):
         v, key = example

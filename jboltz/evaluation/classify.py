@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.abilities import LabelModel
 from jboltz.base import Params, record
-from jboltz.checks import check_key, check_params
+from jboltz.checks import check_count, check_key, check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.rows import class_numbers
@@ -71,8 +71,7 @@ def classify_by_samples(
     Sample k of example n draws from fold_in(fold_in(key, n), k).
     """
     check_key(key)
-    if num_samples < 1:
-        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    check_count("num_samples", num_samples, at_least=1)
     check_params(model, params)
     rows = unit_interval(jnp.asarray(images))
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Real
 
 from jboltz.base import FreeEnergyModel, Params, record
 from jboltz.checks import check_params
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     domain_of,
@@ -111,7 +112,7 @@ def training_traces(
     """
     names = [name for name in histories[-1] if name.startswith(PREFIX)]
     if not names or (last is not None and last < 1):
-        raise ValueError(
+        raise InvalidValue(
             f"`last` is {last} and the histories hold {sorted(histories[-1])}, but at "
             f"least 1 update and metrics named {PREFIX}… are needed; wrap the "
             "estimator: `TracedEstimator(PersistentContrastiveDivergence(…))`."
@@ -152,19 +153,19 @@ def convergence_report(
       ValueError: one chain, no trace, or one that is not finite.
     """
     if not isinstance(traces, Mapping):
-        raise TypeError(
+        raise InvalidType(
             f"`traces` is {traces!r} but a dictionary of traces, (chains, steps) each, "
             "is needed; pass the metrics of a `TracedSampler`."
         )
     spacing = num_steps if spacing is None else spacing
     if num_steps < 1 or spacing < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_steps` is {num_steps} and `spacing` {spacing} but both need to be "
             "at least 1 kernel step."
         )
     checked = {name: _as_trace(trace, 2) for name, trace in traces.items()}
     if not checked:
-        raise ValueError("`traces` is empty but a verdict needs at least one trace.")
+        raise InvalidValue("`traces` is empty but a verdict needs at least one trace.")
     num_chains, num_points = next(iter(checked.values())).shape
     least = max(LEAST_POINTS, -(-LEAST_POINTS * num_steps // spacing))
     least = max(least, -(-LEAST_ESS // num_chains))
@@ -240,7 +241,7 @@ def free_energy_gap(
         for name, data in (("validation", validation), ("train", train))
     ]
     if sets[0].binarisation != sets[1].binarisation:
-        raise ValueError(
+        raise InvalidValue(
             f"`validation` is binarised as {sets[0].binarisation!r} but `train` as "
             f"{sets[1].binarisation!r}, and only likes compare; treat both alike."
         )
@@ -264,12 +265,12 @@ def free_energy_gap(
 def _as_trace(trace, least_chains):
     array = np.asarray(trace, np.float64)
     if array.ndim != 2 or array.shape[0] < least_chains:
-        raise ValueError(
+        raise InvalidValue(
             f"`trace` has shape {array.shape} but needs (chains, steps), with at least "
             f"{least_chains} chain(s); run more chains, from different starts."
         )
     if not np.isfinite(array).all():
-        raise ValueError(
+        raise InvalidValue(
             "`trace` has NaN or infinite values but diagnostics need finite ones; look "
             "for the step at which the chains diverged."
         )
@@ -279,12 +280,12 @@ def _as_trace(trace, least_chains):
 def _checked(trace, least_chains=1):
     array = _as_trace(trace, least_chains)
     if array.shape[1] < 4:
-        raise ValueError(
+        raise InvalidValue(
             f"`trace` has {array.shape[1]} steps, too short to judge: at least 4 are "
             f"needed, and {LEAST_POINTS} to rely on them."
         )
     if np.ptp(array) == 0:
-        raise ValueError(
+        raise InvalidValue(
             f"All values of `trace` are {array[0, 0]:.6g} but diagnostics need a "
             "quantity that varies; follow another one."
         )
@@ -350,7 +351,7 @@ def _shift(contrast, traces):
     if contrast is None:
         return 0.0
     if "free_energy" not in traces:
-        raise ValueError(
+        raise InvalidValue(
             f"`contrast` is given but `traces` has {sorted(traces)}, and the trace "
             "`free_energy` is its measure; pass that too."
         )

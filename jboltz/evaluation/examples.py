@@ -15,6 +15,7 @@ from jboltz import random
 from jboltz.base import Domain, Leaf, State, record
 from jboltz.checks import admit, check_count, check_number, is_traced
 from jboltz.domains import ArrayDomain
+from jboltz.errors import InvalidValue
 
 
 @record
@@ -80,7 +81,7 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
         data = EvaluationData(values=values, binarisation=how)
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has {sorted(counts)} examples in its parts but a mean needs at "
             "least 1, and the same number in each part."
         )
@@ -94,7 +95,7 @@ def _gray(data):
     if array.dtype == np.uint8:
         return jnp.asarray(array, jnp.float32) / 255
     if array.dtype.kind not in "bf" or not ((array >= 0) & (array <= 1)).all():
-        raise ValueError(
+        raise InvalidValue(
             f"`data` ({array.dtype}) has values outside [0, 1], or integers, but what "
             "is to be made binary are gray values in [0, 1] or uint8 from 0 to 255; "
             "scale them first."
@@ -110,7 +111,7 @@ def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
         return str(domain)
     array = np.asarray(values)
     if not ((array == 0) | (array == 1)).all():
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` ({array.dtype}, from {array.min()} to {array.max()}) is gray "
             "but a likelihood of binary units is one of values 0 and 1: exp(-F(v)) of "
             "a gray v is no probability. Binarise it first, by `binarise_once` or "
@@ -122,7 +123,7 @@ def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
 
 def _check_weights(weights, count, name):
     if weights.shape != (count,) or not (weights >= 0).all() or not weights.sum() > 0:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}.weights` has shape {weights.shape} but {count} examples need one "
             "weight each, none below 0 and not all of them 0."
         )

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jboltz import random
 from jboltz.base import Leaf, Params, State, Unit, record
+from jboltz.errors import InvalidValue
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.products import full_precision, full_product, product
@@ -34,14 +35,14 @@ def combined_filters(
       a deep network, section 3; Lee, Ekanadham & Ng (2008).
     """
     if not weights:
-        raise ValueError(
+        raise InvalidValue(
             "`weights` is empty but a filter needs those of layer 1 at least; give the "
             "weights of every layer up to the one to be seen."
         )
     shapes = [W.shape for W in weights]
     for (_, above), (below, _) in itertools.pairwise(shapes):
         if above != below:
-            raise ValueError(
+            raise InvalidValue(
                 f"`weights` have shapes {shapes}, which do not chain: {above} units "
                 f"meet {below}; give the layers of one stack, bottom first."
             )
@@ -123,7 +124,7 @@ def maximise_activation(
     """
     for name, value in (("norm", norm), ("num_steps", num_steps), ("rate", rate)):
         if not value > 0:
-            raise ValueError(f"`{name}` is {value} but needs to be above 0.")
+            raise InvalidValue(f"`{name}` is {value} but needs to be above 0.")
 
     def picture(inputs):
         return visible.mean_state(params, inputs)
@@ -192,7 +193,7 @@ def receptive_field(
       ValueError: the window is larger than the image.
     """
     if not 1 <= window <= min(image_shape[:2]):
-        raise ValueError(
+        raise InvalidValue(
             f"`window` is {window} but an image of {image_shape[0]} × {image_shape[1]} "
             f"pixels takes windows of 1 to {min(image_shape[:2])}."
         )
@@ -225,7 +226,7 @@ def principal_components(
       ValueError: there are not so many directions.
     """
     if not 1 <= num_components <= min(codes.shape):
-        raise ValueError(
+        raise InvalidValue(
             f"`num_components` is {num_components} but {codes.shape[0]} codes of "
             f"{codes.shape[1]} units have 1 to {min(codes.shape)} directions."
         )
@@ -243,6 +244,6 @@ def _unit_vector(x: Float[Array, " size"]) -> Float[Array, " size"]:
 
 def _check_depth(depth: int, num_layers: int) -> None:
     if not 1 <= depth <= num_layers:
-        raise ValueError(
+        raise InvalidValue(
             f"`depth` is {depth} but there are hidden layers 1 to {num_layers}."
         )

@@ -6,6 +6,7 @@ Each takes one filter, flat, in the space of the pixels; of a filter of zeros it
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.features import receptive_field
 
 
@@ -65,7 +66,7 @@ def colour_share(
       ValueError: the image has no axis of colours.
     """
     if len(image_shape) != 3:
-        raise ValueError(
+        raise InvalidValue(
             f"`image_shape` is {image_shape} but a share of colour needs (height, "
             "width, colours); gray filters have none."
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jboltz.base import Metrics
+from jboltz.errors import InvalidValue
 from jboltz.products import full_product
 
 
@@ -97,7 +98,7 @@ def diversity(points: Float[Array, "points features"]) -> Metrics:
     """
     count, width = points.shape
     if count < 2:
-        raise ValueError(
+        raise InvalidValue(
             f"`points` has {count} points but a distance is between two; pass more."
         )
     sums = _by_rows(lambda d: jnp.sum(jnp.sqrt(d)), points, points, skip_self=0.0)
@@ -125,7 +126,7 @@ def sharpness(images: Float[Array, "images height width"]) -> Metrics:
     """
     height, width = images.shape[1:]
     if min(height, width) < 3:
-        raise ValueError(
+        raise InvalidValue(
             f"`images` are {height} × {width} but a pixel needs its 8 neighbours; "
             "pass images of at least 3 × 3."
         )
@@ -151,7 +152,7 @@ def sharpness(images: Float[Array, "images height width"]) -> Metrics:
 def _radii(points: Array, k: int, name: str) -> Array:
     """The squared distance of each point to its k-th nearest other."""
     if not 1 <= k < len(points):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has {len(points)} points but each needs {k} others, and at "
             "least 1; pass more points, or ask for fewer neighbours."
         )

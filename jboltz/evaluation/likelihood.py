@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Domain, FreeEnergyModel, Params, State, record
 from jboltz.checks import check_count, check_distribution, is_traced, require
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.evaluation.examples import Data, EvaluationData, as_examples
 from jboltz.evaluation.log_estimate import LogEstimate, known, library_of
 from jboltz.models.annealed import check_exact
@@ -178,7 +179,7 @@ def _bounds(log_partition):
         log_partition = (z.value, z.lower, z.upper)
     parts = log_partition if isinstance(log_partition, tuple) else (log_partition,) * 3
     if len(parts) != 3 or not all(isinstance(x, Number) for x in parts):
-        raise TypeError(
+        raise InvalidType(
             f"`log_partition` is {log_partition!r} but needs to be a number, a "
             "`LogEstimate`, or (estimate, lower, upper)."
         )
@@ -187,7 +188,7 @@ def _bounds(log_partition):
         return estimate, lower, upper
     # Bounds may be NaN, of an estimate without an interval, or infinite.
     if not np.isfinite(estimate) or lower > estimate or upper < estimate:
-        raise ValueError(
+        raise InvalidValue(
             f"`log_partition` is {estimate}, between {lower} and {upper}, but needs a "
             "finite number, within its bounds: pass log Z, or (estimate, lower, upper)."
         )

@@ -9,6 +9,7 @@ from jaxtyping import ArrayLike
 
 from jboltz.base import record
 from jboltz.checks import is_traced
+from jboltz.errors import InvalidType
 
 LEAST_EFFECTIVE_SAMPLES = 10
 """Below, the spread of the weights says nothing of the error of their mean."""
@@ -58,7 +59,7 @@ def known(x: Any) -> Any:
       TypeError: `x` is complex, as of complex parameters.
     """
     if jnp.iscomplexobj(x):
-        raise TypeError(
+        raise InvalidType(
             f"`params` are complex, and with them a result ({x.dtype}), but a "
             "likelihood needs real parameters; complex ones have energies and "
             "gradients only."

@@ -15,6 +15,7 @@ from jboltz import random
 from jboltz.abilities import LayeredModel
 from jboltz.base import Params, State, Unit
 from jboltz.checks import check_count, check_distribution
+from jboltz.errors import InvalidValue
 from jboltz.models.annealed import check_exact
 from jboltz.products import full_precision
 from jboltz.units.bernoulli import Bernoulli
@@ -53,7 +54,7 @@ def log_partition(
     total = num_states(hidden)
     if total > 2**MOST_UNITS:
         size = " + ".join(str(unit.size) for unit in jax.tree.leaves(hidden))
-        raise ValueError(
+        raise InvalidValue(
             f"`hidden` has {size} units and {total:.3g} states, but enumeration takes "
             f"at most {MOST_UNITS} binary units or as many states; enumerate the other "
             "block, or estimate with `annealed_importance_sampling`."

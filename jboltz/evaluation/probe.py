@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer
 
+from jboltz.errors import InvalidValue
+
 PENALTIES = tuple(10.0**k for k in range(-5, 3))
 """λ to choose from, of codes with variance 1: from no penalty to one that leaves a
 hundredth of each coefficient."""
@@ -41,13 +43,13 @@ def fit_linear_probe(
     """
     for name, given in (("labels", labels), ("held_out_labels", held_out_labels)):
         if len(given) and not 0 <= np.min(given) <= np.max(given) < num_classes:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` are from {np.min(given)} to {np.max(given)} but there are "
                 f"`num_classes` {num_classes}: they must be from 0 to "
                 f"{num_classes - 1}."
             )
     if not penalties or not all(penalty >= 0 for penalty in penalties):
-        raise ValueError(
+        raise InvalidValue(
             f"`penalties` is {penalties} but needs one or more numbers of at least 0."
         )
     x = np.asarray(codes, np.float64)

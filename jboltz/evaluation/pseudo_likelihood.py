@@ -17,6 +17,7 @@ from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import EnumerableUnit, Params, State, log_normalizer_gain
 from jboltz.checks import check_key, check_params, require
+from jboltz.errors import InvalidType
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
     MeanLogLikelihood,
@@ -132,7 +133,7 @@ def _alternatives(model: TwoLayerModel, params: Params):
     unit, hidden = model.visible, model.hidden
     (own, of_hidden), (weights,) = model.parts(params)
     if not isinstance(unit, EnumerableUnit):
-        raise TypeError(
+        raise InvalidType(
             f"{unit} does not say what one of its sites may be, but a pseudo-"
             "likelihood sums over that; Bernoulli, Spin, Softmax and Gaussian do "
             "(`EnumerableUnit`)."

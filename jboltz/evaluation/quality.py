@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.generation import (
     adversarial_accuracy,
     diversity,
@@ -50,12 +51,12 @@ def sample_quality(
     sets = {REAL: test, **samples}
     for name, images in sets.items():
         if len(images) != len(test):
-            raise ValueError(
+            raise InvalidValue(
                 f"There are {len(images)} of {name} but {len(test)} test images; the "
                 "numbers depend on how many: take as many of each."
             )
     if len(train) < len(test):
-        raise ValueError(
+        raise InvalidValue(
             f"There are {len(train)} training images but {len(test)} test images; take "
             "at most as many of these."
         )

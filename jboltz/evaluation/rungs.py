@@ -15,6 +15,7 @@ from jboltz.checks import (
     is_traced,
     require,
 )
+from jboltz.errors import InvalidValue
 from jboltz.models.annealed import AnnealedParams
 
 
@@ -40,7 +41,7 @@ def rungs_of(
 def _check_ladder(betas, dtype):
     is_ladder = betas.ndim == 1 and len(betas) > 1 and betas[0] == 0 and betas[-1] == 1
     if not is_ladder or (betas.astype(dtype)[1:] <= betas.astype(dtype)[:-1]).any():
-        raise ValueError(
+        raise InvalidValue(
             f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
             f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
             "`annealing_ladder()`, or `np.linspace(0, 1, 1001)`."
@@ -50,7 +51,7 @@ def _check_ladder(betas, dtype):
 def check_num_chains(count: int, name: str = "num_chains") -> None:
     """Refuses less than two chains, given by the argument `name`."""
     if count < 2:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {count} but an interval needs at least 2 chains; for the "
             "weight of one chain alone call `jboltz.evaluation.annealing.anneal`."
         )

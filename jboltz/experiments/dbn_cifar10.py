@@ -21,6 +21,7 @@ import optax
 from jboltz import plotting
 from jboltz.data import Dataset, WhitenedPatches, whitened_patches
 from jboltz.data.whitened import as_pixels
+from jboltz.errors import InvalidValue
 from jboltz.evaluation import fields
 from jboltz.evaluation.features import receptive_field
 from jboltz.evaluation.monitors import reconstruction_errors
@@ -90,13 +91,13 @@ def check(config: Config, data: Dataset) -> None:
     checks.rates(config, "deviation", "weight_scale")
     checks.labels(data)
     if not config.layers or min(config.layers) < 2:
-        raise ValueError(
+        raise InvalidValue(
             f"`layers` is {config.layers} but needs one or more sizes of at least 2: "
             "the hidden layers."
         )
     for name in ("sparsity_targets", "sparsity_strengths"):
         if len(getattr(config, name)) != len(config.layers):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {getattr(config, name)} but needs one number for each of "
                 f"the {len(config.layers)} `layers`."
             )

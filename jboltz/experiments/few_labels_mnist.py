@@ -16,6 +16,7 @@ import numpy as np
 from jboltz import plotting, random
 from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset
+from jboltz.errors import InvalidValue
 from jboltz.nets.finetune import LabelledExamples
 from jboltz.runs import checks, finetune, program
 from jboltz.runs.pretrained import load_pretrained
@@ -62,12 +63,12 @@ def check(config: Config, data: Dataset) -> None:
     for name in ("learning_rates", "control_learning_rates"):
         values = getattr(config, name)
         if len(values) not in (1, len(config.num_labels)):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {values} but there are {len(config.num_labels)} numbers "
                 "of labels; give one for all, or one for each."
             )
     if not config.num_labels or len(set(config.num_labels)) < len(config.num_labels):
-        raise ValueError(
+        raise InvalidValue(
             f"`num_labels` is {config.num_labels} but needs one or more numbers, each "
             "once."
         )

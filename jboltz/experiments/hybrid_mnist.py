@@ -25,6 +25,7 @@ from jaxtyping import Array, Key
 from jboltz import plotting, random
 from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset
+from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN
 from jboltz.nets.finetune import LabelledExamples
 from jboltz.nets.hybrid import (
@@ -91,13 +92,13 @@ def check(config: Config, data: Dataset) -> None:
         | {"weight_decay": 0, "max_norm": 0, "dropout": 0},
     )
     if config.dropout >= 1:
-        raise ValueError(f"`dropout` is {config.dropout} but needs to be below 1.")
+        raise InvalidValue(f"`dropout` is {config.dropout} but needs to be below 1.")
     if min(config.channels) < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`channels` is {config.channels} but a convolution needs at least 1."
         )
     if not config.forms or len(set(config.forms)) < len(config.forms):
-        raise ValueError(
+        raise InvalidValue(
             f"`forms` is {config.forms} but needs `map`, `joined` or both, once each."
         )
     checks.rates(config, "learning_rate")
@@ -109,7 +110,7 @@ def check(config: Config, data: Dataset) -> None:
     dbn = dbn_of(pretrained)
     parts, num_classes = split(config, data, pretrained)
     if config.batch_size > len(parts["train"].labels):
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {config.batch_size} but `num_labels` is "
             f"{config.num_labels}; take batches of at most that many."
         )
@@ -161,7 +162,7 @@ def dbn_of(pretrained: Pretrained) -> DBN:
     """
     refuse_scaling(pretrained)
     if not isinstance(pretrained.model, DBN):
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is a run of {pretrained.run['program']} but a code is the "
             "top layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
         )

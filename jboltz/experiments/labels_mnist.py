@@ -17,6 +17,7 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.data import Dataset
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.classify import classify, error_rate
 from jboltz.learning.centred import Centred
 from jboltz.learning.contrastive import ContrastiveDivergence
@@ -98,15 +99,15 @@ def check(config: Config, data: Dataset) -> None:
     checks.seed(config)
     checks.layers(config.layers, data)
     if len(config.layers) < 3:
-        raise ValueError(
+        raise InvalidValue(
             f"`layers` is {config.layers} but up–down needs a layer below the top RBM; "
             "give the pixels and two or more hidden layers."
         )
     if config.momentum >= 1:
-        raise ValueError(f"`momentum` is {config.momentum} but needs to be below 1.")
+        raise InvalidValue(f"`momentum` is {config.momentum} but needs to be below 1.")
     stages = config.up_down_epochs, config.up_down_steps
     if len(stages[0]) != len(stages[1]) or min(map(min, stages), default=0) < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`up_down_epochs` is {stages[0]} and `up_down_steps` {stages[1]} but each "
             "stage needs one of both, of at least 1; give two lists of one length."
         )

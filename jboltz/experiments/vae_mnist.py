@@ -20,6 +20,7 @@ from jaxtyping import Array, Key
 from jboltz import plotting, random
 from jboltz.base import Params
 from jboltz.data import Dataset, split_validation
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.annealing import annealing_ladder
 from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
 from jboltz.evaluation.examples import binarise_once
@@ -126,14 +127,16 @@ def check(config: Config, data: Dataset) -> None:
     checks.held_out(config.held_out, config.batch_size, data)
     annealing_ladder(config.ladder_scale)
     if min(config.hidden, default=1) < 1:
-        raise ValueError(f"`hidden` is {config.hidden} but layers have 1 unit or more.")
+        raise InvalidValue(
+            f"`hidden` is {config.hidden} but layers have 1 unit or more."
+        )
     most = {
         "bound_images": len(data.test),
         "num_samples": min(len(data.test), len(data.train) - config.held_out),
     }
     for name, count in most.items():
         if getattr(config, name) > count:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {getattr(config, name)} but there are {count} images to "
                 "compare with; take at most that many."
             )

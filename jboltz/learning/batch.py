@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checks import cast_states
+from jboltz.errors import InvalidValue
 
 
 def weighted_mean(
@@ -48,7 +49,7 @@ def complete(batch: Batch, params: Params) -> Batch:
 def refuse_mask(batch: Batch) -> None:
     """Refuses missing entries, which an estimator does not fill by itself."""
     if batch.mask is not None:
-        raise ValueError(
+        raise InvalidValue(
             "`batch.mask` marks missing entries but this estimator needs complete "
             "examples; put `MissingDataEstimator` around it, or drop those rows."
         )

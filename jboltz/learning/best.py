@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
 from jboltz.checks import check_callable, require
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import TrainState
 from jboltz.products import full_precision
 
@@ -81,14 +82,14 @@ def keep_least(
 
     def end_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
         if not isinstance(state.estimator_state, BestSoFarState):
-            raise TypeError(
+            raise InvalidType(
                 "`state.estimator_state` has no room for the best parameters; put "
                 "`BestSoFar` around the estimator, outermost."
             )
         found = full_precision(judge)(state.params)
         least = found.get(name) if isinstance(found, Mapping) else None
         if least is None or jnp.shape(least) != ():
-            raise ValueError(
+            raise InvalidValue(
                 f"`judge` returned {found!r} but one number called {name!r} is needed; "
                 "return a dict with it."
             )

@@ -32,6 +32,7 @@ from jboltz.checks import (
     is_traced,
     require,
 )
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
 from jboltz.learning.step import Optimizer, take_update
 from jboltz.products import full_product
@@ -90,7 +91,7 @@ class Mask:
             return x
         array = np.asarray(x)
         if array.ndim != 2 or not np.isin(array, (0, 1)).all():
-            raise ValueError(
+            raise InvalidValue(
                 f"`masks` has {x!r} but each needs to be a matrix of 0 and 1, in the "
                 "shape of its weights; pass a tuple of these."
             )
@@ -156,7 +157,7 @@ class Centred:
         unit_params, weights = self.model.parts(params)
         got, need = [x.shape for x in self.masks], [W.shape for W in weights]
         if self.masks and got != need:
-            raise ValueError(
+            raise InvalidValue(
                 f"`masks` has shapes {got} but the weights have {need}; pass one mask "
                 "for each matrix of weights, in its shape."
             )
@@ -179,7 +180,7 @@ class Centred:
         pairs = zip(weights, masks, strict=True)
         stay = sum(int(np.sum((np.asarray(W) == 0) & mask)) for W, mask in pairs)
         if stay and any(np.any(x) for x in jax.tree.leaves(moved)):
-            raise ValueError(
+            raise InvalidValue(
                 f"`optimizer` leaves {stay} weights as they are, but the centred "
                 "gradient of the biases counts on their moving; say which weights are "
                 "trained in `Centred(…, masks=…)`."

@@ -23,6 +23,7 @@ from jboltz.base import (
     State,
 )
 from jboltz.checks import check_count, require
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
 from jboltz.models.rbm import RBM
 from jboltz.samplers.chains import (
@@ -202,7 +203,7 @@ def check_chains(
     check_num_steps(num_steps, at_least=1)
     check_count("num_chains", num_chains, at_least=1)
     if sampler.model != model:
-        raise ValueError(
+        raise InvalidValue(
             f"`sampler` is of {sampler.model} but the estimator is of {model}; make "
             "both of one model."
         )

@@ -15,6 +15,7 @@ from jboltz.base import (
     Params,
     State,
 )
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
 from jboltz.learning.rows import class_numbers
 from jboltz.models.labelled import label_log_probabilities, parts_of
@@ -76,7 +77,7 @@ class HybridDiscriminative:
     def __post_init__(self) -> None:
         parts_of(self.model.visible)
         if not 0 <= self.weight < float("inf"):
-            raise ValueError(
+            raise InvalidValue(
                 f"`weight` is {self.weight} but that of a gradient is finite and at "
                 "least 0."
             )

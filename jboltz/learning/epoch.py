@@ -14,6 +14,7 @@ from jaxtyping import Array, Integer, Key
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, State
 from jboltz.checks import check_count
+from jboltz.errors import InvalidValue
 from jboltz.learning.loop import check_loop, prepared_step, run_steps
 from jboltz.learning.rows import as_batch, domain_at, num_rows, take_rows, unchanged
 from jboltz.learning.step import Prepare, TrainState, TrainStep, model_of
@@ -141,7 +142,7 @@ def check_batch_size(batch_size: int, num_examples: int) -> int:
     """`batch_size` as an `int`, refused unless it is from 1 to `num_examples`."""
     batch_size = check_count("batch_size", batch_size, at_least=1)
     if batch_size > num_examples:
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {batch_size} but the data hold {num_examples} examples; "
             "take a batch size of at most that many."
         )

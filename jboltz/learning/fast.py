@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State, record
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete
 from jboltz.learning.contrastive import check_chains, contrast_with_chains, start_chains
 from jboltz.samplers.chains import run_chains
@@ -44,7 +45,7 @@ class FastPersistentContrastiveDivergence:
     def __post_init__(self) -> None:
         check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
         if self.fast_rate < 0 or not 0 <= self.decay < 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`fast_rate` is {self.fast_rate} and `decay` {self.decay} but fast "
                 "weights need a rate of at least 0 and a decay from 0 to below 1."
             )

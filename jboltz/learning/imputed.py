@@ -15,6 +15,7 @@ from jboltz import random
 from jboltz.abilities import AugmentedModel, DataModel, data_of
 from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
 from jboltz.checks import cast_states, require
+from jboltz.errors import InvalidValue
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
 
@@ -78,7 +79,7 @@ class MissingDataEstimator:
             masks = [domain.spread(m, x.shape) for domain, m, x in triples]
         shapes = [[x.shape for x in leaves] for leaves in (masks, examples)]
         if shapes[0] != shapes[1]:
-            raise ValueError(
+            raise InvalidValue(
                 f"`batch.mask` has shape {shapes[0]} but the examples have "
                 f"{shapes[1]}; mark every entry of what the model is trained on."
             )

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz.checks import check_size
+from jboltz.errors import InvalidType, InvalidValue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,20 +50,20 @@ def pad_indices(
     longest = max(map(len, rows), default=0)
     num_places = longest if num_places is None else num_places
     if longest > num_places:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_places` is {num_places} but a row has {longest} entries; make room "
             "for the longest."
         )
     padded = np.full((len(rows), num_places), -1, np.int32)
     for row, indices in zip(padded, rows, strict=True):
         if not all(isinstance(index, int | np.integer) for index in indices):
-            raise TypeError(
+            raise InvalidType(
                 f"`rows` holds {list(indices)} but a row holds whole numbers, those of "
                 "the units that are on; pass integers."
             )
         row[: len(indices)] = indices
         if len(indices) and not 0 <= min(indices) <= max(indices) < num_visible:
-            raise ValueError(
+            raise InvalidValue(
                 f"`rows` holds {min(indices)} to {max(indices)} in one row but units "
                 f"are numbered 0 to {num_visible - 1}; renumber them, or raise "
                 "`num_visible`."

@@ -12,6 +12,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Batch, Params
 from jboltz.checks import check_callable, check_key, is_traced
+from jboltz.errors import Diverged, InvalidType
 from jboltz.learning.step import History, TrainState, TrainStep, check_state
 
 
@@ -34,7 +35,7 @@ def check_loop(
         if name == "prepare" or function is not None:
             check_callable(name, function, "as the docstring of the loop says")
     if not isinstance(state, TrainState):
-        raise TypeError(
+        raise InvalidType(
             f"`state` is a {type(state).__name__} but a `TrainState` is needed; make "
             "it by `init_train_state`."
         )
@@ -45,7 +46,7 @@ def check_loop(
 def check_known(loop: str, *trees: Any) -> None:
     """Refuses what is traced: a loop on the host looks at values between programs."""
     if is_traced(trees):
-        raise TypeError(
+        raise InvalidType(
             f"`{loop}` was called under `jit`, `vmap` or `grad`, but it reports to the "
             "host while it trains; call `train_epoch` or `train_epochs`, the same "
             "steps as pure functions."
@@ -107,11 +108,11 @@ def raise_not_finite(train_step, prepare, state, steps, first, where):
             if not jnp.isfinite(leaf).all()
         ]
         if broken:
-            raise FloatingPointError(
+            raise Diverged(
                 f"Step {step + 1} {where} makes params{', params'.join(broken)} not "
                 f"finite, but training needs finite parameters; {advice}."
             )
-    raise FloatingPointError(
+    raise Diverged(
         f"Parameters are not finite after step {step + 1} {where}, though not when "
         f"its steps are repeated one by one; {advice}."
     )

@@ -10,6 +10,7 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_key, is_traced
+from jboltz.errors import InvalidValue
 from jboltz.learning.epoch import as_rows, train_epochs
 from jboltz.learning.loop import as_pytree, check_loop
 from jboltz.learning.rows import domain_at, unchanged
@@ -56,7 +57,7 @@ def fit_many(
     if not is_traced(states, keys):
         shapes = {jnp.shape(x)[:1] for x in jax.tree.leaves(states)}
         if shapes != {keys.shape}:
-            raise ValueError(
+            raise InvalidValue(
                 f"`states` have the leading axes {shapes} but there are {len(keys)} "
                 "`keys`; stack one state for each key, as `jax.vmap` does."
             )

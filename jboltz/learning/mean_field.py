@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz.base import Batch, Leaf, Metrics, Sampler, State, record
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
 from jboltz.learning.contrastive import check_chains, start_chains
 from jboltz.models.dbm import DBM, DBMParams, inputs_of
@@ -189,7 +190,7 @@ class MeanFieldPCD:
 
 def _check_ascent(tolerance: float, max_sweeps: int) -> None:
     if tolerance < 0 or max_sweeps < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`tolerance` is {tolerance} and `max_sweeps` {max_sweeps} but mean field "
             "needs a tolerance of at least 0 and at least 1 sweep."
         )

@@ -12,6 +12,7 @@ from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Params, State, Unit
 from jboltz.checks import check_callable, check_key, require
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import Prepare
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM
@@ -49,7 +50,7 @@ class LayerFeatures:
             require(layer, TwoLayerModel, "a stack of layers", f"layers[{index}]")
         object.__setattr__(self, "layers", layers)
         if self.features not in get_args(Features):
-            raise ValueError(
+            raise InvalidValue(
                 f"`features` is {self.features!r} but needs to be one of "
                 f"{get_args(Features)}."
             )
@@ -164,7 +165,7 @@ def unit_interval(rows: Array) -> Array:
     if rows.dtype == jnp.bool_:
         return rows.astype(jnp.float32)
     if not jnp.issubdtype(rows.dtype, jnp.floating):
-        raise TypeError(
+        raise InvalidType(
             f"The data are {rows.dtype} but must be uint8 images, 0 to 255, bools or "
             "floats; convert them to one of the three."
         )
@@ -178,7 +179,7 @@ def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
     if not isinstance(layer.visible, Joined):
         return v
     if not beside:
-        raise ValueError(
+        raise InvalidValue(
             f"Rows are images alone but {layer.visible} has {layer.visible.second} "
             "beside them; pass rows as (images, labels), by `pair_with_labels`."
         )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from jboltz.abilities import DataModel
 from jboltz.base import Batch, Domain, State
 from jboltz.checks import admit
+from jboltz.errors import InvalidType, InvalidValue
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
@@ -26,7 +27,7 @@ def _as_state(values: Array) -> Array:
     if values.dtype == jnp.bool_:
         return values.astype(float)
     if not jnp.issubdtype(values.dtype, jnp.floating):
-        raise TypeError(
+        raise InvalidType(
             f"The data are {values.dtype} but a unit's states are floating point or "
             "bool, and integers may be images to be scaled; pass states as "
             "`data.astype(jnp.float32)`, and images as uint8 with a `prepare` that "
@@ -69,7 +70,7 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
     for name in ("values", "weights", "mask"):
         for leaf in jax.tree.leaves(getattr(data, name)):
             if np.shape(leaf)[:1] != shape[:1]:
-                raise ValueError(
+                raise InvalidValue(
                     f"`{name}` has shape {np.shape(leaf)} but the data have "
                     f"{count} rows; give one entry for each row."
                 )
@@ -84,20 +85,20 @@ def _as_array(x: Any) -> Any:
 
 def _check_weights(weights: np.ndarray) -> None:
     if weights.ndim != 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`weights` has shape {weights.shape} but an example has one weight; pass "
             f"an array of shape {weights.shape[:1]}."
         )
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(
+        raise InvalidValue(
             f"`weights` holds {weights[row]} in row {row} but a weight says how often "
             "an example counts, so it needs to be finite and at least 0; drop the row "
             "or give it 0."
         )
     if not weights.any():
-        raise ValueError(
+        raise InvalidValue(
             f"`weights` holds {len(weights)} times 0 but training needs a row that "
             "counts; give one a positive weight, or pass no weights."
         )
@@ -111,28 +112,28 @@ def class_numbers(labels: Any, count: int, num_classes: int) -> np.ndarray:
         or there are fewer examples than classes.
     """
     if labels is None:
-        raise ValueError(
+        raise InvalidValue(
             "`labels` is None but a classifier needs the class of every example; pass "
             "integers from 0."
         )
     found = np.asarray(labels)
     if found.dtype.kind not in "iu":
-        raise ValueError(
+        raise InvalidValue(
             f"`labels` has dtype {found.dtype} but classes are numbers from 0; pass "
             "integers."
         )
     if found.shape != (count,):
-        raise ValueError(
+        raise InvalidValue(
             f"`labels` has shape {found.shape} but there are {count} examples; "
             f"pass one label for each, shape ({count},)."
         )
     if len(found) < num_classes:
-        raise ValueError(
+        raise InvalidValue(
             f"`labels` has {len(found)} entries but there are {num_classes} classes; "
             "label at least one example of each."
         )
     if found.min() < 0 or found.max() >= num_classes:
-        raise ValueError(
+        raise InvalidValue(
             f"`labels` runs from {found.min()} to {found.max()} but {num_classes} "
             f"classes are numbered 0 to {num_classes - 1}; renumber them, or raise "
             "`num_classes`."

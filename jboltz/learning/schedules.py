@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jboltz.errors import InvalidValue
+
 BLOG_POINTS = ((0.0, 0.1), (10.0, 0.01), (50.0, 0.001), (100.0, 0.0001))
 """(epoch, rate) of the recipe of the blog that goes with the PyTorch notes."""
 
@@ -35,18 +37,18 @@ class PiecewiseRate:
     def __post_init__(self) -> None:
         epochs = [epoch for epoch, _ in self.points]
         if not epochs or any(b <= a for a, b in itertools.pairwise(epochs)):
-            raise ValueError(
+            raise InvalidValue(
                 f"`points` are at the epochs {epochs} but at least one is needed, each "
                 "after the one before it."
             )
         for epoch, rate in self.points:
             if not 0 < rate < float("inf"):
-                raise ValueError(
+                raise InvalidValue(
                     f"`points` has the rate {rate} at epoch {epoch} but a rate is "
                     "finite and above 0; for a pause train with fewer epochs."
                 )
         if self.steps_per_epoch < 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`steps_per_epoch` is {self.steps_per_epoch} but needs to be at least "
                 "1: examples divided by the batch size, rounded up."
             )

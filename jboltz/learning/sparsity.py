@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
 from jboltz.checks import dtype_of, require
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
@@ -90,13 +91,13 @@ class Sparse:
             ("rate", self.rate, "above 0 and at most 1", 0 < self.rate <= 1),
         ):
             if not is_valid:
-                raise ValueError(
+                raise InvalidValue(
                     f"`{name}` is {value} but needs to be {needed}; for no sparsity "
                     "take the estimator alone."
                 )
         domain = self.model.hidden.domain
         if not domain.is_binary:
-            raise ValueError(
+            raise InvalidValue(
                 f"The hidden units {self.model.hidden} are of the domain '{domain}' "
                 "but a mean activity from 0 to 1 needs units of the unit interval; "
                 "take `Bernoulli`, or no sparsity target."

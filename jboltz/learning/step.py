@@ -30,6 +30,7 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import check_key, check_params, is_traced, require
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.built import how_built
 from jboltz.products import Precision
 
@@ -104,7 +105,7 @@ class _EstimatorStep:
         check_optimizer(self.optimizer)
         object.__setattr__(self, "built", how_built(self.optimizer))
         if self.precision not in get_args(Precision):
-            raise ValueError(
+            raise InvalidValue(
                 f"`precision` is {self.precision!r} but the products of training are "
                 "'float32', 'tensorfloat32' or 'bfloat16'; pass one of these names."
             )
@@ -146,7 +147,7 @@ class _EstimatorStep:
         extra = {}
         if self.value is not None:
             if self.value not in metrics:
-                raise ValueError(
+                raise InvalidValue(
                     f"`value` is {self.value!r} but {self.estimator} reports "
                     f"{sorted(metrics)}; name one of these."
                 )
@@ -155,7 +156,7 @@ class _EstimatorStep:
         try:
             return take_update(self.optimizer, gradient, *old, **extra)
         except TypeError as error:
-            raise TypeError(
+            raise InvalidType(
                 f"`optimizer` refuses its arguments: {error}. If it follows a value, "
                 "as `optax.contrib.reduce_on_plateau` does, name that metric, "
                 "`make_train_step(…, value='reconstruction_error')`; one that searches "
@@ -181,7 +182,7 @@ def take_update(
 def check_optimizer(optimizer: Any) -> None:
     """Refuses what is no optimizer of optax."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(
+        raise InvalidType(
             f"`optimizer` is {optimizer!r} but needs to be an optimizer of optax; pass "
             "what one of its functions returns, such as `optax.sgd(0.01)`."
         )
@@ -279,7 +280,7 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
             or jax.tree.structure(x)
             for shapes, x in ((got, tree), (need, like))
         )
-        raise ValueError(
+        raise InvalidValue(
             f"`state.{name}` has leaves of shapes {got} but `train_step` needs {need} "
             f"for {owner}; make the step of what made the state, or begin anew with "
             "`init_train_state(state.params, estimator, optimizer, key)`."

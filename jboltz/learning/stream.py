@@ -12,6 +12,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Batch, State
 from jboltz.checks import check_count
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.loop import (
     as_pytree,
@@ -73,7 +74,7 @@ def fit_stream(
     check_known("fit_stream", state, key)
     check_loop(train_step, state, key, prepare=prepare, place=place, on_chunk=on_chunk)
     if not isinstance(batches, Iterable):
-        raise TypeError(
+        raise InvalidType(
             f"`batches` is {batches!r} but an iterable of batches is needed; pass a "
             "list or a generator of them, or train on one array by `fit`."
         )
@@ -107,7 +108,7 @@ def fit_stream(
         running = (before, stack, step, count, after, chunk, all_finite)
         step += count
     if running is None:
-        raise ValueError(
+        raise InvalidValue(
             "`batches` holds no batch but training needs at least one; an iterator "
             "that was used up before gives none."
         )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_count
+from jboltz.errors import InvalidValue
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
 from jboltz.learning.loop import (
@@ -111,7 +112,7 @@ def fit(
     num_epochs = check_count("num_epochs", num_epochs, at_least=0)
     first_epoch = check_count("first_epoch", first_epoch, at_least=0)
     if first_epoch > num_epochs:
-        raise ValueError(
+        raise InvalidValue(
             f"`first_epoch` is {first_epoch} but the run ends at `num_epochs`, "
             f"{num_epochs}, which counts the epochs done before; raise it."
         )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jboltz.base import Params
+from jboltz.errors import InvalidValue
 
 
 def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
@@ -23,7 +24,7 @@ def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
 
     def update(updates, state, params=None):
         if params is None:
-            raise ValueError("`params` is None but a projection needs them.")
+            raise InvalidValue("`params` is None but a projection needs them.")
         ended = onto(optax.apply_updates(params, updates))
         return jax.tree.map(jnp.subtract, ended, params), state
 
@@ -37,7 +38,9 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
       ValueError: `low` is above `high`.
     """
     if not low <= high:
-        raise ValueError(f"`low` is {low} and `high` {high} but low ≤ high is needed.")
+        raise InvalidValue(
+            f"`low` is {low} and `high` {high} but low ≤ high is needed."
+        )
     return partial(jax.tree.map, lambda x: jnp.clip(x, low, high))
 
 
@@ -71,7 +74,7 @@ def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any
 
     tree = jax.tree_util.tree_map_with_path(label, params)
     if missing := set(names) - found:
-        raise ValueError(
+        raise InvalidValue(
             f"`names` has {sorted(missing)} but the leaves are called "
             f"{sorted(str(name) for name in found)}."
         )

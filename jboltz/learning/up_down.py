@@ -9,6 +9,7 @@ from jboltz import random
 from jboltz.abilities import LabelModel
 from jboltz.base import Batch, Metrics, State, record
 from jboltz.checks import check_params
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.labelled import LabelledDBN, label_log_probabilities
@@ -73,12 +74,12 @@ class UpDown:
         if self.discriminative < 0 or (
             self.discriminative and not isinstance(self.model, LabelModel)
         ):
-            raise ValueError(
+            raise InvalidValue(
                 f"`discriminative` is {self.discriminative} but it is at least 0, and "
                 "0 where no label is among the units; pass 0, or a `LabelledDBN`."
             )
         if len(self.model.layers) < 2:
-            raise ValueError(
+            raise InvalidValue(
                 f"`model` has {len(self.model.layers)} layer but there is no way up or "
                 "down without a layer below the top RBM; train an RBM by contrastive "
                 "divergence."
@@ -146,7 +147,7 @@ class UpDown:
         if not isinstance(self.model, LabelModel):
             return values, ()
         if not isinstance(values, tuple) or len(values) != 2:
-            raise ValueError(
+            raise InvalidValue(
                 f"A batch is one {type(values).__name__} but the top RBM has a label "
                 "among its visible units; pass pairs, as `pair_with_labels` makes them."
             )

@@ -20,6 +20,7 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import check_normalizable, require, start_of
+from jboltz.errors import InvalidValue
 
 
 def check_exact(model: LayeredModel) -> None:
@@ -27,7 +28,7 @@ def check_exact(model: LayeredModel) -> None:
     require(model, LayeredModel, "a rung or a likelihood of units")
     inexact = [unit for unit in model.units if not is_exact(unit)]
     if inexact:
-        raise ValueError(
+        raise InvalidValue(
             f"`model` has the layer {inexact[0]}, whose draws are not those of its "
             "energy, but likelihoods and rungs need exact units; take another, as "
             "`ReLU` for `NoisyReLU`."

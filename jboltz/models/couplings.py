@@ -7,6 +7,7 @@ from jaxtyping import Array
 
 from jboltz.base import Params, Unit
 from jboltz.domains import Reals
+from jboltz.errors import InvalidValue
 from jboltz.units.quadratic import QuadraticUnit, components_of
 
 _ROUNDS = 200
@@ -47,7 +48,7 @@ def check_couplings(
         # At 1 a linear term decides, so that nothing is known there.
         largest = np.nextafter(_search(K, is_real, is_real_too), 0)
     if largest >= 1:
-        raise ValueError(
+        raise InvalidValue(
             f"The weights in `params` stretch real states by up to {largest:.6g} "
             "standard deviations a standard deviation, but Gaussian and ReLU layers "
             "need less than 1 between them, or Z = ∞ and chains run away; scale the "

@@ -12,6 +12,7 @@ from jaxtyping import Array, Inexact, Key
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
 from jboltz.checks import check_key, check_shape, check_tuple, require_unit, start_of
+from jboltz.errors import InvalidValue
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
@@ -56,7 +57,7 @@ class DBM:
         for index, unit in enumerate(self.units):
             require_unit(unit, "a DBM", f"units[{index}]")
         if len(self.units) < 2:
-            raise ValueError(
+            raise InvalidValue(
                 f"`units` has {len(self.units)} layers but a DBM needs the visible one "
                 "and at least one hidden layer: `DBM((Bernoulli(9), Bernoulli(5)))`."
             )
@@ -155,7 +156,7 @@ class DBM:
     def hidden_model(self) -> "DBM":
         """The layers above the data, as a DBM of their own."""
         if len(self.units) < 3:
-            raise ValueError(
+            raise InvalidValue(
                 f"This DBM has {len(self.units)} layers, but the layers above the data "
                 "are a model of their own from 3 on; with 2 `free_energy` is exact."
             )
@@ -264,7 +265,7 @@ class DBM:
         shapes = [layer.weights.shape for layer in stack]
         sizes = [unit.size for unit in self.units]
         if shapes != list(itertools.pairwise(sizes)):
-            raise ValueError(
+            raise InvalidValue(
                 f"`stack` has weights of shapes {shapes} but layers of sizes {sizes} "
                 "need those of each pair of neighbours; train the RBMs of "
                 "`pretraining_layers`."
@@ -272,7 +273,7 @@ class DBM:
 
     def _activities(self, params: DBMParams, layers: Layers) -> list[Array]:
         if len(layers) != len(self.units):
-            raise ValueError(
+            raise InvalidValue(
                 f"{len(layers)} layers were given but this DBM has {len(self.units)}; "
                 "`v` is the tuple of the even layers and `h` that of the odd ones."
             )

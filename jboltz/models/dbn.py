@@ -10,6 +10,7 @@ from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Domain, State, Unit
 from jboltz.checks import check_key, check_tuple, require
+from jboltz.errors import InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
@@ -40,14 +41,14 @@ class DBN:
     def __post_init__(self) -> None:
         check_tuple(self, "layers", "`DBN.chain(Bernoulli(9), Bernoulli(5))`")
         if not self.layers:
-            raise ValueError("`layers` is empty but a DBN needs at least one RBM.")
+            raise InvalidValue("`layers` is empty but a DBN needs at least one RBM.")
         for index, layer in enumerate(self.layers):
             require(layer, TwoLayerModel, "a DBN", f"layers[{index}]")
         for index, (lower, upper) in enumerate(
             itertools.pairwise(self.layers), start=1
         ):
             if lower.hidden != upper.visible:
-                raise ValueError(
+                raise InvalidValue(
                     f"`layers` do not chain: layer {index} ends in {lower.hidden} but "
                     f"layer {index + 1} begins with {upper.visible}; make them equal."
                 )
@@ -89,7 +90,7 @@ class DBN:
     def reconstruct(self, params: DBNParams, v: State, *, depth: int) -> State:
         """Up to layer `depth` and down again, in means."""
         if not 1 <= depth <= len(self.layers):
-            raise ValueError(
+            raise InvalidValue(
                 f"`depth` is {depth} but this DBN has layers 1 to {len(self.layers)}."
             )
         below = params[:depth]

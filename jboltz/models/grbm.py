@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from jboltz.errors import InvalidValue
 from jboltz.models.rbm import RBMParams
 from jboltz.products import full_product
 from jboltz.units.bernoulli import BernoulliParams
@@ -98,6 +99,6 @@ def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMPara
 def _check_positive(name: str, x: Array) -> None:
     """On the host: under `jit` or `grad` the values are not known."""
     if not isinstance(x, Tracer) and not (np.asarray(x) > 0).all():
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has the value {np.min(x)} but every {name} must be above 0."
         )

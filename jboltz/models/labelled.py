@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.base import State, Unit
 from jboltz.checks import start_of
+from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product
@@ -56,7 +57,7 @@ def parts_of(visible: Unit) -> tuple[Unit, Softmax]:
         label = visible.second
         if isinstance(label, Softmax) and label.sites == 1:
             return visible.first, label
-    raise ValueError(
+    raise InvalidValue(
         f"`visible` is {visible} but p(y | x) is one of data beside one label; make "
         "it `Joined(unit of the data, Softmax(1, number of classes))`."
     )
@@ -83,7 +84,7 @@ class LabelledDBN:
         unit, _ = parts_of(self.top.visible)
         last = self.below.layers[-1].hidden
         if unit != last:
-            raise ValueError(
+            raise InvalidValue(
                 f"`top` takes {unit} beside the label but `below` ends in {last}; make "
                 "them equal."
             )

@@ -20,6 +20,7 @@ from jboltz.checks import (
     start_of,
 )
 from jboltz.domains import Reals
+from jboltz.errors import InvalidValue
 from jboltz.models.rbm import INIT_SCALE
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.products import full_product, product
@@ -135,7 +136,7 @@ class SpikeAndSlab:
         }
         for name, x in positive.items():
             if x is not None and not np.all(np.asarray(x) > 0):
-                raise ValueError(
+                raise InvalidValue(
                     f"`{name}` holds {np.min(x)} but needs to be positive everywhere; "
                     "pass precisions, not their logarithms or covariances."
                 )
@@ -152,7 +153,7 @@ class SpikeAndSlab:
         for field in dataclasses.fields(SpikeAndSlabParams):
             got, like = getattr(params, field.name), getattr(expected, field.name)
             if (got is None) != (like is None):
-                raise ValueError(
+                raise InvalidValue(
                     f"`penalty` is {penalty} but {self.penalty} needs "
                     f"{'None' if like is None else 'one value a hidden unit'}."
                 )
@@ -176,7 +177,7 @@ class SpikeAndSlab:
         """
         value = float(self.smallest_eigenvalue(params))
         if not value > 0:
-            raise ValueError(
+            raise InvalidValue(
                 "The precision of x given the spikes has the smallest eigenvalue "
                 f"{value:.3g} in `params`, but it needs to be positive or Z = ∞ and "
                 "chains run away; scale the weights down (`NoPenalty().project` "

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz.abilities import AugmentedModel, CentrableModel, LayeredModel
 from jboltz.base import Params, Unit
+from jboltz.errors import InvalidValue
 from jboltz.learning.mean_field import mean_field
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
@@ -40,7 +41,7 @@ class Classifier(nn.Module):
     def setup(self) -> None:
         rates = self.dropout or (0.0,) * (len(self.hidden) + 1)
         if len(rates) != len(self.hidden) + 1 or not all(0 <= x < 1 for x in rates):
-            raise ValueError(
+            raise InvalidValue(
                 f"`dropout` is {self.dropout} but {len(self.hidden)} hidden layers "
                 f"need {len(self.hidden) + 1} rates from 0 to below 1: of the data "
                 "first, then of each hidden layer."
@@ -75,7 +76,7 @@ class Classifier(nn.Module):
           is_training: units are left out, by draws from the stream "dropout".
         """
         if len(above) != len(self.above_layers):
-            raise ValueError(
+            raise InvalidValue(
                 f"`above` has {len(above)} layers but this net is augmented by "
                 f"{len(self.above_layers)}; pass what `posterior` found."
             )
@@ -190,7 +191,7 @@ def _units(model: DBN | DBM) -> tuple[Unit, ...]:
         units = (model.layers[0].visible, *(layer.hidden for layer in model.layers))
     for unit in units:
         if not isinstance(unit, Bernoulli):
-            raise ValueError(
+            raise InvalidValue(
                 f"`model` has a layer {unit} but a sigmoid layer is the mean of "
                 "Bernoulli units; fine-tune a model of Bernoulli units alone."
             )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Real
 
 from jboltz.base import Leaf, record
 from jboltz.checks import check_shape
+from jboltz.errors import InvalidValue
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.dbn import DBN, DBNParams
 
@@ -69,7 +70,7 @@ def square_side(size: int) -> int:
     """
     side = math.isqrt(size)
     if side**2 != size:
-        raise ValueError(
+        raise InvalidValue(
             f"`size` is {size} units at the top, but a map of the code needs a square "
             f"number of them; pretrain with {side**2} or {(side + 1) ** 2} units at "
             "the top, or leave the form `map` out."
@@ -110,18 +111,18 @@ class ConvNet(nn.Module):
           ValueError: they do not.
         """
         if len(self.channels) != len(self.kernels):
-            raise ValueError(
+            raise InvalidValue(
                 f"`channels` is {self.channels} but `kernels` {self.kernels}; give one "
                 "of both for each convolution."
             )
         if any(size < 1 or size % 2 == 0 for size in self.kernels):
-            raise ValueError(
+            raise InvalidValue(
                 f"`kernels` is {self.kernels} but a patch around a pixel has an odd "
                 "side; give odd numbers."
             )
         least = 2 ** len(self.channels)
         if min(self.image_shape[:2]) < least:
-            raise ValueError(
+            raise InvalidValue(
                 f"`image_shape` is {self.image_shape} but {len(self.channels)} times a "
                 f"half of it needs {least} × {least} pixels or more; give larger "
                 "images, or fewer `channels`."

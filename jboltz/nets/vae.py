@@ -13,7 +13,9 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params, State
+from jboltz.checks import check_count
 from jboltz.domains import UnitInterval
+from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
 from jboltz.learning.best import keep_least
 from jboltz.learning.step import TrainState
@@ -38,7 +40,7 @@ class VAE(nn.Module):
 
     def setup(self) -> None:
         if min(self.num_visible, *self.hidden, self.code_size) < 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"A layer of {self.num_visible}–{self.hidden}–{self.code_size} is "
                 "empty but each needs at least 1 unit."
             )
@@ -180,8 +182,7 @@ def importance_weighted_bound(
     Reference:
       Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
     """
-    if num_samples < 1:
-        raise ValueError(f"`num_samples` is {num_samples} but needs to be at least 1.")
+    check_count("num_samples", num_samples, at_least=1)
     keys = random.fold_in_range(key, num_samples)
     log_w = jax.lax.map(partial(log_weight, vae, params, v), keys)
     return jax.nn.logsumexp(log_w) - np.log(num_samples)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jboltz.data import Dataset, check_values
+from jboltz.errors import InvalidValue
 from jboltz.runs.config import RunConfig, TrainingConfig
 
 
@@ -17,7 +18,9 @@ def at_least(config: RunConfig, least: Mapping[str, int]) -> None:
     for name, minimum in least.items():
         value = getattr(config, name)
         if not value >= minimum:
-            raise ValueError(f"`{name}` is {value} but needs to be at least {minimum}.")
+            raise InvalidValue(
+                f"`{name}` is {value} but needs to be at least {minimum}."
+            )
 
 
 def rates(config: RunConfig, *names: str) -> None:
@@ -30,7 +33,7 @@ def rates(config: RunConfig, *names: str) -> None:
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
         if not all(0 < x <= float(np.finfo(np.float32).max) for x in values):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {value} but needs to be a finite number above 0, in "
                 "single precision."
             )
@@ -44,7 +47,7 @@ def seed(config: RunConfig) -> None:
     """
     at_least(config, {"seed": 0})
     if config.seed >= 2**32:
-        raise ValueError(f"`seed` is {config.seed} but needs to be below 2**32.")
+        raise InvalidValue(f"`seed` is {config.seed} but needs to be below 2**32.")
 
 
 def layers(sizes: tuple[int, ...], data: Dataset) -> None:
@@ -54,12 +57,12 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
       ValueError: it has fewer than two, an empty one, or another first one.
     """
     if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(
+        raise InvalidValue(
             f"`layers` is {sizes} but needs two or more sizes of at least 1: "
             "the pixels, then one or more hidden layers."
         )
     if sizes[0] != data.train.shape[1]:
-        raise ValueError(
+        raise InvalidValue(
             f"`layers` begins with {sizes[0]} units but the images of "
             f"{data.name} have {data.train.shape[1]} pixels; begin with "
             f"{data.train.shape[1]}."
@@ -75,7 +78,7 @@ def values(config: TrainingConfig, data: Dataset) -> None:
     check_values(data.train, name="training images")
     check_values(data.test, name="test images")
     if config.batch_size > len(data.train):
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
             "training images; take at most that many."
         )
@@ -88,7 +91,7 @@ def held_out(count: int, batch_size: int, data: Dataset) -> None:
       ValueError: it leaves less.
     """
     if count > len(data.train) - batch_size:
-        raise ValueError(
+        raise InvalidValue(
             f"`held_out` is {count} but of {len(data.train)} training images "
             f"that leaves no batch of {batch_size}; hold out fewer."
         )
@@ -102,7 +105,7 @@ def labels(data: Dataset) -> None:
     """
     for name in ("train_labels", "test_labels"):
         if getattr(data, name) is None:
-            raise ValueError(
+            raise InvalidValue(
                 f"{data.name} has no `{name}` but a classifier needs the class of "
                 "every image; load a labelled source."
             )

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import tyro
 
+from jboltz.errors import InvalidValue
+
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
 DISPLAY_FIELDS += ("mesh", "distributed")
 """Fields that do not make a run another run: where and how it is kept, where its data
@@ -158,7 +160,7 @@ def _read_toml(path: pathlib.Path) -> dict[str, Any]:
             "TOML file."
         ) from error
     except ValueError as error:
-        raise ValueError(f"`--config` {path} is no TOML file: {error}.") from error
+        raise InvalidValue(f"`--config` {path} is no TOML file: {error}.") from error
 
 
 def _flags(fields: dict[str, Any], prefix: str = "") -> list[str]:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Key
 
 from jboltz.base import Params
 from jboltz.data import Dataset, split_validation
+from jboltz.errors import InvalidValue
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
@@ -94,7 +95,7 @@ def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     if not (config.held_out or config.read_test):
-        raise ValueError(
+        raise InvalidValue(
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
             "net is; hold images out, or read the test set."
         )
@@ -105,12 +106,12 @@ def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None
     num_hidden = len(classifier_of(pretrained.model, 1).hidden)
     for name, values in (("dropout", config.dropout), ("rates", config.rates)):
         if len(values) not in (0, num_hidden + 1) or not all(x >= 0 for x in values):
-            raise ValueError(
+            raise InvalidValue(
                 f"`{name}` is {values} but {num_hidden} hidden layers need "
                 f"{num_hidden + 1} numbers of at least 0, or none."
             )
     if any(rate >= 1 for rate in config.dropout):
-        raise ValueError(f"`dropout` is {config.dropout} but rates are below 1.")
+        raise InvalidValue(f"`dropout` is {config.dropout} but rates are below 1.")
 
 
 def examples(

@@ -15,6 +15,7 @@ from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, PatchSpec, WhitenedPatches, whitened_patches
 from jboltz.data.whitened import HELD_OUT, as_pixels
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import gaussian_log_likelihood
 from jboltz.evaluation.partition import log_partition
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
@@ -82,23 +83,23 @@ def check(config: PatchConfig, data: Dataset) -> None:
     checks.seed(config)
     shape = data.image_shape
     if shape is None or len(shape) != 3 or len(data.train) < 2 * HELD_OUT:
-        raise ValueError(
+        raise InvalidValue(
             f"The data have {len(data.train)} training images of shape {shape} but "
             f"patches need at least {2 * HELD_OUT}, of shape (height, width, colours)."
         )
     if config.patch_size > min(shape[:2]):
-        raise ValueError(
+        raise InvalidValue(
             f"`patch_size` is {config.patch_size} but the images are {shape[0]} by "
             f"{shape[1]} pixels."
         )
     num_features = config.patch_size**2 * shape[2]
     if not 1 <= config.num_components <= num_features:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_components` is {config.num_components} but patches have 1 to "
             f"{num_features} directions."
         )
     if config.batch_size > config.num_patches:
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {config.batch_size} but there are {config.num_patches} "
             "training patches; take at most that many."
         )

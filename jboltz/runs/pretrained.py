@@ -10,6 +10,7 @@ from jaxtyping import Array
 from jboltz.base import Params
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint, scale_pixels
+from jboltz.errors import InvalidValue
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
@@ -44,14 +45,14 @@ def load_pretrained(folder: pathlib.Path, data: Dataset) -> Pretrained:
     run = _run_of(folder)
     program = run["program"]
     if program not in PROGRAMS:
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, a run of {program}, but what is needed "
             "is a model of binary units whose images are scaled to [0, 1]; give the "
             f"workdir of {', '.join(PROGRAMS)}."
         )
     model, params = _restored(folder, run, data)
     if run["data"]["sha256"] != fingerprint(data):
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, which was trained on other images (of "
             f"{run['data']['name']}, {run['data']['num_train']} of them) than these "
             f"(of {data.name}, {len(data.train)}): a test image of these may have "
@@ -70,13 +71,13 @@ def load_dbn(folder: pathlib.Path, data: Dataset) -> tuple[DBN, Pretrained, Data
     """
     found = load_pretrained(folder, data)
     if not isinstance(found.model, DBN):
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, a run of {found.run['program']}, but a VAE is "
             "compared with a DBN, which has a way up to a code and a way down; give "
             "the workdir of dbn_mnist, or of rbm_mnist for one layer."
         )
     if found.run["config"].get("binarisation") == "threshold":
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, trained on images compared with ½, "
             "but both models are judged on images drawn from their gray values; give "
             "the workdir of a run with `--binarisation stochastic`."
@@ -92,7 +93,7 @@ def refuse_scaling(found: Pretrained) -> None:
     """
     scaling = found.run["config"].get("scaling")
     if scaling is not None:
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is a run whose images went through {scaling!r} scaling, but "
             "here a net is given gray values over 255; pretrain without `scaling`."
         )
@@ -100,13 +101,13 @@ def refuse_scaling(found: Pretrained) -> None:
 
 def _run_of(folder: pathlib.Path) -> dict[str, Any]:
     if not (folder / "run.json").exists():
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, which holds no run; give the workdir of a "
             f"finished run of {', '.join(PROGRAMS)}."
         )
     run = json.loads((folder / "run.json").read_text())
     if not ((folder / "results.json").exists() and (folder / "model").is_dir()):
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, where {run['program']} has not finished; let "
             "the same command go on to its end first."
         )
@@ -121,7 +122,7 @@ def _restored(
     is_rbm = run["program"] == "rbm_mnist"
     sizes = [pixels, config["num_hidden"]] if is_rbm else config["layers"]
     if sizes[0] != pixels:
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, a model of {sizes[0]} pixels, but the images "
             f"of {data.name} have {pixels}; pretrain on these images."
         )
@@ -131,7 +132,7 @@ def _restored(
     with Checkpoints(folder / "model") as checkpoints:
         found, damaged = checkpoints.restore(jax.eval_shape(init, jax.random.key(0)))
     if found is None:
-        raise ValueError(
+        raise InvalidValue(
             f"`pretrained` is {folder}, whose model cannot be read "
             f"({'; '.join(damaged) or 'there is none'}); run its program again."
         )

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jboltz.errors import InvalidValue
 from jboltz.runs.config import differences
 
 HEARTBEAT_SECONDS = 30
@@ -38,7 +39,7 @@ def join() -> None:
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
-        raise ValueError(
+        raise InvalidValue(
             f"`--distributed` needs to know the other processes ({error}) but neither "
             "a TPU pod, Slurm, Open MPI nor Kubernetes says who they are; set "
             "JAX_COORDINATOR_ADDRESS to host:port of the first, JAX_NUM_PROCESSES to "
@@ -60,7 +61,7 @@ def check_agreement(about: dict[str, Any]) -> None:
     first, *others = map(json.loads, _share(json.dumps(about)))
     for index, other in enumerate(others, start=1):
         if found := differences(first, other):
-            raise ValueError(
+            raise InvalidValue(
                 f"Process {index} runs another run than process 0: {'; '.join(found)}. "
                 "Run the same command, with the same versions and data, on every host."
             )

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jboltz import sharding
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
+from jboltz.errors import JboltzError
 from jboltz.runs import config as configs
 from jboltz.runs import machine, processes
 from jboltz.runs.config import ConfigT, TrainingConfig
@@ -67,9 +68,7 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
     except KeyboardInterrupt:
         say("Stopped. The same command goes on from the newest checkpoint.")
         sys.exit(128 + received[0])
-    except (ValueError, TypeError, ImportError, FloatingPointError, OSError) as error:
-        if not (isinstance(error, OSError) or _raised_by_jboltz(error)):
-            raise
+    except (JboltzError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             say("What was saved is kept: make room, and the same command goes on.")
@@ -156,11 +155,3 @@ def _mesh(config: configs.RunConfig) -> Mesh | None:
         return None
     sharding.check_batch(config.batch_size, mesh)
     return mesh
-
-
-def _raised_by_jboltz(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return module.split(".")[0] in ("jboltz", "__main__")

@@ -5,6 +5,7 @@ import pathlib
 import tomllib
 from typing import Any
 
+from jboltz.errors import InvalidValue
 from jboltz.runs.workdir import is_held
 
 
@@ -15,14 +16,14 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
       ValueError: it is no workdir, or nothing in it can be shown.
     """
     if not workdir.is_dir():
-        raise ValueError(f"{workdir} is no folder; name the workdir of a run.")
+        raise InvalidValue(f"{workdir} is no folder; name the workdir of a run.")
     notes: list[str] = []
 
     def parse(name: str, parser: Any) -> dict[str, Any]:
         try:
             found = parser((workdir / name).read_text(encoding="utf-8"))
             if not isinstance(found, dict):
-                raise ValueError("no table of names and values")
+                raise InvalidValue("no table of names and values")
             return found
         except FileNotFoundError:
             return {}
@@ -34,7 +35,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     config = parse("config.toml", tomllib.loads)
     if not (run or results or config):
         why = " ".join(notes) or "it holds no run.json, results.json or config.toml"
-        raise ValueError(f"{workdir} shows no run: {why}. Name the workdir of a run.")
+        raise InvalidValue(f"{workdir} shows no run: {why}. Name the workdir of a run.")
     figures = {}
     for file in sorted((workdir / "figures").glob("*.png")):
         image = file.read_bytes()

@@ -12,6 +12,7 @@ from jaxtyping import Array, Key
 from jboltz import sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
+from jboltz.errors import Diverged
 from jboltz.learning.rows import as_batch, num_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep
 from jboltz.learning.train import fit
@@ -111,7 +112,7 @@ def fit_with_checkpoints(
                 )
             except FloatingPointError as error:
                 last = f"epoch {len(records)} in {folder}" if records else "none"
-                raise FloatingPointError(
+                raise Diverged(
                     f"{stage}: {error} The last good checkpoint: {last}."
                 ) from error
     # What comes after training runs on one device, of every process.

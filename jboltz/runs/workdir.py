@@ -9,6 +9,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from jboltz.errors import InvalidValue
 from jboltz.runs import processes
 from jboltz.runs.config import differences
 
@@ -142,7 +143,7 @@ class Workdir:
         try:
             return json.loads((self.path / name).read_text())
         except ValueError as error:
-            raise ValueError(
+            raise InvalidValue(
                 f"{self.path / name} is damaged ({error}); start afresh with "
                 "--overwrite, or give another --workdir."
             ) from error
@@ -205,7 +206,7 @@ def _delete_run(path: pathlib.Path) -> None:
 def _check_no_run(path: pathlib.Path) -> None:
     found = [name for name in OWN_NAMES if (path / name).exists()]
     if found:
-        raise ValueError(
+        raise InvalidValue(
             f"The workdir {path} holds {', '.join(found)} but no run.json that says of "
             "which run; give another --workdir, or --overwrite."
         )
@@ -215,7 +216,7 @@ def _check_same_run(
     path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
     if found := differences(old, new):
-        raise ValueError(
+        raise InvalidValue(
             f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
             "values to go on, another --workdir, or --overwrite to begin anew."
         )

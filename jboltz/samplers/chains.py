@@ -18,6 +18,7 @@ from jboltz.checks import (
     is_traced,
     require,
 )
+from jboltz.errors import InvalidType, InvalidValue
 
 
 def run(
@@ -110,7 +111,7 @@ def _check_chains(name: str, states: State) -> None:
     shapes = [jnp.shape(x) for x in jax.tree.leaves(states)]
     counts = {shape[:1] for shape in shapes}
     if len(counts) != 1 or () in counts:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has leaves of shapes {shapes} but chains need a leading axis, "
             "of one length in all leaves; give it to a single state by "
             f"`jax.tree.map(lambda x: x[None], {name})`."
@@ -124,13 +125,13 @@ def check_num_steps(
     is_array = isinstance(num_steps, jax.Array)
     dtype = num_steps.dtype if is_array else np.asarray(num_steps).dtype
     if not np.issubdtype(dtype, np.integer) or np.ndim(num_steps):
-        raise TypeError(
+        raise InvalidType(
             f"`{name}` is {num_steps!r} but a count of steps must be an int or an "
             "integer array of shape ()."
         )
     # By NumPy: in a program that is being traced, JAX would trace the comparison too.
     if not is_traced(num_steps) and not at_least <= np.asarray(num_steps) < 2**31:
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {num_steps} but a chain needs at least {at_least} step(s), "
             "and takes fewer than 2**31; to evaluate without sampling call the model's "
             "own functions."

@@ -19,6 +19,7 @@ from jboltz.checks import (
     check_key,
     require,
 )
+from jboltz.errors import InvalidValue
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.gibbs import ClampedState
@@ -172,7 +173,7 @@ def _checked(
     """The sampler of `sample` and `sample_moments`, whose arguments are sound."""
     sampler = sampler_for(model, sampler, start, clamp)
     if sampler.model != model:
-        raise ValueError(
+        raise InvalidValue(
             f"`sampler` is of {sampler.model} but `model` is {model}; make the sampler "
             "of the model that is sampled."
         )

@@ -12,6 +12,7 @@ from jboltz import random
 from jboltz.abilities import AugmentedModel
 from jboltz.base import EnergyModel, Metrics, Params, State, hold, of_hidden, record
 from jboltz.checks import cast_states, is_traced, require, visible_domain
+from jboltz.errors import InvalidValue
 
 
 @record
@@ -140,7 +141,7 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
         masks = [x.shape, (*x.shape[:-1], 1)]
         shapes = [*masks, (), *((*num_chains, *mask) for mask in masks)]
         if not jnp.issubdtype(dtype, jnp.bool_) or shape not in shapes:
-            raise ValueError(
+            raise InvalidValue(
                 f"`clamp` has dtype {dtype} and shape {shape} but needs bool, True "
                 f"where a unit is held, and one of the shapes {shapes}; pass a mask in "
                 "the shape of the visible state."
@@ -159,7 +160,7 @@ def _check_sites_are_whole(model: Any, clamp: State) -> None:
     for mask, leaf in zip(masks, domain.leaves, strict=True):
         held = np.atleast_1d(mask)
         if leaf.site_axes and (held != held[..., :1]).any():
-            raise ValueError(
+            raise InvalidValue(
                 "`clamp` holds a part of a one-hot site but a site is held whole or "
                 "not at all; pass a mask with one entry a site, `mask[..., None]`."
             )

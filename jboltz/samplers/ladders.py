@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
 from jboltz.base import FreeEnergyModel, Params, State
+from jboltz.errors import InvalidValue
 from jboltz.products import full_precision
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.tempering import (
@@ -42,7 +43,7 @@ def with_ladder(
     rungs = old.beta if beta is None else jnp.asarray(beta, old.beta.dtype)
     _check_rungs(rungs, num_replicas)
     if shapes_of(base) != shapes_of(old.base):
-        raise ValueError(
+        raise InvalidValue(
             f"`base` has leaves {shapes_of(base)} but the base of these chains has "
             f"{shapes_of(old.base)}; take it from the same annealed model."
         )
@@ -106,14 +107,14 @@ def stack_params(checkpoints: Sequence[Params]) -> Params:
       ValueError: there are fewer than two, or they are not of one shape.
     """
     if len(checkpoints) < 2:
-        raise ValueError(
+        raise InvalidValue(
             f"`checkpoints` holds {len(checkpoints)} of them but tempering needs at "
             "least 2 replicas; save more along the training run."
         )
     first, *others = [shapes_of(params) for params in checkpoints]
     for index, other in enumerate(others, start=1):
         if other != first:
-            raise ValueError(
+            raise InvalidValue(
                 f"`checkpoints[{index}]` has leaves {other} but `checkpoints[0]` has "
                 f"{first}; a ladder is made of checkpoints of one model."
             )
@@ -172,7 +173,7 @@ def _check_rungs(beta, num_replicas):
         or not (beta[0] == 0 and beta[-1] == 1)
         or not np.all(np.diff(beta) > 0)
     ):
-        raise ValueError(
+        raise InvalidValue(
             f"`beta` is {beta.tolist()} but a ladder of {num_replicas} replicas needs "
             f"{num_replicas} rungs that increase from 0 to 1; as "
             f"`jnp.linspace(0, 1, {num_replicas})`."

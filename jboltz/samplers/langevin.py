@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Metrics, State, hold
+from jboltz.checks import check_count
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import Gibbs, GibbsState
@@ -39,7 +41,7 @@ class OverRelaxed:
     def __post_init__(self) -> None:
         _check_gaussian(self)
         if not -1 < self.decay < 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`decay` is {self.decay} but v′ has a distribution only for values "
                 "between -1 and 1; 0 is plain Gibbs."
             )
@@ -88,14 +90,11 @@ class GibbsLangevin:
     def __post_init__(self) -> None:
         _check_gaussian(self)
         if not self.step_size > 0:
-            raise ValueError(
+            raise InvalidValue(
                 f"`step_size` is {self.step_size} but Langevin steps need a positive "
                 "one; beyond 2 variances they diverge."
             )
-        if self.num_inner < 1:
-            raise ValueError(
-                f"`num_inner` is {self.num_inner} but at least 1 step is needed."
-            )
+        check_count("num_inner", self.num_inner, at_least=1)
 
     def init(self, params: RBMParams, v: State, key: Key[Array, ""]) -> GibbsState:
         return Gibbs(self.model).init(params, v, key)
@@ -149,7 +148,7 @@ class GibbsLangevin:
 
 def _check_gaussian(sampler: OverRelaxed | GibbsLangevin) -> None:
     if not isinstance(sampler.model.visible, Gaussian):
-        raise TypeError(
+        raise InvalidType(
             f"`model` has visible units {sampler.model.visible} but "
             f"{type(sampler).__name__} moves Gaussian ones; use `Gibbs`."
         )

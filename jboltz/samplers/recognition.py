@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Key
 from jboltz import random
 from jboltz.abilities import DirectedModel
 from jboltz.base import Metrics, State, hold, is_exact
-from jboltz.checks import cast_states
+from jboltz.checks import cast_states, check_count
+from jboltz.errors import InvalidType
 from jboltz.models.dbn import DBNParams
 from jboltz.samplers.gibbs import ClampedState, as_mask
 
@@ -39,14 +40,11 @@ class ClampedRecognition:
     num_proposals: int = 8
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise ValueError(
-                f"`num_proposals` is {self.num_proposals} but a step needs at least 1."
-            )
+        check_count("num_proposals", self.num_proposals, at_least=1)
         units = [self.model.layers[0].visible, *(x.hidden for x in self.model.layers)]
         for unit in units:
             if not is_exact(unit):
-                raise TypeError(
+                raise InvalidType(
                     f"`model` has the layer {unit}, whose draws have no density to "
                     "weigh them by; held pixels need layers of exact units."
                 )

@@ -11,6 +11,7 @@ from jboltz import random
 from jboltz.abilities import AugmentedModel, DirectedModel, SampledModel
 from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
 from jboltz.checks import admit_visible, require
+from jboltz.errors import InvalidValue
 from jboltz.samplers.ancestral import AncestralGibbs
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, as_mask
 from jboltz.samplers.recognition import ClampedRecognition
@@ -40,12 +41,12 @@ def sampler_for(
     """
     if clamp is not None:
         if start is None:
-            raise ValueError(
+            raise InvalidValue(
                 "`clamp` marks units to be held but `start` is None; pass the visible "
                 "states that hold their values."
             )
         if isinstance(start, ChainStates):
-            raise ValueError(
+            raise InvalidValue(
                 "`clamp` was given with chains as `start`, but chains hold the units "
                 "that they were started with; pass visible states to hold others."
             )
@@ -102,7 +103,7 @@ def start_chains(
     if isinstance(start, ChainStates):
         rows = jax.tree.leaves(start.states)[0].shape[0]
         if num_chains not in (None, rows):
-            raise ValueError(
+            raise InvalidValue(
                 f"`num_chains` is {num_chains} but `start` is {rows} chains; leave "
                 "`num_chains` out."
             )
@@ -138,7 +139,7 @@ def start_chains(
 def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:
     """The same chains, with the units of `masks` held."""
     if not isinstance(states, ClampedState):
-        raise ValueError(
+        raise InvalidValue(
             f"`sampler` is {sampler} but only one with chains of `ClampedState` holds "
             "units; use `ClampedGibbs`, or leave `sampler` out."
         )
@@ -152,14 +153,14 @@ def _count(num_chains: Any, start: State | None, expected: Any) -> Any:
         is_many = bool(row) and len(jnp.shape(row[0])) > len(like.shape)
         return row[0].shape[0] if is_many else 1
     if isinstance(num_chains, int) and num_chains < 1:
-        raise ValueError(f"`num_chains` is {num_chains} but needs to be at least 1.")
+        raise InvalidValue(f"`num_chains` is {num_chains} but needs to be at least 1.")
     return num_chains
 
 
 def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
     """`x`, one for all chains or one a chain, as one a chain."""
     if not _is_like(x, shapes):
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` is {jax.tree.structure(x)} but the visible state is "
             f"{jax.tree.structure(shapes)}; pass arrays in the same places."
         )
@@ -169,7 +170,7 @@ def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
             return jnp.broadcast_to(jnp.asarray(x)[None], (num_chains, *like.shape))
         if jnp.shape(x) == (num_chains, *like.shape):
             return jnp.asarray(x)
-        raise ValueError(
+        raise InvalidValue(
             f"`{name}` has shape {jnp.shape(x)} but it needs {like.shape}, for all "
             f"chains, or {(num_chains, *like.shape)}, for each of {num_chains}; pass "
             "one of the two."

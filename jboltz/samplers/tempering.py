@@ -31,6 +31,7 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import cast_states, check_count, require
+from jboltz.errors import InvalidValue
 from jboltz.models.annealed import AnnealedParams
 from jboltz.products import full_precision
 from jboltz.samplers.gibbs import GibbsState
@@ -87,7 +88,7 @@ class ParallelTempering:
         require(self.annealed, AnnealedModel, "tempering", "annealed")
         check_count("num_replicas", self.num_replicas, at_least=1)
         if self.num_replicas < 2:
-            raise ValueError(
+            raise InvalidValue(
                 f"`num_replicas` is {self.num_replicas} but tempering needs at least "
                 "2: the base and the target; for one alone use `Gibbs`."
             )
@@ -260,7 +261,7 @@ def _count_replicas(params):
     shapes = {name: shape for name, (shape, _) in shapes_of(params).items()}
     counts = {shape[:1] for shape in shapes.values()}
     if len(counts) != 1 or () in counts or min(counts) < (2,):
-        raise ValueError(
+        raise InvalidValue(
             f"`params` has leaves of shapes {shapes} but trajectory tempering needs "
             "those of at least 2 checkpoints stacked along the first axis; see "
             "`stack_params`."

@@ -10,6 +10,7 @@ from jboltz import random
 from jboltz.base import Leaf, record
 from jboltz.checks import check_shape, check_size
 from jboltz.domains import Reals
+from jboltz.errors import InvalidValue
 
 # In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
 # another 1e-15 of their mass beyond the margin.
@@ -172,7 +173,7 @@ class Gaussian:
         length = highest - lowest + 2 * _MARGIN * deviation
         intervals = float(jnp.max(length / deviation)) / _SPACING
         if not intervals < _MOST_NODES:
-            raise ValueError(
+            raise InvalidValue(
                 f"Inputs of a real unit differ by {intervals * _SPACING:.3g} of its "
                 f"standard deviations, but an integral over it needs less than "
                 f"{_MOST_NODES * _SPACING:.3g}; use hidden units of bounded activity "
@@ -182,7 +183,7 @@ class Gaussian:
         largest = jnp.maximum(jnp.abs(start), jnp.abs(start + length))
         blur = float(jnp.max(largest / deviation)) * float(jnp.finfo(step.dtype).eps)
         if not blur < _MOST_BLUR:
-            raise ValueError(
+            raise InvalidValue(
                 f"`params.log_variance` is down to {float(params.log_variance.min())}, "
                 f"so that {step.dtype} rounds values of a real unit by {blur:.3g} of "
                 f"its standard deviations, but an integral over it needs "

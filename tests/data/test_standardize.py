@@ -105,7 +105,7 @@ def test_values_that_cannot_be_fitted():
         fit_standardizer(np.zeros(3))
     call = "fit_standardizer([[0.0]], scaling='minmax')"
     errors = errors_without_hook("from jboltz.data import fit_standardizer", [call])
-    assert "ValueError: `scaling` is 'minmax' but needs" in errors[call]
+    assert "InvalidValue: `scaling` is 'minmax' but needs" in errors[call]
 
 
 def test_minimum_and_maximum_become_0_and_1():

@@ -15,6 +15,7 @@ import jax
 from jaxtyping import Array, Key
 
 from jboltz.data import Dataset, check_values, load_mnist
+from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import (
     contest,
     deep,
@@ -113,17 +114,17 @@ def check(config: Config, data: Dataset) -> None:
     check_values(data.train, name="training images")
     available, asked = len(data.train), config.num_examples
     if asked is not None and not 1 <= asked <= available:
-        raise ValueError(
+        raise InvalidValue(
             f"`num_examples` is {asked} but there are {available} training images; "
             "take from 1 to that many."
         )
     if config.batch_size > (asked or available):
-        raise ValueError(
+        raise InvalidValue(
             f"`batch_size` is {config.batch_size} but an epoch has "
             f"{asked or available} images; take at most that many."
         )
     if "cd_epoch_large_batch" in config.tasks and LARGE_BATCH > (asked or available):
-        raise ValueError(
+        raise InvalidValue(
             f"`tasks` has cd_epoch_large_batch, of {LARGE_BATCH} images a batch, but "
             f"an epoch has {asked or available}; leave it out, or take more images."
         )

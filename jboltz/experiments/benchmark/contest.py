@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import peers
 from jboltz.runs import machine
 from jboltz.runs.progress import say
@@ -181,7 +182,7 @@ def require_same_work(name: str, contestant: str, check: Record) -> None:
       ValueError: the `value` of the check is not within its `limit`.
     """
     if not check["value"] <= check["limit"]:
-        raise ValueError(
+        raise InvalidValue(
             f"{name}: {peers.LABELS[contestant]} does not do jboltz's work: "
             f"{check['what']} is {check['value']:.4g} but may be {check['limit']:g}; "
             "there is nothing to compare until one of the two is mended."

@@ -12,6 +12,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import sampling, training, works
 from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
 from jboltz.experiments.benchmark.works import Inputs, Machine
@@ -51,13 +52,13 @@ def check(sweep: Sweep) -> None:
     for name in ("num_hidden", "batch_sizes", "num_chains"):
         values = getattr(sweep, name)
         if min(values, default=1) < 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"`sweep.{name}` is {values} but sizes need to be at least 1."
             )
     for name in ("seconds", "budget"):
         value = getattr(sweep, name)
         if not 0 < value < float("inf"):
-            raise ValueError(
+            raise InvalidValue(
                 f"`sweep.{name}` is {value} but needs to be a finite time above 0."
             )
 
