@@ -62,7 +62,7 @@ def test_what_is_lacking_is_named(call, errors):
     protocol, member = LACKING[call]
     home = abilities if hasattr(abilities, protocol) else base
     protocol = getattr(home, protocol)
-    assert errors[call].startswith("TypeError: `"), errors[call]
+    assert errors[call].startswith("InvalidType: `"), errors[call]
     _, without = errors[call].split(" without ", 1)
     missing, rest = without.split(", but ", 1)
     assert member in missing.split(", ")

@@ -485,5 +485,5 @@ def test_what_devices_cannot_share_is_refused(getkey):
     }
     found = errors_without_hook(setup, list(errors))
     for call, message in errors.items():
-        assert found[call].startswith("ValueError")
+        assert found[call].startswith("InvalidValue")
         assert message in found[call]

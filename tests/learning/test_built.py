@@ -116,5 +116,5 @@ def init(optimizer):
     start(jax.random.key(0), optimizer)
 """
     for call, error in errors_without_hook(setup, calls).items():
-        assert error.startswith("TypeError: `optimizer` is "), call
+        assert error.startswith("InvalidType: `optimizer` is "), call
         assert "such as `optax.sgd(0.01)`" in error, call

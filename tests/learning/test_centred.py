@@ -238,7 +238,7 @@ def test_a_rate_outside_0_to_1_is_refused():
         "cd = ContrastiveDivergence(rbm, Gibbs(rbm))\n",
         ["Centred(cd, rate=1.5)", "Centred(cd, rate=-0.1)"],
     )
-    assert all(e.startswith("ValueError") and "`rate`" in e for e in errors.values())
+    assert all(e.startswith("InvalidValue") and "`rate`" in e for e in errors.values())
 
 
 def test_of_some_weights_it_is_the_gradient_with_the_others_held(getkey, x64):

@@ -403,7 +403,7 @@ def test_a_number_of_steps_that_is_no_integer_is_refused():
     values = ("1.0", "2.5", "True", "'1'", "jnp.ones(())")
     calls = [f"{start}{value})" for start in starts for value in values]
     for call, error in errors_without_hook(setup, calls).items():
-        assert error.startswith("TypeError: `num_steps` is "), (call, error)
+        assert error.startswith("InvalidType: `num_steps` is "), (call, error)
         assert "must be an int or an integer array" in error
 
 

@@ -75,4 +75,4 @@ def test_rates_that_do_not_decay_are_refused():
     }
     errors = errors_without_hook(setup, expected)
     for call, message in expected.items():
-        assert errors[call].startswith(f"ValueError: {message}"), (call, errors[call])
+        assert errors[call].startswith(f"InvalidValue: {message}"), (call, errors[call])

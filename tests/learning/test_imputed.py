@@ -184,13 +184,13 @@ def test_what_is_wrong_is_told():
     )
     expected = {
         "MissingDataEstimator(cd, 0)": (
-            "ValueError: `num_steps` is 0 but a chain needs at least 1"
+            "InvalidValue: `num_steps` is 0 but a chain needs at least 1"
         ),
         "MissingDataEstimator(cd).fill(params, batch, key)": (
-            "ValueError: `batch.mask` has shape [(2, 3)] but the examples have [(2, 4)]"
+            "InvalidValue: `batch.mask` has shape [(2, 3)] but the examples have [(2, 4)]"
         ),
         "Centred(cd).estimate(params, state, batch, key)": (
-            "ValueError: `batch.mask` marks missing entries but this estimator needs "
+            "InvalidValue: `batch.mask` marks missing entries but this estimator needs "
             "complete examples; put `MissingDataEstimator` around it"
         ),
     }

@@ -55,4 +55,4 @@ def test_what_is_no_unit_is_refused():
     }
     found = errors_without_hook("import jboltz as j", list(errors))
     for call, message in errors.items():
-        assert found[call].startswith(f"ValueError: {message}")
+        assert found[call].startswith(f"InvalidValue: {message}")

@@ -249,7 +249,7 @@ def test_bad_input_is_told_what_is_needed():
     for error, word in zip(
         errors.values(), ["chain", "num_steps", "max_sweeps", "tolerance"], strict=True
     ):
-        assert error.startswith("ValueError")
+        assert error.startswith("InvalidValue")
         assert word in error
 
 

@@ -186,7 +186,7 @@ def test_features_that_do_not_exist_are_refused():
     setup = "import jboltz as j; layer = j.RBM(j.Bernoulli(2), j.Bernoulli(1))"
     call = "j.LayerFeatures((layer,), 'sample')"
     expected = (
-        "ValueError: `features` is 'sample' but needs to be one of ('means', "
+        "InvalidValue: `features` is 'sample' but needs to be one of ('means', "
         "'samples', 'probabilities')."
     )
     assert errors_without_hook(setup, [call]) == {call: expected}

@@ -307,9 +307,9 @@ def test_counts_that_are_off_are_refused():
         "    options = {'batch_size': 4, 'num_epochs': 1} | options\n"
         "    j.fit(TRAIN_STEP, state, np.zeros((num_rows, 6)), key, **options)\n"
     )
-    message = "ValueError: `{}` is {} but needs to be a whole number of at least {}."
+    message = "InvalidValue: `{}` is {} but needs to be a whole number of at least {}."
     too_large = (
-        "ValueError: `batch_size` is {} but the data hold {} examples; take a batch "
+        "InvalidValue: `batch_size` is {} but the data hold {} examples; take a batch "
         "size of at most that many."
     )
     expected = {

@@ -219,5 +219,5 @@ def test_a_machine_without_directed_layers_is_refused():
         ["UpDown(rbm)", "UpDown(dbn, 0)"],
     )
     one_layer, no_steps = errors.values()
-    assert "ValueError: `model` has 1 layer" in one_layer
+    assert "InvalidValue: `model` has 1 layer" in one_layer
     assert "`num_steps` is 0" in no_steps

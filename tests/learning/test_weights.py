@@ -200,4 +200,4 @@ def test_weights_that_are_none_are_refused_by_both_loops():
     }
     errors = errors_without_hook(setup, expected)
     for call, message in expected.items():
-        assert errors[call].startswith(f"ValueError: {message}"), (call, errors[call])
+        assert errors[call].startswith(f"InvalidValue: {message}"), (call, errors[call])

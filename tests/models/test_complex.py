@@ -128,5 +128,5 @@ def test_what_is_not_analytic_and_what_draws_is_refused():
         "norm.hidden_free_energy(cast(norm), h)",
     ]
     for call, error in errors_without_hook(setup, calls).items():
-        assert error.startswith("TypeError: `params"), (call, error)
+        assert error.startswith("InvalidType: `params"), (call, error)
         assert "complex64" in error, (call, error)

@@ -196,11 +196,11 @@ def test_bad_input_is_told_what_is_needed():
         ],
     )
     words = [
-        ("ValueError", "1 layers", "hidden layer"),
-        ("ValueError", "stack", "(4, 3)", "[4, 3, 2]", "pretraining_layers"),
-        ("ValueError", "(3,)", "(4,)"),
-        ("ValueError", "2 layers", "3"),
-        ("ValueError", "batched", "vmap"),
+        ("InvalidValue", "1 layers", "hidden layer"),
+        ("InvalidValue", "stack", "(4, 3)", "[4, 3, 2]", "pretraining_layers"),
+        ("InvalidValue", "(3,)", "(4,)"),
+        ("InvalidValue", "2 layers", "3"),
+        ("InvalidValue", "batched", "vmap"),
     ]
     for error, expected in zip(errors.values(), words, strict=True):
         assert all(word in error for word in expected), error

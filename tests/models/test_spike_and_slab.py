@@ -214,35 +214,35 @@ def test_from_precisions_stores_logarithms(x64):
 
 
 BAD = {
-    "slab_precision=[2.0, 0.0]": "ValueError: `slab_precision` holds 0.0 but needs",
-    "slab_precision=[2.0, -3.0]": "ValueError: `slab_precision` holds -3.0 but",
-    "visible_precision=[1.0, -2.0, 1.0]": "ValueError: `visible_precision` holds -2",
-    "penalty=[0.1, -0.1]": "ValueError: `penalty` holds -0.1 but needs",
-    "penalty=None": "ValueError: `penalty` is None but GershgorinPenalty() needs one",
-    "slab_precision=[2.0]": "ValueError: `slab_precision` has shape (1,) but",
-    "weights=[[0.1, 0.2]]": "ValueError: `weights` has shape (1, 2) but",
+    "slab_precision=[2.0, 0.0]": "InvalidValue: `slab_precision` holds 0.0 but needs",
+    "slab_precision=[2.0, -3.0]": "InvalidValue: `slab_precision` holds -3.0 but",
+    "visible_precision=[1.0, -2.0, 1.0]": "InvalidValue: `visible_precision` holds -2",
+    "penalty=[0.1, -0.1]": "InvalidValue: `penalty` holds -0.1 but needs",
+    "penalty=None": "InvalidValue: `penalty` is None but GershgorinPenalty() needs one",
+    "slab_precision=[2.0]": "InvalidValue: `slab_precision` has shape (1,) but",
+    "weights=[[0.1, 0.2]]": "InvalidValue: `weights` has shape (1, 2) but",
 }
 BAD_CALLS = {
     "j.SpikeAndSlab(3, 2, penalty=NoPenalty()).from_precisions(**given)": (
-        "ValueError: `penalty` is [0.1 0.2] but NoPenalty() needs None"
+        "InvalidValue: `penalty` is [0.1 0.2] but NoPenalty() needs None"
     ),
     "j.SpikeAndSlab(3, 2, penalty=NoPenalty()).from_precisions("
     "**{**given, 'penalty': None, 'weights': 9 * given['weights']})": (
-        "ValueError: The precision of x given the spikes has the smallest eigenvalue -"
+        "InvalidValue: The precision of x given the spikes has the smallest eigenvalue -"
     ),
-    "j.SpikeAndSlab(0, 2)": "ValueError: `num_visible` is 0 but needs to be a",
-    "j.SpikeAndSlab(3, -1)": "ValueError: `num_hidden` is -1 but needs to be a",
-    "j.SpikeAndSlab(3, 2.0)": "ValueError: `num_hidden` is 2.0 but needs to be a",
-    "m.free_energy(p, np.zeros((5, 3)))": "ValueError: `v` has shape (5, 3) but",
-    "m.sample_hidden(p, np.zeros(4), key)": "ValueError: `v` has shape (4,) but",
+    "j.SpikeAndSlab(0, 2)": "InvalidValue: `num_visible` is 0 but needs to be a",
+    "j.SpikeAndSlab(3, -1)": "InvalidValue: `num_hidden` is -1 but needs to be a",
+    "j.SpikeAndSlab(3, 2.0)": "InvalidValue: `num_hidden` is 2.0 but needs to be a",
+    "m.free_energy(p, np.zeros((5, 3)))": "InvalidValue: `v` has shape (5, 3) but",
+    "m.sample_hidden(p, np.zeros(4), key)": "InvalidValue: `v` has shape (4,) but",
     "m.energy(p, np.zeros(3), SpikeSlab(np.zeros(2), np.zeros(3)))": (
-        "ValueError: `h.slabs` has shape (3,) but"
+        "InvalidValue: `h.slabs` has shape (3,) but"
     ),
     "m.sample_visible(p, SpikeSlab(np.zeros(3), np.zeros(2)), key)": (
-        "ValueError: `h.spikes` has shape (3,) but"
+        "InvalidValue: `h.spikes` has shape (3,) but"
     ),
     "m.hidden_free_energy(p, np.zeros((9, 2)))": (
-        "ValueError: `spikes` has shape (9, 2) but"
+        "InvalidValue: `spikes` has shape (9, 2) but"
     ),
 }
 

@@ -272,14 +272,14 @@ def test_a_loop_of_runs_traces_the_kernel_once(getkey):
 # Errors.
 
 BAD_NUM_STEPS = {
-    "2.5": "TypeError: `num_steps` is 2.5 but",
-    "'3'": "TypeError: `num_steps` is '3' but",
-    "None": "TypeError: `num_steps` is None but",
-    "True": "TypeError: `num_steps` is True but",
-    "jnp.asarray(2.0)": "TypeError: `num_steps` is Array(2., dtype=float32",
-    "jnp.asarray(True)": "TypeError: `num_steps` is Array(True, dtype=bool",
-    "-1": "ValueError: `num_steps` is -1 but a chain needs at least 0",
-    "np.int64(-1)": "ValueError: `num_steps` is -1 but a chain needs at least 0",
+    "2.5": "InvalidType: `num_steps` is 2.5 but",
+    "'3'": "InvalidType: `num_steps` is '3' but",
+    "None": "InvalidType: `num_steps` is None but",
+    "True": "InvalidType: `num_steps` is True but",
+    "jnp.asarray(2.0)": "InvalidType: `num_steps` is Array(2., dtype=float32",
+    "jnp.asarray(True)": "InvalidType: `num_steps` is Array(True, dtype=bool",
+    "-1": "InvalidValue: `num_steps` is -1 but a chain needs at least 0",
+    "np.int64(-1)": "InvalidValue: `num_steps` is -1 but a chain needs at least 0",
     "np.int64(2)": "nothing raised",
     "0": "nothing raised",
 }

@@ -126,4 +126,4 @@ def test_a_wrong_ladder_is_refused():
         "trajectory.init(uneven, v, key)": "`params` has leaves of shapes",
     }
     for call, error in errors_without_hook(setup, calls).items():
-        assert error.startswith(f"ValueError: {calls[call]}"), (call, error)
+        assert error.startswith(f"InvalidValue: {calls[call]}"), (call, error)

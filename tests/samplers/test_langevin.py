@@ -138,5 +138,5 @@ def test_bad_input_is_told_what_is_needed():
     )
     words = ["`decay`", "Bernoulli", "Bernoulli", "`step_size`", "`num_inner`"]
     for error, word in zip(errors.values(), words, strict=True):
-        assert error.startswith(("ValueError", "TypeError"))
+        assert error.startswith(("InvalidValue", "InvalidType"))
         assert word in error

@@ -109,7 +109,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_state_of_other_parts_is_refused_by_name(call, errors):
-    assert errors[call].startswith("ValueError: "), errors[call]
+    assert errors[call].startswith("InvalidValue: "), errors[call]
     assert CALLS[call] in errors[call]
 
 
