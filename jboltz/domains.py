@@ -155,10 +155,10 @@ class ArrayDomain(abc.ABC):
             ends = [(block.min(), block.max()) for block in blocks]
             low, high = float(np.min(ends)), float(np.max(ends))
         if not (math.isfinite(low) and math.isfinite(high)):
-            is_finite = np.isfinite(array)
+            is_odd = ~np.isfinite(array)
             raise InvalidValue(
-                f"`{name}` has {np.count_nonzero(~is_finite)} NaN or infinite values, "
-                f"the first in {_place(_first(~is_finite), 'column')}, but every value "
+                f"`{name}` has {np.count_nonzero(is_odd)} NaN or infinite values, "
+                f"the first in {_first(is_odd, 'column')[1]}, but every value "
                 "must be finite; drop those examples or fill the gaps."
             )
         if array.dtype == np.uint8 and self.bounds == (0, 1) and high == 1:
@@ -176,8 +176,7 @@ class ArrayDomain(abc.ABC):
             self._refuse(array, ~self.holds(array), name)
 
     def _refuse(self, array: np.ndarray, is_bad: np.ndarray, name: str) -> None:
-        index = _first(is_bad)
-        place = _place(index, "site" if self.site_axes else "unit")
+        index, place = _first(is_bad, "site" if self.site_axes else "unit")
         low, high = float(array.min()), float(array.max())
         raise InvalidValue(
             f"`{name}` ({array.dtype}) has {array[index].tolist()} in {place}, and "
@@ -390,13 +389,9 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _first(bad: np.ndarray) -> tuple[int, ...]:
-    """The index of the first True."""
-    return tuple(int(i) for i in np.unravel_index(np.argmax(bad), bad.shape))
-
-
-def _place(index: tuple[int, ...], what: str) -> str:
-    """An index in words; the first of several is a row."""
+def _first(is_bad: np.ndarray, what: str) -> tuple[tuple[int, ...], str]:
+    """The index of the first True, also in words; the first of several is a row."""
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(is_bad), is_bad.shape))
     row, within = index[:-1][:1], index[1:] or index
     last = within[0] if len(within) == 1 else within
-    return ", ".join([*(f"row {i}" for i in row), f"{what} {last}"])
+    return index, ", ".join([*(f"row {i}" for i in row), f"{what} {last}"])
