@@ -228,12 +228,21 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
         )
     if isinstance(x, ability):
         return
-    got = f"a {type(x).__name__}" if "\n" in repr(x) else repr(x)  # a record of arrays
+    got = (
+        f"an object of {type(x).__name__}" if "\n" in repr(x) else repr(x)
+    )  # a record of arrays
+    protocol = f"`{ability.__module__}.{ability.__name__}`"
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
+    missing = members - {*dir(x)}
+    if len(missing) == len(members) > 1:
+        raise InvalidType(
+            f"`{name}` is {got} but {purpose} needs a {protocol}, of which it has "
+            f"nothing; pass one as `{name}`."
+        )
     raise InvalidType(
-        f"`{name}` is {got} without {', '.join(sorted(members - {*dir(x)}))}, but "
-        f"{purpose} needs all that `{ability.__module__}.{ability.__name__}` declares; "
-        f"add these to `{type(x).__name__}`, or take another `{name}`."
+        f"`{name}` is {got} without {', '.join(sorted(missing))}, but {purpose} needs "
+        f"all that {protocol} declares; add these to `{type(x).__name__}`, or take "
+        f"another `{name}`."
     )
 
 
@@ -243,6 +252,11 @@ def require_unit(x: Any, purpose: str, name: str) -> None:
     Raises:
       TypeError: it names what is missing.
     """
+    if isinstance(x, int | np.integer):
+        raise InvalidType(
+            f"`{name}` is {x} but {purpose} needs units and not their number; pass "
+            f"`Bernoulli({x})`, or another class of `jboltz.units`."
+        )
     require(x, Unit, purpose, name)
     if not isinstance(x.domain, Domain):
         raise InvalidType(

@@ -1,6 +1,7 @@
 """Early stopping: the best epoch's parameters travel in the state of the estimator."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
-from jboltz.checks import check_callable, require
+from jboltz.checks import check_callable, is_traced, require
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import TrainState
 from jboltz.products import full_precision
@@ -92,6 +93,12 @@ def keep_least(
             raise InvalidValue(
                 f"`judge` returned {found!r} but one number called {name!r} is needed; "
                 "return a dict with it."
+            )
+        if not is_traced(least) and jnp.isnan(least):
+            warnings.warn(
+                f"`judge` returned NaN as {name!r}, so the best parameters stay those "
+                "of an earlier epoch; look for a diverged run, or another measure.",
+                stacklevel=2,
             )
         state = TrainState(
             step=state.step,

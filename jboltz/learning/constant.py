@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.abilities import HiddenMeanModel
+from jboltz.abilities import CentrableModel, HiddenMeanModel
 from jboltz.base import Batch, Params, State
 from jboltz.learning.rows import take_rows
 from jboltz.learning.step import Prepare
@@ -35,14 +35,15 @@ def warn_if_constant(
 ) -> bool:
     """Warns if most hidden means are the same for all examples; says whether it has.
 
-    Only of a `HiddenMeanModel`, on complete data that are not all alike.
+    Only for a model whose hidden means are known, on complete data that are not all
+    alike. For a `CentrableModel` they are those of one pass upwards.
 
     Args:
       model: what is trained; None if unknown.
       index: (batches, …), where in `data` the rows of each batch are.
       where: after what of the training, for the message.
     """
-    if not isinstance(model, HiddenMeanModel) or data.mask is not None:
+    if not isinstance(model, HiddenMeanModel | CentrableModel) or data.mask is not None:
         return False
     values, hidden = _spreads(model, params, data, index, prepare, key)
     constant, total = int(np.sum(hidden < SPREAD)), hidden.size
@@ -62,11 +63,16 @@ def warn_if_constant(
 def _spreads(model, params, data, index, prepare, key):
     """Largest less smallest value, over examples, of the data and the hidden means."""
 
+    def means_given(v):
+        if isinstance(model, HiddenMeanModel):
+            return model.mean_hidden_state(params, v)
+        return model.mean_activities(params, v)[1:]
+
     def extremes(batch):
         number, rows = batch
         values = prepare(take_rows(data, rows).values, random.fold_in(key, number))
         values = jax.tree.map(lambda x: x[:SAMPLE_SIZE], values)
-        means = jax.vmap(model.mean_hidden_state, in_axes=(None, 0))(params, values)
+        means = jax.vmap(means_given)(values)
         rows = [_as_rows(values), _as_rows(means)]
         return [(jnp.min(x, axis=0), jnp.max(x, axis=0)) for x in rows]
 

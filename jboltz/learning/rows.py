@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from jboltz.abilities import DataModel
 from jboltz.base import Batch, Domain, State
 from jboltz.checks import admit
+from jboltz.domains import as_numbers
 from jboltz.errors import InvalidType, InvalidValue
 
 
@@ -62,9 +63,17 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
     """
     if not isinstance(data, Batch):
         data = Batch(values=data)
-    values, weights, mask = map(_as_array, (data.values, data.weights, data.mask))
+    values = _as_array("data", data.values)
+    weights, mask = _as_array("weights", data.weights), _as_array("mask", data.mask)
     if domain is not None:
         values = admit("data", values, domain, mask)
+        for leaf in jax.tree.leaves(values):
+            if np.ndim(leaf) < 2:
+                raise InvalidValue(
+                    f"`data` has shape {np.shape(leaf)} but training takes one example "
+                    "a row, (num_examples, num_visible); pass `data[None]` if this is "
+                    "one example."
+                )
     data = Batch(values=values, weights=weights, mask=mask)
     shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)
     for name in ("values", "weights", "mask"):
@@ -79,8 +88,8 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
     return data
 
 
-def _as_array(x: Any) -> Any:
-    return np.asarray(x) if isinstance(x, list) else x
+def _as_array(name: str, x: Any) -> Any:
+    return as_numbers(x, name) if isinstance(x, list) else x
 
 
 def _check_weights(weights: np.ndarray) -> None:

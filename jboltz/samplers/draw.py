@@ -113,15 +113,22 @@ def sample(
       >>> samples.shape
       (5, 8, 4)
     """
-    sampler = _checked(
-        model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
-        clamp, observe,
-    )  # fmt: skip
-    start = admit_start(model, start, clamp)
+    sampler = sampler_for(model, sampler, start, clamp)
+    _check(model, params, key, sampler, observe)
+    _check_counts(warm_up, thinning, num_chains)
     return _sample(
-        model, sampler, params, start, clamp, key, warm_up, thinning,
-        observe=observe, num_samples=num_samples, num_chains=num_chains,
-    )  # fmt: skip
+        model,
+        sampler,
+        params,
+        admit_start(model, start, clamp),
+        clamp,
+        key,
+        warm_up,
+        thinning,
+        observe=observe,
+        num_samples=check_count("num_samples", num_samples, at_least=1),
+        num_chains=num_chains,
+    )
 
 
 def sample_moments(
@@ -155,23 +162,27 @@ def sample_moments(
       Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance:
       analysis and recommendations.
     """
-    sampler = _checked(
-        model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
-        clamp, observe,
-    )  # fmt: skip
-    start = admit_start(model, start, clamp)
-    return _moments(
-        model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
-        observe=observe, num_chains=num_chains, with_covariance=with_covariance,
-    )  # fmt: skip
-
-
-def _checked(
-    model, params, key, num_samples, warm_up, thinning, num_chains, sampler, start,
-    clamp, observe,
-):  # fmt: skip
-    """The sampler of `sample` and `sample_moments`, whose arguments are sound."""
     sampler = sampler_for(model, sampler, start, clamp)
+    _check(model, params, key, sampler, observe)
+    _check_counts(warm_up, thinning, num_chains)
+    check_num_steps(num_samples, at_least=1, name="num_samples")
+    return _moments(
+        model,
+        sampler,
+        params,
+        admit_start(model, start, clamp),
+        clamp,
+        key,
+        warm_up,
+        thinning,
+        num_samples,
+        observe=observe,
+        num_chains=num_chains,
+        with_covariance=with_covariance,
+    )
+
+
+def _check(model, params, key, sampler, observe):
     if sampler.model != model:
         raise InvalidValue(
             f"`sampler` is of {sampler.model} but `model` is {model}; make the sampler "
@@ -179,14 +190,15 @@ def _checked(
         )
     check_key(key)
     check_callable("observe", observe, "such as `observe_visible`")
-    check_num_steps(num_samples, at_least=1, name="num_samples")
+    check_distribution(model, params)
+
+
+def _check_counts(warm_up, thinning, num_chains):
     check_num_steps(warm_up, at_least=0, name="warm_up")
     check_num_steps(thinning, at_least=1, name="thinning")
     # Under `jax.export` it may be a symbolic dimension.
-    if isinstance(num_chains, int | float | np.number):
+    if isinstance(num_chains, int | float | np.number | np.ndarray | jax.Array):
         check_count("num_chains", num_chains, at_least=1)
-    check_distribution(model, params)
-    return sampler
 
 
 @partial(
@@ -194,9 +206,19 @@ def _checked(
     static_argnames=("model", "sampler", "observe", "num_samples", "num_chains"),
 )
 def _sample(
-    model, sampler, params, start, clamp, key, warm_up, thinning,
-    *, observe, num_samples, num_chains,
-):  # fmt: skip
+    model,
+    sampler,
+    params,
+    start,
+    clamp,
+    key,
+    warm_up,
+    thinning,
+    *,
+    observe,
+    num_samples,
+    num_chains,
+):
     key_start, key_run = random.split(key)
     chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
     draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
@@ -210,9 +232,20 @@ def _sample(
     static_argnames=("model", "sampler", "observe", "num_chains", "with_covariance"),
 )
 def _moments(
-    model, sampler, params, start, clamp, key, num_samples, warm_up, thinning,
-    *, observe, num_chains, with_covariance,
-):  # fmt: skip
+    model,
+    sampler,
+    params,
+    start,
+    clamp,
+    key,
+    warm_up,
+    thinning,
+    num_samples,
+    *,
+    observe,
+    num_chains,
+    with_covariance,
+):
     key_start, key_run = random.split(key)
     chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
     draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)

@@ -46,6 +46,14 @@ def test_the_first_of_the_best_epochs_is_kept_and_training_is_as_without(getkey)
     assert jax.tree.structure(state.estimator_state.params) == jax.tree.structure(first)
 
 
+def test_an_error_that_is_nan_keeps_the_parameters_before_and_says_so(getkey):
+    with pytest.warns(UserWarning, match="NaN as 'error'"):
+        state, _, _ = train(
+            BestSoFar(PCD), lambda p: {"error": jnp.full((), jnp.nan)}, getkey()
+        )
+    assert state.estimator_state.error == jnp.inf
+
+
 @pytest.mark.parametrize(
     ("estimator", "judge", "error", "words"),
     [

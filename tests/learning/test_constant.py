@@ -1,6 +1,7 @@
 """Hidden units that say nothing: the start that prevents them, and the warning."""
 
 import warnings
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import optax
 import pytest
 
 import jboltz
+from jboltz.base import Batch
+from jboltz.learning.constant import warn_if_constant
 
 NUM_CLASSES, NUM_DOCUMENTS, NUM_WORDS = 4, 600, 2000
 LABELS = np.arange(NUM_DOCUMENTS) % NUM_CLASSES
@@ -102,3 +105,22 @@ def test_half_of_the_units_may_be_constant():
     train(with_dead(20), 1)
     with pytest.warns(UserWarning, match="21 of 40 hidden units"):
         train(with_dead(21), 1)
+
+
+def test_a_deep_boltzmann_machine_is_looked_at_too():
+    dbm = jboltz.DBM(tuple(map(jboltz.Bernoulli, (6, 4, 3))))
+    params, data = dbm.init(jax.random.key(0)), np.eye(6)[np.arange(12) % 6]
+    hidden = [p.replace(bias=p.bias - 100.0) for p in params.units[1:]]
+    params = params.replace(units=(params.units[0], *hidden))
+    rows = Batch(values=jnp.asarray(data, jnp.float32))
+    warn = partial(
+        warn_if_constant,
+        data=rows,
+        index=jnp.arange(12)[None],
+        prepare=jax.tree_util.Partial(jboltz.unchanged),
+        key=jax.random.key(0),
+        where="epoch 1",
+    )
+    with pytest.warns(UserWarning, match="7 of 7 hidden units"):
+        assert warn(dbm, params=params)
+    assert not warn(object(), params=params)

@@ -187,7 +187,7 @@ def test_what_is_wrong_is_told():
             "InvalidValue: `num_steps` is 0 but a chain needs at least 1"
         ),
         "MissingDataEstimator(cd).fill(params, batch, key)": (
-            "InvalidValue: `batch.mask` has shape [(2, 3)] but the examples have [(2, 4)]"
+            "InvalidValue: `batch.mask` has shape [(2, 3)] but the examples have [(2, 4"
         ),
         "Centred(cd).estimate(params, state, batch, key)": (
             "InvalidValue: `batch.mask` marks missing entries but this estimator needs "

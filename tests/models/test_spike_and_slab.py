@@ -228,7 +228,7 @@ BAD_CALLS = {
     ),
     "j.SpikeAndSlab(3, 2, penalty=NoPenalty()).from_precisions("
     "**{**given, 'penalty': None, 'weights': 9 * given['weights']})": (
-        "InvalidValue: The precision of x given the spikes has the smallest eigenvalue -"
+        "InvalidValue: The precision of x given the spikes has the smallest eigenvalue"
     ),
     "j.SpikeAndSlab(0, 2)": "InvalidValue: `num_visible` is 0 but needs to be a",
     "j.SpikeAndSlab(3, -1)": "InvalidValue: `num_hidden` is -1 but needs to be a",
