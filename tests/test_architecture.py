@@ -57,6 +57,7 @@ HEAVY = {
     "tyro": "runs",
     "rich": "runs",
     "tensorboardX": "runs",
+    "jinja2": "runs",
 }
 
 

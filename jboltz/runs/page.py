@@ -3,17 +3,29 @@
 import ast
 import base64
 import importlib.util
+import math
 import pathlib
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from jboltz.runs import markup
-from jboltz.runs.markup import Table, join, text
+import jinja2
+
 from jboltz.runs.recorded import read
 
 ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
 COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
+
+CENTRES = ("value", "mean", "median", "gap")
+"""What an estimate calls its number."""
+
+
+class Table(NamedTuple):
+    """Column heads, and rows whose first entry names the row."""
+
+    heads: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
 
 
 def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
@@ -34,35 +46,52 @@ def render(name: str, found: dict[str, Any]) -> str:
     run = found["run"]
     program = str(run.get("program", ""))
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
-    words = list(_diagnostics(numbers))
-    sections = {
-        "State": join(
-            f'<p role="status"><strong>{text(line)}</strong></p>'
-            for line in (found["state"], *found["notes"])
-            if line
-        ),
-        "Diagnostics in words": markup.listing(words),
-        "Numbers": markup.table(_numbers(numbers)),
-        "Curves": join(
-            markup.curve(f"{stage}: {metric}", epochs, values)
+    machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jboltz.runs", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    return environment.get_template("page.html.jinja").render(
+        title=f"{program or 'A run'}: {name}",
+        summary=what_it_is(program),
+        remarks=[line for line in (found["state"], *found["notes"]) if line],
+        diagnostics=list(_diagnostics(numbers)),
+        numbers=_numbers(numbers),
+        curves=[
+            curve(f"{stage}: {metric}", epochs, values)
             for stage, records in found["records"].items()
             for metric, (epochs, values) in _series(records).items()
-        ),
-        "Checkpoints on disk": markup.table(
-            Table(("Stage", "Epochs"), list(found["checkpoints"].items()))
-        ),
-        "Figures": join(
-            markup.figure(stem, base64.b64encode(image).decode(), program or name)
+        ],
+        checkpoints=Table(("Stage", "Epochs"), list(found["checkpoints"].items())),
+        figures=[
+            (stem.replace("_", " "), base64.b64encode(image).decode())
             for stem, image in found["figures"].items()
-        ),
-        "Configuration": markup.table(_plain(found["config"])),
-        "Data": markup.table(_plain(run.get("data", {}))),
-        "Machine, versions and cost": markup.table(
-            _plain({k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run})
-        ),
-    }
-    title = f"{program or 'A run'}: {name}"
-    return markup.document(title, what_it_is(program), sections)
+        ],
+        facts=[
+            ("Configuration", _plain(found["config"])),
+            ("Data", _plain(run.get("data", {}))),
+            ("Machine, versions and cost", _plain(machine)),
+        ],
+    )
+
+
+def short(value: Any) -> str:
+    """A value as text: numbers short, True and False in words."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        if len(value) <= 12:
+            return ", ".join(map(short, value))
+        return f"{len(value)} entries, {short(value[0])} to {short(value[-1])}"
+    return str(value)
 
 
 def what_it_is(program: str) -> str:
@@ -73,11 +102,41 @@ def what_it_is(program: str) -> str:
     if spec is None or spec.origin is None:
         return ""
     source = pathlib.Path(spec.origin).read_text(encoding="utf-8")
-    summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[:1]
-    return join(summary).split("    ")[0]
+    summary, *_ = (ast.get_docstring(ast.parse(source)) or "").splitlines() or [""]
+    return summary.split("    ")[0]
 
 
-def _diagnostics(tree: Any, path: str = "") -> Any:
+def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
+    """One curve: points in the box of the page's drawing, its range, and its words."""
+    points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+    if not points:
+        said = f"no finite value in {len(values)} epochs."
+        return {"name": name, "said": said, "line": []}
+    (first, start), (last, end) = points[0], points[-1]
+    low, high = min(y for _, y in points), max(y for _, y in points)
+
+    def place(x: float, y: float) -> str:
+        across = (x - first) / (last - first) if last > first else 0.5
+        up = (y - low) / (high - low) if high > low else 0.5
+        return f"{64 + 300 * across:.2f},{8 + 120 * (1 - up):.2f}"
+
+    said = (
+        f"{short(start)} in epoch {short(first)}, {short(end)} in epoch {short(last)}"
+    )
+    if missing := len(values) - len(points):
+        said += f"; {missing} not finite"
+    return {
+        "name": name,
+        "said": said,
+        "line": [place(x, y) for x, y in points],
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
+        "first": first,
+        "last": last,
+    }
+
+
+def _diagnostics(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(where, sentence) of every string that judges."""
     if isinstance(tree, dict):
         for name, value in tree.items():
@@ -97,7 +156,7 @@ def _numbers(tree: dict[str, Any]) -> Table:
         if path and path[-1] in WORDS:
             return
         if isinstance(value, dict):
-            centre, known, rest = markup.interval(value)
+            centre, known, rest = _interval(value)
             if centre is not None:
                 rows.append((name, centre, known))
             for key, inner in rest.items():
@@ -137,3 +196,24 @@ def _series(
                 epochs.append(float(record.get("epoch", index)))
                 values.append(float(value))
     return series
+
+
+def _interval(entry: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
+    """An estimate's number, how well it is known, and the fields beside these.
+
+    The number is None where the entry is no estimate.
+    """
+    centre = next((name for name in CENTRES if name in entry), None)
+    if centre is None or isinstance(entry[centre], dict | list):
+        return None, "", dict(entry)
+    rest = {name: value for name, value in entry.items() if name != centre}
+    known = []
+    if {"lower", "upper"} <= rest.keys():
+        lower, upper = rest.pop("lower"), rest.pop("upper")
+        if lower != upper:
+            known.append(f"{short(lower)} to {short(upper)}")
+    if "quartiles" in rest:
+        known.append("quartiles " + " to ".join(map(short, rest.pop("quartiles"))))
+    if "standard_error" in rest:
+        known.append(f"standard error {short(rest.pop('standard_error'))}")
+    return entry[centre], "; ".join(known), rest
