@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jboltz.errors import InvalidValue
 from jboltz.runs import processes
 from jboltz.runs.config import differences
+from jboltz.runs.progress import say
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
@@ -26,7 +27,8 @@ class Workdir:
       path: made if it is not there.
       run: what makes the run this run: program, configuration, data. A folder that
         began with another one is refused.
-      overwrite: delete what an earlier run left there first.
+      overwrite: delete what an earlier run left there first. A run that began so
+        itself, and is not finished, goes on instead.
       tensorboard: keep its epochs and figures as TensorBoard events too.
       mesh: the devices that training is laid out over; None: one.
 
@@ -64,17 +66,32 @@ class Workdir:
                 "another with --workdir."
             ) from error
         try:
-            if overwrite:
+            if overwrite and not self._began_so(run):
                 _delete_run(path)
             if (path / "run.json").exists():
                 _check_same_run(path, self._read("run.json"), run)
             else:
                 _check_no_run(path)
-                self._write("run.json", json.dumps(run, indent=1))
+                about = {**run, "overwrite": True} if overwrite else run
+                self._write("run.json", json.dumps(about, indent=1))
             self._events = _events(path) if tensorboard else None
         except BaseException:
             self._lock.close()
             raise
+
+    def _began_so(self, run: dict[str, Any]) -> bool:
+        """Whether the folder holds this run, begun with `overwrite` and unfinished."""
+        try:
+            began = not differences(self._read("run.json"), {**run, "overwrite": True})
+        except (OSError, InvalidValue):
+            return False
+        if not began or (self.path / "results.json").exists():
+            return False
+        say(
+            f"{self.path} was begun with --overwrite and goes on; to begin once more, "
+            "delete that folder."
+        )
+        return True
 
     def __enter__(self) -> "Workdir":
         return self
@@ -215,7 +232,7 @@ def _check_no_run(path: pathlib.Path) -> None:
 def _check_same_run(
     path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    if found := differences(old, new):
+    if found := differences({**old, "overwrite": None}, new):
         raise InvalidValue(
             f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
             "values to go on, another --workdir, or --overwrite to begin anew."
