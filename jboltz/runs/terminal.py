@@ -100,6 +100,10 @@ class _Lasting(io.RawIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
+    @property
+    def name(self) -> str:
+        return self._stream.name
+
     def fileno(self) -> int:
         return self._stream.fileno()
 
@@ -116,7 +120,7 @@ class _Lasting(io.RawIOBase):
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             reason = f"cannot be written ({error.strerror}); the program goes on"
-            line = f"warning: {self._stream.name} {reason} without it.\n"
+            line = f"warning: {self.name} {reason} without it.\n"
             with contextlib.suppress(OSError):
                 os.write(2, os.fsencode(line))
         return len(content)

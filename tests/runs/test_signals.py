@@ -93,9 +93,9 @@ def test_fifty_signals_at_random_moments(tmp_path):
         out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     longest, expected = time.monotonic() - started, numbers(whole)
-    seen = []
+    seen, folder = [], 0
     for index, number in zip(range(50), itertools.cycle(ENDING), strict=False):
-        workdir = tmp_path / f"run_{index // 5}"
+        workdir = tmp_path / f"run_{folder}"
         delay = draw.uniform(0.05, longest)
         with begin(*TRAINING, "--workdir", str(workdir)) as process:
             time.sleep(delay)
@@ -105,16 +105,16 @@ def test_fifty_signals_at_random_moments(tmp_path):
         seen.append((number.name, round(delay, 2), status))
         print(*seen[-1], file=sys.__stderr__, flush=True)
         assert "Traceback" not in err, err
-        if status == 0:
-            assert (workdir / "results.json").exists(), seen
-        else:
+        if status != 0:
             assert status == 128 + number, (seen, out, err)
             assert out.splitlines()[-1].startswith("Stopped. The same command")
-        if index % 5 == 4:
+            if index % 5 < 4:
+                continue
             with begin(*TRAINING, "--workdir", str(workdir)) as process:
                 out, err = process.communicate(timeout=600)
             assert process.returncode == 0, err
-            assert numbers(workdir) == expected
+        assert numbers(workdir) == expected
+        folder += 1
     assert sum(status != 0 for _, _, status in seen) > 30
 
 
