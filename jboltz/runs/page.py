@@ -10,8 +10,7 @@ from jboltz.runs import markup
 from jboltz.runs.markup import Table, join, text
 from jboltz.runs.recorded import read
 
-ABOUT = ("program", "config", "data", "overwrite")
-MACHINE = ("device", "versions", "xla_flags", "commit")
+ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
 COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
@@ -34,7 +33,7 @@ def render(name: str, found: dict[str, Any]) -> str:
     """The page of what `read` found in the workdir called `name`."""
     run = found["run"]
     program = str(run.get("program", ""))
-    numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *MACHINE, *COSTS)}
+    numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
     words = list(_diagnostics(numbers))
     sections = {
         "State": join(
@@ -59,7 +58,7 @@ def render(name: str, found: dict[str, Any]) -> str:
         "Configuration": markup.table(_plain(found["config"])),
         "Data": markup.table(_plain(run.get("data", {}))),
         "Machine, versions and cost": markup.table(
-            _plain({k: run[k] for k in (*MACHINE, *COSTS) if k in run})
+            _plain({k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run})
         ),
     }
     title = f"{program or 'A run'}: {name}"

@@ -70,11 +70,14 @@ def _leave_at_signal(reader: int) -> None:
 
 
 def _say_stopped() -> None:
-    # Straight to the file: the main thread may hold the locks of `sys.stdout`.
-    clear = b"\r\x1b[K\x1b[?25h" if os.isatty(1) else b""  # A bar hides the cursor.
+    # Straight to the file: the main thread may hold the locks of `sys.stdout`. And from
+    # here on nobody else writes to it, such as the bar, which also hides the cursor.
+    output = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    clear = b"\r\x1b[K\x1b[?25h" if os.isatty(output) else b""
     line = f"Stopped. The same command goes on: {shlex.join(sys.orig_argv)}\n"
     with contextlib.suppress(OSError):
-        os.write(1, clear + os.fsencode(line))
+        os.write(output, clear + os.fsencode(line))
 
 
 def _open_streams() -> None:

@@ -17,6 +17,9 @@ from jboltz.runs.progress import say
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
 
+_BEGAN_SO = ".overwrite"
+"""An empty file that says that --overwrite began the run."""
+
 
 class Workdir:
     """A run's folder, held by one process at a time: a context manager.
@@ -68,12 +71,12 @@ class Workdir:
         try:
             if overwrite and not self._began_so(run):
                 _delete_run(path)
+                (path / _BEGAN_SO).touch()
             if (path / "run.json").exists():
                 _check_same_run(path, self._read("run.json"), run)
             else:
                 _check_no_run(path)
-                about = {**run, "overwrite": True} if overwrite else run
-                self._write("run.json", json.dumps(about, indent=1))
+                self._write("run.json", json.dumps(run, indent=1))
             self._events = _events(path) if tensorboard else None
         except BaseException:
             self._lock.close()
@@ -81,11 +84,11 @@ class Workdir:
 
     def _began_so(self, run: dict[str, Any]) -> bool:
         """Whether the folder holds this run, begun with `overwrite` and unfinished."""
+        names = [x for x in (_BEGAN_SO, "results.json") if (self.path / x).exists()]
         try:
-            began = not differences(self._read("run.json"), {**run, "overwrite": True})
+            if names != [_BEGAN_SO] or differences(self._read("run.json"), run):
+                return False
         except (OSError, InvalidValue):
-            return False
-        if not began or (self.path / "results.json").exists():
             return False
         say(
             f"{self.path} was begun with --overwrite and goes on; to begin once more, "
@@ -232,7 +235,7 @@ def _check_no_run(path: pathlib.Path) -> None:
 def _check_same_run(
     path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    if found := differences({**old, "overwrite": None}, new):
+    if found := differences(old, new):
         raise InvalidValue(
             f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
             "values to go on, another --workdir, or --overwrite to begin anew."
