@@ -76,6 +76,12 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     ends the program with a message and exit status 2. The workdir is runs/`program`
     unless it is asked for.
     """
+    for value in arguments:
+        if not value.isprintable():
+            raise InvalidValue(
+                f"{value!r} on the command line has characters that cannot be printed; "
+                "give a name without them."
+            )
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=pathlib.Path)
     finder.add_argument("--preset")

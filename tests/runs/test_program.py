@@ -64,6 +64,15 @@ def test_called_from_python_an_interrupt_is_left_to_the_caller(tmp_path):
         main(failing(KeyboardInterrupt()), ["--workdir", str(tmp_path)])
 
 
+@pytest.mark.parametrize("name", ["bytes \udcff", "two\nlines", "\x7f"])
+def test_a_folder_that_cannot_be_printed_is_refused(name, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(toy(), ["--workdir", str(tmp_path / name)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
 OWN = """
 from tests.runs.test_program import main, toy
 if __name__ == "__main__":
