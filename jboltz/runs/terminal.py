@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 _SIGNALS = [x for x in signal.Signals if x.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -28,6 +29,8 @@ def take_over() -> None:
     callbacks, and its threads may crash while the interpreter ends. A signal that is
     ignored, as nohup ignores SIGHUP, stays ignored.
 
+    `program.main` calls this; a program of one's own may, before it imports JAX.
+
     Standard output that is closed, full or a broken pipe does not end the program, and
     characters that it cannot encode are written as escapes.
     """
@@ -37,9 +40,12 @@ def take_over() -> None:
     signal.set_wakeup_fd(writer)
     # A thread, because the main one may be inside XLA for minutes.
     threading.Thread(target=_leave_at_signal, args=(reader,), daemon=True).start()
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
             signal.signal(number, _wait_for_the_end)
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=functools.partial(_give_back, before))
 
 
 def finish() -> None:
@@ -52,6 +58,13 @@ def finish() -> None:
 def command() -> str:
     """What was run, without its flags: "python -m jboltz.experiments.dbn_mnist"."""
     return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
+
+
+def _give_back(before: Mapping[signal.Signals, Any]) -> None:
+    # A signal that ends a forked child would end its parent, which reads the same pipe.
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _wait_for_the_end(*_: Any) -> None:
@@ -72,11 +85,11 @@ def _leave_at_signal(reader: int) -> None:
 def _say_stopped() -> None:
     # Straight to the file: the main thread may hold the locks of `sys.stdout`. And from
     # here on nobody else writes to it, such as the bar, which also hides the cursor.
-    output = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    clear = b"\r\x1b[K\x1b[?25h" if os.isatty(output) else b""
     line = f"Stopped. The same command goes on: {shlex.join(sys.orig_argv)}\n"
     with contextlib.suppress(OSError):
+        output = os.dup(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        clear = b"\r\x1b[K\x1b[?25h" if os.isatty(output) else b""
         os.write(output, clear + os.fsencode(line))
 
 

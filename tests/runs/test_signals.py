@@ -61,6 +61,17 @@ def test_output_that_nobody_reads_does_not_keep_it():
         process.stdout.close()
 
 
+def test_a_forked_child_that_is_stopped_leaves_it_alone():
+    code = f"{OWNED} import os, signal; child = os.fork()\n" + (
+        "if not child: time.sleep(60)\n"
+        "time.sleep(.2); os.kill(child, signal.SIGTERM); _, status = os.wait()\n"
+        "time.sleep(.5); print(os.waitstatus_to_exitcode(status))"
+    )
+    with begin("-c", code) as process:
+        assert process.communicate(timeout=10)[0] == f"{-signal.SIGTERM}\n"
+    assert process.returncode == 0
+
+
 def test_no_signal_stops_it_while_results_are_written():
     code = f"{OWNED} terminal.finish(); print('ready'); time.sleep(1); print('done')"
     with begin("-c", code) as process:
