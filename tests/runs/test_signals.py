@@ -107,7 +107,7 @@ def test_fifty_signals_at_random_moments(tmp_path):
     seen, folder = [], 0
     for index, number in zip(range(50), itertools.cycle(ENDING), strict=False):
         workdir = tmp_path / f"run_{folder}"
-        delay = draw.uniform(0.05, longest)
+        delay = draw.uniform(0.3, longest)  # Before that Python itself starts.
         with begin(*TRAINING, "--workdir", str(workdir)) as process:
             time.sleep(delay)
             process.send_signal(number)
