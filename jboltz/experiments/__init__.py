@@ -3,6 +3,12 @@
 import importlib.util
 import sys
 
+from jboltz.runs import terminal
+
+if sys.argv[0] == "-m":
+    # Python is about to run one of them: before it imports JAX.
+    terminal.take_over()
+
 _MISSING = [
     name
     for name in ("tyro", "rich", "matplotlib", "tensorflow_datasets")

@@ -8,6 +8,7 @@ import argparse
 import pathlib
 import sys
 
+from jboltz.errors import JboltzError
 from jboltz.runs import page
 from jboltz.runs.progress import say
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     workdir = parser.parse_args(arguments).workdir
     try:
         file, found = page.write(workdir)
-    except (ValueError, OSError) as error:
+    except (JboltzError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     for line in (found["state"], *found["notes"]):

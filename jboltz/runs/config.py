@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import tyro
 
 from jboltz.errors import InvalidValue
+from jboltz.runs import terminal
 
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
 DISPLAY_FIELDS += ("mesh", "distributed")
@@ -47,7 +48,8 @@ class RunConfig:
     tensorboard: bool = False
     """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew."""
+    """Delete what an earlier run left in the workdir and begin anew. An unfinished run
+    that this flag itself began goes on instead."""
     seed: int = 0
     """Decides initial weights, order and every draw."""
 
@@ -74,6 +76,12 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     ends the program with a message and exit status 2. The workdir is runs/`program`
     unless it is asked for.
     """
+    for value in arguments:
+        if not value.isprintable():
+            raise InvalidValue(
+                f"{value!r} on the command line has characters that cannot be printed; "
+                "give a name without them."
+            )
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=pathlib.Path)
     finder.add_argument("--preset")
@@ -85,7 +93,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     arguments = [*_flags(preset), *arguments]
     return tyro.cli(
         config_class,
-        prog=f"python -m jboltz.experiments.{program}",
+        prog=terminal.command(),
         args=arguments,
         default=config_class(workdir=pathlib.Path("runs") / program),
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -32,6 +33,7 @@ def join() -> None:
     Raises:
       ValueError: nothing says so, or the others do not answer.
     """
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         jax.distributed.initialize(
             num_processes=_number("JAX_NUM_PROCESSES"),
@@ -45,6 +47,8 @@ def join() -> None:
             "JAX_COORDINATOR_ADDRESS to host:port of the first, JAX_NUM_PROCESSES to "
             "their number and JAX_PROCESS_ID to 0, 1, … on each."
         ) from error
+    # JAX has taken it as a notice of preemption that the program asks for.
+    signal.signal(signal.SIGTERM, handler)
 
 
 def is_first() -> bool:

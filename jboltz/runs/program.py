@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint
 from jboltz.errors import JboltzError
 from jboltz.runs import config as configs
-from jboltz.runs import machine, processes
+from jboltz.runs import machine, processes, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
@@ -50,24 +49,18 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
 
     An error that jboltz raises on purpose, or any from the operating system, is a
     message and exit status 2; an error from elsewhere is a bug and keeps its
-    traceback. Interrupted by SIGINT or SIGTERM, the program says how to go on and ends
-    with status 130 or 143.
+    traceback.
 
     Args:
-      arguments: of the command line; None: those of this process.
+      arguments: of the command line; None: those of this process, which becomes the
+        program's own (`terminal.take_over`). Interrupted by SIGINT, SIGTERM or SIGHUP,
+        it then says how to go on and ends with status 130, 143 or 129.
     """
-    received = [signal.SIGINT]
-
-    def terminate(number, _):
-        received[0] = number
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, terminate)
+    if arguments is None:
+        terminal.take_over()
+        arguments = sys.argv[1:]
     try:
-        _run(program, sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        say("Stopped. The same command goes on from the newest checkpoint.")
-        sys.exit(128 + received[0])
+        _run(program, arguments)
     except (JboltzError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -77,8 +70,6 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
         if not jax.distributed.is_initialized():
             raise
         processes.leave(error)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _run(program: Program[Any, Any], arguments: list[str]) -> None:
@@ -136,6 +127,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
                 "wall_seconds": round(time.perf_counter() - started, 2),
                 "peak_memory_mb": machine.peak_memory_mb(),
             }
+            terminal.finish()
             workdir.write_results(results)
         else:
             say(f"{workdir.path} holds a finished run; these are its results.")

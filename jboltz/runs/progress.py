@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from jboltz.runs import processes
 
@@ -14,10 +15,14 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 
 def say(line: str) -> None:
     """One plain line for the user, from the first process."""
-    if not processes.is_first():
-        return
-    _CONSOLE.print(line, markup=False)
-    _CONSOLE.file.flush()  # A log in a file should show where the run is.
+    if processes.is_first():
+        _CONSOLE.print(line, markup=False)
+
+
+def show(table: Table) -> None:
+    """A table for the user, from the first process."""
+    if processes.is_first():
+        _CONSOLE.print(table, soft_wrap=False)
 
 
 @contextmanager

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from jboltz.evaluation.quality import QualityTable
 from jboltz.runs.likelihoods import say_likelihood
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, show
 
 COLUMNS = {
     "precision": "precision",
@@ -77,4 +76,4 @@ def say_table(
         table.add_column(heading, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    show(table)

@@ -12,9 +12,13 @@ from jax.sharding import Mesh
 from jboltz.errors import InvalidValue
 from jboltz.runs import processes
 from jboltz.runs.config import differences
+from jboltz.runs.progress import say
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
+
+_BEGAN_SO = ".overwrite"
+"""An empty file that says that --overwrite began the run."""
 
 
 class Workdir:
@@ -26,7 +30,8 @@ class Workdir:
       path: made if it is not there.
       run: what makes the run this run: program, configuration, data. A folder that
         began with another one is refused.
-      overwrite: delete what an earlier run left there first.
+      overwrite: delete what an earlier run left there first. A run that began so
+        itself, and is not finished, goes on instead.
       tensorboard: keep its epochs and figures as TensorBoard events too.
       mesh: the devices that training is laid out over; None: one.
 
@@ -64,8 +69,9 @@ class Workdir:
                 "another with --workdir."
             ) from error
         try:
-            if overwrite:
+            if overwrite and not self._began_so(run):
                 _delete_run(path)
+                (path / _BEGAN_SO).touch()
             if (path / "run.json").exists():
                 _check_same_run(path, self._read("run.json"), run)
             else:
@@ -75,6 +81,20 @@ class Workdir:
         except BaseException:
             self._lock.close()
             raise
+
+    def _began_so(self, run: dict[str, Any]) -> bool:
+        """Whether the folder holds this run, begun with `overwrite` and unfinished."""
+        names = [x for x in (_BEGAN_SO, "results.json") if (self.path / x).exists()]
+        try:
+            if names != [_BEGAN_SO] or differences(self._read("run.json"), run):
+                return False
+        except (OSError, InvalidValue):
+            return False
+        say(
+            f"{self.path} was begun with --overwrite and goes on; to begin once more, "
+            "delete that folder."
+        )
+        return True
 
     def __enter__(self) -> "Workdir":
         return self

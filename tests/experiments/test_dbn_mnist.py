@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -206,16 +205,6 @@ def test_resume_is_bit_for_bit(
     assert not (tmp_path / "stopped" / "results.json").exists()
     assert start(tmp_path / "stopped") == 0
     assert outcome(tmp_path / "stopped") == uninterrupted
-
-
-def test_interrupt_says_how_to_go_on(digits, tmp_path, monkeypatch, capsys):
-    def interrupt(*_, **__):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-
-    monkeypatch.setattr(Checkpoints, "save", interrupt)
-    assert start(tmp_path) == 143
-    assert "same command goes on" in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_reported_and_redone(

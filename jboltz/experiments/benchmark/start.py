@@ -18,7 +18,7 @@ import time
 start = time.perf_counter()
 import jax, flax, optax, orbax.checkpoint
 middle = time.perf_counter()
-import jboltz
+from jboltz import *
 print(middle - start, time.perf_counter() - middle)
 """
 
