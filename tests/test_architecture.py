@@ -51,7 +51,7 @@ ORDER = [
 LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 # What only one part of the library imports.
 HEAVY = {
-    "tensorflow_datasets": "data",
+    "pooch": "data",
     "orbax": "checkpoint",
     "matplotlib": "plotting",
     "tyro": "runs",

@@ -1,4 +1,8 @@
-"""Arrays to train on, and batches of them; host side, NumPy only."""
+"""Arrays to train on, and batches of them; host side, NumPy only.
+
+Once JAX has started, a process that loads data must be started by spawn and not by
+fork, which may hang: see `batches`.
+"""
 
 from jboltz.data.batches import batches
 from jboltz.data.checks import check_values, warn_unstandardized
