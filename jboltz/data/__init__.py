@@ -7,7 +7,13 @@ fork, which may hang: see `batches`.
 from jboltz.data.batches import batches
 from jboltz.data.checks import check_values, warn_unstandardized
 from jboltz.data.cifar10 import load_cifar10
-from jboltz.data.dataset import Dataset, fingerprint, from_arrays, split_validation
+from jboltz.data.dataset import (
+    Dataset,
+    fingerprint,
+    from_arrays,
+    num_held_out,
+    split_validation,
+)
 from jboltz.data.mnist import load_mnist
 from jboltz.data.patches import (
     Whitening,
@@ -49,6 +55,7 @@ __all__ = [
     "load_cifar10",
     "load_mnist",
     "normalize_contrast",
+    "num_held_out",
     "patch_places",
     "scale_pixels",
     "split_validation",

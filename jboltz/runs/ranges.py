@@ -25,37 +25,46 @@ class Range:
         return f"at least {least} and {'below' if self.is_open else 'at most'} {most}"
 
 
-_NAMES = {
-    Range(1, 1_000_000): "epochs batch_size num_hidden layers hidden num_dense "
-    "channels num_components patch_size num_chains clamped_points raise_points "
-    "bound_images num_weights repetitions num_examples up_down_epochs mesh.data "
-    "mesh.model sweep.num_hidden sweep.batch_sizes sweep.num_chains",
-    Range(0, 1_000_000): "pretrain_epochs num_labels held_out",
-    Range(2, 1_000_000): "annealed_chains raise_chains num_replicas",
-    Range(4, 10_000_000): "tempering_steps",
-    Range(6, 1_000_000): "num_samples",
-    Range(100, 100_000_000): "num_patches",
-    Range(1, 10_000_000): "num_steps max_sweeps sample_steps up_down_steps num_sweeps",
+_NAMES = (
+    (
+        Range(1, 1_000_000),
+        "epochs batch_size num_hidden layers hidden num_dense "
+        "channels num_components patch_size num_chains clamped_points raise_points "
+        "bound_images num_weights repetitions num_examples up_down_epochs mesh.data "
+        "mesh.model sweep.num_hidden sweep.batch_sizes sweep.num_chains",
+    ),
+    (Range(0, 1_000_000), "pretrain_epochs num_labels held_out"),
+    (Range(2, 1_000_000), "annealed_chains raise_chains num_replicas"),
+    (Range(4, 10_000_000), "tempering_steps"),
+    (Range(6, 1_000_000), "num_samples"),
+    (Range(100, 100_000_000), "num_patches"),
+    (
+        Range(1, 10_000_000),
+        "num_steps max_sweeps sample_steps up_down_steps num_sweeps",
+    ),
     # A key is made of 32 bits.
-    Range(0, 2**32, is_open=True): "seed",
+    (Range(0, 2**32, is_open=True), "seed"),
     # Weights start near 0.01 and gradients are near 1: in single precision a smaller
     # rate moves no weight, and nothing stays finite at a larger one.
-    Range(1e-9, 1e3): "learning_rate learning_rates control_learning_rate "
-    "control_learning_rates pretrain_learning_rate variance_learning_rate "
-    "up_down_learning_rate",
-    Range(1e-12, 1e6): "clip weight_scale deviation kappa relative_precision epsilon",
-    Range(0, 1e6): "weight_decay max_norm rates discriminative sparsity_strengths",
+    (
+        Range(1e-9, 1e3),
+        "learning_rate learning_rates control_learning_rate "
+        "control_learning_rates pretrain_learning_rate variance_learning_rate "
+        "up_down_learning_rate",
+    ),
+    (Range(1e-12, 1e6), "clip weight_scale deviation kappa relative_precision epsilon"),
+    (Range(0, 1e6), "weight_decay max_norm rates discriminative sparsity_strengths"),
     # exp of more leaves single precision.
-    Range(-80, 80): "hidden_bias spike_bias log_variance_range",
+    (Range(-80, 80), "hidden_bias spike_bias log_variance_range"),
     # Each of a ladder's three segments needs a step; 1 000 is 14.5 million rungs.
-    Range(1 / 500, 1000): "ladder_scale raise_ladders",
-    Range(0, 1000): "ladder_check",
-    Range(0, 1): "offset_rate tolerance least_scale",
-    Range(0, 1, is_open=True): "dropout momentum",
-    Range(1e-6, 1, is_open=True): "sparsity_targets",
-    Range(1e-6, 86_400): "sweep.seconds sweep.budget",
-}
-RANGES = {name: limits for limits, names in _NAMES.items() for name in names.split()}
+    (Range(1 / 500, 1000), "ladder_scale raise_ladders"),
+    (Range(0, 1000), "ladder_check"),
+    (Range(0, 1), "offset_rate tolerance least_scale"),
+    (Range(0, 1, is_open=True), "dropout momentum"),
+    (Range(1e-6, 1, is_open=True), "sparsity_targets"),
+    (Range(1e-6, 86_400), "sweep.seconds sweep.budget"),
+)
+RANGES = {name: limits for limits, names in _NAMES for name in names.split()}
 """The ranges of fields, and of every number in those that are tuples."""
 
 
