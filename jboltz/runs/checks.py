@@ -52,8 +52,8 @@ def memory(config: RunConfig, data: Dataset) -> None:
         largest = max(needs, key=lambda name: needs[name])
         value = shortened(flat_fields(config)[largest])
         raise InvalidValue(
-            f"`{largest}` is {value}, which needs {needs[largest] / 1e9:,.1f} of at "
-            f"least {total / 1e9:,.1f} GB in all, but this machine has "
+            f"`{largest}` is {value}, which needs {needs[largest] / 1e9:,.1f} GB; all "
+            f"fields together need at least {total / 1e9:,.1f} GB, but there are "
             f"{available / 1e9:,.1f} GB; make it smaller."
         )
 
@@ -68,8 +68,10 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
     needs, units = {}, width
     for name in fields.keys() & {"layers", "num_hidden", "hidden"}:
         above = fields[name] if isinstance(fields[name], tuple) else (fields[name],)
-        needs[name] = 3 * sum(a * b for a, b in itertools.pairwise((width, *above)))
-        units += sum(above)
+        # The layers of digits begin with the pixels, those of patches above them.
+        sizes = above if above[:1] == (width,) else (width, *above)
+        needs[name] = 3 * sum(a * b for a, b in itertools.pairwise(sizes))
+        units += sum(sizes[1:])
 
     def product(*names: str) -> int:
         return math.prod(fields.get(name, 0) for name in names)

@@ -91,7 +91,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     finder.add_argument("--preset")
     found, _ = finder.parse_known_args(arguments)
     if found.config is not None:
-        of_file = _flags(_read_toml(found.config, names))
+        of_file = _read_toml(found.config, names)
         _check_arguments(of_file, names)
         arguments = [*of_file, *arguments]
         found, _ = finder.parse_known_args(arguments)
@@ -212,11 +212,18 @@ def as_toml(fields: dict[str, Any]) -> str:
     return tomli_w.dumps(convert(kept))
 
 
-def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a file, of 64 KiB at most, whose keys are all options."""
+def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
+    """A file of at most 16 KiB, as flags, so that tyro checks both in the same way."""
     try:
-        fields = tomllib.loads(read_regular(path, 2**16).decode())
-        unknown = _unknown(fields, names)
+        fields = tomllib.loads(read_regular(path, 2**14).decode())
+        if unknown := _unknown(fields, names):
+            raise InvalidValue(
+                f"{shortened(', '.join(unknown))}: no such options; the nearest to the "
+                f"first are {', '.join(_nearest(unknown[0], names))}"
+            )
+        if "config" in fields:
+            raise InvalidValue("one file cannot ask for another by `config`")
+        return _flags(fields)
     except OSError as error:
         raise OSError(
             f"`--config` is {path}, which cannot be read ({error.strerror}); name a "
@@ -224,23 +231,12 @@ def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
     except RecursionError as error:
         raise InvalidValue(
-            f"`--config` {path} is no configuration: its brackets are nested too "
-            "deeply."
+            f"`--config` {path} is no configuration (brackets are nested too deeply)."
         ) from error
     except ValueError as error:
-        raise InvalidValue(f"`--config` {path} is no TOML file: {error}.") from error
-    if unknown:
         raise InvalidValue(
-            f"`--config` {path} has the key {shortened(unknown[0])} and "
-            f"{len(unknown) - 1} more that are no options; the nearest to the first "
-            f"are {', '.join(_nearest(unknown[0], names))}."
-        )
-    if "config" in fields:
-        raise InvalidValue(
-            f"`--config` {path} has the key config, but one file cannot ask for "
-            "another; put all values into one."
-        )
-    return fields
+            f"`--config` {path} is no configuration ({error})."
+        ) from error
 
 
 def _unknown(
@@ -258,7 +254,7 @@ def _unknown(
 
 
 def _flags(fields: dict[str, Any], prefix: str = "") -> list[str]:
-    """A TOML file as flags, so that tyro checks both in the same way."""
+    """Fields as the flags that ask for them."""
     flags = []
     for name, value in fields.items():
         flag = f"--{prefix}{name.replace('_', '-')}"
@@ -269,7 +265,7 @@ def _flags(fields: dict[str, Any], prefix: str = "") -> list[str]:
             flags.append(flag if value else flag.replace("--", "--no-", 1))
         elif any(str(x).startswith("--") for x in values):
             raise InvalidValue(
-                f"`{name}` is {shortened(value)}, which begins like an option."
+                f"`{name}` is {shortened(value)}, which begins like an option"
             )
         else:
             flags += [flag, *(str(x) for x in values)]

@@ -25,7 +25,7 @@ class Range:
         return f"at least {least} and {'below' if self.is_open else 'at most'} {most}"
 
 
-_NAMES = (
+NAMES = (
     (
         Range(1, 1_000_000),
         "epochs batch_size num_hidden layers hidden num_dense "
@@ -64,7 +64,7 @@ _NAMES = (
     (Range(1e-6, 1, is_open=True), "sparsity_targets"),
     (Range(1e-6, 86_400), "sweep.seconds sweep.budget"),
 )
-RANGES = {name: limits for limits, names in _NAMES for name in names.split()}
+RANGES = {name: limits for limits, names in NAMES for name in names.split()}
 """The ranges of fields, and of every number in those that are tuples."""
 
 
