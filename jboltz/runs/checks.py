@@ -95,12 +95,12 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
     """`layers` begins with the pixels and has a hidden layer.
 
     Raises:
-      ValueError: it has fewer than two, or another first one.
+      ValueError: it has fewer than two, or more than 100, or another first one.
     """
-    if len(sizes) < 2:
+    if not 2 <= len(sizes) <= 100:
         raise InvalidValue(
-            f"`layers` is {sizes} but needs two or more sizes: the pixels, then one or "
-            "more hidden layers."
+            f"`layers` is {shortened(sizes)} but needs two or more sizes, and at most "
+            "100: the pixels, then one or more hidden layers."
         )
     if sizes[0] != data.train.shape[1]:
         raise InvalidValue(

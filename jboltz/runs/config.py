@@ -133,7 +133,8 @@ def _check_arguments(arguments: list[str], names: Mapping[str, Any]) -> None:
                 f"`{flag}` is {shortened(repr(value))} but a value needs characters, "
                 "and none that control a terminal."
             )
-        is_list = isinstance(names.get(flag[2:].replace("_", "-")), tuple)
+        default = names.get(flag[2:].replace("_", "-"))
+        is_list = isinstance(default, tuple) and str not in map(type, default)
         if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
             raise InvalidValue(
                 f"`{flag}` is {shortened(value)} but its values need spaces between "

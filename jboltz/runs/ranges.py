@@ -38,10 +38,8 @@ NAMES = (
     (Range(4, 10_000_000), "tempering_steps"),
     (Range(6, 1_000_000), "num_samples"),
     (Range(100, 100_000_000), "num_patches"),
-    (
-        Range(1, 10_000_000),
-        "num_steps max_sweeps sample_steps up_down_steps num_sweeps",
-    ),
+    (Range(1, 100_000), "num_steps max_sweeps up_down_steps"),
+    (Range(1, 10_000_000), "sample_steps num_sweeps"),
     # A key is made of 32 bits.
     (Range(0, 2**32, is_open=True), "seed"),
     # Weights start near 0.01 and gradients are near 1: in single precision a smaller
