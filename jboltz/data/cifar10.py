@@ -85,7 +85,7 @@ def load_cifar10(
       - "auto": TFDS's cache, `manual_dir` if given, a download.
 
     The official file is verified against SHA-256 before it is decompressed. An .npz
-    file, of at most 1 GiB after decompression, is taken at its word: `train_images`,
+    file, of at most 512 MiB after decompression, is taken at its word: `train_images`,
     uint8 (N, 32, 32, 3) or (N, 3072) with the colour of each pixel last, and, where
     they are there, `train_labels`, `test_images`, `test_labels`.
     Without test images the last tenth of the training images is held out.

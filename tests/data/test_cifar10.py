@@ -309,11 +309,11 @@ def archive(*members, **options):
     return buffer.getvalue()
 
 
-def flagged(content):
-    """The same, said to be encrypted."""
+def flagged(content, flag=1):
+    """The same, said to be encrypted, or by 32 patched."""
     for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         at = content.index(mark) + place
-        content = content[:at] + bytes([content[at] | 1]) + content[at + 1 :]
+        content = content[:at] + bytes([content[at] | flag]) + content[at + 1 :]
     return content
 
 
@@ -329,13 +329,16 @@ ONE = npy(header((1, 3072)), bytes(3072))
         (archive(("train_images", npy(header((1,), "|O"), b"."))), "pickled objects"),
         (archive(("train_images", npy("import os"))), "is not CIFAR-10"),
         (archive(("train_images", b"\x93NUMPY\x09\x00")), "unknown version"),
-        (archive(("train_images", b"")), "is not CIFAR-10"),
+        (archive(("train_images", b"")), "it is damaged"),
+        (archive(("train_images", npy("-" * 9000))), "it is damaged"),
+        (archive(("train_images", npy("(" * 90))), "it is damaged"),
+        (flagged(archive(("train_images", ONE)), 32), "it is damaged"),
         (archive(("train_images", ONE), ("train_images", ONE)), "an array twice"),
         (archive(("train_images", ONE), compression=zipfile.ZIP_LZMA), "method 14"),
         (flagged(archive(("train_images", ONE))), "is encrypted"),
         (archive(("train_labels", ONE)), "lacks the array `train_images`"),
     ],
-    ids="huge short negative pickle code version empty twice lzma locked no".split(),
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_malicious_npz(tmp_path, content, message):
     path = tmp_path / "some.npz"
