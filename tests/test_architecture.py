@@ -55,6 +55,7 @@ HEAVY = {
     "orbax": "checkpoint",
     "matplotlib": "plotting",
     "tyro": "runs",
+    "tomli_w": "runs",
     "rich": "runs",
     "tensorboardX": "runs",
 }

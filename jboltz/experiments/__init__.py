@@ -5,7 +5,7 @@ import sys
 
 _MISSING = [
     name
-    for name in ("tyro", "rich", "matplotlib", "tensorflow_datasets")
+    for name in ("tyro", "tomli_w", "rich", "matplotlib", "pooch")
     if importlib.util.find_spec(name) is None
 ]
 if _MISSING:

@@ -48,7 +48,8 @@ class RunConfig:
     preset: str | None = None
     """Values to begin with. Flags win."""
     config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
+    """TOML file, of at most 16 KiB, with values of these fields; flags beside it win
+    over both the file and a preset that it names."""
     tensorboard: bool = False
     """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
