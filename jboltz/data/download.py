@@ -1,11 +1,13 @@
 """Published files by Pooch, kept where TFDS keeps its downloads."""
 
 import contextlib
+import io
 import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jboltz.data.published import PublishedDataset, PublishedFile, read_published
@@ -67,18 +69,32 @@ def fetch(
             f"({error}); install it with: pip install 'jboltz[experiments]'"
         ) from error
     # Nothing is tried again: what arrived is kept, and calling again is free of loss.
-    download = pooch.HTTPDownloader(timeout=(STALL_SECONDS, STALL_SECONDS))
+    limits = (STALL_SECONDS, STALL_SECONDS)
+    download = pooch.HTTPDownloader(timeout=limits, chunk_size=2**16)
     with _explained(dataset, urlsplit(files[0].url).netloc, cache, remark):
         _probe(files[0].url, PROBE_SECONDS)
         cache.mkdir(parents=True, exist_ok=True)
         for file in files:
             draft = cache / f".jboltz-{os.getpid()}-{file.cached_as}"
             try:
-                download(file.url, str(draft), None)
+                with _Bounded(draft, "wb") as output:
+                    output.most = file.size
+                    download(file.url, output, None)
                 read_published(draft, file)
                 draft.replace(cache / file.cached_as)
             finally:
                 draft.unlink(missing_ok=True)
+
+
+class _Bounded(io.FileIO):
+    """A file that refuses what would make it longer than `most`, whoever sends it."""
+
+    most = 0
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self.most:
+            raise InvalidValue(f"is longer than {self.most} bytes")
+        return super().write(data)
 
 
 @contextlib.contextmanager

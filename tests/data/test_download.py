@@ -157,6 +157,13 @@ def test_nothing_is_printed(server, data_dir, capfd, caplog):
     assert caplog.records == []
 
 
+def test_a_file_that_does_not_end_is_given_up(server, data_dir):
+    server.behave[IMAGES] = "drip"
+    with pytest.raises(ValueError, match=r"not MNIST .it is longer than .* bytes"):
+        load_mnist("tfds", data_dir=data_dir)
+    assert cached_files(data_dir) == []
+
+
 def refused(monkeypatch):
     """Nothing listens at the published address."""
 
@@ -241,7 +248,7 @@ print(load_mnist("tfds").note)
 
 def program_arguments(server):
     files = mnist.MNIST.files
-    return [server.url, *(f"{file.name}:{file.size}:{file.sha256}" for file in files)]
+    return [server.url, *(f"{file.name}:1000000000:{file.sha256}" for file in files)]
 
 
 def test_two_processes_fill_one_cache(server, data_dir, run_program):
