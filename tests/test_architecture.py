@@ -51,10 +51,11 @@ ORDER = [
 LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 # What only one part of the library imports.
 HEAVY = {
-    "tensorflow_datasets": "data",
+    "pooch": "data",
     "orbax": "checkpoint",
     "matplotlib": "plotting",
     "tyro": "runs",
+    "tomli_w": "runs",
     "rich": "runs",
     "tensorboardX": "runs",
     "jinja2": "runs",

@@ -1,9 +1,19 @@
-"""Arrays to train on, and batches of them; host side, NumPy only."""
+"""Arrays to train on, and batches of them; host side, NumPy only.
+
+Once JAX has started, a process that loads data must be started by spawn and not by
+fork, which may hang: see `batches`.
+"""
 
 from jboltz.data.batches import batches
 from jboltz.data.checks import check_values, warn_unstandardized
 from jboltz.data.cifar10 import load_cifar10
-from jboltz.data.dataset import Dataset, fingerprint, from_arrays, split_validation
+from jboltz.data.dataset import (
+    Dataset,
+    fingerprint,
+    from_arrays,
+    num_held_out,
+    split_validation,
+)
 from jboltz.data.mnist import load_mnist
 from jboltz.data.patches import (
     Whitening,
@@ -45,6 +55,7 @@ __all__ = [
     "load_cifar10",
     "load_mnist",
     "normalize_contrast",
+    "num_held_out",
     "patch_places",
     "scale_pixels",
     "split_validation",

@@ -22,6 +22,11 @@ def batches(
     those bits for ever, while `Generator.permutation` may change with its version. The
     last batch of an epoch is short when `batch_size` does not divide the examples.
 
+    Batches are made in the process that asks for them. Worker processes of your own
+    have to be started by `multiprocessing.get_context("spawn")`, not by fork: JAX runs
+    threads, and a copy of a process with threads may wait for ever for a lock that one
+    of them held.
+
     Args:
       values: (num_examples, …); a memory map works, rows are read batch by batch.
       batch_size: examples per batch.

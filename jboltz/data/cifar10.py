@@ -5,14 +5,13 @@ import functools
 import io
 import os
 import tarfile
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from jboltz.data.dataset import Dataset, from_arrays
-from jboltz.data.published import PublishedDataset
+from jboltz.data.npz import read_npz
+from jboltz.data.published import PublishedDataset, PublishedFile
 from jboltz.data.sources import (
     ReadManual,
     find_folder,
@@ -27,56 +26,21 @@ _FOLDER = "cifar-10-batches-bin/"
 _TRAIN = tuple(f"{_FOLDER}data_batch_{i}.bin" for i in range(1, 6))
 _TEST = f"{_FOLDER}test_batch.bin"
 _RECORD = 1 + 3 * 32 * 32  # bytes: a label, then 32 × 32 of red, of green, of blue
-_MAX_RECORDS = 10_000  # in one file
 _NPZ_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def parse_tarball(name: str, content: bytes) -> tuple[np.ndarray, ...]:
-    """Training images, training labels, test images, test labels; nothing is unpacked.
-
-    Raises:
-      ValueError: what is wrong with the file, as the end of a sentence.
-    """
-    try:
-        batches = _read_batches(content)
-    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
-        raise InvalidValue(f"is not a sound .tar.gz file ({error})") from error
-    missing = [batch for batch in (*_TRAIN, _TEST) if batch not in batches]
-    if missing:
-        raise InvalidValue(
-            f"lacks {', '.join(missing)}, but the binary version of CIFAR-10 has them"
-        )
-    train = np.concatenate([batches[batch] for batch in _TRAIN])
-    return *_split_records(train), *_split_records(batches[_TEST])
-
-
-def _read_batches(content: bytes) -> dict[str, np.ndarray]:
-    """The records of each file of them, (num_records, bytes of a record)."""
+def parse_tarball(content: bytes) -> tuple[np.ndarray, ...]:
+    """Training images, training labels, test images, test labels of the published file;
+    nothing is unpacked."""
     batches = {}
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
         for member in tar:
-            if member.name.startswith("cifar-10-batches-py"):
-                raise InvalidValue(
-                    "is the Python version of CIFAR-10, pickles that could run code, "
-                    "but only the binary version is read"
-                )
-            if member.name not in (*_TRAIN, _TEST):
-                continue
-            file = tar.extractfile(member) if member.isreg() else None
-            num_records, rest = divmod(member.size, _RECORD)
-            if file is None or rest or not 1 <= num_records <= _MAX_RECORDS:
-                raise InvalidValue(
-                    f"holds {member.name} with {member.size} bytes, but it must be a "
-                    f"file of 1 to {_MAX_RECORDS} records of {_RECORD} bytes"
-                )
-            records = np.frombuffer(file.read(), np.uint8).reshape(-1, _RECORD)
-            if records[:, 0].max() > 9:
-                raise InvalidValue(
-                    f"holds {member.name} with the label {records[:, 0].max()}, but "
-                    "labels are from 0 to 9"
-                )
-            batches[member.name] = records
-    return batches
+            file = tar.extractfile(member)
+            if file is not None and member.name in (*_TRAIN, _TEST):
+                records = np.frombuffer(file.read(), np.uint8)
+                batches[member.name] = records.reshape(-1, _RECORD)
+    train = np.concatenate([batches[batch] for batch in _TRAIN])
+    return *_split_records(train), *_split_records(batches[_TEST])
 
 
 def _split_records(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +52,14 @@ def _split_records(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 CIFAR10 = PublishedDataset(
     name="cifar10",
     title="CIFAR-10",
-    file_names=("cifar-10-binary.tar.gz",),
+    files=(
+        PublishedFile(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            170_052_171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            "cs.toronto.edu_kriz",
+        ),
+    ),
     parse=parse_tarball,
     manual="cifar-10-binary.tar.gz, an .npz file with `train_images`, or a folder with "
     "one of the two",
@@ -108,14 +79,15 @@ def load_cifar10(
     In the order of the original files. No images come with jboltz.
 
     Sources:
-      - "tfds": TFDS's cache, or a download of 170 MB through TFDS.
+      - "tfds": TFDS's cache, or a download of 170 MB into it.
       - "manual": `manual_dir`, which is the official cifar-10-binary.tar.gz, an .npz
         file, or a folder that holds one of these (the first, if both).
       - "auto": TFDS's cache, `manual_dir` if given, a download.
 
-    The official file is verified against SHA-256. An .npz file is taken at its word:
-    `train_images`, uint8 (N, 32, 32, 3) or (N, 3072) with the colour of each pixel
-    last, and, where they are there, `train_labels`, `test_images`, `test_labels`.
+    The official file is verified against SHA-256 before it is decompressed. An .npz
+    file, of at most 512 MiB after decompression, is taken at its word: `train_images`,
+    uint8 (N, 32, 32, 3) or (N, 3072) with the colour of each pixel last, and, where
+    they are there, `train_labels`, `test_images`, `test_labels`.
     Without test images the last tenth of the training images is held out.
     `Dataset.note`, which programs print, says how many images there are.
 
@@ -128,7 +100,7 @@ def load_cifar10(
     Raises:
       ValueError: an unknown source, arguments that contradict one another, a
         `manual_dir` that does not hold CIFAR-10, a damaged file.
-      ImportError: TFDS, which verifies the official file, is not installed.
+      ImportError: a download is needed, and Pooch is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if the network is needed and does not answer.
     """
@@ -138,7 +110,7 @@ def load_cifar10(
 
 def _find(path: Path) -> ReadManual:
     """A function that reads the file at `path`, or the one in the folder `path`."""
-    tarball = CIFAR10.file_names[0]
+    tarball = CIFAR10.files[0].name
     if os.path.isfile(path):
         if path.suffix == ".npz":
             return functools.partial(_read_npz, path)
@@ -156,10 +128,7 @@ def _find(path: Path) -> ReadManual:
 
 def _read_npz(path: Path) -> Dataset:
     try:
-        if not zipfile.is_zipfile(path):
-            raise InvalidValue("it is no zip archive, or is cut short")
-        with np.load(path, allow_pickle=False) as file:
-            held = {name: file[name] for name in _NPZ_NAMES if name in file}
+        held = read_npz(path, _NPZ_NAMES)
         _check_images(held)
         data = from_arrays(
             held["train_images"],
@@ -170,10 +139,10 @@ def _read_npz(path: Path) -> Dataset:
             image_shape=IMAGE_SHAPE,
         )
         _check_labels(data.train_labels, data.test_labels)
-    except (EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidValue(
             f"{path} is not CIFAR-10 in an .npz file: {error} (or pass the official "
-            f"{CIFAR10.file_names[0]})."
+            f"{CIFAR10.files[0].name})."
         ) from error
     held_out = "" if "test_images" in held else " (the last of the training images)"
     note = (

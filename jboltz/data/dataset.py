@@ -164,6 +164,12 @@ def split_validation(
     return dataset.train[:-num_validation], dataset.train[-num_validation:]
 
 
+def num_held_out(dataset: Dataset, asked: int | None) -> int:
+    """How many training examples to hold out: `asked`, or by default a sixth of them,
+    which are the 10 000 of MNIST's convention."""
+    return len(dataset.train) // 6 if asked is None else asked
+
+
 def _flat(
     values: Any, name: str, domain: ArrayDomain, num_features: int | None
 ) -> tuple[np.ndarray, tuple[int, ...] | None]:

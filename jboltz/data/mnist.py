@@ -3,12 +3,10 @@
 import functools
 import os
 
-import numpy as np
-
 from jboltz.data.dataset import Dataset
 from jboltz.data.embedded import load_embedded
 from jboltz.data.idx import parse_idx
-from jboltz.data.published import PublishedDataset
+from jboltz.data.published import PublishedDataset, PublishedFile
 from jboltz.data.sources import (
     SOURCES,
     find_folder,
@@ -16,21 +14,39 @@ from jboltz.data.sources import (
     manual_source,
 )
 
+_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
-def _parse(name: str, content: bytes) -> tuple[np.ndarray]:
-    return (parse_idx(content, num_axes=3 if "images" in name else 1),)
+
+def _file(name: str, size: int, sha256: str) -> PublishedFile:
+    return PublishedFile(_URL + name, size, sha256, "cvdf-datasets_mnist")
 
 
 MNIST = PublishedDataset(
     name="mnist",
     title="MNIST",
-    file_names=(
-        "train-images-idx3-ubyte.gz",
-        "train-labels-idx1-ubyte.gz",
-        "t10k-images-idx3-ubyte.gz",
-        "t10k-labels-idx1-ubyte.gz",
+    files=(
+        _file(
+            "train-images-idx3-ubyte.gz",
+            9_912_422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        _file(
+            "train-labels-idx1-ubyte.gz",
+            28_881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        _file(
+            "t10k-images-idx3-ubyte.gz",
+            1_648_877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        _file(
+            "t10k-labels-idx1-ubyte.gz",
+            4_542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
     ),
-    parse=_parse,
+    parse=lambda content: (parse_idx(content),),
     manual="a folder with MNIST's four .gz files",
     where="They are at https://storage.googleapis.com/cvdf-datasets/mnist/ and its "
     "mirrors.",
@@ -66,7 +82,7 @@ def load_mnist(
     Raises:
       ValueError: an unknown source, arguments that contradict one another, a folder
         without the files, a damaged file.
-      ImportError: "tfds" or "manual" without TFDS, which verifies the files.
+      ImportError: "tfds" needs a download, and Pooch is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if "tfds" needs the network and does not get it.
     """

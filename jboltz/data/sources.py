@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jboltz.data.dataset import Dataset
-from jboltz.data.download import cache_folder, cached_path, fetch, published_files
+from jboltz.data.download import cache_folder, fetch
 from jboltz.data.published import PublishedDataset, as_dataset, read_file
 from jboltz.errors import InvalidValue
 
@@ -63,7 +63,7 @@ def find_folder(dataset: PublishedDataset, folder: Path) -> ReadManual:
             f"`manual_dir` is {str(folder)!r} but there is no such folder that you may "
             f"read; pass {dataset.manual}. {dataset.where}"
         )
-    names = dataset.file_names
+    names = [file.name for file in dataset.files]
     missing = [name for name in names if not os.path.exists(folder / name)]
     if missing:
         raise InvalidValue(
@@ -87,24 +87,18 @@ def load_published(
       data_dir: as `cache_folder` says.
 
     Raises:
-      ImportError: TFDS, which verifies the files, is needed and not installed.
+      ImportError: a download is needed, and Pooch is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if the network is needed and does not answer.
       ValueError: a damaged file, or a bucket as `data_dir`.
     """
     if source == "manual" and read_manual is not None:
         return read_manual()
-    try:
-        files = published_files(dataset)
-    except ImportError:
-        if read_manual is None:
-            raise
-        return read_manual()
-    cache = cache_folder(dataset, data_dir)
+    files, cache = dataset.files, cache_folder(dataset, data_dir)
     arrays, damaged = {}, []
     for file in files:
         try:
-            arrays[file] = read_file(cached_path(dataset, cache, file), file, dataset)
+            arrays[file] = read_file(cache / file.cached_as, file, dataset)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError):
@@ -118,12 +112,11 @@ def load_published(
     else:
         fetch(dataset, absent, cache, remark)
         for file in absent:
-            arrays[file] = read_file(cached_path(dataset, cache, file), file, dataset)
-        origin = f"downloaded by TFDS into {cache}{remark}"
+            arrays[file] = read_file(cache / file.cached_as, file, dataset)
+        origin = f"downloaded into {cache}{remark}"
     return as_dataset([arrays[file] for file in files], dataset, "tfds", origin)
 
 
 def _from_folder(dataset: PublishedDataset, folder: Path) -> Dataset:
-    files = published_files(dataset)
-    arrays = [read_file(folder / file.name, file, dataset) for file in files]
+    arrays = [read_file(folder / file.name, file, dataset) for file in dataset.files]
     return as_dataset(arrays, dataset, "manual", f"from {folder}")

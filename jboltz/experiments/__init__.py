@@ -11,7 +11,7 @@ if sys.argv[0] == "-m":
 
 _MISSING = [
     name
-    for name in ("tyro", "rich", "matplotlib", "tensorflow_datasets")
+    for name in ("tyro", "tomli_w", "rich", "matplotlib", "pooch")
     if importlib.util.find_spec(name) is None
 ]
 if _MISSING:

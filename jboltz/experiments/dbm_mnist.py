@@ -100,17 +100,10 @@ class Config(AnnealingConfig):
 
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
-    checks.at_least(
-        config,
-        {"pretrain_epochs": 0, "epochs": 1, "batch_size": 1, "num_chains": 1}
-        | {"num_steps": 1, "max_sweeps": 1, "tolerance": 0, "sample_steps": 1}
-        | {"clamped_points": 1},
-    )
     likelihoods.check(config, data)
-    checks.rates(config, "pretrain_learning_rate", "learning_rate")
-    checks.seed(config)
     checks.layers(config.layers, data)
     checks.values(config, data)
+    checks.at_most(config, {"clamped_points": config.held_out or len(data.test)})
 
 
 def run(

@@ -87,8 +87,6 @@ class Config(on_patches.PatchConfig):
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
     on_patches.check(config, data)
-    checks.at_least(config, {"epochs": 1, "num_steps": 1, "sample_steps": 1})
-    checks.rates(config, "deviation", "weight_scale")
     checks.labels(data)
     if not config.layers or min(config.layers) < 2:
         raise InvalidValue(
@@ -101,9 +99,6 @@ def check(config: Config, data: Dataset) -> None:
                 f"`{name}` is {getattr(config, name)} but needs one number for each of "
                 f"the {len(config.layers)} `layers`."
             )
-    dbn = build(config)
-    for index in range(len(config.layers)):
-        estimator(config, dbn, index)
 
 
 def build(config: Config) -> DBN:

@@ -15,10 +15,10 @@ import numpy as np
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset
+from jboltz.data import Dataset, balanced_subset, num_held_out
 from jboltz.errors import InvalidValue
 from jboltz.nets.finetune import LabelledExamples
-from jboltz.runs import checks, finetune, program
+from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
@@ -50,7 +50,7 @@ class Config(finetune.FinetuneConfig):
     for all."""
     control_learning_rates: tuple[float, ...] = (0.001,)
     """The same of the control."""
-    held_out: int = 0
+    held_out: int | None = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""
     seed: int = 0
@@ -59,7 +59,6 @@ class Config(finetune.FinetuneConfig):
 
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
-    checks.rates(config, "learning_rates", "control_learning_rates")
     for name in ("learning_rates", "control_learning_rates"):
         values = getattr(config, name)
         if len(values) not in (1, len(config.num_labels)):
@@ -73,7 +72,8 @@ def check(config: Config, data: Dataset) -> None:
             "once."
         )
     finetune.check(config, data, load_pretrained(config.pretrained, data))
-    labels = np.asarray(data.train_labels)[: len(data.train) - config.held_out]
+    known = len(data.train) - num_held_out(data, config.held_out)
+    labels = np.asarray(data.train_labels)[:known]
     for count in config.num_labels:
         balanced_subset(labels, count, config.seed)
 

@@ -13,7 +13,7 @@ import jax
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset
-from jboltz.runs import checks, finetune, program
+from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.workdir import Workdir
 
@@ -37,7 +37,6 @@ class Config(finetune.FinetuneConfig):
 
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
-    checks.rates(config, "learning_rate", "control_learning_rate")
     finetune.check(config, data, load_pretrained(config.pretrained, data))
 
 

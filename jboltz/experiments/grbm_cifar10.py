@@ -16,8 +16,8 @@ import optax
 from jboltz.data import Dataset, whitened_patches
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.rbm import RBM, RBMParams
-from jboltz.runs import checks, program
 from jboltz.runs import patches as on_patches
+from jboltz.runs import program
 from jboltz.runs.workdir import Workdir
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.gaussian import Gaussian
@@ -48,7 +48,6 @@ class Config(on_patches.PatchRBMConfig):
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
     on_patches.check_rbm(config, data)
-    checks.rates(config, "variance_learning_rate", "weight_scale")
     within(*config.log_variance_range)
 
 

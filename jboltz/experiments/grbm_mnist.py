@@ -76,13 +76,6 @@ class Config(TrainingConfig):
 
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
-    checks.at_least(
-        config,
-        {"num_hidden": 1, "epochs": 1, "batch_size": 1, "least_scale": 0}
-        | {"num_chains": 1, "num_steps": 1, "sample_steps": 1},
-    )
-    checks.rates(config, "learning_rate", "variance_learning_rate")
-    checks.seed(config)
     checks.values(config, data)
     within(*config.log_variance_range)
 

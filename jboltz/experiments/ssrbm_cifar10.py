@@ -18,8 +18,8 @@ from jboltz.data.whitened import Contrast
 from jboltz.learning.transforms import by_field, project
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
-from jboltz.runs import checks, program
 from jboltz.runs import patches as on_patches
+from jboltz.runs import program
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
 
@@ -64,7 +64,6 @@ class Config(on_patches.PatchRBMConfig):
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
     on_patches.check_rbm(config, data)
-    checks.rates(config, "weight_scale", "kappa", "relative_precision")
 
 
 def run(

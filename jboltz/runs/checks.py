@@ -1,12 +1,15 @@
-"""What every program refuses before it writes anything."""
+"""What every program refuses before it writes anything; `ranges` comes before."""
 
+import itertools
+import math
 from collections.abc import Mapping
 
-import numpy as np
-
-from jboltz.data import Dataset, check_values
+from jboltz.data import Dataset, check_values, num_held_out
 from jboltz.errors import InvalidValue
+from jboltz.runs import machine
 from jboltz.runs.config import RunConfig, TrainingConfig
+from jboltz.runs.progress import say
+from jboltz.runs.ranges import flat_fields, shortened
 
 
 def at_least(config: RunConfig, least: Mapping[str, int]) -> None:
@@ -23,43 +26,81 @@ def at_least(config: RunConfig, least: Mapping[str, int]) -> None:
             )
 
 
-def rates(config: RunConfig, *names: str) -> None:
-    """Each named field is a step size, or several, that single precision can hold.
+def at_most(config: RunConfig, most: Mapping[str, int]) -> None:
+    """Each named field asks for no more images than there are.
 
     Raises:
-      ValueError: one is not.
+      ValueError: one does.
     """
-    for name in names:
-        value = getattr(config, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not all(0 < x <= float(np.finfo(np.float32).max) for x in values):
+    for name, count in most.items():
+        if getattr(config, name) > count:
             raise InvalidValue(
-                f"`{name}` is {value} but needs to be a finite number above 0, in "
-                "single precision."
+                f"`{name}` is {getattr(config, name)} but there are {count} images to "
+                "take; take at most that many."
             )
 
 
-def seed(config: RunConfig) -> None:
-    """`seed` makes a key.
+def memory(config: RunConfig, data: Dataset) -> None:
+    """What the fields of the configuration surely need fits into the memory.
 
     Raises:
-      ValueError: it is negative or has more than 32 bits.
+      ValueError: it does not, and which field needs most of it.
     """
-    at_least(config, {"seed": 0})
-    if config.seed >= 2**32:
-        raise InvalidValue(f"`seed` is {config.seed} but needs to be below 2**32.")
+    needs = {name: 4 * x for name, x in _num_floats(config, data).items()}
+    total, available = sum(needs.values()), machine.memory_bytes()
+    if total > available:
+        largest = max(needs, key=lambda name: needs[name])
+        value = shortened(flat_fields(config)[largest])
+        raise InvalidValue(
+            f"`{largest}` is {value}, which needs {needs[largest] / 1e9:,.1f} GB; all "
+            f"fields together need at least {total / 1e9:,.1f} GB, but there are "
+            f"{available / 1e9:,.1f} GB; make it smaller."
+        )
+
+
+def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
+    """Numbers in single precision, at least, that each field makes a program hold.
+
+    Weights count three times, for their gradient and their update.
+    """
+    fields, pixels = flat_fields(config), data.train.shape[1]
+    width = fields.get("num_components", pixels)
+    needs, units = {}, width
+    for name in fields.keys() & {"layers", "num_hidden", "hidden"}:
+        above = fields[name] if isinstance(fields[name], tuple) else (fields[name],)
+        # The layers of digits begin with the pixels, those of patches above them.
+        sizes = above if above[:1] == (width,) else (width, *above)
+        needs[name] = 3 * sum(a * b for a, b in itertools.pairwise(sizes))
+        units += sum(sizes[1:])
+
+    def product(*names: str) -> int:
+        return math.prod(fields.get(name, 0) for name in names)
+
+    for name in ("batch_size", "num_chains", "num_samples", "num_weights"):
+        needs[name] = units * product(name)
+    needs["annealed_chains"] = units * product("annealed_chains")
+    needs["num_replicas"] = units * product("num_replicas", "annealed_chains")
+    needs["tempering_steps"] = product("tempering_steps", "annealed_chains")
+    needs["raise_points"] = units * product("raise_points", "raise_chains")
+    # Patches as they were cut, of equal contrast, and whitened.
+    needs["num_patches"] = 9 * product("num_patches", "patch_size", "patch_size")
+    if "channels" in fields:
+        first, second = fields["channels"]
+        weights = first * second * 9 + second * fields["num_dense"] * (pixels // 16)
+        needs["channels"] = 3 * weights + fields["batch_size"] * first * pixels
+    return needs
 
 
 def layers(sizes: tuple[int, ...], data: Dataset) -> None:
     """`layers` begins with the pixels and has a hidden layer.
 
     Raises:
-      ValueError: it has fewer than two, an empty one, or another first one.
+      ValueError: it has fewer than two, or more than 100, or another first one.
     """
-    if len(sizes) < 2 or min(sizes) < 1:
+    if not 2 <= len(sizes) <= 100:
         raise InvalidValue(
-            f"`layers` is {sizes} but needs two or more sizes of at least 1: "
-            "the pixels, then one or more hidden layers."
+            f"`layers` is {shortened(sizes)} but needs two or more sizes, and at most "
+            "100: the pixels, then one or more hidden layers."
         )
     if sizes[0] != data.train.shape[1]:
         raise InvalidValue(
@@ -70,11 +111,13 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
 
 
 def values(config: TrainingConfig, data: Dataset) -> None:
-    """The images are gray or binary, and make at least one batch.
+    """The images are gray or binary, make at least one batch, and fit with all that is
+    asked for.
 
     Raises:
       ValueError: they are not.
     """
+    memory(config, data)
     check_values(data.train, name="training images")
     check_values(data.test, name="test images")
     if config.batch_size > len(data.train):
@@ -84,17 +127,21 @@ def values(config: TrainingConfig, data: Dataset) -> None:
         )
 
 
-def held_out(count: int, batch_size: int, data: Dataset) -> None:
-    """What `held_out`, a `count`, leaves to train on is a batch or more.
+def held_out(asked: int | None, batch_size: int, data: Dataset) -> None:
+    """What `held_out` leaves to train on is a batch or more; says how many it is where
+    that was not asked.
 
     Raises:
       ValueError: it leaves less.
     """
-    if count > len(data.train) - batch_size:
+    count, num_train = num_held_out(data, asked), len(data.train)
+    if count > num_train - batch_size:
         raise InvalidValue(
-            f"`held_out` is {count} but of {len(data.train)} training images "
+            f"`held_out` is {count} but of {num_train} training images "
             f"that leaves no batch of {batch_size}; hold out fewer."
         )
+    if asked is None:
+        say(f"Held out: the last {count} of {num_train} training images.")
 
 
 def labels(data: Dataset) -> None:

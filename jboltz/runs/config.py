@@ -2,15 +2,20 @@
 
 import argparse
 import dataclasses
+import difflib
 import pathlib
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+import tomli_w
 import tyro
 
+from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
 from jboltz.runs import terminal
+from jboltz.runs.ranges import check_ranges, flat_fields, shortened
 
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
 DISPLAY_FIELDS += ("mesh", "distributed")
@@ -44,7 +49,8 @@ class RunConfig:
     preset: str | None = None
     """Values to begin with. Flags win."""
     config: pathlib.Path | None = None
-    """TOML file with values of these fields; flags beside it win."""
+    """TOML file, of at most 16 KiB, with values of these fields; flags beside it win
+    over both the file and a preset that it names."""
     tensorboard: bool = False
     """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
@@ -72,31 +78,84 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     """The configuration that a command line asks for.
 
     `--preset NAME` puts the fields of `config_class.PRESETS[NAME]` first, then
-    `--config FILE` those of a TOML file; the other flags win over both. Anything wrong
-    ends the program with a message and exit status 2. The workdir is runs/`program`
-    unless it is asked for.
+    `--config FILE` those of a TOML file, which may name the preset itself; the other
+    flags win over both. The workdir is runs/`program` unless it is asked for.
+
+    Raises:
+      ValueError: an option that does not exist, a value out of its range, a file that
+        is no configuration. What tyro finds ends the program with a message and exit
+        status 2.
     """
-    for value in arguments:
-        if not value.isprintable():
-            raise InvalidValue(
-                f"{value!r} on the command line has characters that cannot be printed; "
-                "give a name without them."
-            )
+    default = config_class(workdir=pathlib.Path("runs") / program)
+    names = {name.replace("_", "-"): x for name, x in flat_fields(default).items()}
+    _check_arguments(arguments, names)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=pathlib.Path)
     finder.add_argument("--preset")
     found, _ = finder.parse_known_args(arguments)
     if found.config is not None:
-        arguments = [*_flags(_read_toml(found.config)), *arguments]
+        of_file = _read_toml(found.config, names)
+        _check_arguments(of_file, names)
+        arguments = [*of_file, *arguments]
+        found, _ = finder.parse_known_args(arguments)
     # One that is unknown is left to tyro, which says what there is.
     preset = config_class.PRESETS.get(found.preset, {})
-    arguments = [*_flags(preset), *arguments]
-    return tyro.cli(
+    config = tyro.cli(
         config_class,
         prog=terminal.command(),
-        args=arguments,
-        default=config_class(workdir=pathlib.Path("runs") / program),
+        args=[*_flags(preset), *arguments],
+        default=default,
     )
+    check_ranges(config)
+    return config
+
+
+def _check_arguments(arguments: list[str], names: Mapping[str, Any]) -> None:
+    """Refuses what tyro would not explain.
+
+    Args:
+      names: the options, without dashes, and their defaults.
+    """
+    flag, known = "", {*names, "help", *(f"no-{name}" for name in names)}
+    for argument in arguments:
+        value = argument
+        if argument.startswith("--"):
+            flag, *rest = argument.split("=", 1)
+            name = flag[2:].replace("_", "-")
+            if name not in known:
+                raise InvalidValue(
+                    f"`{shortened(flag)}` is no option; the nearest are "
+                    f"{', '.join(f'--{x}' for x in _nearest(name, names))}, and --help "
+                    "explains all of them."
+                )
+            if not rest:
+                continue
+            (value,) = rest
+        if not value or not value.isprintable():
+            raise InvalidValue(
+                f"`{flag}` is {shortened(repr(value))} but a value needs characters, "
+                "and none that cannot be printed."
+            )
+        default = names.get(flag[2:].replace("_", "-"))
+        is_list = isinstance(default, tuple) and str not in map(type, default)
+        if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
+            raise InvalidValue(
+                f"`{flag}` is {shortened(value)} but its values need spaces between "
+                f"them and nothing else; write {flag} {shortened(' '.join(parts))}."
+            )
+
+
+def _nearest(name: str, names: Mapping[str, Any]) -> list[str]:
+    """The three options whose name, last word or initials are most like `name`."""
+
+    def likeness(option: str) -> float:
+        words = re.split(r"[-.]", option)
+        forms = (option, words[-1], "".join(word[0] for word in words))
+        return max(
+            difflib.SequenceMatcher(None, name[:40], form).ratio() for form in forms
+        )
+
+    return sorted(names, key=lambda x: (-likeness(x), len(x)))[:3]
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
@@ -139,49 +198,79 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_toml(fields: dict[str, Any]) -> str:
-    """A file that `--config` reads back; None, which TOML lacks, is left out."""
-    lines, tables = [], []
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            tables.append(f"\n[{name}]\n{as_toml(value)}")
-        elif value is not None:
-            lines.append(f"{name} = {_toml_value(value)}\n")
-    return "".join(lines + tables)
+    """A file that `--config` reads back: the values themselves, without the preset or
+    the file that they came from, and without what is asked of one start alone.
+
+    None, which TOML lacks, is left out.
+    """
+    of_one_start = ("preset", "config", "overwrite")
+    kept = {k: v for k, v in fields.items() if k not in of_one_start}
+
+    def convert(table: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: convert(value) if isinstance(value, dict) else value
+            for name, value in table.items()
+            if value is not None
+        }
+
+    return tomli_w.dumps(convert(kept))
 
 
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return repr(value)
-
-
-def _read_toml(path: pathlib.Path) -> dict[str, Any]:
+def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
+    """A file of at most 16 KiB, as flags, so that tyro checks both in the same way."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        fields = tomllib.loads(read_regular(path, 2**14).decode())
+        if unknown := _unknown(fields, names):
+            raise InvalidValue(
+                f"{shortened(', '.join(unknown))}: no such options; the nearest to the "
+                f"first are {', '.join(_nearest(unknown[0], names))}"
+            )
+        if "config" in fields:
+            raise InvalidValue("one file cannot ask for another by `config`")
+        return _flags(fields)
     except OSError as error:
         raise OSError(
             f"`--config` is {path}, which cannot be read ({error.strerror}); name a "
             "TOML file."
         ) from error
+    except RecursionError as error:
+        raise InvalidValue(
+            f"`--config` {path} is no configuration (brackets are nested too deeply)."
+        ) from error
     except ValueError as error:
-        raise InvalidValue(f"`--config` {path} is no TOML file: {error}.") from error
+        raise InvalidValue(
+            f"`--config` {path} is no configuration ({error})."
+        ) from error
+
+
+def _unknown(
+    fields: dict[str, Any], names: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
+    """The keys that are no options; of tables that have options, those inside."""
+    unknown = []
+    for key, value in fields.items():
+        name = prefix + key.replace("_", "-")
+        if isinstance(value, dict) and any(x.startswith(f"{name}.") for x in names):
+            unknown += _unknown(value, names, f"{name}.")
+        elif name not in names:
+            unknown.append(prefix + key)
+    return unknown
 
 
 def _flags(fields: dict[str, Any], prefix: str = "") -> list[str]:
-    """A TOML file as flags, so that tyro checks both in the same way."""
+    """Fields as the flags that ask for them."""
     flags = []
     for name, value in fields.items():
         flag = f"--{prefix}{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
         if isinstance(value, dict):
             flags += _flags(value, f"{prefix}{name.replace('_', '-')}.")
         elif isinstance(value, bool):
             flags.append(flag if value else flag.replace("--", "--no-", 1))
-        elif isinstance(value, list):
-            flags += [flag, *(str(v) for v in value)]
+        elif any(str(x).startswith("--") for x in values):
+            raise InvalidValue(
+                f"`{name}` is {shortened(value)}, which begins like an option"
+            )
         else:
-            flags += [flag, str(value)]
+            flags += [flag, *(str(x) for x in values)]
     return flags

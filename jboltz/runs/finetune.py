@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxtyping import Array, Key
 
 from jboltz.base import Params
-from jboltz.data import Dataset, split_validation
+from jboltz.data import Dataset, num_held_out, split_validation
 from jboltz.errors import InvalidValue
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
@@ -62,9 +62,10 @@ class NetConfig(TrainingConfig):
     """Decoupled, as a factor of the learning rate."""
     max_norm: float = 0.0
     """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
-    held_out: int = 10_000
-    """Training images, the last ones, whose errors choose the epoch; 0 trains on all:
-    for settings that were chosen before."""
+    held_out: int | None = None
+    """Training images, the last ones, whose errors choose the epoch; by default a sixth
+    of them, 10 000 of MNIST's 60 000. 0 trains on all: for settings that were
+    chosen before."""
     read_test: bool = True
     """Read the test set, once, at the end; --no-read-test while choosing settings."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
@@ -85,16 +86,10 @@ class FinetuneConfig(NetConfig):
 
 def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
-    checks.at_least(
-        config,
-        {"epochs": 1, "batch_size": 1, "held_out": 0, "weight_decay": 0}
-        | {"max_norm": 0},
-    )
-    checks.seed(config)
     checks.values(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
-    if not (config.held_out or config.read_test):
+    if config.held_out == 0 and not config.read_test:
         raise InvalidValue(
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
             "net is; hold images out, or read the test set."
@@ -105,13 +100,11 @@ def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None
         label_examples(images, labels, num_classes)
     num_hidden = len(classifier_of(pretrained.model, 1).hidden)
     for name, values in (("dropout", config.dropout), ("rates", config.rates)):
-        if len(values) not in (0, num_hidden + 1) or not all(x >= 0 for x in values):
+        if len(values) not in (0, num_hidden + 1):
             raise InvalidValue(
                 f"`{name}` is {values} but {num_hidden} hidden layers need "
-                f"{num_hidden + 1} numbers of at least 0, or none."
+                f"{num_hidden + 1} numbers, or none."
             )
-    if any(rate >= 1 for rate in config.dropout):
-        raise InvalidValue(f"`dropout` is {config.dropout} but rates are below 1.")
 
 
 def examples(
@@ -212,10 +205,10 @@ def _split(
 ) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
     labels = np.asarray(data.train_labels)
     parts: dict[str, tuple[np.ndarray, Any]] = {"train": (data.train, labels)}
-    if config.held_out:
-        train, held_out = split_validation(data, config.held_out)
-        parts["train"] = (train, labels[: -config.held_out])
-        parts["held_out"] = (held_out, labels[-config.held_out :])
+    if count := num_held_out(data, config.held_out):
+        train, held_out = split_validation(data, count)
+        parts["train"] = (train, labels[:-count])
+        parts["held_out"] = (held_out, labels[-count:])
     if config.read_test:
         parts["test"] = (data.test, data.test_labels)
     return parts, int(labels.max()) + 1

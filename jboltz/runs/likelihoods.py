@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jboltz.data import Dataset, split_validation
-from jboltz.evaluation.annealing import annealing_ladder
+from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import Tempering
@@ -27,12 +27,12 @@ class AnnealingConfig(Tempering, TrainingConfig):
 
 def check(config: AnnealingConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what no program that reports likelihoods can run."""
-    checks.at_least(
-        config,
-        {"held_out": 0, "ladder_check": 0, "annealed_chains": 2, "num_replicas": 2}
-        | {"tempering_steps": 4},
-    )
-    annealing_ladder(config.ladder_scale)
+    if not 0 <= config.ladder_scale * config.ladder_check <= 1000:
+        raise InvalidValue(
+            f"`ladder_check` is {config.ladder_check} and `ladder_scale` "
+            f"{config.ladder_scale}, but their product is at most 1000, 14.5 million "
+            "rungs; make one smaller."
+        )
     checks.held_out(config.held_out, config.batch_size, data)
 
 

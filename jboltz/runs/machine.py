@@ -59,6 +59,17 @@ def peak_memory_mb() -> float:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
+def memory_bytes() -> int:
+    """The memory of the accelerators of this process, or else of this machine."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if found := sum(x.get("bytes_limit", 0) for x in stats):
+        return found
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows: nothing says how much there is.
+        return sys.maxsize
+
+
 class CompileClock:
     """Seconds that XLA has spent compiling in this process, from now on."""
 

@@ -69,18 +69,10 @@ class PatchRBMConfig(PatchConfig):
 def check_rbm(config: PatchRBMConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what no RBM of patches can be trained on."""
     check(config, data)
-    checks.at_least(
-        config, {"num_hidden": 1, "epochs": 1, "num_chains": 1, "num_steps": 1}
-    )
 
 
 def check(config: PatchConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what no program on patches can run."""
-    checks.at_least(
-        config, {"batch_size": 1, "patch_size": 1, "num_patches": 10 * HELD_OUT}
-    )
-    checks.rates(config, "learning_rate", "epsilon")
-    checks.seed(config)
     shape = data.image_shape
     if shape is None or len(shape) != 3 or len(data.train) < 2 * HELD_OUT:
         raise InvalidValue(
@@ -98,6 +90,7 @@ def check(config: PatchConfig, data: Dataset) -> None:
             f"`num_components` is {config.num_components} but patches have 1 to "
             f"{num_features} directions."
         )
+    checks.memory(config, data)
     if config.batch_size > config.num_patches:
         raise InvalidValue(
             f"`batch_size` is {config.batch_size} but there are {config.num_patches} "

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 from typing import Any, NamedTuple
 
 import jax
@@ -35,14 +36,22 @@ class Pretrained(NamedTuple):
         return self.params[0].weights
 
 
-def load_pretrained(folder: pathlib.Path, data: Dataset) -> Pretrained:
+def load_pretrained(
+    folder: pathlib.Path, data: Dataset, *, made_by: str = "dbn_mnist"
+) -> Pretrained:
     """The model that the run in `folder` trained.
+
+    Args:
+      made_by: the program, with flags, that would make such a run: for the message.
 
     Raises:
       ValueError: there is no finished run, or one of another program, of images of
         another shape, or on other images than `data`.
     """
-    run = _run_of(folder)
+    source = "" if data.source in ("tfds", "array") else f"--data.source {data.source} "
+    source += "--data.manual-dir FOLDER " if data.source == "manual" else ""
+    command = f"python -m jboltz.experiments.{made_by} {source}--workdir "
+    run = _run_of(folder, command + shlex.quote(str(folder)))
     program = run["program"]
     if program not in PROGRAMS:
         raise InvalidValue(
@@ -99,11 +108,11 @@ def refuse_scaling(found: Pretrained) -> None:
         )
 
 
-def _run_of(folder: pathlib.Path) -> dict[str, Any]:
+def _run_of(folder: pathlib.Path, command: str) -> dict[str, Any]:
     if not (folder / "run.json").exists():
         raise InvalidValue(
             f"`pretrained` is {folder}, which holds no run; give the workdir of a "
-            f"finished run of {', '.join(PROGRAMS)}."
+            f"finished run of {', '.join(PROGRAMS)}, or make one first: {command}"
         )
     run = json.loads((folder / "run.json").read_text())
     if not ((folder / "results.json").exists() and (folder / "model").is_dir()):

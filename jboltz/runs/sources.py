@@ -13,7 +13,7 @@ class Mnist:
 
     source: Literal["auto", "tfds", "manual", "embedded"] = "auto"
     """`auto` takes the best that is there within seconds: what TFDS has cached, the
-    manual folder, a download by TFDS, or the 10 000 digits inside the package."""
+    manual folder, a download, or the 10 000 digits inside the package."""
     manual_dir: pathlib.Path | None = None
     """Folder with MNIST's four .gz files."""
 
@@ -26,7 +26,7 @@ class Cifar10:
     """Where CIFAR-10 comes from."""
 
     source: Literal["auto", "tfds", "manual"] = "auto"
-    """`auto` takes what TFDS has cached, the manual file, or a download by TFDS."""
+    """`auto` takes what TFDS has cached, the manual file, or a download."""
     manual_dir: pathlib.Path | None = None
     """The official binary tarball, an .npz file with `train_images` and so on, or a
     folder with one of them."""

@@ -14,7 +14,7 @@ import jboltz.data
 from jboltz.data.mnist import MNIST
 from tests.data.publishing import Server, publish_files
 
-FILE_NAMES = MNIST.file_names
+FILE_NAMES = tuple(file.name for file in MNIST.files)
 
 BARE_PACKAGE = f"""
 import sys, types
@@ -59,7 +59,7 @@ def small_files(small_arrays):
 
 @pytest.fixture
 def publish(monkeypatch, small_files):
-    """Makes TFDS believe that the small files are MNIST, at the address given."""
+    """Makes the small files those that are published as MNIST, at the address given."""
     at = functools.partial(publish_files, monkeypatch, "mnist", small_files)
     at("http://127.0.0.1:9/mnist/")  # port 9 discards: nothing listens there
     return at

@@ -1,9 +1,13 @@
-"""A published data set that is none: for TFDS to believe in, and to be served."""
+"""Stand-ins for published files, and a server that sends them."""
 
 import contextlib
+import dataclasses
 import hashlib
 import http.server
+import importlib
 import threading
+
+from jboltz.data.published import PublishedFile
 
 PATIENCE = 10
 """Seconds that a silent server holds a client that has no limit of its own, so that
@@ -11,22 +15,18 @@ the test fails instead of hanging."""
 
 
 def publish_files(monkeypatch, name, files, url):
-    """Makes TFDS believe that a data set is `files`, at the address given."""
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import checksums
-
+    """Makes `files` those that are published as a data set, at the address given."""
     monkeypatch.setenv("NO_PROXY", "*")
-    infos = {
-        url + file_name: checksums.UrlInfo(
-            size=len(content),
-            checksum=hashlib.sha256(content).hexdigest(),
-            filename=file_name,
+    module = importlib.import_module(f"jboltz.data.{name}")
+    published = tuple(
+        PublishedFile(
+            url + file_name, len(content), hashlib.sha256(content).hexdigest(), "small"
         )
         for file_name, content in files.items()
-    }
-    monkeypatch.setattr(tfds.builder_cls(name), "url_infos", infos)
-    for key, info in infos.items():
-        monkeypatch.setitem(checksums.get_all_url_infos(), key, info)
+    )
+    dataset = dataclasses.replace(getattr(module, name.upper()), files=published)
+    monkeypatch.setattr(module, name.upper(), dataset)
+    return dataset
 
 
 class Server:

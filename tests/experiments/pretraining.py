@@ -15,7 +15,7 @@ from jboltz.runs import sources
 PRETRAINING = {
     "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
     "dbm_mnist": "--batch-size 85 --layers 64 8 6".split(),
-    "rbm_mnist": "--batch-size 85 --num-hidden 8".split(),
+    "rbm_mnist": "--batch-size 85 --num-hidden 8 --raise-points 3".split(),
 }
 
 

@@ -426,12 +426,12 @@ def test_an_installed_package_has_no_targets(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--repetitions", "0"), "`repetitions` is 0 but needs to be at least 1"),
-        (("--seed", str(2**32)), "needs to be below"),
+        (("--repetitions", "0"), "`repetitions` is 0 but it needs to be at least 1"),
+        (("--seed", str(2**32)), "below 4294967296"),
         (("--num-examples", "20000"), "there are 10000 training images"),
         (("--num-examples", "100"), "of 512 images a batch, but an epoch has 100"),
-        (("--sweep.num-chains", "0"), "`sweep.num_chains` is (0,) but sizes need"),
-        (("--sweep.budget", "0"), "`sweep.budget` is 0.0 but needs to be a finite"),
+        (("--sweep.num-chains", "0"), "`sweep.num_chains` is (0,) but every number"),
+        (("--sweep.budget", "0"), "`sweep.budget` is 0.0 but it needs to be"),
         (("--num-examples", "10"), "`batch_size` is 64 but an epoch has 10 images"),
     ],
 )

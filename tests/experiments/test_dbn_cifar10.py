@@ -149,7 +149,7 @@ def test_without_the_test_set_held_out_images_judge(tmp_path, monkeypatch):
         ("--layers 8 1 4", ["layers", "at least 2"]),
         ("--layers 8 6", ["sparsity_targets", "2 `layers`"]),
         ("--sparsity-strengths 1 1", ["sparsity_strengths", "3 `layers`"]),
-        ("--sparsity-targets 0.1 0.1 1", ["target", "1.0", "between 0 and 1"]),
+        ("--sparsity-targets 0.1 0.1 1", ["sparsity_targets", "1.0", "below 1"]),
         ("--deviation 0", ["deviation", "0"]),
         ("--num-steps 0", ["num_steps", "0"]),
         ("--epochs 0", ["epochs", "0"]),

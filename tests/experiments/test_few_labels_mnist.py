@@ -88,7 +88,7 @@ def test_held_out_images_judge_and_have_no_labels(dbn, tmp_path, monkeypatch):
         ("--num-labels 171", ["num_labels", "171", "170"]),
         ("--num-labels 8 8", ["num_labels", "each once"]),
         ("--learning-rates 1 1 1", ["learning_rates", "2 numbers of labels"]),
-        ("--control-learning-rates 0", ["control_learning_rates", "above 0"]),
+        ("--control-learning-rates 0", ["control_learning_rates", "at least 1e-09"]),
         ("--held-out 10", ["num_labels", "170", "160"]),
         ("--no-read-test", ["held_out", "read_test"]),
     ],

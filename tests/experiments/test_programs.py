@@ -142,7 +142,7 @@ def test_it_resumes_bit_for_bit(name, finished, tmp_path, capsys):
         ("rbm_mnist", "--held-out 140", ["held_out", "140", "170"]),
         ("rbm_mnist", "--ladder-scale 0.001", ["scale", "0.001"]),
         ("rbm_mnist", "--annealed-chains 1", ["annealed_chains", "1"]),
-        ("rbm_mnist", "--raise-ladders 0.0001", ["scale", "0.0001"]),
+        ("rbm_mnist", "--raise-ladders 0.0001", ["raise_ladders", "0.0001"]),
         ("rbm_mnist", "--binarisation none", ["none", "threshold"]),
         ("dbm_mnist", "--num-replicas 1", ["num_replicas", "1"]),
         ("dbm_mnist", "--layers 64", ["layers", "hidden"]),

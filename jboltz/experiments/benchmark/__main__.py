@@ -107,10 +107,7 @@ def check(config: Config, data: Dataset) -> None:
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
-    counts = ("repetitions", "num_hidden", "batch_size", "num_chains", "num_sweeps")
-    checks.at_least(config, dict.fromkeys(counts, 1))
-    checks.seed(config)
-    sweeps.check(config.sweep)
+    checks.memory(config, data)
     check_values(data.train, name="training images")
     available, asked = len(data.train), config.num_examples
     if asked is not None and not 1 <= asked <= available:

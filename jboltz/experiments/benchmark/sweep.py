@@ -12,7 +12,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import sampling, training, works
 from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
 from jboltz.experiments.benchmark.works import Inputs, Machine
@@ -41,26 +40,6 @@ class Sweep:
     budget: float = 2.5
     """Seconds: a size of which the products of a single update or sweep are expected to
     take longer is left out, and named in the results."""
-
-
-def check(sweep: Sweep) -> None:
-    """Refuses sizes and times that make no sense.
-
-    Raises:
-      ValueError: a size below 1, or no time at all.
-    """
-    for name in ("num_hidden", "batch_sizes", "num_chains"):
-        values = getattr(sweep, name)
-        if min(values, default=1) < 1:
-            raise InvalidValue(
-                f"`sweep.{name}` is {values} but sizes need to be at least 1."
-            )
-    for name in ("seconds", "budget"):
-        value = getattr(sweep, name)
-        if not 0 < value < float("inf"):
-            raise InvalidValue(
-                f"`sweep.{name}` is {value} but needs to be a finite time above 0."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
