@@ -1,6 +1,6 @@
 """The contracts of jboltz: `Unit`, `EnergyModel`, `Sampler` and `Estimator`.
 
-Methods take one configuration without a batch axis; `jax.vmap` adds batches and chains.
+Methods take one configuration without batch axes; `jax.vmap` adds batches and chains.
 
 A model whose energy is not bilinear in the activities of two units (such as the
 spike-and-slab RBM, where spikes change the precision of the visible units) implements

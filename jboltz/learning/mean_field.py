@@ -99,7 +99,8 @@ def variational_free_energy(
 
         E_v(v) − Σ_l [Γ_l(I_l) − I_l·m_l] − a_v(v)ᵀ W₀ m₁ − Σ_l m_lᵀ W_l m_{l+1}.
 
-    −(it) − log Z is a lower bound on log p(v).
+    Its negative minus log Z is the evidence lower bound on log p(v). The gradient of
+    the bound holds a converged `q` fixed.
     """
     units, unit_params = dbm.units[1:], params.units[1:]
     entropy_and_own = sum(
