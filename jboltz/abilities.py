@@ -1,7 +1,8 @@
-"""Protocols of what a model or an estimator may do beyond the contracts of `base`.
+"""Optional abilities of models and estimators, as protocols beyond those of `base`.
 
-Whoever needs an ability asks for it by `isinstance`, or by `checks.require`, which says
-what is missing. A class has an ability by having its methods; nothing is registered.
+A class has an ability if it has the methods of the protocol; nothing is registered.
+Functions that need one test for it by `isinstance`, or by `checks.require`, which
+raises an error that names what is missing.
 """
 
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -24,17 +25,18 @@ class Normalizable(Protocol):
     """A model that can tell whether Z = ∫ dv dh exp(−E(v, h)) is finite."""
 
     def check_normalizable(self, params: Params) -> None:
-        """Refuses parameters whose Z is known to be infinite; called on the host.
+        """Refuses parameters whose Z is known to be infinite. It cannot be traced.
 
         Raises:
-          ValueError: it names the number that decides, and what it needs to be.
+          ValueError: Z is infinite; the message names the number that makes it so and
+            the bound that this number has to meet.
         """
         ...
 
 
 @runtime_checkable
 class HiddenMeanModel(EnergyModel, Protocol):
-    """An `EnergyModel` whose hidden state has its mean in closed form."""
+    """An `EnergyModel` with E[h | v] in closed form."""
 
     def mean_hidden_state(self, params: Params, v: State) -> State:
         """E[h | v], in the shape of a hidden state."""
@@ -50,7 +52,7 @@ class VisibleMeanModel(Protocol):
 
 @runtime_checkable
 class DataModel(Protocol):
-    """A model that says what its data may be, as a `Unit` does."""
+    """A model that states the domain of its data, as a `Unit` does."""
 
     @property
     def domain(self) -> Domain: ...
@@ -58,23 +60,23 @@ class DataModel(Protocol):
 
 @runtime_checkable
 class AugmentedModel(EnergyModel, Protocol):
-    """An `EnergyModel` whose visible state is more than the data, such as a DBM."""
+    """An `EnergyModel` whose visible state holds more than the data, such as a DBM."""
 
     def start_at(self, params: Params, v: State, key: Key[Array, ""]) -> State:
-        """A visible state with the data `v`, where a chain can start near them."""
+        """A visible state with the data `v`, to start a chain at them."""
         ...
 
     def data_of(self, visible: Any) -> Any:
-        """The data in a visible state, or in a tree like one."""
+        """The data in a visible state, or in a tree of the same structure."""
         ...
 
     def with_data(self, visible: Any, data: Any) -> Any:
-        """A visible state, or a tree like one, with other data."""
+        """A visible state, or a tree of the same structure, with its data replaced."""
         ...
 
 
 def data_of(model: Any, visible: Any) -> Any:
-    """The data in a visible state of `model`, which are all of it in most models."""
+    """The data in a visible state of `model`; in most models, the whole state."""
     return model.data_of(visible) if isinstance(model, AugmentedModel) else visible
 
 
@@ -82,10 +84,11 @@ def data_of(model: Any, visible: Any) -> Any:
 class LayeredModel(FreeEnergyModel, Protocol):
     """Layers of units in two blocks, v and h, joined by weights between the blocks.
 
-    `units` are the layers, bottom first, and `parts` one record a layer and the weights
-    between neighbours. `blocks` takes one entry a layer and returns them in the shape
-    of v and of h. `hidden_inputs` reach the layers of h, `visible_inputs` those of v,
-    and `hidden_free_energy` is −log ∫ dv exp(−E(v, h)) in nats.
+    `units` are the layers, bottom first. `parts` takes parameters apart into the record
+    of each layer and the weights between neighbouring layers. `blocks` takes one entry
+    per layer and returns those of v and those of h, in the structure of a state.
+    `hidden_inputs` are the inputs to h given v, `visible_inputs` the inputs to v given
+    h, and `hidden_free_energy` is −log ∫ dv exp(−E(v, h)) in nats.
     """
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params: ...
@@ -108,8 +111,8 @@ class LayeredModel(FreeEnergyModel, Protocol):
 class CentrableModel(LayeredModel, Protocol):
     """A `LayeredModel` whose gradient can be taken in centred coordinates.
 
-    `from_parts` is the inverse of `parts`, and `mean_activities` are those of all
-    layers where the data are `v`.
+    `from_parts` is the inverse of `parts`. `mean_activities` are the mean activities
+    of all layers, bottom first, given the data `v`.
     """
 
     def from_parts(
@@ -121,7 +124,7 @@ class CentrableModel(LayeredModel, Protocol):
 
 @runtime_checkable
 class TwoLayerModel(CentrableModel, HiddenMeanModel, Protocol):
-    """A `CentrableModel` of one visible and one hidden unit, as an RBM."""
+    """A `CentrableModel` of one visible and one hidden layer, such as an RBM."""
 
     @property
     def visible(self) -> Unit: ...
@@ -132,10 +135,11 @@ class TwoLayerModel(CentrableModel, HiddenMeanModel, Protocol):
 
 @runtime_checkable
 class AnnealedModel(FreeEnergyModel, Protocol):
-    """A `FreeEnergyModel` with `AnnealedParams`, between a base and `model`.
+    """A `FreeEnergyModel` with `AnnealedParams`, on the path from a base to `model`.
 
-    `fit_base` fits a base to examples, `base_log_partition` is its log Z, and
-    `log_weight` is F(v) of one rung less that of another, both in nats.
+    The base has no weights, so its log Z, `base_log_partition`, is known in closed
+    form. `fit_base` fits it to examples. `log_weight` is F_here(v) − F_there(v), the
+    difference of the free energies of two rungs of the path. Both are in nats.
     """
 
     @property
@@ -150,10 +154,10 @@ class AnnealedModel(FreeEnergyModel, Protocol):
 
 @runtime_checkable
 class DirectedModel(Protocol):
-    """A stack of RBMs, as a DBN: the top one is undirected, the others lead down.
+    """A stack of RBMs such as a DBN: the top RBM is undirected, the others directed.
 
-    `layers` are the RBMs, bottom first; `sample_layers_up` draws (h¹, h², …) from v
-    upwards, and `sample_layers_down` all layers below h, (v, h¹, …).
+    `layers` are the RBMs, bottom first. `sample_layers_up` draws (h¹, h², …) from v
+    upwards, and `sample_layers_down` draws all layers below h, (v, h¹, …).
     """
 
     @property
@@ -183,7 +187,7 @@ class LabelModel(Protocol):
 
 @runtime_checkable
 class WrappingEstimator(Estimator, Protocol):
-    """An `Estimator` around another one, whose gradient it changes or watches."""
+    """An `Estimator` that changes or records the gradient of another `estimator`."""
 
     @property
     def estimator(self) -> Estimator: ...
@@ -194,9 +198,9 @@ class OptimizerCheckingEstimator(Estimator, Protocol):
     """An `Estimator` whose gradient is wrong for some optimizers."""
 
     def check_optimizer(self, optimizer: Any, params: Params) -> None:
-        """Refuses an optimizer for which the gradient is wrong; called on the host.
+        """Refuses an optimizer for which the gradient is wrong. It cannot be traced.
 
         Raises:
-          ValueError: it says what the optimizer does and what to do instead.
+          ValueError: the optimizer does not fit; the message says what to use instead.
         """
         ...

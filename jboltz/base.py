@@ -1,11 +1,10 @@
-"""The words and the four contracts of jboltz.
+"""The contracts of jboltz: `Unit`, `EnergyModel`, `Sampler` and `Estimator`.
 
-Every function here is written for one configuration: one visible state, one hidden
-state, no batch axis. Batches and chains are added by `jax.vmap`.
+Methods take one configuration without batch axes; `jax.vmap` adds batches and chains.
 
-A `Unit` meets the weights through its activity alone. What is not bilinear in two
-activities (the spike-and-slab RBM, whose precision the spikes modulate) is no pair of
-units: it implements `EnergyModel` itself and keeps every sampler and estimator.
+A model whose energy is not bilinear in the activities of two units (such as the
+spike-and-slab RBM, where spikes change the precision of the visible units) implements
+`EnergyModel` itself; every sampler and estimator still works with it.
 """
 
 import contextlib
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     Leaf: TypeAlias = Array
 else:
     Leaf = Any
-"""A slot of a record. A `jax.Array` at run time; a `ShapeDtypeStruct`, a sharding or an
-optax label when the same tree carries metadata."""
+"""A field of a record: a `jax.Array` at run time, and a `ShapeDtypeStruct`, a sharding
+or an optax label when the same tree carries metadata."""
 
 _Class = TypeVar("_Class")
 
@@ -47,21 +46,21 @@ Shape: TypeAlias = tuple[Any, ...]
 
 @runtime_checkable
 class Domain(Protocol):
-    """The set that a state is in. The domains of jboltz are in `jboltz.domains`."""
+    """The set of possible states. The domains of jboltz are in `jboltz.domains`."""
 
     @property
     def parts(self) -> tuple["Domain", ...]:
-        """One a part of a state that is a tuple; () of a single array."""
+        """The domain of each part of a state that is a tuple; () for a single array."""
         ...
 
     @property
     def leaves(self) -> tuple[ArrayDomain, ...]:
-        """One an array of the state, in order."""
+        """The domain of each array of the state, in order."""
         ...
 
     @property
     def is_binary(self) -> bool:
-        """Whether a state is one array of 0 and 1, so that means are probabilities."""
+        """Whether a state is one array of zeros and ones; its mean is then p(x = 1)."""
         ...
 
     def count(self, shape: Shape) -> int | float:
@@ -69,32 +68,33 @@ class Domain(Protocol):
         ...
 
     def state_at(self, shape: Shape, number: Any) -> tuple[State, Any]:
-        """State `number`, from 0, in integers, and what is left of the number.
+        """The state with this number, as integers, and `number` // `count(shape)`.
 
-        The number may be traced. It numbers several layers together: what one of them
-        leaves is for the next.
+        States are numbered from 0. To number the states of several layers together,
+        pass the quotient of one layer to the next. The number may be traced.
         """
         ...
 
 
 def of_hidden(*axes: int | None) -> Any:
-    """A field of a record whose leaves have an entry a hidden unit along an axis.
+    """Declares a field of a record with one entry per hidden unit along an axis.
 
     Args:
-      axes: where that is, counted from the end. Of a field with an entry a layer, one
-        for even and one for odd layers; None: the layer is not hidden.
+      axes: the axis of the hidden units, as a negative index. A field with one array
+        per layer takes two axes, for even and for odd layers; None marks layers that
+        are not hidden.
     """
     return dataclasses.field(metadata={"of_hidden": axes})
 
 
 @dataclass_transform(field_specifiers=(struct.field, of_hidden), frozen_default=True)
 def record(cls: type[_Class]) -> type[_Class]:
-    """A class as a record: a `flax.struct.dataclass`, which `jax.export` writes too.
+    """Makes a class a `flax.struct.dataclass` that `jax.export` can write.
 
-    Its name in an artefact is that of the class in `jboltz`, so it is the only one.
+    The name of the class identifies it in exported files, so it must be unique.
     """
     made = struct.dataclass(cls)
-    # A module that is loaded again makes its records anew; the name is the first one's.
+    # A module that is reloaded registers its records again; the first one is kept.
     with contextlib.suppress(ValueError):
         export.register_pytree_node_serialization(
             made,
@@ -110,16 +110,17 @@ class Batch:
     """The examples of one update, with their weights and their mask."""
 
     values: Leaf  # (batch, *unit.shape)
-    weights: Leaf | None = None  # (batch,) how often each counts; None: once
-    mask: Leaf | None = None  # as values, True where observed; None: everything
+    weights: Leaf | None = None  # (batch,) how often an example counts; None: once
+    mask: Leaf | None = None  # like `values`, True where observed; None: everywhere
 
 
 @runtime_checkable
 class Unit(Protocol):
     """One layer of conditionally independent units, p(x | I) ∝ exp(I·a(x) − E(x)).
 
-    The state x is what a layer is; the activity a(x) is what meets the weights; the
-    inputs I are what arrives through them, bias excluded; Γ(I) is the log-normalizer.
+    x is the state of the layer, and its activity a(x) is the vector that the weights
+    multiply. The inputs I are the activity of the other layer times the weights,
+    without a bias. Γ(I) is the log-normalizer of p(x | I).
     """
 
     @property
@@ -129,21 +130,21 @@ class Unit(Protocol):
 
     @property
     def size(self) -> int:
-        """The length of one activity a(x), the axis that meets the weights."""
+        """The length of an activity a(x), and of the units' axis of the weights."""
         ...
 
     @property
     def domain(self) -> Domain:
-        """The set of the states, such as `UnitInterval()` or `OneHot(10)`."""
+        """The set of possible states, such as `UnitInterval()` or `OneHot(10)`."""
         ...
 
     def init(self) -> Params: ...
 
     def fit(self, values: State) -> Params:
-        """The layer on its own, without weights, fitted to `values` (examples, *shape).
+        """The parameters that fit the layer without weights to (examples, *shape).
 
-        Maximum likelihood, smoothed so that every parameter is finite: a start for
-        visible biases, and the base of an annealed model.
+        They are of maximum likelihood, smoothed so that every parameter is finite.
+        Visible biases start there, and so does the base of an annealed model.
         """
         ...
 
@@ -160,53 +161,55 @@ class Unit(Protocol):
     ) -> Inexact[Array, ""]:
         """Γ(I) = log ∫ dx exp(I·a(x) − E(x)), in nats.
 
-        Of complex parameters it is the analytic continuation, up to 2πi, or refused.
+        With complex parameters a unit returns the analytic continuation, up to a
+        multiple of 2πi, or refuses them.
         """
         ...
 
     def mean(
         self, params: Params, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
-        """E[a(x) | I] = ∂Γ/∂I, for statistics."""
+        """E[a(x) | I] = ∂Γ/∂I, the statistic that the weights multiply."""
         ...
 
     def mean_state(self, params: Params, inputs: Inexact[Array, " size"]) -> State:
-        """E[x | I], for reconstructions, features and pictures."""
+        """E[x | I], used for reconstructions, features and images."""
         ...
 
     def sample(
         self, params: Params, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> State:
-        """A draw from p(x | I); with zero inputs, a state to start from.
+        """A draw from p(x | I). With zero inputs it is a state to start a chain from.
 
-        Its dtype is that of the parameters; in half precision it is made in float32.
+        It has the dtype of the parameters. With half-precision parameters its
+        probabilities are computed in float32.
         """
         ...
 
     def shift(self, params: Params, inputs: Inexact[Array, " size"]) -> Params:
-        """`inputs` moved into the biases: p(x | I) becomes p(x | I + inputs)."""
+        """Parameters with `inputs` added to the biases: p(x | I + inputs)."""
         ...
 
     def interpolate(
         self, params: Params, base: Params, beta: Float[Array, ""]
     ) -> Params:
-        """The unit with energy (1 − β)·E_base + β·E, up to a constant."""
+        """Parameters with the energy (1 − β)·E_base + β·E, up to a constant."""
         ...
 
 
 @runtime_checkable
 class ApproximateUnit(Unit, Protocol):
-    """A `Unit` that may draw from another distribution than p(x | I) of its energy."""
+    """A `Unit` whose draws may not follow the p(x | I) of its energy."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether it draws from p(x | I); if not, it has no likelihood."""
+        """Whether draws follow p(x | I). If not, the model has no likelihood."""
         ...
 
 
 @runtime_checkable
 class GainUnit(Unit, Protocol):
-    """A `Unit` that forms differences of Γ before it sums them over its sites.
+    """A `Unit` that computes differences of Γ site by site, before it sums over sites.
 
     Γ of a large layer is in the hundreds, where a float32 keeps four decimals.
     """
@@ -223,7 +226,7 @@ class GainUnit(Unit, Protocol):
 
 @runtime_checkable
 class RungUnit(Unit, Protocol):
-    """A `Unit` that forms the difference of Γ between two rungs as one."""
+    """A `Unit` that computes the difference of Γ between two values of β precisely."""
 
     def log_normalizer_change(
         self,
@@ -232,16 +235,16 @@ class RungUnit(Unit, Protocol):
         inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
     ) -> Inexact[Array, ""]:
-        """log ∫ dx exp(−(1 − β) E_base(x) − β (E(x) − I·a(x))), second β less first."""
+        """L(β₂) − L(β₁); L(β) = log ∫ dx exp(−(1−β) E_base(x) − β (E(x) − I·a(x)))."""
         ...
 
 
 @runtime_checkable
 class EnumerableUnit(Unit, Protocol):
-    """A `Unit` whose sites, the first axis of a state, can be summed over singly."""
+    """A `Unit` that can sum over the values of each site, the first axis of a state."""
 
     def energies(self, params: Params, x: State) -> Inexact[Array, " sites"]:
-        """E(x), one term a site, in nats."""
+        """The term of E(x) that each site contributes, in nats."""
         ...
 
     def alternatives(
@@ -250,14 +253,14 @@ class EnumerableUnit(Unit, Protocol):
         lowest: Float[Array, " size"],
         highest: Float[Array, " size"],
     ) -> tuple[State, Float[Array, "levels sites"]]:
-        """States that take every site through its values, and their log weights.
+        """States in which every site runs through its values, and their log weights.
 
-        Σ over levels of exp(log weight) f(value) is the sum of f over what a site may
-        be; of a real site it is the integral ∫ dx f(x), for any f(x) that is a mixture
-        of p(x | I) with inputs between `lowest` and `highest`.
+        Σ over levels of exp(log weight) f(value) is the sum of f over the values of a
+        site. For a real site it is the integral ∫ dx f(x), for any f(x) that is a
+        mixture of p(x | I) with inputs between `lowest` and `highest`.
 
         Returns:
-          (levels, *shape), and (levels, sites).
+          The states, (levels, *shape), and the log weights, (levels, sites).
         """
         ...
 
@@ -267,10 +270,10 @@ class EnergyModel(Protocol):
     """p(v, h) ∝ exp(−E(v, h)) whose two conditionals can be sampled exactly."""
 
     def init(self, key: Key[Array, ""]) -> Params:
-        """Parameters to train from.
+        """Parameters to start training from.
 
-        The models of jboltz take `data=…` too, (examples, *shape), which their visible
-        units are then fitted to.
+        The models of jboltz also take `data=…`, (examples, *shape), and then fit their
+        visible units to these examples.
         """
         ...
 
@@ -304,10 +307,10 @@ class FreeEnergyModel(EnergyModel, Protocol):
 class Sampler(Protocol):
     """A Markov kernel that leaves p(v, h; params) of its `model` invariant.
 
-    Its state is a record with at least the fields `visible` and `hidden`, a
-    configuration of the model; so any sampler can drive any estimator.
+    The state of a chain is a record with at least the fields `visible` and `hidden`,
+    one configuration of the model. Every estimator therefore takes any sampler.
 
-    To a derivative its states are constants (`hold`), unless it is a `PathwiseSampler`.
+    Derivatives treat states as constants (`hold`), except with a `PathwiseSampler`.
     """
 
     @property
@@ -340,8 +343,8 @@ class Estimator(Protocol):
 
     @property
     def model(self) -> Any:
-        """The model that is trained: an `EnergyModel`, whose `init` makes `params`, or
-        one with parameters of another kind, such as a Flax module."""
+        """The model that is trained, whose parameters `params` are: an `EnergyModel`,
+        or something else with parameters, such as a Flax module."""
         ...
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
@@ -351,21 +354,21 @@ class Estimator(Protocol):
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """The gradient (a tree like `params`), the next state and metrics."""
+        """The gradient (a tree like `params`), the next state, and metrics."""
         ...
 
 
 @runtime_checkable
 class PersistentEstimator(Estimator, Protocol):
-    """An `Estimator` that remembers chains from update to update, as PCD does."""
+    """An `Estimator` that keeps its chains from one update to the next, as PCD does."""
 
     def chains_of(self, state: State) -> State:
-        """The chains in the estimator's state, one a leading index."""
+        """The chains in the estimator's state, along the leading axis."""
         ...
 
 
 def is_exact(unit: Unit) -> bool:
-    """Whether the draws of `unit` are those of p(x | I) ∝ exp(I·a(x) − E(x))."""
+    """Whether the draws of `unit` follow p(x | I) ∝ exp(I·a(x) − E(x))."""
     return not isinstance(unit, ApproximateUnit) or unit.is_exact
 
 
@@ -375,7 +378,7 @@ def log_normalizer_gain(
     inputs: Inexact[Array, " size"],
     change: Inexact[Array, " size"],
 ) -> Inexact[Array, ""]:
-    """Γ(I + change) − Γ(I) of any `unit`, in nats; of a `GainUnit` site by site."""
+    """Γ(I + change) − Γ(I) of any `unit`, in nats; site by site of a `GainUnit`."""
     if isinstance(unit, GainUnit):
         return unit.log_normalizer_gain(params, inputs, change)
     there = unit.log_normalizer(params, inputs + change)
@@ -383,16 +386,15 @@ def log_normalizer_gain(
 
 
 def is_pathwise(sampler: Sampler) -> bool:
-    """Whether `sampler` says that a derivative passes through its draws."""
+    """Whether derivatives pass through the draws of `sampler`."""
     return isinstance(sampler, PathwiseSampler) and sampler.is_pathwise
 
 
 def hold(sampler: Sampler, *trees: Any) -> tuple[Any, ...]:
-    """`trees` as constants to a derivative, unless `sampler` is pathwise.
+    """Stops gradients through `trees`, unless `sampler` is pathwise.
 
-    A kernel holds what its draws are made of, params and states. The derivative of a
-    mean over samples is then that of the function at the samples: the negative phase,
-    ⟨∂F/∂θ⟩. Through a draw μ + σ ε it would have another part, and through a binary
-    draw none, so that what came out would depend on the units.
+    A kernel applies this to the params and states that it draws from. The derivative
+    of the mean of F over samples is then ⟨∂F/∂θ⟩, the negative phase. Otherwise real
+    draws μ + σ ε would add a term to it, and binary draws would not.
     """
     return trees if is_pathwise(sampler) else jax.lax.stop_gradient(trees)

@@ -1,7 +1,7 @@
-"""Sets that states are in. A unit names its domain, and the rest asks that object.
+"""Domains: the sets of possible states of a unit.
 
 A domain checks arrays on the host, says how many states a site has, and numbers them.
-NumPy only: data are read and checked without JAX.
+This module does without JAX, so that data can be read and checked without JAX.
 """
 
 import abc
@@ -14,38 +14,38 @@ import numpy as np
 from jboltz.errors import InvalidType, InvalidValue
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_BLOCK = 1 << 17  # numbers that are looked at together: they fit a cache
+_BLOCK = 1 << 17  # numbers that are checked together, few enough to fit a cache
 
 
 class ArrayDomain(abc.ABC):
-    """The values of an array whose sites are alike: numbers, or rows of its last axis.
+    """The domain of an array of like sites: numbers, or rows along its last axis.
 
-    For a domain of your own, derive a frozen dataclass and fill in what has no value.
+    For a domain of your own, derive a frozen dataclass and define what has no value.
     """
 
     name: str
     num_states: int | float
     """How many states a site has, or infinity."""
     bounds: tuple[float, float]
-    """The smallest and the largest number."""
-    needs: str  # what a site has to be, as a clause of a message
-    remedy: str  # what to do with another array, as a clause too
+    """The smallest and the largest number in the array."""
+    needs: str  # what a site has to be, as a clause of an error message
+    remedy: str  # what to do with an array that is not, as a clause too
     near_misses: tuple[tuple[float, float, str], ...] = ()
-    """(low, high, remedy) for arrays with numbers from low to high."""
+    """(low, high, remedy): a special remedy for numbers between low and high."""
     is_interval: bool = False
     """Whether training takes every number between the bounds."""
-    is_count: bool = False  # so that uint8 is no image
+    is_count: bool = False  # whether uint8 arrays are counts and not images
     site_axes: int = 0
     """How many of the last axes are one site."""
     parts: tuple[()] = ()
 
     @abc.abstractmethod
     def values(self, digits: Any) -> Any:
-        """The states of sites, by their numbers from 0: integers of NumPy or JAX."""
+        """The states with these numbers from 0: integers of NumPy or JAX."""
 
     @abc.abstractmethod
     def holds(self, array: np.ndarray) -> np.ndarray:
-        """Which sites of a finite array are what training takes."""
+        """Which sites of a finite array have a value that training takes."""
 
     def __str__(self) -> str:
         return self.name
@@ -70,15 +70,15 @@ class ArrayDomain(abc.ABC):
         return self.values(digits), number // base**length
 
     def site_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """One entry a site of an array of `shape`, leading axes included."""
+        """The shape with one entry per site of an array of `shape`."""
         return tuple(shape[: len(shape) - self.site_axes])
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """One entry a site, in as many axes as the array has."""
+        """`site_shape`, with axes of length 1 added to as many as the array has."""
         return (*self.site_shape(shape), *(1,) * self.site_axes)
 
     def spread(self, mask: Any, shape: tuple[int, ...]) -> Any:
-        """`mask` in `shape`, if it has one entry a site of it; else as it is."""
+        """Broadcasts a mask with one entry per site to `shape`; leaves others alone."""
         of_sites = (self.site_shape(shape), self.mask_shape(shape))
         if mask.shape == tuple(shape) or mask.shape not in of_sites:
             return mask
@@ -86,19 +86,19 @@ class ArrayDomain(abc.ABC):
         return mask.reshape(of_sites[1]) & np.ones(site, bool)
 
     def admit(self, values: Any, name: str, mask: Any = None) -> np.ndarray:
-        """`values` as an array of states, checked: floats or bools.
+        """Checks `values` and returns them as an array of states, of floats or bools.
 
-        Integers become float32, and the class numbers of one-hot sites, (examples,
-        sites), become states. Images of uint8 are no states.
+        Integers become float32. Class numbers, (examples, sites), become one-hot
+        states. uint8 images are refused where an interval is expected.
 
         Args:
-          values: anything `np.asarray` takes.
-          name: what the messages call `values`.
-          mask: True at what counts; the rest may be anything.
+          values: anything that `np.asarray` takes.
+          name: the name of `values` in error messages.
+          mask: True where values count; elsewhere they may be anything.
 
         Raises:
-          TypeError: not numbers.
-          ValueError: a number is not finite, or a site is in no state.
+          TypeError: `values` are not numbers.
+          ValueError: a number is not finite, or a site is outside the domain.
         """
         array = as_numbers(values, name)
         is_whole = array.dtype.kind in "iu"
@@ -125,10 +125,10 @@ class ArrayDomain(abc.ABC):
     def check(self, array: np.ndarray, name: str, mask: Any = None) -> None:
         """Refuses numbers that are not finite and sites that training does not take.
 
-        uint8 images are taken where an interval is, to be divided by 255.
+        uint8 images pass where an interval is expected; training divides them by 255.
 
         Raises:
-          ValueError: it names the first such site, what it needs to be and what to do.
+          ValueError: the message names the first such site and the remedy.
         """
         if self.site_axes and array.shape[-1:] != (self.num_states,):
             raise InvalidValue(
@@ -150,7 +150,7 @@ class ArrayDomain(abc.ABC):
         array = np.atleast_1d(array)
         rows = max(1, _BLOCK * len(array) // array.size)
         blocks = [array[i : i + rows] for i in range(0, len(array), rows)]
-        # NaN and infinities survive min and max, so sound data need nothing else.
+        # NaN and infinities survive min and max, so valid data need no other check.
         with np.errstate(invalid="ignore"):
             ends = [(block.min(), block.max()) for block in blocks]
             low, high = float(np.min(ends)), float(np.max(ends))
@@ -205,7 +205,7 @@ class _Interval(ArrayDomain):
 
 @dataclasses.dataclass(frozen=True)
 class UnitInterval(_Interval):
-    """A state is 0 or 1; training also takes gray values, as probabilities of a 1."""
+    """States 0 and 1. Training also takes values between, as probabilities of a 1."""
 
     name = "unit interval"
     num_states = 2
@@ -229,7 +229,7 @@ class UnitInterval(_Interval):
 
 @dataclasses.dataclass(frozen=True)
 class Reals(_Interval):
-    """Any real number that a float32 holds."""
+    """Every real number in the range of a float32."""
 
     name = "real"
     num_states = math.inf
@@ -243,7 +243,7 @@ class Reals(_Interval):
 
 @dataclasses.dataclass(frozen=True)
 class NonNegative(_Interval):
-    """Any real number from 0 up."""
+    """Every real number from 0 up."""
 
     name = "non-negative"
     num_states = math.inf
@@ -304,7 +304,7 @@ class Counts(ArrayDomain):
 
 @dataclasses.dataclass(frozen=True)
 class OneHot(ArrayDomain):
-    """A single 1 among zeros along the last axis, of `num_categories`."""
+    """A single 1 among zeros along the last axis, which is `num_categories` long."""
 
     num_categories: int
 
@@ -332,7 +332,7 @@ class OneHot(ArrayDomain):
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """A state that is a tuple, one domain a part."""
+    """The domain of a state that is a tuple: one domain for each part."""
 
     parts: tuple[Any, ...]
 
@@ -363,8 +363,8 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     """`values` as a NumPy array of a numeric type, without a copy where possible.
 
     Raises:
-      TypeError: strings, objects, complex numbers, dates.
-      ValueError: rows of different lengths, or an array with a mask of its own.
+      TypeError: `values` are strings, objects, complex numbers or dates.
+      ValueError: rows differ in length, or `values` is a masked array.
     """
     if isinstance(values, np.ma.MaskedArray):
         raise InvalidValue(
@@ -390,7 +390,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
 
 
 def _first(is_bad: np.ndarray, what: str) -> tuple[tuple[int, ...], str]:
-    """The index of the first True, also in words; the first of several is a row."""
+    """The index of the first True, and its description; the first axis is rows."""
     index = tuple(int(i) for i in np.unravel_index(np.argmax(is_bad), is_bad.shape))
     row, within = index[:-1][:1], index[1:] or index
     last = within[0] if len(within) == 1 else within

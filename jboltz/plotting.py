@@ -9,19 +9,18 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-# No pyplot: figures are objects, and nothing opens a window or changes a global style.
+# `pyplot` is avoided: it may open windows and it changes global state.
 _DPI = 120
 
 _LABEL_POINTS = 11
-"""From one label to the next above it: the size of its letters, and a little."""
+"""The distance between two labels in points, a little more than their height."""
 
 
 def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> Figure:
-    """The weights of each hidden unit as an image, (num_visible, num_hidden).
+    """The weights of each hidden unit, (num_visible, num_hidden), as an image.
 
-    One colour scale for all tiles, red above zero and blue below, so that a unit that
-    learnt nothing looks empty. At most 100 units, those with the largest norm, so that
-    what is left out is what is least visible.
+    All tiles have one colour scale, red above zero and blue below, so that a unit that
+    learnt nothing looks empty. The 100 units of the largest norm are shown.
     """
     weights = np.asarray(weights, np.float64)
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]
@@ -42,8 +41,8 @@ def colour_tiles(
 ) -> Figure:
     """Named panels of filters, gray or coloured, (count, num_features) each.
 
-    Gray is zero; each tile has a scale of its own, so that a weak filter shows its
-    form. At most 100 tiles a panel, the first.
+    Gray is zero. Each tile has a scale of its own, so that a weak filter is visible.
+    A panel shows at most its first 100 filters.
     """
     figure = Figure(figsize=(4.6 * len(panels), 5.1), dpi=_DPI)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -54,7 +53,7 @@ def colour_tiles(
         axis.imshow(
             _tile(tiles.reshape(-1, *image_shape), 10),
             interpolation="nearest",
-            cmap="gray",  # Of gray tiles; coloured ones are as they are.
+            cmap="gray",  # for gray tiles; `imshow` ignores it for coloured ones
             vmin=0,
             vmax=1,
         )
@@ -68,7 +67,7 @@ def colour_tiles(
 def image_rows(
     rows: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:
-    """Named rows of images with values in [0, 1], one below the other."""
+    """Named rows of images with values in [0, 1], one row below another."""
     arrays = {
         name: np.asarray(row).reshape(-1, *image_shape) for name, row in rows.items()
     }
@@ -91,8 +90,8 @@ def states(
 ) -> Figure:
     """Named columns of states in [0, 1], (examples, size) each; an example is a row.
 
-    A state of the size of an image is shown as one, any other as the smallest square
-    that holds it.
+    A state as large as an image is shown as an image, any other as the smallest square
+    that has room for it.
     """
     arrays = {name: np.asarray(x, np.float64) for name, x in columns.items()}
     rows = max(len(x) for x in arrays.values())
@@ -133,7 +132,7 @@ def scatter(
         of_class = points[classes == index]
         color = f"C{index % 10}"
         axes.scatter(*of_class.T, s=8, alpha=0.6, color=color, label=str(index))
-        if labels is not None:  # In words too: ten colours are not all told apart.
+        if labels is not None:  # In writing too: ten colours are hard to tell apart.
             middle = np.median(of_class, axis=0)
             axes.annotate(
                 str(index),
@@ -175,8 +174,8 @@ def circles(
 def distributions(
     panels: Mapping[str, Mapping[str, ArrayLike]], *, title: str
 ) -> Figure:
-    """One panel an entry, two in a row, of named samples: a box each, from the lower to
-    the upper quartile with the median, and whiskers over the middle 90 %."""
+    """Panels of named samples, two in a row. Each sample is a box from the lower to the
+    upper quartile, with the median, and whiskers over the middle 90 %."""
     rows = -(-len(panels) // 2)
     bars = max(len(panel) for panel in panels.values())
     figure = Figure(figsize=(10, rows * (0.3 * bars + 0.9) + 0.6), dpi=_DPI)
@@ -203,7 +202,7 @@ def distributions(
 
 
 def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) -> Figure:
-    """One curve an entry over epochs, each labelled at its end with its last value."""
+    """Named curves over epochs, each labelled at its end with its last value."""
     figure = Figure(figsize=(7, 4.2), dpi=_DPI)
     axes = figure.subplots()
     _draw_curves(axes, series, room=0.15)
@@ -217,8 +216,8 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
 def curve_panels(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str
 ) -> Figure:
-    """One small panel an entry, three in a row, with the same curves over epochs in
-    each, from 0 on if none is below; what is not finite is left out."""
+    """Small named panels of curves over epochs, three panels in a row; the axis starts
+    at 0 if no value is below, and values that are not finite are left out."""
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
     grid = figure.subplots(rows, 3, squeeze=False).ravel()
@@ -239,7 +238,7 @@ def curve_panels(
 def _draw_curves(
     axes: Axes, series: Mapping[str, Sequence[float]], *, room: float
 ) -> None:
-    """With `room` for labels at the right, as a share of the width."""
+    """Draws curves with `room` for labels at the right, as a share of the width."""
     for name, values in series.items():
         epochs = np.arange(1, len(values) + 1)
         axes.plot(epochs, values, marker="o", markersize=4, label=name)
@@ -247,15 +246,15 @@ def _draw_curves(
     last = max(map(len, series.values()), default=1)
     span = max(last - 1, 1)
     axes.set_xlim(1 - 0.05 * span, last + room * span)
-    # An error is shown from 0 on; a contrast, which is below, as it is.
+    # Errors are shown from 0 on; contrasts may be negative and keep their range.
     if axes.dataLim.y0 >= 0:
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 
 
 def _label_ends(axes: Axes) -> None:
-    """The last value beside the end of each line, one above the other where ends are
-    close. The layout has to be final."""
+    """Writes the last value beside the end of each line, without overlaps; the layout
+    of the figure has to be final."""
     ends = []
     for line in axes.lines:
         x, y = (np.asarray(data, float) for data in line.get_data())
@@ -276,8 +275,8 @@ def _label_ends(axes: Axes) -> None:
 
 
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Images (n, height, width), or with a last axis of colours, side by side, with a
-    gap of one blank pixel."""
+    """Images (n, height, width) or (n, height, width, colours) side by side, one blank
+    pixel apart."""
     count, height, width, *colours = tiles.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -295,10 +294,10 @@ def bars(
     title: str,
     xlabel: str,
 ) -> Figure:
-    """One panel of horizontal bars an entry; a bar is (value, low end, high end).
+    """Named panels of horizontal bars; a bar is (value, low end, high end).
 
-    The first bar of a panel is coloured: the others are what it is compared with. One
-    that is more than ten times as long ends there; its number says how long it is.
+    The first bar of a panel is coloured, and the others are compared with it. Bars are
+    cut at ten times its length; the number beside a bar is its value.
     """
     figure, axes = _grid(len(panels), max(map(len, panels.values())))
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
@@ -315,7 +314,7 @@ def bars(
         axis.set_xlim(left=0)
         axis.set(title=name, xlabel=xlabel)
         axis.spines[["top", "right"]].set_visible(False)
-    # At the very top: two hundredths of a tall figure are more than the title's line.
+    # The default, 0.98, would leave more than a line above the title of a tall figure.
     figure.suptitle(title, y=0.998)
     figure.tight_layout()
     return figure
@@ -327,8 +326,7 @@ def curves_over(
     title: str,
     xlabel: str,
 ) -> Figure:
-    """One panel an entry, with curves through points (x, y); both from 0 to ∞, x with
-    equal steps for equal ratios."""
+    """Named panels of curves through points (x, y), x on a logarithmic scale."""
     figure, axes = _grid(len(panels), 6)
     for axis, (name, series) in zip(axes, panels.items(), strict=True):
         for label, points in series.items():
@@ -344,7 +342,8 @@ def curves_over(
 
 
 def _grid(num_panels: int, num_bars: int) -> tuple[Figure, np.ndarray]:
-    """A figure, and the axes of panels for so many bars, at most three in a row."""
+    """A figure and the axes of its panels, at most three in a row, each as high as
+    `num_bars` bars."""
     columns = min(num_panels, 3)
     rows = -(-num_panels // columns)
     size = (4.6 * columns + 0.8, (0.42 * num_bars + 1.2) * rows + 0.4)

@@ -1,11 +1,11 @@
-"""Products of matrices and vectors, each of which says how precise it is.
+"""Products of matrices and vectors with a stated precision.
 
-A processor multiplies float32 as it stands. Where a product does not say its precision,
-a TPU rounds the operands to bfloat16 and a recent GPU to TensorFloat-32. So the library
-multiplies by the functions here, and float32 means float32 on every device.
+If a product of float32 states no precision, a TPU rounds the operands to bfloat16 and a
+recent GPU to TensorFloat-32. The library multiplies by the functions here instead, so
+that float32 means float32 on every device.
 
-The one way to ask for less is JAX's own context, `jax.default_matmul_precision(name)`,
-which is a part of the key under which `jit` keeps what it compiled.
+To ask for a lower precision, use JAX's own context,
+`jax.default_matmul_precision(name)`. `jit` compiles a function again under another one.
 """
 
 import functools
@@ -17,44 +17,45 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 Precision: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]
-"""What the products of training are computed in; sums and parameters stay float32."""
+"""The precision of the products in training; sums and parameters stay float32."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def product(x: ArrayLike, y: ArrayLike) -> Array:
-    """x @ y in full float32, or as precise as the context around it says.
+    """x @ y in full float32, or in the precision that the context around it asks for.
 
-    In `jax.default_matmul_precision("bfloat16")` the operands are rounded to bfloat16,
-    on every device alike; sums and derivatives are not. JAX knows the other names.
+    Under `jax.default_matmul_precision("bfloat16")` the operands are rounded to
+    bfloat16 on every device; sums and derivatives are not rounded. The names of other
+    precisions are listed by JAX.
     """
     named = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if named is None:
         return full_product(x, y)
     if named != "bfloat16":
         return jnp.matmul(x, y)
-    # A processor ignores the precision and an accelerator rounds by itself, so
-    # that with both the numbers are the same everywhere.
+    # Operands are rounded here as well, since a processor ignores `precision`: so the
+    # numbers are the same on every device.
     x, y = jnp.asarray(x), jnp.asarray(y)
     return jnp.matmul(_round(x), _round(y), precision="BF16_BF16_F32")
 
 
 def full_product(x: ArrayLike, y: ArrayLike) -> Array:
-    """x @ y in full float32, whatever the context says.
+    """x @ y in full float32, whatever precision the context asks for.
 
-    For what is cheap beside the products with weights: a term of an energy, x·y, or a
-    change of coordinates of a gradient.
+    It is for products that are cheap beside those with weights: a term of an energy,
+    x·y, or a change of coordinates of a gradient.
     """
     return jnp.matmul(x, y, precision="highest")
 
 
 def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """`function` with every product inside it in full float32.
+    """`function` with every product inside it in full float32, whatever the context.
 
-    Whatever the context around it says: for numbers that are reported, and for the
-    energies by which a draw is accepted. It holds for the products of models, units and
-    networks from elsewhere too, unless these say a precision themselves.
+    It is for numbers that are reported, and for energies that decide whether a draw is
+    accepted. It also holds for the products of models, units and networks of your own,
+    unless they state a precision themselves.
     """
 
     @functools.wraps(function)
@@ -66,6 +67,6 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _round(x: Array) -> Array:
-    """Rounds to the nearest bfloat16, kept as a float32; derivatives pass unchanged."""
+    """x rounded to bfloat16 and stored as float32; derivatives pass unchanged."""
     rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x + jax.lax.stop_gradient(rounded - x)

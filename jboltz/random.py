@@ -1,12 +1,11 @@
-"""Keys, uniforms and permutations: those of `jax.random`, bit for bit, in less time.
+"""The keys, uniforms and permutations of `jax.random`, bit for bit, in less time.
 
 On CPU JAX lowers threefry to a loop over its five groups of rounds, each of which goes
-through memory. Written out, the hash fuses with what uses it: a Bernoulli state takes
-1.3 instead of 3.2 ns, and a CD-1 step of 64 examples spends a tenth of its time less
-on deriving keys (measured on two AVX-512 cores). Other generators than threefry, and
-other dtypes than float32, are left to JAX.
+through memory. Written out here, the hash fuses with the code around it: a Bernoulli
+state takes 1.3 ns instead of 3.2, and a CD-1 step of 64 examples a tenth less time
+(measured on two AVX-512 cores). Other generators and other dtypes are left to JAX.
 
-`THREEFRY_13` is a cheaper stream, for those who ask for it.
+`THREEFRY_13` is a cheaper generator that a user can choose.
 
 Reference:
   Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 1, 2, 3.
@@ -26,7 +25,7 @@ from jaxtyping import Array, Integer, Key, UInt32
 from jboltz.errors import InvalidType
 
 Count: TypeAlias = Any
-"""An int; under `jax.export`, a symbolic dimension too."""
+"""An int, or under `jax.export` a symbolic dimension."""
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -45,9 +44,9 @@ def fold_in_range(key: Key[Array, ""], count: Count) -> Key[Array, " count"]:
 
 
 def fold_in_rows(key: Key[Array, ""], rows: Any) -> Key[Array, " rows"]:
-    """`fold_in_range`, a key for each leading index of the arrays of `rows`.
+    """`fold_in_range` with one key for each leading index of the arrays in `rows`.
 
-    On a mesh of explicit axes the keys are divided as the rows are, which `vmap` asks.
+    On a mesh with explicit axes the keys are sharded like the rows, as `vmap` requires.
     """
     leaf = jax.tree.leaves(rows)[0]
     keys, sharding = fold_in_range(key, leaf.shape[0]), jax.typeof(leaf).sharding
@@ -62,8 +61,8 @@ def split(key: Key[Array, ""], num: int = 2) -> Key[Array, " num"]:
 
 
 def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-    """`jax.random.uniform(key, shape, dtype)`: u ∈ [0, 1), a multiple of 2⁻²³; of
-    `THREEFRY_13` of 2⁻²⁴."""
+    """`jax.random.uniform(key, shape, dtype)`: u ∈ [0, 1); a float32 is a multiple of
+    2⁻²³, or of 2⁻²⁴ from a key of `THREEFRY_13`."""
     count, rounds = math.prod(shape), _num_rounds(key)
     if dtype != jnp.float32 or not (rounds and 0 < count < 2**32):
         return jax.random.uniform(key, shape, dtype)
@@ -78,15 +77,15 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> A
 
 
 def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-    """`jax.random.normal(key, shape, dtype)`; of a narrower type, drawn in float32."""
+    """`jax.random.normal(key, shape, dtype)`; a narrower type is drawn in float32."""
     return jax.random.normal(key, shape, _wide(dtype)).astype(dtype)
 
 
 def widened(x: Array) -> Array:
-    """`x` in float32 where its type is narrower: what probabilities are made from.
+    """`x` in float32 if its dtype is narrower, so that probabilities are precise.
 
-    Uniforms of bfloat16 are multiples of 2⁻⁷ and those of float16 of 2⁻¹⁰, so that
-    what is rarer is drawn too often.
+    Uniforms of bfloat16 are multiples of 2⁻⁷, and uniforms of float16 of 2⁻¹⁰. With
+    them, events of a smaller probability would be drawn too often.
 
     Raises:
       TypeError: `x` is complex.
@@ -107,19 +106,18 @@ def _wide(dtype: Any) -> Any:
 def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
     """`jax.random.permutation(key, count)`.
 
-    XLA's sort asks a function which of two numbers is less, on a processor: 60 000 take
-    20 ms, which is 3 % of a fast epoch on them, and 1 ms in NumPy: of a key that is no
-    tracer it is NumPy's.
+    On CPU, a key that is not traced gets its permutation from NumPy's sort: 60 000
+    numbers take 1 ms, and 20 ms by XLA's, which is 3 % of a fast epoch on them.
     """
     is_cpu = jax.default_backend() == "cpu"
     sort_keys = _sort_keys(key, count) if is_cpu else None
-    # Under `jit` a key that is no tracer is hashed into one.
+    # Under `jit` even a concrete key has sort keys that are traced.
     if sort_keys is None or isinstance(sort_keys, Tracer):
         return jax.random.permutation(key, count)
     places = np.arange(count, dtype=np.uint64)
     order = np.arange(count, dtype=jnp.arange(0).dtype)
     for bits in np.asarray(sort_keys):
-        # Beside their places, so that equal ones stay in order.
+        # The sort keys are followed by their places, so that equal keys stay in order.
         pairs = (bits.astype(np.uint64) << np.uint64(32)) | places
         pairs.sort()
         order = order[pairs & np.uint64(2**32 - 1)]
@@ -128,7 +126,7 @@ def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
 
 @partial(jax.jit, static_argnames="count")
 def _sort_keys(key: Key[Array, ""], count: int) -> UInt32[Array, "sorts count"]:
-    """The sort keys of `jax.random.permutation`, of at least 3 log₂ `count` bits."""
+    """The sort keys of `jax.random.permutation`, with at least 3 log₂ `count` bits."""
     num_sorts, rows = math.ceil(3 * math.log(max(1, count)) / math.log(2**32 - 1)), []
     for _ in range(num_sorts):
         key, key_sort = jax.random.split(key)
@@ -137,7 +135,7 @@ def _sort_keys(key: Key[Array, ""], count: int) -> UInt32[Array, "sorts count"]:
 
 
 def _num_rounds(key: Key[Array, ""]) -> int:
-    """The rounds of the threefry hash of this key; 0 for another generator."""
+    """The number of threefry rounds for this key; 0 for another generator."""
     # Without `jax_threefry_partitionable` JAX lays out counters in another order.
     is_partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
     impl = jax.random.key_impl(key)
@@ -161,8 +159,8 @@ def _bits(
     return high ^ low
 
 
-# One dispatch, where nothing is compiled around it; elsewhere XLA inlines it, and a
-# program that draws often is traced in less time.
+# `jit` makes this one dispatch outside a compiled function. Inside one XLA inlines it,
+# and a program that draws often is traced in less time.
 @partial(jax.jit, static_argnames="num_rounds")
 def _threefry2x32(
     key0: UInt32[Array, ""],
@@ -172,7 +170,7 @@ def _threefry2x32(
     *,
     num_rounds: int = 20,
 ) -> tuple[UInt32[Array, "*shape"], UInt32[Array, "*shape"]]:
-    """Threefry-2x32 with as many rounds."""
+    """Threefry-2x32 with `num_rounds` rounds."""
     keys = (key0, key1, key0 ^ key1 ^ np.uint32(0x1BD11BDA))
     x0, x1 = x0 + keys[0], x1 + keys[1]
     for index in range(num_rounds):
@@ -188,7 +186,7 @@ def _threefry2x32(
 
 
 def _random_bits(words, bit_width, shape):
-    """The words of this stream, as `jax.random` asks a generator for them."""
+    """The random bits of `THREEFRY_13`, in the form that `jax.random` asks for."""
     count = math.prod(shape)
     if bit_width == 64:
         high, low = _bits(words, 2 * count, 13).reshape(2, *shape).astype(jnp.uint64)
@@ -215,7 +213,7 @@ THREEFRY_13 = define_prng_impl(
 
     key = jax.random.key(seed, impl=jboltz.THREEFRY_13)
 
-All that is drawn from that key and its descendants, chains of a sampler or a whole
-training run, is then hashed in two thirds of the time. 13 rounds are the fewest with
-which Threefry-2x32 passes the tests of its authors, who advise 20; keys still have 20.
+Everything drawn from this key and from keys derived from it then takes two thirds of
+the time to hash. 13 rounds are the fewest with which Threefry-2x32 passes the tests of
+its authors, who recommend 20. Keys are still derived with 20 rounds.
 """

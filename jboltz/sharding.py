@@ -1,19 +1,19 @@
-"""The device mesh: batches and chains over `data`, hidden units over `model`.
+"""The device mesh: batches and chains divide over `data`, hidden units over `model`.
 
-JAX's own runtime does the rest: arrays are placed, XLA inserts the collectives. No
-other function of the library knows how many devices there are, and what is drawn does
-not depend on it: states are equal up to the rounding of sums.
+The functions here place arrays, and XLA inserts the communication between devices. No
+other function of the library depends on the number of devices, and neither do draws:
+states are equal up to the rounding of sums.
 
     mesh = make_mesh(data=4, model=2)
     state = place(init_train_state(params, estimator, optimizer, key), mesh)
     rows = replicate(images, mesh)
     fit(step, state, rows, key, prepare=over_data(prepare, mesh), batch_size=128, …)
 
-A step then reduces the gradient over `data`, once, and over `model` the inputs of the
-visible units, once a Gibbs sweep.
+A step then sums the gradient over `data` once, and the inputs of the visible units over
+`model` once per Gibbs sweep.
 
-A mesh of another program will do, whatever its axes are called and of whatever type
-they are: `place(state, mesh, data="dp", model=None)`.
+The mesh may come from elsewhere and have axes of any names and types:
+`place(state, mesh, data="dp", model=None)`.
 """
 
 import dataclasses
@@ -38,14 +38,15 @@ Tree = TypeVar("Tree")
 DATA, MODEL = "data", "model"
 
 Axes: TypeAlias = str | tuple[str, ...] | None
-"""The axis of a mesh along which something is divided, or several; None: it is not."""
+"""The axis or axes of a mesh that arrays are divided along; None: not divided."""
 
 
 def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
-    """A mesh of `data` × `model` devices, the first ones there are.
+    """A mesh of the first `data` × `model` devices.
 
     Raises:
-      ValueError: a number is below 1, there are fewer devices, or they are no multiple.
+      ValueError: a number is below 1, `data` × `model` does not divide the number of
+        devices, or several processes would leave devices unused.
     """
     for name, value in ((DATA, data), (MODEL, model)):
         if value < 1:
@@ -73,21 +74,21 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
 def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """The sharding of each leaf of a `TrainState`, or of parameters.
 
-    Over `model` go weights by their hidden units, and all that belongs to these, as
-    the records of the model say (`of_hidden`); of a DBM the odd layers, so that of two
-    neighbours one is whole. Over `data` go the
-    chains that an estimator keeps. What an optimizer or an estimator keeps of each
-    parameter, in its shape and at its path, lies as the parameter does. All else is
-    whole on every device: biases of visible units, and the nets of Flax.
+    Leaves with one entry per hidden unit are divided over `model` along that axis, as
+    the records of the model declare (`of_hidden`). In a DBM these are the odd layers,
+    so that one of two neighbouring layers is whole. The chains that an estimator keeps
+    are divided over `data`. Arrays that an optimizer or an estimator keeps for each
+    parameter are divided like the parameter. All other leaves are whole on every
+    device, such as the biases of visible units and the parameters of Flax modules.
 
     Args:
-      tree: arrays, or their shapes, as `jax.eval_shape` finds them.
+      tree: arrays, or their shapes as `jax.eval_shape` returns them.
       data: the axes of the mesh that chains are divided along.
       model: the axes of the mesh that hidden units are divided along.
 
     Raises:
-      ValueError: units or chains are no multiple of the devices along their axis, or
-        the mesh has no such axis.
+      ValueError: the number of units or chains is not a multiple of the number of
+        devices along their axis, or the mesh has no such axis.
     """
     _check_axes(mesh, data=data, model=model)
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
@@ -124,8 +125,8 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
 
 
 def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
-    """Shapes and dtypes of `tree`, and its `layout`: what `Checkpoints.restore` takes
-    to put a state on these devices, whichever it was saved from."""
+    """The shapes and dtypes of `tree` with its `layout`. `Checkpoints.restore` takes it
+    to place a state on these devices, whichever devices it was saved from."""
 
     def one(x, sharding):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
@@ -134,16 +135,16 @@ def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) 
 
 
 def place(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
-    """`tree` on the devices of the mesh, as `layout` says.
+    """`tree` placed on the devices of the mesh by its `layout`.
 
-    For what does not fit one device, let it be made in place:
+    Parameters that do not fit on one device can be created in their place:
     `jax.jit(init, out_shardings=layout(jax.eval_shape(init, key), mesh))(key)`.
     """
     return _put(tree, layout(tree, mesh, data=data, model=model))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """`tree` whole on every device of the mesh: data that stay on the device."""
+    """`tree` copied whole to every device of the mesh, such as the training data."""
     return _put(tree, replicated(mesh))
 
 
@@ -153,7 +154,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def gather(tree: Tree) -> Tree:
-    """`tree` as arrays of this process, each whole on its first device."""
+    """`tree` as arrays that are whole on the first device of this process."""
 
     def whole(x):
         if not x.is_fully_addressable:
@@ -164,9 +165,10 @@ def gather(tree: Tree) -> Tree:
 
 
 def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> jax.tree_util.Partial:
-    """`prepare`, each device along `data` with its share of the batch.
+    """`prepare` with the batch divided among the devices along `data`.
 
-    A batch that is no multiple of them, as the last of an epoch may be, is on each.
+    A batch that they cannot share equally, as the last of an epoch may be, is copied to
+    each of them.
     """
     _check_axes(mesh, data=data)
     if not isinstance(prepare, jax.tree_util.Partial):
@@ -175,11 +177,12 @@ def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> jax.tree_util.P
 
 
 def vary(tree: Tree, axes: str | tuple[str, ...]) -> Tree:
-    """`tree`, which devices share, as a copy of each: within `jax.shard_map`.
+    """A copy of the shared `tree` for each device, within `jax.shard_map`.
 
-    An estimate from parameters that devices share is the sum of their estimates: JAX
-    adds up the derivatives in what is shared. From parameters that vary along the axes
-    of the batch it is of a device's own rows, and `jax.lax.pmean` is that of all.
+    JAX sums derivatives by parameters that devices share, so an estimate from them is
+    the sum of the devices' estimates. From parameters that vary along the axes of the
+    batch, each device gets the estimate from its own rows, and `jax.lax.pmean` of it is
+    the estimate from all rows.
     """
     if cast := getattr(jax.lax, "pcast", None):
         return cast(tree, axes, to="varying")
@@ -187,14 +190,14 @@ def vary(tree: Tree, axes: str | tuple[str, ...]) -> Tree:
 
 
 def _put(tree, shardings):
-    # An array of one process cannot be moved to the devices of another, its values can.
+    # JAX cannot move arrays to the devices of another process, but it can move values.
     values = jax.device_get(tree) if jax.process_count() > 1 else tree
     return jax.device_put(values, shardings)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Split:
-    """Hashes by value, so that building it twice does not recompile."""
+    """`over_data` as a callable that hashes by value, so that two do not recompile."""
 
     mesh: Mesh
     data: Axes
@@ -211,10 +214,10 @@ class _Split:
 
 
 def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
-    """The `place` of `fit_stream`: of each batch a device along `data` gets its rows.
+    """The `place` argument of `fit_stream`: divides each batch along `data`.
 
-    Of several processes each passes the rows of its own devices, those that `batches`
-    gives to its `share`.
+    With several processes, each process passes the rows of its own devices, which
+    `batches` gives for its `share`.
     """
     _check_axes(mesh, data=data)
     sharding = NamedSharding(mesh, PartitionSpec(None, data))
@@ -222,17 +225,17 @@ def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
 
 
 def check_batch(batch_size: int, mesh: Mesh, *, data: Axes = DATA) -> None:
-    """Refuses a batch that the devices cannot share.
+    """Refuses a batch that the devices cannot share equally.
 
     Raises:
-      ValueError: it is no multiple of those along `data`.
+      ValueError: `batch_size` is not a multiple of the devices along `data`.
     """
     _check_axes(mesh, data=data)
     _check("`batch_size`", batch_size, data, mesh)
 
 
 def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
-    """Which axis of a leaf has an entry a hidden unit, by the records on its path."""
+    """The axis of a leaf along hidden units, as the records on its path declare it."""
     for entry, following in itertools.pairwise((*path, SequenceKey(0))):
         if dataclasses.is_dataclass(tree):
             fields = {field.name: field.metadata for field in dataclasses.fields(tree)}
@@ -246,7 +249,7 @@ def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
 
 
 def _child(tree: Any, entry: Any) -> Any:
-    """The child of a node at an entry of a path; () in a node of another kind."""
+    """The child of a node at an entry of a path; () if nodes of its kind have none."""
     match entry:
         case GetAttrKey(name=name):
             return getattr(tree, name)

@@ -1,4 +1,4 @@
-"""Partition functions and likelihoods by annealing, each with an error bar."""
+"""Partition functions and likelihoods by annealing, with intervals."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -40,9 +40,9 @@ _SEGMENTS = ((0.0, 0.5, 500), (0.5, 0.9, 4_000), (0.9, 1.0, 10_000))
 
 
 def annealing_ladder(scale: int | float = 1) -> np.ndarray:
-    """Inverse temperatures from 0 to 1, densest towards 1: 14 500 steps.
+    """Values of β from 0 to 1, densest near 1: 14 500 steps times `scale`.
 
-    500 steps to 0.5, 4 000 to 0.9 and 10 000 to 1, each of the numbers times `scale`.
+    There are 500 steps to 0.5, 4 000 to 0.9 and 10 000 to 1, each times `scale`.
 
     Reference:
       Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief
@@ -77,25 +77,24 @@ def annealed_importance_sampling(
 ) -> LogEstimate:
     """log Ẑ = log Z₀ + log mean w, in nats, by chains from the base to the model.
 
-    E[Ẑ] = Z for every ladder, and so E[log Ẑ] ≤ log Z: likelihoods −F(v) − log Ẑ are
-    optimistic, the more so the fewer the rungs.
+    E[Ẑ] = Z for every ladder, so E[log Ẑ] ≤ log Z, and likelihoods −F(v) − log Ẑ are
+    too high on average, most with few rungs. `jax.vmap` over `params` gives an estimate
+    for each member of an ensemble.
 
     Args:
       annealed: `Annealed(rbm)`, or `Annealed(SwappedLayers(dbm))`, or
         `AnnealedSpikeAndSlab(model)`.
       base: the base of the ladder, such as `annealed.fit_base(training_data)`.
-      betas: increasing from 0 to 1, such as `annealing_ladder()`.
+      betas: values of β increasing from 0 to 1, such as `annealing_ladder()`.
       key: chain i draws from `fold_in(key, i)`.
 
-    Under `jax.vmap` over `params` it is an estimate of each member of an ensemble.
-
     Raises:
-      ValueError: the ladder does not increase from 0 to 1, there is one chain, the
-        parameters or the base are others than the model's or not finite, or the model
-        is known to have no finite Z.
+      ValueError: the ladder does not increase from 0 to 1, there are fewer than two
+        chains, `params` or `base` do not fit the model or are not finite, or Z is known
+        to be infinite.
 
     Warns:
-      UserWarning: weights that are not finite, or too few effective samples.
+      UserWarning: weights are not finite, or there are too few effective samples.
 
     Reference:
       Neal (2001), Annealed importance sampling; Salakhutdinov & Murray (2008), On the
@@ -131,14 +130,15 @@ def reverse_annealed_importance_sampling(
     samples: State,
     key: Key[Array, ""],
 ) -> LogEstimate:
-    """log Ẑ = log Z₀ − log mean e^(−R), in nats, by chains from the model to the base.
+    """log Ẑ = log Z₀ − log mean w, in nats, by chains from the model to the base.
 
-    With exact samples E[e^(−R)] = Z₀/Z, so that log Ẑ is high on average, as the other
-    direction is low: what is between them is known. Chains of a sampler that has not
-    mixed void the bound.
+    With exact samples of the model E[w] = Z₀/Z, so log Ẑ is too high on average. The
+    other direction is too low on average, so that the two estimates enclose log Z. This
+    is not so if `samples` are from chains that have not mixed.
 
     Args:
-      samples: of the visible state at β = 1, one a chain, (num_chains, …).
+      samples: visible states of the model, one per chain, (num_chains, …). The other
+        arguments are explained in `annealed_importance_sampling`.
     """
     check_key(key)
     check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
@@ -163,26 +163,25 @@ def reverse_ais_log_likelihood(
     *,
     num_chains: int = 100,
 ) -> LogEstimate:
-    """log of an estimate of p_ann(v) of each test point, in nats, by reverse chains.
+    """The logarithm of an estimate of p_ann(v) at test points, by reverse chains.
 
-    p_ann is the law of the last state of annealed importance sampling, which nears the
-    model as the ladder grows. E[w] = p_ann(v), so that log-likelihoods of it are low on
-    average; on data it may exceed p(v).
-
-    How low, the effective samples of a point tell: by ½(1/ESS − 1/num_chains) nats
-    where there are many, and by more than that where there are few. Of log-normal
-    weights and 20 chains it is 0.04 nats at an ESS of 10, 0.3 at 4, 1.3 at 2.6 and 3
-    at 1.9. A longer ladder is worth more than more chains.
+    p_ann is the distribution of the last state of annealed importance sampling. It
+    tends to p as the ladder grows, and may be larger than p at data. E[w] = p_ann(v),
+    so the estimates of log p_ann(v) are too low on average: by ½(1/ESS − 1/num_chains)
+    nats if a point has many effective samples (ESS), and by more if it has few. With
+    log-normal weights and 20 chains it is 0.04 nats at an ESS of 10, 0.3 at 4, 1.3 at
+    2.6 and 3 at 1.9. A longer ladder helps more than more chains.
 
     Args:
       v: test points, (num_points, …).
-      key: chain i of point j draws from `fold_in(fold_in(key, j), i)`.
+      key: chain i of point j draws from `fold_in(fold_in(key, j), i)`. The other
+        arguments are explained in `annealed_importance_sampling`.
 
     Returns:
-      Value, interval and effective samples of each point, (num_points,) each.
+      The value, interval and effective samples of each point, (num_points,), in nats.
 
     Warns:
-      UserWarning: points that have no interval, for want of effective samples.
+      UserWarning: points have too few effective samples for an interval.
 
     Reference:
       Burda, Grosse & Salakhutdinov (2015), Accurate and conservative estimates of MRF
@@ -206,10 +205,10 @@ def clamped_annealed_importance_sampling(
     *,
     num_chains: int = 100,
 ) -> LogEstimate:
-    """log Σ_h exp(−E(v, h)) of each test point, in nats, with the data clamped.
+    """log Σ_h exp(−E(v, h)) = log p(v) + log Z of each test point, in nats.
 
-    Less log Z it is log p(v): how tight the bound of mean field is. The base of the
-    hidden layers is `unit.init`, uniform for binary ones.
+    The data are held while the hidden layers are annealed. It shows how tight the bound
+    of mean field is. The base has the `init` of hidden units, uniform for binary ones.
 
     Args:
       v: test points, (num_points, …).
@@ -236,19 +235,19 @@ def log_partition_trajectory(
     *,
     log_partition: int | float = 0,
 ) -> LogEstimate:
-    """log Z of neighbouring parameters, such as the checkpoints θ₀ … θ_T of training.
+    """log Z along a path of parameters, such as the checkpoints θ₀ … θ_T of training.
 
-    log Z_{t+1} − log Z_t = log ⟨exp(F_t(v) − F_{t+1}(v))⟩ over samples v of θ_t.
+    log Z_{t+1} − log Z_t = log ⟨exp(F_t(v) − F_{t+1}(v))⟩ over samples v at θ_t.
 
     Args:
-      path: parameters, T + 1 of them.
-      samples: independent visible states of the models at θ₀ … θ_{T−1}, each
-        (num_samples, …).
-      log_partition: log Z₀, in nats; at 0 the values are ratios to Z₀.
+      path: the T + 1 parameters θ₀ … θ_T.
+      samples: T entries, independent visible states, (num_samples, …), of the models at
+        θ₀ … θ_{T−1}.
+      log_partition: log Z₀ in nats; with 0, the values are log Z_t/Z₀.
 
     Returns:
-      log Z₁ … log Z_T, the errors of the bridges added up; the effective samples are
-      those of each bridge.
+      log Z₁ … log Z_T. Their intervals include the errors of all steps before; the
+      effective samples are those of one step.
     """
     if len(path) != len(samples) + 1 or not samples:
         raise InvalidValue(
@@ -291,15 +290,15 @@ def anneal(
 ) -> tuple[State, Float[Array, ""]]:
     """One chain along the rungs `params.beta`, (num_rungs,), in either direction.
 
-    A step weighs v by the next rung against this one, then moves it by a Gibbs sweep of
-    the next: w = Π exp(F_k(v_k) − F_{k+1}(v_k)), v_{k+1} ~ T_{k+1}(v_k).
+    w = Π_k exp(F_k(v_k) − F_{k+1}(v_k)), where v_{k+1} is drawn from v_k by a Gibbs
+    sweep at rung k + 1.
 
     Args:
       v: a draw from the first rung.
       key: step k draws from `fold_in(key, k)`.
 
     Returns:
-      The last state and log w, in nats.
+      The last state, and log w in nats.
     """
     check_key(key)
     betas, v = params.beta, cast_states(v, params)
@@ -308,7 +307,7 @@ def anneal(
         v, total, lost = carry
         beta, next_beta, index = rung
         here, there = _at(params, beta), _at(params, next_beta)
-        # Compensated: a chain adds thousands of small numbers to a large one.
+        # Compensated summation, since thousands of small terms add up.
         term = annealed.log_weight(here, there, v) - lost
         new = total + term
         v = _move(annealed, there, v, random.fold_in(key, index))

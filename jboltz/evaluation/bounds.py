@@ -1,4 +1,4 @@
-"""Bounds of log p(v) where what is hidden does not integrate out."""
+"""Lower bounds on log p(v) of models whose hidden state does not integrate out."""
 
 from functools import partial
 
@@ -35,8 +35,8 @@ from jboltz.nets.vae import VAE, log_weight
 from jboltz.products import full_precision
 
 CLAMPED_RUNGS = 1000
-"""Evenly spaced: a posterior is narrow, and far from its base from the first rung on.
-On 784-100-50 ten times as many moved the gap by 0.02 nat."""
+"""Evenly spaced rungs, since a posterior is narrow and far from its base. For layers of
+784, 100 and 50 units, ten times as many changed the gap by 0.02 nats."""
 
 
 def dbn_bounds(
@@ -49,21 +49,21 @@ def dbn_bounds(
     num_samples: int = 10,
     batch_size: int = 100,
 ) -> tuple[MeanLogLikelihood, MeanLogLikelihood]:
-    """Two lower bounds of the mean log p(v), from K samples of q(h | v) an example.
+    """Two lower bounds on the mean log p(v), from K samples of q(h | v) per example.
 
-    With w = p(v, h¹ … hᴸ⁻¹) / q(h¹ … hᴸ⁻¹ | v), q the way up, layer by layer:
+    With w = p(v, h¹ … hᴸ⁻¹) / q(h¹ … hᴸ⁻¹ | v), where q is the sampled pass upwards,
 
-      ELBO = E log w  ≤  L_K = E log (1/K) Σ_k w_k  ≤  log p(v),
+      ELBO = E log w  ≤  L_K = E log (1/K) Σ_k w_k  ≤  log p(v).
 
-    and L_K rises with K to log p(v). Both are unbiased. The gap of the first is
-    KL(q ‖ p(h | v)). A log Z by annealed importance sampling is low on average, so
-    that neither is a sure bound then.
+    L_K grows with K and tends to log p(v). The estimates are unbiased. The gap of the
+    ELBO is KL(q ‖ p(h | v)). With log Z from annealed importance sampling, which is too
+    low on average, the results may exceed log p(v).
 
     Args:
-      log_partition: of the top RBM, `dbn.layers[-1]`.
+      log_partition: log Z of the top RBM, `dbn.layers[-1]`.
       key: sample k of example n draws from fold_in(fold_in(key, n), k).
       num_samples: K.
-      batch_size: examples at a time; the samples of one go one after the other.
+      batch_size: the number of examples computed at a time.
 
     Returns:
       (ELBO, L_K).
@@ -101,14 +101,13 @@ def dbn_bounds_by_annealing(
 ) -> tuple[
     dict[str, LogEstimate], dict[str, tuple[MeanLogLikelihood, MeanLogLikelihood]]
 ]:
-    """`dbn_bounds` with every estimate of log Z that `log_partitions` makes.
+    """`dbn_bounds` with each of the estimates of log Z from `log_partitions`.
 
     Args:
-      train: the base of the top RBM is fitted to what comes up from them.
+      train: data; the base of the top RBM is fitted to their codes.
 
     Returns:
-      The estimates of log Z by name, and both bounds by the name of the estimate; the
-      interval of a bound is that of log Z.
+      The estimates of log Z by name, and the two bounds by the name of the estimate.
     """
     annealed = Annealed(dbn.layers[-1])
     up = jax.vmap(dbn.encode, in_axes=(None, 0))
@@ -132,18 +131,10 @@ def vae_bounds(
     num_samples: int = 10,
     batch_size: int = 100,
 ) -> tuple[MeanLogLikelihood, MeanLogLikelihood]:
-    """Two lower bounds of the mean log p(v), from K codes of q(z | v) an example.
+    """Two lower bounds on the mean log p(v), from K codes of q(z | v) per example.
 
-    They are those of `dbn_bounds`, with w = p(v, z) / q(z | v), which needs no log Z:
-    sure bounds in expectation.
-
-    Args:
-      key: sample k of example n draws from fold_in(fold_in(key, n), k).
-      num_samples: K.
-      batch_size: examples at a time; the samples of one go one after the other.
-
-    Returns:
-      (ELBO, L_K).
+    They are the bounds of `dbn_bounds` with w = p(v, z) / q(z | v), which needs no
+    log Z. The arguments and the result are explained there.
     """
     check_key(key)
     return _two_bounds(
@@ -166,14 +157,13 @@ def dbm_bound(
     max_sweeps: int = 50,
     batch_size: int = 100,
 ) -> MeanLogLikelihood:
-    """A lower bound of the mean log p(v): E_q[−E(v, h)] + H(q) − log Z, by mean field.
+    """A lower bound on the mean log p(v): E_q[−E(v, h)] + H(q) − log Z, by mean field.
 
-    It is a bound wherever mean field stops, and best at convergence. The gap is
-    KL(q ‖ p(h | v)).
+    It is a bound even if mean field has not converged. The gap is KL(q ‖ p(h | v)).
 
     Args:
-      log_partition: of all layers.
-      tolerance, max_sweeps: of `mean_field`.
+      log_partition: log Z of the DBM.
+      tolerance, max_sweeps: arguments of `mean_field`.
     """
 
     def bound(v):
@@ -191,7 +181,7 @@ def dbm_bound(
 def dbm_bound_gap(
     dbm: DBM, params: DBMParams, examples: EvaluationData, key: Key[Array, ""]
 ) -> float:
-    """How far `dbm_bound` is below the mean log p(v) of a few examples, in nats.
+    """The mean log p(v) minus `dbm_bound` for a few examples, in nats.
 
     log p(v) is estimated by annealing the posterior of each example; log Z cancels.
     """
@@ -229,10 +219,7 @@ def _two_bounds(log_weight, examples, log_partition, key, num_samples, batch_siz
 def _log_weight(
     dbn: DBN, params: DBNParams, v: State, key: Key[Array, ""]
 ) -> Float[Array, ""]:
-    """log p(v, h¹ … hᴸ⁻¹) + log Z − log q(h¹ … hᴸ⁻¹ | v), with hˡ from fold_in(key, l).
-
-    Layer l, from 0, has hˡ below it.
-    """
+    """log p(v, h¹ … hᴸ⁻¹) + log Z − log q(h¹ … hᴸ⁻¹ | v) at one draw from q."""
     directed, top = params[:-1], dbn.layers[-1]
     states = (v, *dbn.sample_layers_up(directed, v, key))
     down = dbn.log_probability_down(directed, states)

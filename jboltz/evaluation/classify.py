@@ -1,4 +1,4 @@
-"""Classes by the exact p(y | x) of label units, and how often they are wrong."""
+"""Classification by the exact p(y | x) of label units, and its error rate."""
 
 from functools import partial
 from typing import Any
@@ -23,8 +23,8 @@ from jboltz.models.rbm import RBM
 class ErrorRate:
     """The share of examples whose likeliest class is wrong, with its standard error."""
 
-    error: float  # share of the examples
-    standard_error: float  # of that share, as if examples were drawn afresh
+    error: float  # the share
+    standard_error: float  # of `error`, over draws of the examples
     cross_entropy: float  # mean −log p(y | x) in nats
     num_examples: int
 
@@ -32,14 +32,14 @@ class ErrorRate:
 def classify(
     model: RBM | LabelledDBN, params: Params, images: Any, *, batch_size: int = 500
 ) -> Float[np.ndarray | Array, "examples classes"]:
-    """log p(y | x) of each example; the `argmax` along classes is its class.
+    """log p(y | x) of each example; its `argmax` along classes is the likeliest class.
 
-    Of a `LabelledDBN` it is p(y | hᴸ⁻¹) at the code of the images: exact in the top
-    RBM, after a deterministic way up. Gray images are taken as they are.
+    For a `LabelledDBN` it is log p(y | hᴸ⁻¹) of the top RBM, where hᴸ⁻¹ is the code of
+    the image. Gray images are not binarised.
 
     Args:
-      images: uint8 images, or states of the data's units.
-      batch_size: examples at a time.
+      images: uint8 images, or states of the units of the data.
+      batch_size: the number of examples computed at a time.
 
     Example:
       >>> from jboltz import Bernoulli, Joined, Softmax
@@ -66,7 +66,7 @@ def classify_by_samples(
     num_samples: int,
     batch_size: int = 100,
 ) -> Float[np.ndarray | Array, "examples classes"]:
-    """log (1/K) Σ_k p(y | hᴸ⁻¹_k), over K sampled ways up.
+    """log (1/K) Σ_k p(y | hᴸ⁻¹_k) over K = `num_samples` sampled passes upwards.
 
     Sample k of example n draws from fold_in(fold_in(key, n), k).
     """
@@ -89,10 +89,11 @@ def classify_by_samples(
 def error_rate(
     log_probabilities: Float[np.ndarray | Array, "examples classes"], labels: Any
 ) -> ErrorRate:
-    """The error rate of what `classify` returned, given the labels.
+    """The error rate of the result of `classify`, given the labels.
 
     Raises:
-      ValueError: labels are missing, no integers, not one an example, or out of range.
+      ValueError: labels are missing, not integers, not one per example, or out of
+        range; or there are fewer examples than classes.
     """
     num_classes = log_probabilities.shape[1]
     truth = class_numbers(labels, len(log_probabilities), num_classes)

@@ -1,7 +1,7 @@
 """Convergence of chains: R-hat, effective sample size, and a report in words.
 
-A trace is one number a chain and step, (chains, steps): of an energy, or of a moment
-of v. Everything here is computed on the host, in float64.
+A trace has one number per chain and step, (chains, steps), such as an energy or a
+moment of v. Everything is computed on the host in float64.
 
 Reference:
   Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Rank-normalization, folding,
@@ -32,27 +32,29 @@ from jboltz.learning.traced import PREFIX
 
 Trace: TypeAlias = Real[Any, "chains steps"]
 Traces: TypeAlias = Mapping[str, Trace]
-"""By name."""
+"""Traces by name."""
 
 MOST_R_HAT = 1.01
 LEAST_ESS = 400
-"""Both numbers are those of Vehtari et al., section 4."""
+"""Both numbers are from Vehtari et al., section 4."""
 
 LEAST_POINTS = 100
-"""The points that a chain needs: R-hat of independent draws is within 0.01 of 1."""
+"""The points per chain with which R-hat of independent draws is within 0.01 of 1."""
 
 MOST_UPDATES = 10
-"""Updates that a chain may take to forget where it was."""
+"""The longest autocorrelation time at equilibrium, in updates."""
 
 
 def r_hat(trace: Trace) -> float:
-    """The larger rank-normalised split R-hat, of the trace and of |trace − median|.
+    """The rank-normalised split R-hat: the larger of the trace and |trace − median|.
 
-    √(var⁺/W), the spread of all halves of chains together over that within them: 1 of
-    chains that cannot be told apart. The folded trace finds chains of unequal spread.
+    R-hat is √(var⁺/W): each chain is split in halves, var⁺ is the variance over all
+    halves, and W the variance within them. It is near 1 if chains do not differ.
+    |trace − median| detects chains with different spread.
 
     Raises:
-      ValueError: one chain, less than 4 steps, not finite, or all values equal.
+      ValueError: the trace has one chain, fewer than 4 steps, values that are not
+        finite, or equal values only.
 
     Example:
       >>> chains = np.random.default_rng(0).normal(size=(4, 1000))
@@ -65,17 +67,17 @@ def r_hat(trace: Trace) -> float:
 
 
 def bulk_ess(trace: Trace) -> float:
-    """The effective sample size of the rank-normalised trace: of its location.
+    """The effective sample size of the rank-normalised trace.
 
-    Raises as `r_hat` does, but takes one chain.
+    It raises the errors of `r_hat`, but accepts one chain.
     """
     return _ess(_normal_scores(_split(_checked(trace))))
 
 
 def tail_ess(trace: Trace) -> float:
-    """The smaller effective sample size of its quantiles of 5 % and 95 %.
+    """The smaller effective sample size of the 5 % and 95 % quantiles.
 
-    Raises as `bulk_ess` does.
+    It raises the errors of `bulk_ess`.
     """
     trace = _checked(trace)
     quantiles = np.quantile(trace, (0.05, 0.95))
@@ -85,10 +87,10 @@ def tail_ess(trace: Trace) -> float:
 def autocorrelation_time(trace: Trace) -> float:
     """The integrated autocorrelation time τ = 1 + 2 Σ_t ρ_t, in steps of the trace.
 
-    Chains of n steps tell as much of a mean as n/τ independent draws. The sum is cut
-    off by Geyer's rule; what tells chains apart for good counts as correlation.
+    For a mean, n steps are worth n/τ independent draws. The sum is truncated by Geyer's
+    rule. Lasting differences between chains increase τ.
 
-    Raises as `bulk_ess` does.
+    It raises the errors of `bulk_ess`.
     """
     trace = _checked(trace)
     return trace.size / _ess(_split(trace))
@@ -99,13 +101,12 @@ def training_traces(
 ) -> dict[str, np.ndarray]:
     """The traces of a run with `TracedEstimator`, for `convergence_report`.
 
-    What all chains have in common at an update is taken out: parameters move in
-    training and take all chains along. Whether they lag behind together, the contrast
-    tells.
+    The mean over chains is subtracted at each update, since all chains move when the
+    parameters do. The metric `contrast` shows whether all chains lag behind.
 
     Args:
-      histories: as `fit` returns them; of `fit_stream`, in a list.
-      last: the number of updates to keep, at the end; all by default.
+      histories: the histories that `fit` returns, or a list of that of `fit_stream`.
+      last: the number of last updates to keep; None keeps all.
 
     Raises:
       ValueError: there are no traces in the histories, or `last` is below 1.
@@ -133,24 +134,23 @@ def convergence_report(
     spacing: int | None = None,
     contrast: Real[Any, " updates"] | None = None,
 ) -> str:
-    """One sentence on whether chains of `num_steps` steps an update are in equilibrium.
+    """A sentence on whether chains of `num_steps` steps per update are at equilibrium.
 
-    Out of it, if a chain takes more than 10 updates to forget where it was, if R-hat
-    is above 1.01, or if the free energies of data and chains differ by more than their
-    standard deviation over chains. Too short to judge, if a chain has less than 100
-    points or has seen less than 100 updates' worth of steps, or if all together are
-    worth less than 400 draws.
+    "Out of equilibrium": an autocorrelation time is above 10 updates, R-hat is above
+    1.01, or the free energies of data and chains differ by more than one standard
+    deviation over the chains. "Too short to judge": a chain has fewer than 100 points,
+    or fewer steps than 100 updates, or all chains are worth fewer than 400 draws.
 
     Args:
-      traces: the metrics of a `TracedSampler`, of chains at fixed parameters, or those
-        of a training run (`training_traces`). Those that never change are left out.
-      num_steps: k, kernel steps an update.
-      spacing: kernel steps between two points of a trace; k by default, as in training.
-      contrast: ⟨F⟩_data − ⟨F⟩_chains of the same updates, as PCD reports it; needs the
-        trace `free_energy`.
+      traces: the metrics of a `TracedSampler` at fixed parameters, or the traces of a
+        training run (`training_traces`). Constant traces are left out.
+      num_steps: k, the kernel steps per update.
+      spacing: the kernel steps between points of a trace; None is k, as in training.
+      contrast: the metric ⟨F⟩_data − ⟨F⟩_chains of PCD at the same updates. It needs
+        the trace `free_energy`.
 
     Raises:
-      ValueError: one chain, no trace, or one that is not finite.
+      ValueError: there is one chain, no trace, or one that is not finite.
     """
     if not isinstance(traces, Mapping):
         raise InvalidType(
@@ -214,7 +214,7 @@ def convergence_report(
 
 @record
 class FreeEnergyGap:
-    """⟨F⟩_validation − ⟨F⟩_train, in nats: log Z cancels."""
+    """⟨F⟩_validation − ⟨F⟩_train with its standard error, in nats."""
 
     gap: float | Array
     standard_error: float | Array
@@ -229,12 +229,12 @@ def free_energy_gap(
     *,
     batch_size: int = 1000,
 ) -> FreeEnergyGap:
-    """F of held-out examples less F of training examples: it grows with overfitting.
+    """⟨F⟩_validation − ⟨F⟩_train, which grows with overfitting; log Z cancels.
 
-    A part of the training set, as large as the validation set, will do.
+    A part of the training set as large as the validation set is enough.
 
     Raises:
-      ValueError: gray data for binary units, or two binarisations.
+      ValueError: data are gray for binary units, or the binarisations differ.
     """
     sets = [
         as_examples(data, domain_of(model), name)
@@ -293,13 +293,13 @@ def _checked(trace, least_chains=1):
 
 
 def _split(trace):
-    """Each chain as two, its first and its last half."""
+    """The first and the last half of each chain as two chains."""
     half = trace.shape[1] // 2
     return np.concatenate([trace[:, :half], trace[:, -half:]])
 
 
 def _normal_scores(trace):
-    """Φ⁻¹((rank − 3/8)/(count + 1/4)), with the mean rank where values are equal."""
+    """Φ⁻¹((rank − 3/8)/(count + 1/4)); equal values have their mean rank."""
     _, index, counts = np.unique(trace, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - 0.5 * (counts - 1)
     quantile = NormalDist().inv_cdf
@@ -317,8 +317,7 @@ def _plain_r_hat(trace):
 
 
 def _ess(trace):
-    """The count over τ; the whole count of a trace without variance, as of a quantile
-    that every draw is below."""
+    """The count over τ; the count itself if the trace is constant."""
     count, length = trace.size, trace.shape[1]
     if np.ptp(trace) == 0:
         return float(count)
@@ -327,18 +326,18 @@ def _ess(trace):
     total = covariance[0] + np.var(np.mean(trace, axis=1), ddof=1)
     rho = 1 - (within - covariance) / total
     rho[0] = 1.0
-    # Geyer: sums of neighbours are positive and fall, of any reversible chain.
+    # Geyer: in a reversible chain, sums of neighbours are positive and decrease.
     num_pairs = max((length - 1) // 2, 1)
     pairs = rho[: 2 * num_pairs].reshape(num_pairs, 2).sum(axis=1)
     negative = np.flatnonzero(pairs <= 0)
     cut = negative[0] if negative.size else num_pairs - 1
     tau = 2 * np.minimum.accumulate(pairs[:cut]).sum() - 1 + max(rho[2 * cut], 0.0)
-    # Antithetic chains: no more than log10(count) draws for one.
+    # For antithetic chains the bound is log10(count) times the count.
     return float(count / max(tau, 1 / np.log10(count)))
 
 
 def _autocovariance(trace):
-    """At lags 0 to length − 1, each divided by the length."""
+    """The autocovariance at lags 0 to length − 1, divided by the length."""
     length = trace.shape[1]
     centred = trace - trace.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(centred, n=2 * length, axis=1)
@@ -347,7 +346,7 @@ def _autocovariance(trace):
 
 
 def _shift(contrast, traces):
-    """The contrast in standard deviations of the free energies of the chains."""
+    """The mean contrast over the standard deviation of the chains' free energies."""
     if contrast is None:
         return 0.0
     if "free_energy" not in traces:
@@ -357,5 +356,5 @@ def _shift(contrast, traces):
         )
     deviation = float(np.std(traces["free_energy"], ddof=1))
     mean = float(np.mean(np.asarray(contrast, np.float64)))
-    # Chains all at one free energy are infinitely far from data at another.
+    # If all chains have one free energy, any contrast is infinitely many deviations.
     return mean / deviation if deviation > 0 else mean * float("inf") if mean else 0.0

@@ -1,7 +1,7 @@
-"""Examples on which a model is evaluated, and how they were binarised.
+"""Examples to evaluate a model on, and how they were binarised.
 
-A likelihood of binary units is one of binary data. How gray data were made binary
-decides the number (by tens of nats on MNIST), so it is a part of every result.
+Binary units have a likelihood of binary data only. The way in which gray data are made
+binary changes it by tens of nats on MNIST, so every result names it.
 """
 
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from jboltz.errors import InvalidValue
 
 @record
 class EvaluationData:
-    """States of the visible units, and what was done to the data to get them."""
+    """States of the visible units, and how the data were binarised."""
 
     values: State  # (examples, *shape)
     binarisation: str = struct.field(pytree_node=False)
@@ -28,11 +28,11 @@ class EvaluationData:
 
 
 Data: TypeAlias = Any
-"""`EvaluationData`, or arrays that are states of the visible units as they stand."""
+"""`EvaluationData`, or states of the visible units."""
 
 
 def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
-    """Gray values in [0, 1], or uint8 from 0 to 255: 1 where above `level`, else 0."""
+    """1 where `data`, in [0, 1] or uint8 from 0 to 255, are above `level`, else 0."""
     check_number("level", level, 0, 1)
     values = _gray(data) > level
     return EvaluationData(
@@ -41,9 +41,9 @@ def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
 
 
 def binarise_once(data: Any, seed: int) -> EvaluationData:
-    """Gray values in [0, 1], or uint8 from 0 to 255, as probabilities of one draw each.
+    """One binary draw whose means are `data`, in [0, 1] or uint8 from 0 to 255.
 
-    An example's draw depends on the seed and its place alone, not on how many follow.
+    The draw of an example depends on `seed` and its position only.
 
     Example:
       >>> examples = binarise_once(np.full((2, 784), 0.5), seed=0)
@@ -59,14 +59,12 @@ def binarise_once(data: Any, seed: int) -> EvaluationData:
 
 
 def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationData:
-    """`data` checked against the `domain` of a model; binary where that is binary.
-
-    Traced data, under `jit`, are taken unseen, and named as such.
+    """`data` checked against the `domain` of a model; traced data are not checked.
 
     Raises:
-      TypeError: not numbers.
-      ValueError: gray where the units are binary; not finite, or of no such unit;
-        no examples, or weights that are not one for each.
+      TypeError: `data` are not numbers.
+      ValueError: `data` are gray for binary units, not finite, outside the domain or
+        empty, or there is not one weight per example.
     """
     is_made = isinstance(data, EvaluationData)
     values = admit(name, data.values if is_made else data, domain)
@@ -104,7 +102,7 @@ def _gray(data):
 
 
 def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
-    """Refuses gray values of binary units; says in a word how the data are exact."""
+    """Refuses gray values for binary units; returns a name for the binarisation."""
     if is_traced(values):
         return "not known, traced"
     if not domain.is_binary:

@@ -1,4 +1,4 @@
-"""Images of what the units of a layer respond to, in the space of the data."""
+"""Images that the units of a layer respond to, in the space of the data."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ from jboltz.products import full_precision, full_product, product
 def combined_filters(
     weights: Sequence[Float[Array, "_ _"]],
 ) -> Float[Array, "visible units"]:
-    """W₁ W₂ … W_l: the filters of layer l by linear combination of those below it.
+    """W₁ W₂ … W_l, whose columns are filters of the units of layer l.
 
-    A column is the filter of one unit; of layer 1 it is a column of W₁. Biases and
-    nonlinearities are left out: a higher unit is seen as a weighted sum of filters.
+    The filter of a unit is the sum of the filters of the layer below, weighted by the
+    unit's weights. Biases and nonlinearities are left out.
 
     Args:
-      weights: those of layers 1 to l, bottom first.
+      weights: the weights of layers 1 to l, bottom first.
 
     Raises:
-      ValueError: none are given, or two neighbours do not chain.
+      ValueError: `weights` is empty, or the shapes of neighbours do not fit.
 
     Reference:
       Erhan, Bengio, Courville & Vincent (2009), Visualizing higher-layer features of
@@ -53,9 +53,9 @@ def combined_filters(
 def dbn_inputs(
     dbn: DBN, params: DBNParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
-    """The inputs of each unit of layer `depth` when means of `v` are passed upwards.
+    """The inputs of each unit of layer `depth` when `v` is passed upwards in means.
 
-    Of Bernoulli units, the log-odds of being on, less their biases.
+    For Bernoulli units they are the log-odds of h = 1 without the bias.
     """
     _check_depth(depth, len(dbn.layers))
     below = dbn.encode(params[: depth - 1], v)
@@ -66,10 +66,9 @@ def dbn_inputs(
 def dbm_inputs(
     dbm: DBM, params: DBMParams, v: State, *, depth: int
 ) -> Float[Array, " units"]:
-    """The inputs of each unit of layer `depth` from below, means of `v` passed upwards.
+    """The inputs of layer `depth` from below when `v` is passed upwards in means.
 
-    A layer on the way counts its inputs twice, in place of those from above that it
-    would have too.
+    Layers on the way double their inputs, in place of inputs from above.
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 3.1.
@@ -98,22 +97,21 @@ def maximise_activation(
     num_steps: int = 200,
     rate: float = 0.1,
 ) -> tuple[State, Float[Array, "chosen steps"]]:
-    """For each chosen unit, the image with the largest inputs to it.
+    """An image for each chosen unit that maximises the input to the unit, locally.
 
-    The image is x = E[x | I] of the visible unit, so it stays in the unit's domain, and
-    I is what is varied, on the sphere ‖I‖ = `norm`: of a Gaussian unit I = x − μ, of a
-    Bernoulli unit the log-odds of the pixels less their biases. A step adds
-    `rate`·`norm` along the gradient's direction and projects back to the sphere. Unit j
-    starts at a direction drawn from `fold_in(key, j)`; what is found is a local
-    maximum.
+    The image is E[x | I] of the visible unit, so it stays in the unit's domain. I is
+    varied on the sphere ‖I‖ = `norm`. For Gaussian units I = x − μ, for Bernoulli units
+    I are the log-odds of the pixels without biases. A step moves by `rate`·`norm` along
+    the gradient and projects back to the sphere. Unit j starts in a direction drawn
+    from `fold_in(key, j)`.
 
     Args:
-      layer_inputs: the up-pass, `partial(dbn_inputs, dbn, params, depth=2)`.
-      params: of `visible`.
-      chosen: indices into what `layer_inputs` returns.
+      layer_inputs: v -> inputs, such as `partial(dbn_inputs, dbn, params, depth=2)`.
+      params: the parameters of `visible`.
+      chosen: indices of units in the result of `layer_inputs`.
 
     Returns:
-      The images, one a chosen unit, and each unit's inputs before every step.
+      The image of each chosen unit, and the input to the unit before every step.
 
     Raises:
       ValueError: `norm`, `rate` or `num_steps` is not positive.
@@ -153,8 +151,7 @@ def exciting_states(
     *,
     depth: int,
 ) -> State:
-    """States of the data that excite the chosen units of layer `depth` most, as
-    `maximise_activation` finds them."""
+    """The states from `maximise_activation` for chosen units of layer `depth`."""
     states, _ = maximise_activation(
         partial(dbn_inputs, dbn, params, depth=depth),
         dbn.layers[0].visible,
@@ -168,7 +165,7 @@ def exciting_states(
 
 @record
 class ReceptiveField:
-    """The place and the size of a filter's energy, which is the squared weights."""
+    """The location and the extent of a filter's energy, the squared weights."""
 
     centre: Leaf  # (2,) mean row and column, in pixels
     spread: Leaf  # () root mean squared distance from the centre, in pixels
@@ -181,13 +178,13 @@ def receptive_field(
     *,
     window: int,
 ) -> ReceptiveField:
-    """The place in the image of the energy of one filter; colours count together.
+    """Where the energy of one filter is in the image, summed over colours.
 
-    A filter of zeros is nowhere: NaN.
+    The result is NaN for a filter of zeros.
 
     Args:
       image_shape: (height, width) or (height, width, colours).
-      window: side of the square, wherever it holds most, of `window_share`.
+      window: the side of the square window for `window_share`.
 
     Raises:
       ValueError: the window is larger than the image.
@@ -217,13 +214,13 @@ def receptive_field(
 def principal_components(
     codes: Float[Array, "examples code"], num_components: int = 2
 ) -> tuple[Float[Array, "examples components"], Float[Array, " components"]]:
-    """Centred codes along their directions of largest variance.
+    """The coordinates of centred codes along their directions of largest variance.
 
     Returns:
-      Coordinates, and the share of all variance that each direction holds.
+      The coordinates, and the share of the total variance in each direction.
 
     Raises:
-      ValueError: there are not so many directions.
+      ValueError: `num_components` is larger than the number of directions.
     """
     if not 1 <= num_components <= min(codes.shape):
         raise InvalidValue(
@@ -238,7 +235,7 @@ def principal_components(
 
 
 def _unit_vector(x: Float[Array, " size"]) -> Float[Array, " size"]:
-    """x/‖x‖; zeros, the gradient of a unit that nothing reaches, stay zeros."""
+    """x/‖x‖; zeros, such as the gradient of a unit with zero weights, stay zeros."""
     return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 

@@ -1,4 +1,4 @@
-"""What the units of a DBN on patches look for, beside units of a control."""
+"""Filters and codes of a DBN trained on patches, compared with a control."""
 
 import itertools
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from jboltz.models.dbn import DBN, DBNParams
 from jboltz.products import full_precision
 
 Part = tuple[np.ndarray, np.ndarray]
-"""Patches, (count, visible), and the class of the image that each was cut from."""
+"""Patches, (count, visible), and the class of the image of each patch."""
 
 FORMS = {
     "extent": "extent of the filter",
@@ -25,7 +25,7 @@ FORMS = {
     "colour_share": "share of colour",
     "exciting_extent": "extent of the exciting patch",
 }
-"""The numbers of one unit that `unit_forms` finds, with their titles."""
+"""The measures of a unit that `unit_forms` computes, with their titles."""
 
 
 def unit_forms(
@@ -34,16 +34,15 @@ def unit_forms(
     to_pixels: Float[np.ndarray, "visible pixels"],
     shape: tuple[int, ...],
 ) -> dict[str, np.ndarray]:
-    """The numbers in `FORMS` of every unit of the highest layer in `params`.
+    """The measures in `FORMS` of every unit of the highest layer in `params`.
 
-    The first three are those of its filter by linear combination, W₁ … W_l as pixels;
-    the last is that of the patch of average norm that excites it most, through all
-    nonlinearities.
+    The first three describe the unit's filter, a column of W₁ … W_l in pixels. The last
+    is the extent of the patch of average norm that excites the unit most.
 
     Args:
-      params: of the layers up to the one that is looked at.
-      to_pixels: what 1 in each visible unit, a whitened direction, adds to the pixels.
-      shape: of a patch.
+      params: the parameters of the layers up to the one that is measured.
+      to_pixels: the pixels of each visible unit, which is a whitened direction.
+      shape: the shape of a patch.
     """
     filters = jnp.asarray(pixel_filters(params, to_pixels))
     chosen = jnp.arange(len(filters))
@@ -60,7 +59,7 @@ def unit_forms(
 def pixel_filters(
     params: DBNParams, to_pixels: Float[np.ndarray, "visible pixels"]
 ) -> Float[np.ndarray, "units pixels"]:
-    """What a unit of the highest layer adds to a patch, by linear combination."""
+    """The filters of the units of the highest layer (`combined_filters`), in pixels."""
     filters = combined_filters([layer.weights for layer in params])
     return np.asarray(filters.T) @ to_pixels
 
@@ -72,14 +71,14 @@ def exciting_patches(
     chosen: Int[Array, " chosen"],
 ) -> Float[np.ndarray, "chosen pixels"]:
     """For each chosen unit of the highest layer, the patch that excites it most."""
-    norm = float(np.sqrt(len(to_pixels)))  # that of an average patch
+    norm = float(np.sqrt(len(to_pixels)))  # the norm of an average patch
     states = exciting_states(dbn, params, chosen, norm, depth=len(params))
     return np.asarray(states) @ to_pixels
 
 
 @full_precision
 def encode_all(dbn: DBN, params: DBNParams, x: Any) -> np.ndarray:
-    """The codes of examples in the highest layer of `params`; without one, `x`."""
+    """The codes of `x` in the highest layer of `params`; `x` if there are no layers."""
 
     def encode(v):
         return dbn.encode(params, v)
@@ -96,21 +95,21 @@ def class_errors(
     num_classes: int,
     judged_by: str,
 ) -> list[dict[str, dict[str, float]]]:
-    """How often a linear function of a patch's code misses the class of its image.
+    """Error rates of linear probes that predict the class of an image from a patch.
 
-    Of the whitened patches themselves first, as "patches"; then of each layer, the
-    codes of every stack, and in `less_than_…` how much lower the errors of the first
-    are than those of the other stacks, of the patches and of what is "below" the layer:
-    the patches again, or the codes of the layer before. Fitted on training patches, its
-    penalty chosen on validation patches. Standard errors are over images, as patches of
-    one image are not independent.
+    The first entry has the error of whitened "patches". Then each layer has an entry:
+    the error with the codes of every stack, and as `less_than_…` how much lower the
+    error of the first stack is than that of the other stacks, of the patches, and of
+    the layer "below" (for layer 1, the patches). A probe is fitted on training patches
+    with a penalty chosen on validation patches. Standard errors are over images, as
+    patches of one image are not independent.
 
     Args:
-      stacks: parameters by name; those that the others are compared with first.
-      parts: "train", "validation" and what `judged_by` names.
-      images: of each patch that is judged, the image it was cut from.
-      judged_by: the part whose patches are judged, "validation" or "test"; by the first
-        all errors are a little low, as the penalty was chosen there.
+      stacks: parameters by name; the first are compared with the others.
+      parts: "train", "validation" and the part named `judged_by`.
+      images: the image of each patch in the part `judged_by`.
+      judged_by: the part on which errors are measured, "validation" or "test". On
+        "validation" they are a little low, as the penalty is chosen there.
     """
     labels = {name: classes for name, (_, classes) in parts.items()}
 
@@ -145,12 +144,12 @@ def class_errors(
 def summary(
     learnt: dict[str, np.ndarray], control: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Means over the units of a layer, and their standard errors, beside the control.
+    """Means of the measures over the units of a layer and of its control, with errors.
 
-    A filter is *localised* where its extent is below that of 99 % of the control's
-    filters, and *oriented* where its orientation is above that of 99 %; it is
-    *coloured* where more than half of its energy is colour. `edge_or_blob_share` is
-    that of the units localised and, besides, oriented or coloured.
+    A filter is *localised* if its extent is below that of 99 % of the control's
+    filters, *oriented* if its orientation is above that of 99 % of them, and *coloured*
+    if more than half of its energy is colour. `edge_or_blob_share` is the share of
+    units that are localised, and oriented or coloured.
     """
 
     def edges_or_blobs(of):
@@ -169,16 +168,16 @@ def summary(
 def verdicts(
     layers: list[dict[str, Any]], errors: list[dict[str, Any]]
 ) -> dict[str, bool]:
-    """The table "edges; strokes and textures; parts", as a criterion for each line.
+    """Whether the layers meet criteria for "edges; strokes and textures; parts".
 
-    - Layer 1: at least half of its units are `edge_or_blob_share`.
+    - Layer 1: `edge_or_blob_share` is at least one half.
     - Every higher layer: the patches that excite its units are wider than those of the
       layer below.
-    - Every layer: a linear function of its codes tells the class of the image better
-      than one of the control's codes, and than one of what the layer was given: the
-      patches, or the codes below, of which there may be more.
+    - Every layer: a linear probe of its codes predicts the class of the image better
+      than a probe of the control's codes, and than a probe of the layer below (of the
+      patches for layer 1).
 
-    More, wider and better are so by more than two standard errors.
+    Wider and better mean by more than two standard errors.
     """
     found = {
         "layer 1 is edges or blobs of colour": (
@@ -202,7 +201,7 @@ def verdicts(
 
 
 def _over_images(values: np.ndarray, images: np.ndarray) -> dict[str, float]:
-    """The mean over patches, with its standard error as if images were drawn afresh."""
+    """The mean over patches, with its standard error over draws of the images."""
     _, inverse, counts = np.unique(images, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, values) / counts
     mean, error = weighted_mean_and_error(means, counts)

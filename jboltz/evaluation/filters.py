@@ -1,6 +1,6 @@
-"""Numbers that describe a filter as a picture: width, orientation, colour.
+"""Numbers that describe a filter as an image: width, orientation, colour.
 
-Each takes one filter, flat, in the space of the pixels; of a filter of zeros it is NaN.
+Each takes one flat filter in the space of the pixels, and is NaN for a filter of zeros.
 """
 
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ from jboltz.evaluation.features import receptive_field
 def filter_extent(
     weights: Float[Array, " visible"], image_shape: tuple[int, ...]
 ) -> Float[Array, ""]:
-    """The spread of a filter's energy, over that of a filter equal everywhere.
+    """The spread of a filter's energy divided by the spread of a constant filter.
 
-    The spread is that of `receptive_field`, the root mean squared distance from the
-    centre. 0 for a single pixel, 1 for energy all over the image; more than 1 where it
-    lies in opposite corners.
+    The spread is the root mean squared distance from the centre (`receptive_field`).
+    The result is 0 for a single pixel, 1 for energy all over the image, and above 1 for
+    energy in opposite corners.
     """
     height, width = image_shape[:2]
     # The variance of n places side by side is (n² − 1)/12.
@@ -28,19 +28,19 @@ def filter_extent(
 def filter_orientation(
     weights: Float[Array, " visible"], image_shape: tuple[int, ...]
 ) -> Float[Array, ""]:
-    """|Σ_k P(k) exp(2iθ(k))| / Σ_k P(k): how much the filter's waves run one way.
+    """|Σ_k P(k) exp(2iθ(k))| / Σ_k P(k), how much the filter has one orientation.
 
-    P(k) is the power of the filter at the wave vector k ≠ 0, colours added up, and θ
-    the direction of k; opposite directions are one orientation, so angles are doubled.
-    1 for a grating or a straight edge, 0 for a round blob and for two gratings that
-    cross at right angles.
+    P(k) is the power of the filter at the wave vector k ≠ 0, summed over colours, and θ
+    is the direction of k. Angles are doubled since opposite directions are one
+    orientation. The result is 1 for a grating or a straight edge, and 0 for a round
+    blob or two gratings that cross at right angles.
 
     Args:
       image_shape: (height, width) or (height, width, colours).
     """
     height, width = image_shape[:2]
     image = weights.reshape(height, width, -1)
-    # Padded, so that the waves of an edge at the border are not wrapped around.
+    # Padding keeps the waves of an edge at the border from wrapping around.
     power = jnp.abs(jnp.fft.fft2(image, (2 * height, 2 * width), axes=(0, 1))) ** 2
     power = power.sum(axis=-1).at[0, 0].set(0)
     rows, columns = jnp.meshgrid(
@@ -56,8 +56,8 @@ def colour_share(
 ) -> Float[Array, ""]:
     """The share of a filter's energy that is colour: 1 − Σ C m² / Σ w².
 
-    m is the mean over the C colours of a pixel, so the rest is what all colours have in
-    common, the gray of it. 0 for a gray filter; 1 where colours cancel in every pixel.
+    m is the mean over the C colours of a pixel, its gray part. The result is 0 for a
+    gray filter, and 1 if the colours cancel in every pixel.
 
     Args:
       image_shape: (height, width, colours).

@@ -1,7 +1,7 @@
-"""The quality of samples, in numbers to be compared with those of real data.
+"""The quality of samples, in numbers to compare with those of test examples.
 
-Take each twice against the same training examples, of samples and of as many test
-examples: what the test examples score is what a perfect model would.
+A perfect model scores what an equally large set of test examples scores against the
+same training examples.
 """
 
 import math
@@ -25,19 +25,19 @@ def precision_recall(
 ) -> Metrics:
     """Precision, recall, density and coverage, by balls around the points.
 
-    B(x) is the closed ball around x that reaches its k-th nearest neighbour in the set
-    of x, itself not counted.
+    B(x) is the closed ball around x whose radius is the distance to its k-th nearest
+    neighbour in its own set, x not counted.
 
-    - `precision`: the share of fake points that are in a B(real);
-    - `recall`: the share of real points that are in a B(fake);
-    - `density`: the number of B(real) that a fake point is in, on average, over k;
-    - `coverage`: the share of B(real) that a fake point is in.
+    - `precision`: the share of fake points in a B(real);
+    - `recall`: the share of real points in a B(fake);
+    - `density`: the mean number of B(real) around a fake point, divided by k;
+    - `coverage`: the share of B(real) that contain a fake point.
 
     Args:
       num_neighbours: k.
 
     Raises:
-      ValueError: a set has no k others to a point.
+      ValueError: a set has no more than k points.
 
     Reference:
       Kynkäänniemi, Karras, Laine, Lehtinen & Aila (2019), Improved precision and recall
@@ -59,7 +59,7 @@ def precision_recall(
 def adversarial_accuracy(
     real: Float[Array, "real features"], fake: Float[Array, "fake features"]
 ) -> Metrics:
-    """The share of points whose nearest neighbour tells whether they are real.
+    """The share of points whose nearest neighbour is of their own set.
 
     With d(x, S) the distance from x to the nearest other point of S,
 
@@ -67,9 +67,9 @@ def adversarial_accuracy(
     - `fake_accuracy`: the share of fake x with d(x, fake) < d(x, real);
     - `adversarial_accuracy`: the mean of the two.
 
-    Of N and M draws from one distribution they are (N − 1)/(N + M − 1) and
-    (M − 1)/(N + M − 1) on average, about ½ where N = M; 0 for copies of the data, 1 for
-    what is far from them.
+    For N and M draws from one distribution they are (N − 1)/(N + M − 1) and
+    (M − 1)/(N + M − 1) on average, about ½ if N = M. They are 0 for copies of the data,
+    and 1 for samples far from the data.
 
     Raises:
       ValueError: a set has a single point.
@@ -89,12 +89,12 @@ def adversarial_accuracy(
 
 
 def diversity(points: Float[Array, "points features"]) -> Metrics:
-    """The differences of the points from one another.
+    """How much the points differ from one another.
 
-    - `pairwise_distance`: the mean of |x − y| over pairs, over the root of the number
-      of features;
-    - `total_variance`: the variance, with N − 1, summed over features; half the mean
-      of |x − y|² over pairs.
+    - `pairwise_distance`: the mean of |x − y| over pairs, divided by the root of the
+      number of features;
+    - `total_variance`: the unbiased variance summed over features, which is half the
+      mean of |x − y|² over pairs.
     """
     count, width = points.shape
     if count < 2:
@@ -111,18 +111,18 @@ def diversity(points: Float[Array, "points features"]) -> Metrics:
 def nearest_distance(
     points: Float[Array, "points features"], train: Float[Array, "train features"]
 ) -> Float[Array, " points"]:
-    """The distance of each point to the training example nearest to it, over the root
-    of the number of features: far below what test data have, samples are copies."""
+    """The distance of each point to the nearest training example, over the root of the
+    number of features. Copies have a far smaller distance than test examples."""
     return jnp.sqrt(_nearest(points, train) / points.shape[1])
 
 
 def sharpness(images: Float[Array, "images height width"]) -> Metrics:
-    """The sharpness of images with values in [0, 1], to be compared with test images.
+    """The sharpness of images with values in [0, 1], to compare with test images.
 
-    - `laplacian_variance`: the variance over pixels of the sum of the 4 neighbours
-      less 4 times the pixel, where all are inside, averaged over images;
-    - `tenengrad`: the mean of g_x² + g_y², the gradients of Sobel's masks, there;
-    - `saturation`: the mean of |2p − 1|, 1 where every pixel is black or white.
+    - `laplacian_variance`: the variance over inner pixels of the sum of the 4
+      neighbours minus 4 times the pixel, averaged over images;
+    - `tenengrad`: the mean over inner pixels of g_x² + g_y², with Sobel gradients;
+    - `saturation`: the mean of |2p − 1|, which is 1 if all pixels are black or white.
     """
     height, width = images.shape[1:]
     if min(height, width) < 3:
@@ -150,7 +150,7 @@ def sharpness(images: Float[Array, "images height width"]) -> Metrics:
 
 
 def _radii(points: Array, k: int, name: str) -> Array:
-    """The squared distance of each point to its k-th nearest other."""
+    """The squared distance of each point to its k-th nearest other point."""
     if not 1 <= k < len(points):
         raise InvalidValue(
             f"`{name}` has {len(points)} points but each needs {k} others, and at "
@@ -169,7 +169,7 @@ def _nearest(x: Array, y: Array) -> Array:
 
 
 def _count(x: Array, y: Array, radii: Array) -> Array:
-    """The number of balls around y that hold each x."""
+    """The number of balls around the points y that contain each x."""
     return _by_rows(lambda d: jnp.sum(d <= radii), x, y)
 
 
@@ -182,10 +182,10 @@ def _by_rows(
 ) -> Any:
     """`reduce` of each row of |x_i − y_j|² = |x_i|² + |y_j|² − 2 x_i·y_j.
 
-    Products of 512 rows at a time, so that memory grows with one set alone.
+    It takes 512 rows at a time, so that memory grows with one set only.
 
     Args:
-      skip_self: what stands for |x_i − y_i|², where x and y are one set.
+      skip_self: the value in place of |x_i − y_i|², if x and y are one set.
     """
     norms = jnp.sum(y**2, axis=1)
 

@@ -1,4 +1,4 @@
-"""The mean log-likelihood of examples, with the facts that a comparison needs."""
+"""The mean log-likelihood of examples, with errors and binarisation."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -20,22 +20,22 @@ from jboltz.products import full_precision
 Number: TypeAlias = int | float | np.number | np.ndarray | Array
 
 LogPartition: TypeAlias = Number | tuple[Number, Number, Number] | LogEstimate
-"""log Z in nats; of an estimate that is not from jboltz, (estimate, lower, upper)."""
+"""log Z in nats: a number, a `LogEstimate`, or (estimate, lower, upper)."""
 
 
 @record
 class MeanLogLikelihood:
-    """A mean over examples, in nats, with its errors and the data that it is of.
+    """A mean over examples, in nats, with two kinds of error.
 
-    There are two errors, of different kinds. `standard_error` is of the mean over
-    examples, as if they were drawn afresh. `lower` to `upper` is where the mean is for
-    these examples, given the interval of log Z: all alike where log Z is exact, and
-    NaN where it has none. Under `jit` and `vmap` the numbers are traced arrays.
+    `standard_error` is the error over draws of the examples. `lower` to `upper` is the
+    interval of the mean for these examples, from the interval of log Z: they equal the
+    mean if log Z is exact, and are NaN if it has no interval. Under `jit` and `vmap`
+    the numbers are traced arrays.
     """
 
     quantity: str = struct.field(pytree_node=False)  # such as "log-likelihood"
     mean: Any
-    standard_error: Any  # NaN of a single example
+    standard_error: Any  # NaN for a single example
     lower: Any
     upper: Any
     num_examples: int = struct.field(pytree_node=False)
@@ -50,22 +50,22 @@ def log_likelihood(
     *,
     batch_size: int = 1000,
 ) -> MeanLogLikelihood:
-    """The mean of log p(v) = −F(v) − log Z.
+    """The mean of log p(v) = −F(v) − log Z over examples, in nats.
 
-    Exact if `log_partition` is. An estimate by annealed importance sampling is low on
-    average, so the likelihood is then optimistic.
+    It is exact if `log_partition` is. Annealed importance sampling estimates log Z too
+    low on average, and so the likelihood too high.
 
     Args:
-      data: states of the visible units, or `EvaluationData`, as from `binarise_once` or
+      data: states of the visible units, or `EvaluationData` from `binarise_once` or
         `binarise_by_threshold`.
-      log_partition: as from `model_log_partition`, or from
+      log_partition: log Z, from `model_log_partition` or
         `annealed_importance_sampling`.
-      batch_size: examples at a time.
+      batch_size: the number of examples computed at a time.
 
     Raises:
-      ValueError: gray data for binary units; a log Z that is NaN or outside its bounds;
-        parameters that are another model's, not finite, or known to have no finite Z;
-        units whose draws are not those of their energy.
+      ValueError: data are gray for binary units; log Z is NaN or outside its bounds;
+        parameters do not fit the model, are not finite, or have an infinite Z; draws of
+        a unit do not follow its energy.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, model_log_partition
@@ -98,10 +98,8 @@ def domain_of(model: Any) -> Domain:
 def per_example(
     function: Callable[[State], Array], values: State, *, batch_size: int
 ) -> Float[np.ndarray | Array, "examples ..."]:
-    """`function` of each example, `batch_size` at a time, as float64 on the host.
-
-    Traced, where the parameters are.
-    """
+    """`function` of each example, `batch_size` at a time: float64 on the host, or
+    traced if the parameters are traced."""
     batch_size = check_count("batch_size", batch_size, at_least=1)
     return known(jax.lax.map(function, values, batch_size=batch_size))
 
@@ -114,7 +112,7 @@ def mean_over(
     *,
     batch_size: int,
 ) -> MeanLogLikelihood:
-    """The mean of `function` over the examples, less log Z."""
+    """The mean of `function` over the examples, minus log Z."""
     values = per_example(function, examples.values, batch_size=batch_size)
     return summary(quantity, values, examples, log_partition)
 
@@ -125,7 +123,7 @@ def summary(
     examples: EvaluationData,
     log_partition: LogPartition,
 ) -> MeanLogLikelihood:
-    """The mean of one value an example, less log Z."""
+    """The mean of `values`, one per example, minus log Z."""
     estimate, lower, upper = _bounds(log_partition)
     mean, error = weighted_mean_and_error(values, examples.weights)
     return MeanLogLikelihood(
@@ -143,8 +141,8 @@ def gaussian_log_likelihood(
     train: Float[np.ndarray, "train features"],
     x: Float[np.ndarray, "examples features"],
 ) -> float:
-    """Mean log-likelihood of `x`, in nats, under the full-covariance Gaussian of
-    largest likelihood for `train`."""
+    """The mean log-likelihood of `x`, in nats, under the full-covariance Gaussian
+    fitted to `train` by maximum likelihood."""
     mean = train.mean(axis=0, dtype=np.float64)
     covariance = np.cov(train.T.astype(np.float64), ddof=0)
     factor = np.linalg.cholesky(covariance)
@@ -186,7 +184,7 @@ def _bounds(log_partition):
     estimate, lower, upper = (_number(x) for x in parts)
     if is_traced(parts):
         return estimate, lower, upper
-    # Bounds may be NaN, of an estimate without an interval, or infinite.
+    # Bounds may be infinite, or NaN if the estimate has no interval.
     if not np.isfinite(estimate) or lower > estimate or upper < estimate:
         raise InvalidValue(
             f"`log_partition` is {estimate}, between {lower} and {upper}, but needs a "

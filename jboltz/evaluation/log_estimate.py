@@ -1,4 +1,4 @@
-"""The logarithm of a mean of weights, with its error."""
+"""The logarithm of a mean of weights, with an interval."""
 
 import warnings
 from typing import Any
@@ -12,31 +12,30 @@ from jboltz.checks import is_traced
 from jboltz.errors import InvalidType
 
 LEAST_EFFECTIVE_SAMPLES = 10
-"""Below, the spread of the weights says nothing of the error of their mean."""
+"""With fewer, the spread of the weights does not measure the error of their mean."""
 
 
 @record
 class LogEstimate:
     """The logarithm of a mean of weights, in float64 on the host.
 
-    Under `jit` and `vmap` it is traced, in the type of the weights, and nobody is
-    warned: look at `effective_samples`.
+    Under `jit` and `vmap` it is traced, in the dtype of the weights, and there are no
+    warnings: check `effective_samples`.
 
-    The interval is that of three standard errors of the mean, then taken to logarithms:
-    an end is infinite where the mean less three errors is not positive. With fewer than
-    ten effective samples, (Σw)²/Σw², there is none: both ends are NaN. (With more, the
-    error of one mean is less than a third of it; those of a path add up.)
+    The interval has the logarithms of the mean ± three standard errors; `lower` is −∞
+    if the mean minus three errors is not positive. With fewer than ten effective
+    samples, (Σw)²/Σw², there is no interval, and both ends are NaN.
     """
 
-    value: Any  # () nats, or one a test point
-    lower: Any  # as value
-    upper: Any  # as value
-    effective_samples: Any  # as value
+    value: Any  # () nats, or (num_points,)
+    lower: Any  # in the shape of `value`
+    upper: Any  # in the shape of `value`
+    effective_samples: Any  # in the shape of `value`
     log_weights: Any  # (…, num_chains)
 
 
 def log_estimate(log_weights: ArrayLike, log_scale: ArrayLike) -> LogEstimate:
-    """log of exp(log_scale) · mean of exp(log_weights) over the last axis."""
+    """log_scale + log mean exp(log_weights), with the mean over the last axis."""
     log_weights, log_scale = known(log_weights), known(log_scale)
     w, peak = _shifted(log_weights)
     log_mean = library_of(w).log(w.mean(axis=-1))
@@ -53,10 +52,10 @@ def log_estimate(log_weights: ArrayLike, log_scale: ArrayLike) -> LogEstimate:
 
 
 def known(x: Any) -> Any:
-    """`x` in float64 on the host, or as it is where it is traced.
+    """`x` in float64 on the host; a traced `x` is unchanged.
 
     Raises:
-      TypeError: `x` is complex, as of complex parameters.
+      TypeError: `x` is complex, because parameters are.
     """
     if jnp.iscomplexobj(x):
         raise InvalidType(
@@ -68,25 +67,25 @@ def known(x: Any) -> Any:
 
 
 def library_of(*arrays: Any) -> Any:
-    """The array library that computes with them: jax.numpy where one is traced."""
+    """The library to compute with: jax.numpy if an array is traced, else NumPy."""
     return jnp if is_traced(*arrays) else np
 
 
 def relative_error(log_weights):
-    """The standard error of the mean weight over the mean weight."""
+    """The standard error of the mean weight divided by the mean weight."""
     w, _ = _shifted(log_weights)
     return w.std(axis=-1, ddof=1) / w.shape[-1] ** 0.5 / w.mean(axis=-1)
 
 
 def _shifted(log_weights):
-    """Weights of which the largest is 1, and its logarithm."""
+    """Weights divided by the largest one, and the logarithm of the largest one."""
     peak = log_weights.max(axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore"):  # ∞ − ∞: `checked` tells
+    with np.errstate(invalid="ignore"):  # `checked` warns of ∞ − ∞
         return library_of(log_weights).exp(log_weights - peak), peak[..., 0]
 
 
 def interval(value, relative_error, effective_samples):
-    """Three errors either way, where there are enough effective samples."""
+    """The interval of three errors; NaN where there are too few effective samples."""
     xp = library_of(value, relative_error, effective_samples)
     with np.errstate(divide="ignore"):
         low = xp.log(xp.maximum(1 - 3 * relative_error, 0))
@@ -96,10 +95,10 @@ def interval(value, relative_error, effective_samples):
 
 
 def checked(estimate: LogEstimate, remedy: str = "") -> LogEstimate:
-    """`estimate`, with a warning where it has no interval; a traced one as it is.
+    """Returns `estimate` and warns if it has no interval, unless it is traced.
 
     Args:
-      remedy: what an estimate without an interval means to who asked for this one.
+      remedy: a sentence to add to the warning of few effective samples.
     """
     if is_traced(estimate):
         return estimate

@@ -1,4 +1,4 @@
-"""Several estimates of one log Z, and what the samples behind them are worth."""
+"""Several estimates of one log Z, and diagnostics of the chains behind them."""
 
 import dataclasses
 import warnings
@@ -27,29 +27,29 @@ from jboltz.samplers.tempering import ParallelTempering
 from jboltz.samplers.traced_sampler import TracedSampler
 
 ADAPTING_ROUNDS = 5
-"""Rounds in which the ladder of tempered chains adapts, before their draws count."""
+"""The number of rounds in which the ladder of tempered chains adapts in warm-up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ladders:
-    """How log Z is estimated by annealing up from a base."""
+    """Settings to estimate log Z by annealing from a base to the model."""
 
     ladder_scale: float = 1.0
-    """Rungs of the ladders of annealing, in units of 14 500."""
+    """The length of the annealing ladder, in units of 14 500 rungs."""
     ladder_check: float = 10.0
-    """A second, longer ladder for log Z, in units of the first; 0 goes without."""
+    """The length of a second, longer ladder, in units of the first; 0 leaves it out."""
     annealed_chains: int = 100
-    """Chains of each run along a ladder."""
+    """The number of chains along each ladder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tempering(Ladders):
-    """How log Z is estimated by annealing up, and down from tempered chains."""
+    """Settings to estimate log Z in both directions, with samples by tempering."""
 
     num_replicas: int = 20
-    """Replicas of the tempered chains."""
+    """The number of replicas of a tempered chain."""
     tempering_steps: int = 1000
-    """Steps of the tempered chains, after as many in which their ladder adapts."""
+    """The steps of the tempered chains, after as many steps of warm-up."""
 
 
 def log_partitions(
@@ -60,12 +60,12 @@ def log_partitions(
     ladders: Ladders,
     key: Key[Array, ""],
 ) -> dict[str, LogEstimate]:
-    """log Z by annealing up a ladder, up a longer one, and down from samples.
+    """log Z by annealing along a ladder, along a longer one, and back from samples.
 
     Args:
-      base: the base of `annealed`, as from `annealed.fit_base`.
-      samples: visible states of the model, from which annealing goes down; None: there
-        are none, and the estimate is left out.
+      base: the base of the ladders, such as `annealed.fit_base(training_data)`.
+      samples: visible states of the model, where annealing back to the base starts;
+        None leaves this estimate out.
     """
     betas, num_chains = annealing_ladder(ladders.ladder_scale), ladders.annealed_chains
     key_up, key_longer, key_down = jax.random.split(key, 3)
@@ -96,7 +96,7 @@ def tempered_chains(
     tempering: Tempering,
     key: Key[Array, ""],
 ) -> tuple[State, Metrics]:
-    """Tempered chains that start at `starts`, and their metrics at every step."""
+    """Tempered chains started at `starts`, and their metrics at every step."""
     sampler = ParallelTempering(annealed, tempering.num_replicas)
     key_init, key_adapt, key_run = jax.random.split(key, 3)
     chains = init_chains(sampler, params, starts, key_init)
@@ -114,14 +114,14 @@ def tempered_chains(
 
 @contextmanager
 def missing_intervals_allowed() -> Iterator[None]:
-    """Without the warning of few effective samples: the interval is then missing."""
+    """A context without the warning of few effective samples."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*effective samples.*")
         yield
 
 
 def chain_quality(metrics: Metrics) -> dict[str, Any]:
-    """R-hat and effective draws of the free energy of tempered chains, and swaps."""
+    """R-hat and effective samples of the free energy of tempered chains, and swaps."""
     energy = np.asarray(metrics["free_energy"])
     return {
         "r_hat": r_hat(energy),
@@ -132,7 +132,7 @@ def chain_quality(metrics: Metrics) -> dict[str, Any]:
 
 
 def normalized(total: MeanLogLikelihood, log_z: LogEstimate) -> MeanLogLikelihood:
-    """`total`, taken with a log Z of 0, less `log_z`; the interval is that of log Z."""
+    """`total`, computed with a log Z of 0, minus `log_z` and with its interval."""
     value, lower, upper = map(float, (log_z.value, log_z.lower, log_z.upper))
     return dataclasses.replace(
         total,

@@ -1,6 +1,6 @@
-"""Numbers that describe what a layer does to data, to follow while it trains.
+"""Numbers that describe a layer and its codes, to monitor while it trains.
 
-Pure functions of parameters and one fixed batch, which `jit` takes.
+They are pure functions of parameters and a fixed batch, and can be jitted.
 """
 
 import jax
@@ -13,7 +13,7 @@ from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
 from jboltz.products import full_precision, full_product
 
-# A share of the largest singular value: in single precision, less is rounding.
+# As a share of the largest singular value; smaller ones are rounding in float32.
 _NEGLIGIBLE = 1e-6
 
 
@@ -21,19 +21,19 @@ _NEGLIGIBLE = 1e-6
 def layer_monitors(
     dbn: DBN, params: DBNParams, data: Float[Array, "examples visible"]
 ) -> Metrics:
-    """The numbers of the topmost layer in `params`, on the means that reach it.
+    """Monitors of layer l, the last in `params`.
 
-    With m_0 = `data` and m_l = E[h | m_{l−1}], the means on the way up to layer l:
+    With m_0 = `data` and the means m_l = E[h | m_{l−1}] upwards, they are
 
     - `spectrum_monitors` of the covariance of m_{l−1} and m_l;
-    - `sparsity_monitors` of q = the mean of m_l, where the units are in [0, 1];
-    - `through_error`, the mean squared error of `data` from the means that come down
-      through l, …, 1; `local_error`, that of m_{l−1} from those through l alone;
+    - `sparsity_monitors` of the mean of m_l, for binary units;
+    - `through_error`, the mean squared error of `data` decoded from m_l down through
+      layers l, …, 1; and `local_error`, that of m_{l−1} decoded through layer l alone;
     - `weight_norm`, the root of the sum of the squared weights.
 
     Args:
-      params: of the first l layers, as `greedy` hands them on.
-      data: a fixed batch, the same each time.
+      params: the parameters of the first l layers, such as `stack` in `greedy`.
+      data: a batch that is the same in every call.
     """
     rbm, top = dbn.layers[len(params) - 1], params[-1]
     below = jax.vmap(dbn.encode, in_axes=(None, 0))(params[:-1], data)
@@ -52,7 +52,7 @@ def layer_monitors(
 
 
 def update_norm(before: RBMParams, after: RBMParams) -> Float[Array, ""]:
-    """‖W_after − W_before‖, the root of the sum of squares: how far weights moved."""
+    """‖W_after − W_before‖, the root of the sum of squares."""
     return jnp.linalg.norm(after.weights - before.weights)
 
 
@@ -66,17 +66,17 @@ def covariance_spectrum(
 
 
 def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
-    """The decay of singular values s_0 ≥ s_1 ≥ …, and the number of them that count.
+    """The decay and the effective number of the singular values s_0 ≥ s_1 ≥ ….
 
-    - `decay_rate`: −(the least-squares slope of ln s_k on k), k = 0, …, r − 1, with r
-      the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of s_{k+1}/s_k among them.
-      Both NaN where r < 2.
+    - `decay_rate`: −(the least-squares slope of ln s_k over k), k = 0, …, r − 1, where
+      r is the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of s_{k+1}/s_k of these.
+      Both are NaN if r < 2.
     - `effective_rank`: exp(−Σ p_k ln p_k), p = s / Σ s.
     - `participation`: (Σ s²)² / Σ s⁴.
-    - `k90`: how many of the largest hold 90 % of Σ s².
+    - `k90`: the number of largest s_k that hold 90 % of Σ s².
 
-    The last three are between 1 and the number of singular values, and NaN where all
-    are 0.
+    The last three are between 1 and the number of singular values, and NaN if all
+    singular values are 0.
 
     Reference:
       Roy & Vetterli (2007), The effective rank: a measure of effective dimensionality.
@@ -100,12 +100,12 @@ def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
 
 
 def sparsity_monitors(q: Float[Array, " hidden"]) -> Metrics:
-    """Shares of active and inactive units, by q_j, the mean of p(h_j = 1 | v).
+    """Shares of active and inactive units, from q_j, the mean of p(h_j = 1 | v).
 
-    - `mean_activity`, the mean of q;
-    - `sparse_share`, of units with q in [0.05, 0.15];
-    - `dead_share`, of units with q < 0.01;
-    - `saturated_share`, of units with q > 0.99.
+    - `mean_activity`: the mean of q;
+    - `sparse_share`: the share of units with q in [0.05, 0.15];
+    - `dead_share`: the share of units with q < 0.01;
+    - `saturated_share`: the share of units with q > 0.99.
     """
     return {
         "mean_activity": jnp.mean(q),
@@ -123,10 +123,9 @@ def reconstruction_errors(
     *,
     batch_size: int = 1000,
 ) -> list[float]:
-    """Mean squared error a pixel of mean reconstructions through 1, 2, … L layers.
+    """The mean squared error per pixel of `dbn.reconstruct` at depths 1, 2, …, L.
 
-    Up to layer l in means and down again, against `data` as they are (gray values
-    stay gray).
+    Gray values in `data` are not binarised.
     """
 
     def squared_errors(v):

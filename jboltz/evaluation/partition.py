@@ -1,4 +1,4 @@
-"""The exact partition function, by enumeration."""
+"""The exact partition function, by enumeration of states or by a Gaussian integral."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.quadratic import is_normal
 
 MOST_UNITS = 25
-"""Beyond 2²⁵ states enumeration takes minutes to hours."""
+"""Enumeration of more than 2²⁵ states takes minutes to hours."""
 
 
 @full_precision
@@ -34,16 +34,16 @@ def log_partition(
 ) -> Inexact[Array, ""]:
     """log Z = log Σ_h exp(−F(h)), in nats, over all states of a discrete layer.
 
-    Exact: for an RBM with few hidden units, `partial(rbm.hidden_free_energy, params)`
-    and `rbm.hidden`; with few visible ones, `partial(rbm.free_energy, params)` and
-    `rbm.visible`. States go through in chunks, whose sums are added at the end: a
-    running sum would be rounded as often as there are chunks.
+    For an RBM with few hidden units pass `partial(rbm.hidden_free_energy, params)` and
+    `rbm.hidden`; with few visible units `partial(rbm.free_energy, params)` and
+    `rbm.visible`. The sums of chunks of states are added at the end, which rounds less
+    than a running sum.
 
     Args:
-      hidden_free_energy: of one state, the other layer summed out.
-      hidden: the layer that is enumerated: a number n of units in {0, 1}, a unit, or
-        the tuple of units of a DBM's block.
-      chunk_size: states at a time.
+      hidden_free_energy: the free energy of one state of the layer.
+      hidden: the layer to enumerate: a number of binary units, a unit, or the tuple of
+        the even or odd units of a DBM.
+      chunk_size: the number of states computed at a time.
 
     Raises:
       ValueError: the layer has more than 2²⁵ states, or is real.
@@ -62,7 +62,7 @@ def log_partition(
     count = int(total)
     zero = jax.tree.map(lambda unit: unit.domain.state_at(unit.shape, 0)[0], hidden)
     like = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero))
-    dtype = jnp.finfo(like.dtype).dtype  # of a complex F, that of its parts
+    dtype = jnp.finfo(like.dtype).dtype  # for a complex F, the dtype of its parts
 
     def log_weight(number):
         state = state_of(hidden, number)
@@ -82,14 +82,15 @@ def log_partition(
 def model_log_partition(
     model: LayeredModel, params: Params, *, chunk_size: int = 2**12
 ) -> Inexact[Array, ""]:
-    """log Z of an RBM or a DBM, in nats: the block with fewer states is enumerated.
+    """log Z of an RBM or a DBM, in nats, by enumeration of v or h.
 
-    Where all layers are Gaussian, it is an integral in closed form.
+    The one with fewer states is enumerated. If all layers are Gaussian, log Z is an
+    integral in closed form.
 
     Raises:
-      ValueError: both blocks have more than 2²⁵ states, or one is real and the other
-        too, but not Gaussian both; the parameters are another model's, not finite or
-        have no finite Z; units whose draws are not those of their energy.
+      ValueError: v and h both have more than 2²⁵ states, such as infinitely many; the
+        parameters do not fit the model, are not finite, or have an infinite Z; draws of
+        a unit do not follow its energy.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
@@ -117,8 +118,8 @@ def model_log_partition(
 @partial(jax.jit, static_argnums=0)
 @full_precision
 def _normal_log_partition(model: LayeredModel, params: Params) -> Float[Array, ""]:
-    """½ gᵀH⁻¹g − F(0) + ½ log det 2πH⁻¹, of a quadratic F of the smaller block."""
-    params = jax.tree.map(random.widened, params)  # no factors in half precision
+    """½ gᵀH⁻¹g − F(0) + ½ log det 2πH⁻¹, with the quadratic F(v) or F(h)."""
+    params = jax.tree.map(random.widened, params)  # half precision has no Cholesky
 
     def zero_of(params):
         key = jax.random.key(0)
@@ -145,7 +146,7 @@ def _normal_log_partition(model: LayeredModel, params: Params) -> Float[Array, "
 
 
 def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
-    """The number of states of a layer, or of several together; ∞ if one is real."""
+    """The number of states of a layer or of several layers; ∞ if one is real."""
     count: int | float = 1
     for unit in jax.tree.leaves(units):
         count *= unit.domain.count(unit.shape)
@@ -153,7 +154,7 @@ def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
 
 
 def state_of(units: Unit | tuple[Unit, ...], number: Integer[Array, ""]) -> State:
-    """State `number` of the discrete layer or layers, from 0, in integers."""
+    """The state with this number, from 0, of a layer or several layers, as integers."""
     leaves, structure = jax.tree.flatten(units)
     states = []
     for unit in leaves:

@@ -1,4 +1,4 @@
-"""Linear probes: the class of an example by the best linear function of its code."""
+"""Linear probes, which predict the class of an example from its code."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from jaxtyping import Float, Integer
 from jboltz.errors import InvalidValue
 
 PENALTIES = tuple(10.0**k for k in range(-5, 3))
-"""λ to choose from, of codes with variance 1: from no penalty to one that leaves a
-hundredth of each coefficient."""
+"""The values of λ to choose from, for codes with variance 1. The smallest hardly
+penalises, the largest leaves about a hundredth of each coefficient."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearProbe:
     """A ridge regression of one-hot classes on codes; made by `fit_linear_probe`."""
 
-    mean: np.ndarray  # (code,) of the codes trained on
-    scale: np.ndarray  # (code,) their standard deviations, ∞ of one that never changes
-    weights: np.ndarray  # (code, classes), of standardised codes
+    mean: np.ndarray  # (code,) of the training codes
+    scale: np.ndarray  # (code,) standard deviations of the codes, ∞ for constant units
+    weights: np.ndarray  # (code, classes), for standardised codes
     bias: np.ndarray  # (classes,) the shares of the classes
-    penalty: float  # λ that was chosen
+    penalty: float  # the chosen λ
 
 
 def fit_linear_probe(
@@ -33,13 +33,14 @@ def fit_linear_probe(
     num_classes: int,
     penalties: Sequence[float] = PENALTIES,
 ) -> LinearProbe:
-    """Minimises Σ |y − b − z·W|² / N + λ |W|², z the codes in units of their deviation.
+    """The probe with the least Σ |y − b − z·W|² / N + λ |W|², where z are standardised.
 
-    Exact for each λ; the one with the fewest errors on the held-out examples is taken,
-    of several the largest. A unit that never changes is left out.
+    The solution is exact for each λ. The λ with the fewest errors on the held-out
+    examples is chosen, the largest of several. Constant units are left out.
 
     Raises:
-      ValueError: a label is out of range, or there are no penalties, or a negative one.
+      ValueError: a label is out of range, or `penalties` is empty or has a negative
+        number.
     """
     for name, given in (("labels", labels), ("held_out_labels", held_out_labels)):
         if len(given) and not 0 <= np.min(given) <= np.max(given) < num_classes:
@@ -58,7 +59,7 @@ def fit_linear_probe(
     z = (x - mean) / scale
     y = np.eye(num_classes)[labels]
     values, directions = np.linalg.eigh(z.T @ z / len(z))
-    # Rounding alone makes one negative; without a penalty none may be 0.
+    # Rounding may make eigenvalues negative; without a penalty they must not be 0.
     values = np.maximum(values, 1e-12)
     projected = directions.T @ (z.T @ (y - y.mean(axis=0)) / len(z))
     probes = [

@@ -1,9 +1,9 @@
-"""The pseudo-likelihood of an RBM: every site given all the others, without log Z.
+"""The pseudo-likelihood of an RBM: each site given all other sites, without log Z.
 
 PL(v) = Σ_i log p(v_i | rest), p(v_i | rest) = exp(−F(v)) / Σ_x exp(−F(v with x at i)),
-the sum over what site i may be, an integral if it is real. Which values those are is
-the visible unit's to say: `alternatives`. Of F only differences are formed, site by
-site: their sum over a large model is itself rounded by more than a site tells.
+where x runs over the values of site i, which `alternatives` of the visible unit gives;
+for a real site the sum is an integral. Only differences of F are computed, as F of a
+large model is too large to subtract in float32.
 
 Reference:
   Besag (1975), Statistical analysis of non-lattice data.
@@ -30,23 +30,22 @@ from jboltz.models.annealed import check_exact
 from jboltz.products import full_product, product
 
 _FAR = 1e12
-"""Inputs that saturate every unit of bounded activity."""
+"""A factor for inputs that saturates every unit of bounded activity."""
 
 
 def pseudo_log_likelihood(
     model: TwoLayerModel, params: Params, data: Data, *, batch_size: int = 100
 ) -> MeanLogLikelihood:
-    """The mean of Σ_i log p(v_i | rest), over all sites of every example.
+    """The mean over examples of Σ_i log p(v_i | rest), in nats.
 
-    A site takes one row of the weights and one activation of the hidden layer for each
-    of its values, so an example costs as much as that many free energies. Real sites
-    are integrated with as many nodes as the weights push them apart: dozens to
-    hundreds.
+    Each value of each site costs one row of the weights and one activation of the
+    hidden layer. Real sites take dozens to hundreds of values, more with larger
+    weights.
 
     Raises:
-      TypeError: visible units that do not say what one site may be.
-      ValueError: gray data for binary units; real visible units under hidden units of
-        unbounded activity.
+      TypeError: the visible unit does not enumerate the values of a site.
+      ValueError: data are gray for binary units; or visible units are real and hidden
+        units have unbounded activity.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
@@ -77,10 +76,10 @@ def stochastic_pseudo_log_likelihood(
     *,
     batch_size: int = 1000,
 ) -> MeanLogLikelihood:
-    """An unbiased estimate from one site an example, times their number.
+    """An unbiased estimate of `pseudo_log_likelihood` from one random site per example.
 
-    Example n draws its site from `fold_in(key, n)`. The standard error has the choice
-    of sites in it. Raises as `pseudo_log_likelihood` does.
+    Example n draws its site from `fold_in(key, n)`. The standard error includes the
+    choice of sites. It raises the errors of `pseudo_log_likelihood`.
     """
     check_key(key)
     params = jax.tree.map(jnp.asarray, params)
@@ -89,7 +88,7 @@ def stochastic_pseudo_log_likelihood(
 
     def one_site(example):
         v, key = example
-        # A uniform in [0, 1) times the number can round up to the number.
+        # A uniform in [0, 1) times `num_sites` may round up to `num_sites`.
         site = jnp.floor(num_sites * random.uniform(key, ())).astype(jnp.int32)
         site = jnp.minimum(site, num_sites - 1)
         return num_sites * _site_log_probability(model, params, table, v)(site)
@@ -101,7 +100,7 @@ def stochastic_pseudo_log_likelihood(
 
 
 def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State):
-    """site ↦ log p(v at site | v elsewhere)."""
+    """The function site ↦ log p(v at site | v elsewhere)."""
     of_site, activities, log_weights = table
     inputs = model.hidden_inputs(params, v)
     activity, energy = of_site(v)
@@ -110,7 +109,7 @@ def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State)
 
     def given_rest(site: Integer[Array, ""]) -> Float[Array, ""]:
         def gain(other):
-            # Only the block of this site differs: its rows of the weights suffice.
+            # Only this site differs, so its rows of the weights suffice.
             change = product(other - activity[site], blocks[site])
             return log_normalizer_gain(model.hidden, own, inputs, change)
 
@@ -121,11 +120,11 @@ def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State)
 
 
 def _alternatives(model: TwoLayerModel, params: Params):
-    """The visible unit's, between the farthest inputs that the hidden layer can send:
-    what a state has at each site, the activities of all alternatives, and their log
-    weights less their energies.
+    """(v -> activity and energy of each site, activities of all values, their log
+    weights minus their energies).
 
-    d/ds Γ_h(I + s W_i) = W_i · E[a_h] rises with s, so these are its two limits.
+    The values cover all inputs that the hidden layer can send: d/ds Γ_h(I + s W_i) =
+    W_i · E[a_h] rises with s, so its limits bound the inputs.
     """
     require(model, TwoLayerModel, "a pseudo-likelihood")
     check_exact(model)

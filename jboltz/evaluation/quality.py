@@ -1,4 +1,4 @@
-"""All numbers of how good samples are, beside as many real images."""
+"""A table of the quality of samples, beside an equal number of test images."""
 
 from functools import partial
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from jboltz.evaluation.generation import (
 )
 
 REAL = "test images"
-"""The name of the real images in the table: a perfect model would score as they do."""
+"""The name of the test images in the table; a perfect model has their numbers."""
 
 QualityTable: TypeAlias = dict[str, dict[str, float]]
 
@@ -25,8 +25,8 @@ QualityTable: TypeAlias = dict[str, dict[str, float]]
 def spread(images: Any, count: int) -> Any:
     """`count` of the images, evenly spaced.
 
-    The first ones would not do: neighbours in MNIST are often by one writer, and the
-    first half of its test set is the cleaner one.
+    The first images of MNIST are not representative: neighbours are often by one
+    writer, and the first half of the test set is cleaner.
     """
     return images[:: len(images) // count][:count]
 
@@ -39,14 +39,13 @@ def sample_quality(
     *,
     num_neighbours: int = 5,
 ) -> QualityTable:
-    """The numbers of `evaluation.generation` for the test images and for each set of
-    samples.
+    """The numbers of `evaluation.generation` for test images and each set of samples.
 
-    Every set is as large as `test` and is compared with as many training images, chosen
-    by `spread`; only the distance to the nearest image is among all of them.
+    Every set is as large as `test` and is compared with an equal number of training
+    images, chosen by `spread`. `nearest_training` is a mean over all training images.
 
     Raises:
-      ValueError: sets of different sizes, or too few training images.
+      ValueError: the sets differ in size, or there are too few training images.
     """
     sets = {REAL: test, **samples}
     for name, images in sets.items():

@@ -1,4 +1,4 @@
-"""Mean reconstructions of gray images, and how far they are from the images."""
+"""Mean reconstructions of gray images and their errors."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,19 +18,19 @@ from jboltz.nets.vae import VAE, log_likelihood_of_pixels
 from jboltz.products import full_precision, product
 
 Reconstruction = tuple[Callable[[Params, Array], Array], Params]
-"""(params, a gray image) → the log-odds of the pixels, and its `params`."""
+"""A function (params, gray image) → log-odds of the pixels, and its `params`."""
 
 
 @full_precision
 def vae_log_odds(vae: VAE, params: Params, v: Array) -> Any:
-    """The log-odds of the pixels under the mean code of the gray image `v`."""
+    """The log-odds of the pixels given the mean code of the gray image `v`."""
     return vae.apply({"params": params}, v)
 
 
 @full_precision
 def dbn_log_odds(dbn: DBN, params: DBNParams, v: Array) -> Array:
-    """The log-odds of `dbn.reconstruct` at full depth, whose rounding to 0 and 1 has
-    no cross-entropy."""
+    """The log-odds of `dbn.reconstruct` at full depth. Unlike the means, they do not
+    round to 0 or 1, where the cross-entropy would be infinite."""
     bottom, *above = dbn.layers
     h = bottom.mean_hidden_state(params[0], v)
     if above:
@@ -41,10 +41,10 @@ def dbn_log_odds(dbn: DBN, params: DBNParams, v: Array) -> Array:
 def pixel_errors(
     models: Mapping[str, Reconstruction], images: Float[Array, "examples pixels"]
 ) -> dict[str, Any]:
-    """Squared error and cross-entropy in nats of a pixel, for each reconstruction.
+    """Squared error and cross-entropy in nats per pixel, for each reconstruction.
 
-    They are means over examples with their standard errors. `least_cross_entropy` is
-    what the images have with themselves: no reconstruction has less.
+    They are means over examples with standard errors. `least_cross_entropy` is the
+    cross-entropy of a perfect reconstruction of gray images.
     """
     entropy = jax.scipy.special.entr(images) + jax.scipy.special.entr(1 - images)
     table: dict[str, Any] = {"least_cross_entropy": float(jnp.mean(entropy))}
@@ -73,8 +73,8 @@ def _errors(log_odds_of, params, images):
 def dbm_reconstruction_error(
     dbm: DBM, params: DBMParams, images: Float[Array, "examples pixels"]
 ) -> float:
-    """The mean squared error of the means of the pixels given the mean-field posterior
-    of the first hidden layer."""
+    """The mean squared error of E[v | m], where m is the mean-field posterior of the
+    first hidden layer."""
 
     def one(v):
         inputs = product(params.weights[0], mean_field(dbm, params, v).activities[0])

@@ -22,7 +22,7 @@ from jboltz.models.annealed import AnnealedParams
 def rungs_of(
     annealed: AnnealedModel, params: Params, base: Params, betas: ArrayLike
 ) -> AnnealedParams:
-    """All rungs between `base` and `params` as one record, each part checked."""
+    """The rungs `betas` between `base` and `params` as one record, with checks."""
     require(annealed, AnnealedModel, "annealing", "annealed")
     check_distribution(annealed.model, params)
     like = jax.eval_shape(annealed.init, jax.random.key(0)).base
@@ -49,7 +49,7 @@ def _check_ladder(betas, dtype):
 
 
 def check_num_chains(count: int, name: str = "num_chains") -> None:
-    """Refuses less than two chains, given by the argument `name`."""
+    """Refuses fewer than two chains."""
     if count < 2:
         raise InvalidValue(
             f"`{name}` is {count} but an interval needs at least 2 chains; for the "

@@ -1,4 +1,4 @@
-"""The control of a stack: units with the same weights, in another order."""
+"""A control for a stack of RBMs: the same weights of each unit in random order."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_precision
 
 _HALVINGS = 40
-"""How often the interval is halved: as far as single precision tells inputs apart."""
+"""The number of halvings of the interval, down to the rounding of float32."""
 
 
 @full_precision
@@ -23,15 +23,15 @@ def shuffle_units(
     data: Float[Array, "examples visible"],
     key: Key[Array, ""],
 ) -> DBNParams:
-    """`params` with the weights of every unit permuted, and every unit as active.
+    """`params` with the weights of every unit permuted, and its mean activity kept.
 
-    Column j of each layer's weights keeps its values, so its norm and its sparsity; its
-    bias is moved so that the mean of E[h_j | m] over the means m that reach the layer,
-    from `data` and the shuffled layers below, is what it was. What is left of the
-    learning is how strong and how active units are, not what they look for.
+    The values in each column of the weights are permuted, so their norm and sparsity
+    stay. Hidden biases are changed so that each unit has the same mean of E[h_j | m] as
+    before, where m are the means from `data` through the shuffled layers below. The
+    result keeps how strong and how active units are, but not their filters.
 
-    Layer l draws from `fold_in(key, l)`. Only for hidden units whose mean rises with
-    the bias, one number a unit (Bernoulli, Gaussian).
+    Layer l draws from `fold_in(key, l)`. Hidden units need one number each whose mean
+    rises with the bias (Bernoulli, Gaussian).
     """
     below, shuffled_below, shuffled = data, data, []
     for index, (rbm, layer) in enumerate(zip(dbn.layers, params, strict=True)):
@@ -52,7 +52,7 @@ def _in_another_order(layer: RBMParams, key: Key[Array, ""]) -> RBMParams:
 def _as_active(
     rbm: RBM, layer: RBMParams, data: State, target: Float[Array, " hidden"]
 ) -> RBMParams:
-    """The layer with hidden biases at which its mean states are `target`."""
+    """`layer` with hidden biases for which the mean states are `target`."""
     inputs = jax.vmap(rbm.hidden_inputs, in_axes=(None, 0))(layer, data)
 
     def mean(moved):
@@ -65,7 +65,7 @@ def _as_active(
         is_low = mean(middle) < target
         return jnp.where(is_low, middle, low), jnp.where(is_low, high, middle)
 
-    # What the shuffled and the learnt inputs can differ by.
+    # A bound on the difference of the shuffled and the learnt inputs.
     reach = 2 * jnp.max(jnp.abs(inputs), axis=0) + 50
     low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-reach, reach))
     hidden = rbm.hidden.shift(layer.hidden, (low + high) / 2)

@@ -1,4 +1,4 @@
-"""Means over the examples of a batch, and their gradients."""
+"""Weighted means over the examples of a batch, and their gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +15,9 @@ from jboltz.errors import InvalidValue
 def weighted_mean(
     x: Float[Array, "batch ..."], weights: Float[Array, " batch"] | None
 ) -> Float[Array, ""]:
-    """Σ w x / Σ w, or the plain mean; of an example with several numbers, their mean.
+    """Σ w x / Σ w, or without weights the mean, where x is the mean of an example.
 
-    Its type is that of `x`. It is 0 where no example counts, as may be in a batch of
-    data that have weights of 0.
+    It has the dtype of `x`, and is 0 if all weights are 0.
     """
     if weights is None:
         return jnp.mean(x)
@@ -31,23 +30,23 @@ def weighted_mean(
 def mean_squared_error(
     x: State, y: State, weights: Float[Array, " batch"] | None
 ) -> Float[Array, ""]:
-    """mean((x − y)²); of states of several arrays, the mean of their errors."""
+    """mean((x − y)²); for states of several arrays, the mean over the arrays."""
     errors = jax.tree.map(lambda x, y: weighted_mean((x - y) ** 2, weights), x, y)
     return jnp.mean(jnp.stack(jax.tree.leaves(errors)))
 
 
 def complete(batch: Batch, params: Params) -> Batch:
-    """Complete examples as an estimator takes them: in the dtype of `params`.
+    """The batch in the dtype of `params`.
 
     Raises:
-      ValueError: entries are missing.
+      ValueError: the batch has a mask of missing entries.
     """
     refuse_mask(batch)
     return Batch(values=cast_states(batch.values, params), weights=batch.weights)
 
 
 def refuse_mask(batch: Batch) -> None:
-    """Refuses missing entries, which an estimator does not fill by itself."""
+    """Refuses a batch with missing entries."""
     if batch.mask is not None:
         raise InvalidValue(
             "`batch.mask` marks missing entries but this estimator needs complete "
@@ -61,14 +60,14 @@ def mean_gradient(
     examples: tuple[Any, ...],
     weights: Float[Array, " batch"] | None,
 ) -> tuple[Params, Metrics]:
-    """The gradient of the mean of a loss that each example has by itself.
+    """The gradient of the weighted mean over examples of `loss`.
 
     Args:
       loss: (params, *example) → the loss of one example, and its metrics.
-      examples: the arguments of `loss` after `params`, one leading entry an example.
+      examples: the arguments of `loss` after `params`, one example per leading index.
 
     Returns:
-      The gradient, and the mean of every metric.
+      The gradient, and the weighted mean of every metric.
     """
 
     def mean_loss(params):

@@ -1,4 +1,4 @@
-"""Early stopping: the best epoch's parameters travel in the state of the estimator."""
+"""Early stopping: the estimator's state keeps the parameters of the best epoch."""
 
 import dataclasses
 import warnings
@@ -19,19 +19,19 @@ from jboltz.products import full_precision
 
 @record
 class BestSoFarState:
-    """The state of the estimator within, and the parameters of the best epoch."""
+    """The state of the wrapped estimator, and the parameters of the best epoch."""
 
     inner: State
-    params: Params  # after the first of the epochs with the least error
-    error: Leaf  # () of held-out examples; infinite before the first epoch
+    params: Params  # after the epoch with the least error, the first of several
+    error: Leaf  # () the least error; infinite before the first epoch
 
 
 @dataclasses.dataclass(frozen=True)
 class BestSoFar:
-    """Any estimator, with room in its state for the parameters of the best epoch.
+    """An estimator that keeps the parameters of the best epoch in its state.
 
-    Its gradient is that of `estimator`. `keep_least`, as the `end_epoch` of `fit`,
-    compares the epochs; the best parameters are `state.estimator_state.params`.
+    The gradient is that of the wrapped `estimator`. Pass `keep_least(…)` to `fit` as
+    `end_epoch`; the best parameters are then `state.estimator_state.params`.
     """
 
     estimator: Estimator
@@ -47,7 +47,7 @@ class BestSoFar:
         return BestSoFarState(
             inner=self.estimator.init(params, key),
             params=params,
-            # With a dtype, or it is weak, and the second epoch compiled anew.
+            # With an explicit dtype: a weak one would make the second epoch recompile.
             error=jnp.full((), jnp.inf, float),
         )
 
@@ -64,19 +64,19 @@ class BestSoFar:
 def keep_least(
     judge: Callable[[Params], Metrics], name: str
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """The `end_epoch` of `fit` that remembers the parameters with the least error.
+    """An `end_epoch` for `fit` that keeps the parameters with the least error.
 
     Args:
-      judge: parameters → numbers of held-out examples.
-      name: the one of these numbers that is to be small. NaN is never the least.
+      judge: parameters → numbers by name, measured on held-out examples.
+      name: the number to minimise. NaN never counts as the least.
 
     Returns:
-      `state -> (state, metrics)`, for states of a `BestSoFar`. The metrics are those of
-      `judge`, each with `held_out_` before its name.
+      `state -> (state, metrics)`, for states of a `BestSoFar`. The metrics are the
+      numbers of `judge`, with `held_out_` before each name.
 
     Raises:
-      TypeError: the estimator is no `BestSoFar`.
-      ValueError: `judge` returns no such number.
+      TypeError: the estimator is not a `BestSoFar`.
+      ValueError: `judge` returns no number called `name`.
     """
 
     check_callable("judge", judge, "params -> numbers by name")

@@ -1,8 +1,8 @@
-"""Keys that are equal for optimizers that were built alike.
+"""Hashable keys that are equal for optimizers built in the same way.
 
-An optax optimizer is a pair of closures, which are equal to nothing but themselves: a
-step that is built again in another cell of a notebook, or for another point of a grid,
-would compile its epoch again.
+An optax optimizer is a pair of closures, and two closures are never equal. Without a
+key, a train step that is built again, such as for another point of a grid, would be
+compiled again.
 """
 
 import functools
@@ -14,15 +14,15 @@ import optax
 _Key = tuple[Any, ...]
 
 _LIBRARIES = ("optax", "jax", "jaxlib", "numpy", "chex", "builtins")
-"""Where functions come from that no user changes while a program runs."""
+"""Libraries whose functions do not change while a program runs."""
 
 
 def how_built(optimizer: Any) -> _Key:
-    """A hashable key that is the same for what optax built from the same parts.
+    """A hashable key that is the same for optimizers of optax from the same arguments.
 
-    A function of optax is its code and the keys of what it closes over. An optimizer
-    that holds anything which may change, such as a schedule of the user's, which may
-    read globals, or an array, equals itself alone.
+    The key of a function of optax is its code and the keys of its closure. An optimizer
+    with a part that may change, such as an array, or a schedule of the user that may
+    read global variables, is equal to itself only.
     """
     try:
         return _key(optimizer, ())
@@ -56,7 +56,7 @@ def _key(x: Any, around: tuple[int, ...]) -> _Key:
 
 
 def _library_of(function: Any) -> str:
-    """The library of its globals; its `__module__` may be that of what it wraps."""
+    """The library of a function, by its globals; `__module__` may be a copy."""
     names = getattr(function, "__globals__", None)
     module = names.get("__name__") if names else getattr(function, "__module__", None)
     return (module or "").split(".")[0]
@@ -71,11 +71,11 @@ def _contents(cell: types.CellType, around: tuple[int, ...]) -> _Key:
 
 
 class _MayChangeError(Exception):
-    """Something has a part that may be another one when it is used again."""
+    """An optimizer has a part that may change between two uses."""
 
 
 class _Self:
-    """An object that has no hash, equal to itself alone."""
+    """A hashable wrapper of an object, equal if the object is the same."""
 
     def __init__(self, x: Any) -> None:
         self.x = x  # kept alive, so that no other object gets its id

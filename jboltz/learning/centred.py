@@ -1,7 +1,7 @@
-"""Centring: the gradient of a model whose activities are measured from their means.
+"""Centring: gradients in coordinates where the mean activity of each layer is zero.
 
-Of which means, is a choice: of the data's, or of the points half way to the model's,
-the enhanced gradient.
+Activities are centred at their means over the data, or half way between those and their
+means in the model, which is called the enhanced gradient.
 """
 
 import dataclasses
@@ -38,12 +38,12 @@ from jboltz.learning.step import Optimizer, take_update
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
-"""One vector of activities a layer, bottom first."""
+"""One vector of activities per layer, bottom first."""
 
 
 @record
 class CentredState:
-    """The state of the estimator within, and where activities are measured from."""
+    """The state of the wrapped estimator, and the offset that centres each layer."""
 
     inner: State
     offsets: tuple[Leaf, ...] = of_hidden(None, -1)  # (size,) each
@@ -51,7 +51,7 @@ class CentredState:
 
 @dataclasses.dataclass(frozen=True)
 class DataMeanOffsets:
-    """Activities are measured from their means over the data.
+    """Offsets at the means over the data, ⟨a⟩_data.
 
     Reference:
       Montavon & Müller (2012), Deep Boltzmann machines and the centering trick.
@@ -65,7 +65,7 @@ class DataMeanOffsets:
 
 @dataclasses.dataclass(frozen=True)
 class MidpointOffsets:
-    """Activities are measured from half way between their means, ½(⟨a⟩_d + ⟨a⟩_m).
+    """Offsets half way between the means over data and model, ½(⟨a⟩_data + ⟨a⟩_model).
 
     Reference:
       Cho, Raiko & Ilin (2011), Enhanced gradient and adaptive learning rate for
@@ -79,14 +79,14 @@ class MidpointOffsets:
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """An array of 0 and 1 that is equal to another of the same entries."""
+    """A matrix of 0 and 1 that hashes and compares by its entries."""
 
     shape: tuple[int, ...]
     entries: bytes
 
     @classmethod
     def of(cls, x: Any) -> "Mask":
-        """The mask with the entries of an array, bool or of the numbers 0 and 1."""
+        """The mask with the entries of an array of bools, or of the numbers 0 and 1."""
         if isinstance(x, cls):
             return x
         array = np.asarray(x)
@@ -99,30 +99,28 @@ class Mask:
 
     @property
     def array(self) -> np.ndarray:
-        """Bools, in the shape of the weights."""
+        """The mask as bools, in the shape of the weights."""
         return np.frombuffer(self.entries, bool).reshape(self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
 class Centred:
-    """Any estimator's gradient, taken in centred coordinates.
+    """The gradient of another estimator, taken in centred coordinates.
 
-    E = −Σ_l (a_l − o_l)ᵀ W_l (a_{l+1} − o_{l+1}) − Σ_l (a_l − o_l)ᵀ b̃_l + …, the same
-    model with b_l = b̃_l − W_l o_{l+1} − W_{l−1}ᵀ o_{l−1}. A gradient step there is, in
-    the parameters as they are, a step along
+    With offsets o_l, a model with the biases b_l = b̃_l − W_l o_{l+1} − W_{l−1}ᵀ o_{l−1}
+    has the energy E = −Σ_l (a_l − o_l)ᵀ W_l (a_{l+1} − o_{l+1}) − Σ_l (a_l − o_l)ᵀ b̃_l
+    + …. A gradient step in W and b̃ is a step in W and b along
 
         ΔW̃_l = ΔW_l − o_l Δb_{l+1}ᵀ − Δb_l o_{l+1}ᵀ,
-        Δb_l − ΔW̃_l o_{l+1} − ΔW̃_{l−1}ᵀ o_{l−1},
+        Δb̃_l = Δb_l − ΔW̃_l o_{l+1} − ΔW̃_{l−1}ᵀ o_{l−1},
 
-    an ascent direction for any offsets. They move towards `around` by a share `rate` a
-    batch; 0 keeps them where the biases alone put them.
+    an ascent direction for any offsets. In every batch the offsets move towards the
+    values of `around` by a share `rate`. They start at the mean activities without
+    weights, and stay there if `rate` is 0. Means over the data are `mean_activities`:
+    exact in an RBM, from one pass upwards in a DBM.
 
-    The means of the hidden layers over the data are those of `mean_activities`: of an
-    RBM exact, of a DBM those of one pass upwards.
-
-    The bias part takes it that all weights move. To train a part of them, say which in
-    `masks`, one array of 0 and 1 for each matrix of weights; a mask in the optimizer
-    would leave the biases to follow weights that stay, and is refused.
+    The biases follow all weights. To train a part of the weights, pass `masks`. A mask
+    in the optimizer is refused, as biases would follow weights that do not move.
 
     Reference:
       Montavon & Müller (2012), Deep Boltzmann machines and the centering trick;
@@ -138,8 +136,8 @@ class Centred:
     rate: float = 0.01
     around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
     masks: tuple[Any, ...] = ()
-    """An array of 0 and 1 for each matrix of weights: 1 where a weight is trained, 0
-    where it stays. () trains all. They are kept as `Mask`, which hashes."""
+    """One array of 0 and 1 for each matrix of weights, 1 where a weight is trained; ()
+    trains all. They are kept as `Mask`."""
 
     def __post_init__(self) -> None:
         require(self.estimator, Estimator, "centring", "estimator")
@@ -153,7 +151,7 @@ class Centred:
         return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> CentredState:
-        """Offsets at each layer's means without the weights."""
+        """Offsets at the mean activity of each layer without weights."""
         unit_params, weights = self.model.parts(params)
         got, need = [x.shape for x in self.masks], [W.shape for W in weights]
         if self.masks and got != need:
@@ -168,10 +166,10 @@ class Centred:
         return CentredState(inner=self.estimator.init(params, key), offsets=offsets)
 
     def check_optimizer(self, optimizer: Optimizer, params: Params) -> None:
-        """Refuses a mask in the optimizer: weights that no gradient moves."""
+        """Refuses an optimizer that leaves some weights unchanged, as a mask does."""
         try:
             moved = _most_moved(optimizer, params)
-        except TypeError:  # of arguments that it lacks; the step says which
+        except TypeError:  # The optimizer lacks arguments; the step names them.
             return
         if is_traced(moved):
             return
@@ -208,11 +206,11 @@ class Centred:
 
 
 def enhanced_gradient(estimator: Estimator, *, rate: float = 1.0) -> Centred:
-    """The enhanced gradient: centred half way between data and model.
+    """The enhanced gradient: `estimator` centred half way between data and model.
 
-    At rate 1 the offsets are those of the batch and its chains, and the weights move
-    along Cov_data(a_l, a_{l+1}) − Cov_model(a_l, a_{l+1}). That is noisy where batches
-    are small: a rate of 0.01, say, averages over a hundred.
+    At rate 1 the offsets come from the batch and its chains alone, and weights move
+    along Cov_data(a_l, a_{l+1}) − Cov_model(a_l, a_{l+1}). This is noisy in small
+    batches; a rate of 0.01 averages over about a hundred of them.
     """
     return Centred(estimator, rate, MidpointOffsets())
 
@@ -223,10 +221,10 @@ def centre(
     offsets: Offsets,
     masks: tuple[Mask, ...] = (),
 ) -> Params:
-    """T⁻¹ T⁻ᵀ `gradient`, with T the map from these to centred parameters.
+    """T⁻¹ T⁻ᵀ `gradient`, where T maps parameters to centred parameters.
 
     Args:
-      masks: those of `Centred`; a weight is no parameter where they are 0.
+      masks: as in `Centred`; weights with a mask of 0 get the gradient 0.
     """
     units, weights = model.parts(gradient)
     biases = _slopes(model, gradient)
@@ -250,9 +248,9 @@ def centre(
 
 @partial(jax.jit, static_argnums=0)
 def _most_moved(optimizer, params):
-    """The largest size of each update, along random gradients and their negatives.
+    """The largest absolute update of each parameter over several random gradients.
 
-    The first updates may be 0, of a warm-up, or of several batches taken together.
+    The first updates may be 0: in a warm-up, or if updates are taken every few batches.
     """
     leaves, structure = jax.tree.flatten(params)
 
@@ -275,13 +273,13 @@ def _most_moved(optimizer, params):
 
 
 def _slopes(model: CentrableModel, gradient: Params) -> list[Array]:
-    """The derivatives along each layer's biases: ⟨a⟩_model − ⟨a⟩_data."""
+    """The gradient in the biases of each layer, ⟨a⟩_model − ⟨a⟩_data."""
     units, _ = model.parts(gradient)
     return [_slope(u, g) for u, g in zip(model.units, units, strict=True)]
 
 
 def _slope(unit, gradient):
-    """`shift` is linear in its inputs, so where it is linearised does not matter."""
+    # `shift` is linear in its inputs, so they can be linearised at zero.
     zeros = jnp.zeros(unit.size, dtype_of(gradient))
     (along,) = jax.vjp(lambda inputs: unit.shift(gradient, inputs), zeros)[1](gradient)
     return along

@@ -1,4 +1,4 @@
-"""A word about hidden units that say the same of every example."""
+"""A warning about hidden units whose means are the same for all examples."""
 
 import warnings
 from functools import partial
@@ -16,12 +16,12 @@ from jboltz.learning.rows import take_rows
 from jboltz.learning.step import Prepare
 
 SAMPLE_SIZE = 1000
-"""Examples that are looked at: with CD-1 and batches of 64, 784–500 units, this takes
-0.4 % of an epoch on 60 000."""
+"""The number of examples that are checked. With CD-1, batches of 64 and 784–500 units,
+this takes 0.4 % of an epoch on 60 000 examples."""
 
 SPREAD = 1e-3
-"""Means that differ by less are constant. Those of binary units differ by 0.1 already
-under weights of N(0, 0.01²), over sparse text of 40 words in 2 000."""
+"""Means that differ by less count as constant. Binary units with initial weights from
+N(0, 0.01²) differ by 0.1 on sparse text with 40 words of 2 000."""
 
 
 def warn_if_constant(
@@ -33,15 +33,15 @@ def warn_if_constant(
     key: Key[Array, ""],
     where: str,
 ) -> bool:
-    """Warns if most hidden means are the same for all examples; says whether it has.
+    """Warns if most hidden means are the same for all examples; returns whether it did.
 
-    Only for a model whose hidden means are known, on complete data that are not all
-    alike. For a `CentrableModel` they are those of one pass upwards.
+    It checks models with known hidden means (for a `CentrableModel`, of one pass
+    upwards) on complete data whose examples differ.
 
     Args:
-      model: what is trained; None if unknown.
-      index: (batches, …), where in `data` the rows of each batch are.
-      where: after what of the training, for the message.
+      model: the trained model; None if unknown.
+      index: (batches, …), the rows of `data` in each batch.
+      where: the time in training, for the message.
     """
     if not isinstance(model, HiddenMeanModel | CentrableModel) or data.mask is not None:
         return False
@@ -61,7 +61,7 @@ def warn_if_constant(
 
 @partial(jax.jit, static_argnames="model")
 def _spreads(model, params, data, index, prepare, key):
-    """Largest less smallest value, over examples, of the data and the hidden means."""
+    """The range over examples of each number of the data, and of each hidden mean."""
 
     def means_given(v):
         if isinstance(model, HiddenMeanModel):
@@ -83,6 +83,6 @@ def _spreads(model, params, data, index, prepare, key):
 
 
 def _as_rows(states: State) -> Array:
-    """One row for each state, of all of its numbers."""
+    """The states as rows of a matrix."""
     leaves = jax.tree.leaves(states)
     return jnp.concatenate([x.reshape(x.shape[0], -1) for x in leaves], axis=1)

@@ -1,8 +1,8 @@
-"""Contrastive divergence: the model's average from short or persistent chains.
+"""Contrastive divergence: gradients with short or persistent chains of the model.
 
-∂/∂θ of the mean negative log-likelihood is ⟨∂F/∂θ⟩_data − ⟨∂F/∂θ⟩_model. Each estimator
-here forms it by differentiating that contrast of free energies, with the chains held
-fixed, so it holds for every parameter of every unit.
+∂/∂θ of the mean negative log-likelihood is ⟨∂F/∂θ⟩_data − ⟨∂F/∂θ⟩_model. The estimators
+here differentiate this contrast of free energies with the chains held fixed, so they
+give the gradient of every parameter of every unit.
 """
 
 import dataclasses
@@ -35,9 +35,9 @@ from jboltz.samplers.chains import (
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveDivergence:
-    """CD-k: a chain starts at each example and runs `num_steps` kernel steps.
+    """CD-k: a chain starts at each example and runs k = `num_steps` kernel steps.
 
-    The hidden statistics of both phases are means; the visible ones are samples.
+    Both phases use means of the hidden units and samples of the visible units.
 
     Reference:
       Hinton (2002), Training products of experts by minimizing contrastive divergence.
@@ -71,7 +71,7 @@ class ContrastiveDivergence:
             free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
             data = free_energy(params, batch.values)
             negative = free_energy(params, chains.visible)
-            # A chain counts as much as the example that it started from.
+            # A chain has the weight of the example that it started from.
             return weighted_mean(data - negative, batch.weights)
 
         error = mean_squared_error(batch.values, chains.visible, batch.weights)
@@ -80,13 +80,12 @@ class ContrastiveDivergence:
 
 @dataclasses.dataclass(frozen=True)
 class HalfStepContrastiveDivergence:
-    """CD whose chains end half a step early: hidden samples beside visible means.
+    """CD whose chains end half a step earlier, with visible means in the last half.
 
-    The negative statistic of the weights is E[a_v(v) | h] a_h(h)ᵀ at the hidden state
-    of a chain after `num_steps` − 1 kernel steps: the gradient of F(h), the energy
-    with the visible units integrated out. Unbiased at equilibrium. To train the
-    weights alone, freeze the other leaves in the optimizer (`optax.partition` with
-    `optax.set_to_zero`).
+    The negative statistic of the weights is E[a_v(v) | h] a_h(h)ᵀ, where h is the
+    hidden state of a chain after `num_steps` − 1 kernel steps. It is the gradient of
+    F(h), with the visible units integrated out, and unbiased at equilibrium. To train
+    the weights alone, freeze other leaves by `optax.partition` and `optax.set_to_zero`.
     """
 
     model: RBM
@@ -123,10 +122,10 @@ class HalfStepContrastiveDivergence:
 
 @dataclasses.dataclass(frozen=True)
 class PersistentContrastiveDivergence:
-    """PCD-k: `num_chains` chains that go on from update to update.
+    """PCD-k: `num_chains` chains that continue from one update to the next.
 
-    The estimator's state is the chains; their number has nothing to do with the batch
-    size, and each phase is divided by its own count.
+    The chains are the state of the estimator. Their number is independent of the batch
+    size.
 
     Reference:
       Tieleman (2008), Training restricted Boltzmann machines using approximations to
@@ -158,8 +157,8 @@ class PersistentContrastiveDivergence:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains: near 0 at equilibrium, and
-        falling as the chains lose track of the model."""
+        """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains. It is near 0 while the chains
+        are at equilibrium, and falls when they no longer follow the model."""
         batch = complete(batch, params)
         chains, _ = run_chains(
             self.sampler, params, state, key, num_steps=self.num_steps
@@ -172,7 +171,7 @@ class PersistentContrastiveDivergence:
 def contrast_with_chains(
     model: FreeEnergyModel, params: Params, batch: Batch, chains: State
 ) -> tuple[Float[Array, ""], Params]:
-    """⟨F⟩_data − ⟨F⟩_chains and its gradient, the chains held fixed."""
+    """⟨F⟩_data − ⟨F⟩_chains and its gradient with the chains held fixed."""
 
     def contrast(params):
         free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
@@ -197,7 +196,7 @@ def start_chains(
 def check_chains(
     model: Any, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
 ) -> None:
-    """Refuses a negative phase without chains or steps, or of another model."""
+    """Refuses counts of chains or steps below 1, and a sampler of another model."""
     require(model, EnergyModel, "the negative phase")
     require(sampler, Sampler, "the negative phase", "sampler")
     check_num_steps(num_steps, at_least=1)
@@ -216,7 +215,7 @@ def _chains_from_data(
     key: Key[Array, ""],
     skip: int = 0,
 ) -> State:
-    """Chains that started at the examples, `num_steps` − `skip` kernel steps on."""
+    """Chains from the examples after `num_steps` − `skip` kernel steps."""
     key_init, key_run = random.split(key)
     chains = init_chains(estimator.sampler, params, batch.values, key_init)
     num_steps = estimator.num_steps - skip

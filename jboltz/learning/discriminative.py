@@ -1,4 +1,4 @@
-"""The classification RBM: trained to tell classes, to model the data, or for both."""
+"""The classification RBM: trained to classify, or to classify and model the data."""
 
 import dataclasses
 from functools import partial
@@ -25,11 +25,11 @@ from jboltz.products import full_product
 
 @dataclasses.dataclass(frozen=True)
 class Discriminative:
-    """The exact gradient of the mean −log p(y | x), in nats, of an RBM with a label.
+    """The exact gradient of the mean −log p(y | x), in nats, for an RBM with a label.
 
-    Batches are pairs (x, y), y one-hot, which `LayerFeatures` makes of what
-    `pair_with_labels` returns. The biases of x, which decide p(x) alone, have gradient
-    0.
+    Batches are pairs (x, y) with one-hot y. `LayerFeatures` makes them from the rows
+    that `pair_with_labels` returns. The biases of x do not affect p(y | x) and have the
+    gradient 0.
 
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted
@@ -48,8 +48,8 @@ class Discriminative:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """Metrics: `cross_entropy`, and `error`, the share of examples of which
-        another class is likelier."""
+        """The metrics are `cross_entropy`, and `error`, the share of examples for which
+        p(y | x) is largest at another class than y."""
         del key
         batch = complete(batch, params)
 
@@ -60,11 +60,11 @@ class Discriminative:
 
 @dataclasses.dataclass(frozen=True)
 class HybridDiscriminative:
-    """The gradient of the mean −log p(y | x), plus `weight` times that of −log p(x, y).
+    """The gradient of the mean −log p(y | x) plus `weight` times that of `estimator`.
 
-    The second is whatever `estimator` estimates, and the state is its own. A weight of
-    0 leaves the first alone; the larger it is, the less does the label count among the
-    data.
+    `estimator` is to estimate the gradient of the mean −log p(x, y); its state is the
+    state of this estimator. A `weight` of 0 trains p(y | x) alone; a larger one trains
+    the model more to generate the data.
 
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted
@@ -92,7 +92,7 @@ class HybridDiscriminative:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """The metrics of both."""
+        """The metrics of `Discriminative` and of `estimator`."""
         discriminative = Discriminative(self.model)
         gradient, _, judged = discriminative.estimate(params, (), batch, key)
         generative, state, metrics = self.estimator.estimate(params, state, batch, key)
@@ -101,12 +101,11 @@ class HybridDiscriminative:
 
 
 def pair_with_labels(images: Any, labels: Any, num_classes: int) -> tuple[Array, Array]:
-    """Rows to train label units on: images, and their classes as states of
-    `Softmax(1, num_classes)`.
+    """The images with their classes as states of `Softmax(1, num_classes)`.
 
     Raises:
-      ValueError: labels are missing, no integers, not one an example, or out of range;
-        or there are fewer examples than classes.
+      ValueError: labels are missing, not integers, not one per example, or out of
+        range; or there are fewer examples than classes.
     """
     numbers = class_numbers(labels, len(images), num_classes)
     return jnp.asarray(images), jax.nn.one_hot(numbers, num_classes)[:, None]

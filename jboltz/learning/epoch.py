@@ -1,7 +1,7 @@
-"""An epoch, and a whole run, as one pure function of arrays.
+"""An epoch and a whole run as pure functions of arrays.
 
-`fit` runs the same steps between its callbacks; these are for `jit`, `vmap`, `scan` and
-`shard_map`: ensembles, sweeps of seeds, a run inside another program.
+`fit` runs the same steps, with callbacks. The functions here can be used under `jit`,
+`vmap`, `scan` and `shard_map`, for example to train an ensemble.
 """
 
 from functools import partial
@@ -29,20 +29,20 @@ def train_epoch(
     batch_size: int,
     prepare: Prepare = unchanged,
 ) -> tuple[TrainState, Metrics]:
-    """Trains on each example once: what `fit` does in an epoch, as a pure function.
+    """Trains on each example once, as an epoch of `fit` does, in a pure function.
 
-    Epoch e of `fit` is the one of the key `fold_in(key, e)`. State, data, key, and
-    what `train_step` and `prepare` close over may be traced. Nobody looks whether the
-    parameters stay finite. `shard_map` over machines needs `check_vma=False`.
+    Epoch e of `fit` is the one with the key `fold_in(key, e)`. State, data, key, and
+    arrays in `train_step` and `prepare` may be traced. Parameters are not checked to
+    stay finite. `shard_map` over models needs `check_vma=False`.
 
     Args:
-      data: as for `fit`.
+      data: as in `fit`.
 
     Returns:
-      The state, and the metrics of the steps, one entry each.
+      The state, and the metrics, one entry per step.
 
     Example:
-      Four machines from four keys, trained side by side:
+      Four models from four keys, trained side by side:
 
           states, metrics = jax.vmap(
               partial(train_epoch, train_step, batch_size=64), in_axes=(0, None, 0)
@@ -70,10 +70,10 @@ def train_epochs(
     prepare: Prepare = unchanged,
     first_epoch: int | Integer[Array, ""] = 0,
 ) -> tuple[TrainState, Metrics]:
-    """A run of `fit` as a pure function: a scan over `num_epochs` of `train_epoch`.
+    """A run of `fit` as a pure function: `num_epochs` epochs of `train_epoch`.
 
     Args:
-      first_epoch: the number of the first, for a run that goes on.
+      first_epoch: the number of the first epoch, to continue a run.
 
     Returns:
       The state, and the metrics, (epochs, steps).
@@ -98,7 +98,7 @@ def take_steps(
     last: Any,
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
-    """Steps `first` to `last` of an epoch; with the last one, the short batch."""
+    """Steps `first` to `last` of an epoch, whose last batch may be shorter."""
     num_full, short = divmod(order.shape[0], batch_size)
     order = jnp.asarray(order)
 
@@ -130,7 +130,7 @@ def take_steps(
 
 
 def as_rows(data: State | Batch, domain: Domain | None) -> Batch:
-    """`data`, checked, on the device, its weights of mean 1."""
+    """The checked `data` on the device, with weights scaled to mean 1."""
     rows = jax.tree.map(jnp.asarray, as_batch(data, domain))
     if rows.weights is None:
         return rows
@@ -139,7 +139,7 @@ def as_rows(data: State | Batch, domain: Domain | None) -> Batch:
 
 
 def check_batch_size(batch_size: int, num_examples: int) -> int:
-    """`batch_size` as an `int`, refused unless it is from 1 to `num_examples`."""
+    """`batch_size` as an `int`; refuses one below 1 or above `num_examples`."""
     batch_size = check_count("batch_size", batch_size, at_least=1)
     if batch_size > num_examples:
         raise InvalidValue(

@@ -1,4 +1,4 @@
-"""Fast weights: persistent chains that are driven out of the modes they stay in."""
+"""Fast weights, which drive persistent chains out of the modes that they stay in."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from jboltz.samplers.chains import run_chains
 
 @record
 class FastState:
-    """The chains, and what is added to the parameters while they move."""
+    """The chains, and the fast weights θ_f added to the parameters when they move."""
 
     chains: State
     fast: Params
@@ -23,12 +23,12 @@ class FastState:
 
 @dataclasses.dataclass(frozen=True)
 class FastPersistentContrastiveDivergence:
-    """PCD whose chains move under θ + θ_f, where θ_f learns fast and forgets fast.
+    """PCD whose chains move with the parameters θ + θ_f, where θ_f are fast weights.
 
-    θ_f ← `decay` · θ_f − `fast_rate` · gradient: wherever chains stay too long the
-    energy rises, and they leave. The chains are no samples of the model, least of all
-    while `fast_rate` is large; a good one is the learning rate of θ at its start, and
-    that of θ should fall.
+    θ_f ← `decay` · θ_f − `fast_rate` · gradient. The energy rises where chains stay, so
+    that they leave. The larger `fast_rate` is, the less the chains are samples of the
+    model. A good `fast_rate` is the initial learning rate of θ, which should then
+    decrease during training.
 
     Reference:
       Tieleman & Hinton (2009), Using fast weights to improve persistent contrastive
@@ -51,7 +51,7 @@ class FastPersistentContrastiveDivergence:
             )
 
     def init(self, params: Params, key: Key[Array, ""]) -> FastState:
-        """Chains that start at `model.sample_start`, and fast weights of 0."""
+        """Chains that start at `model.sample_start`, and zero fast weights."""
         chains = start_chains(self.sampler, params, key, self.num_chains)
         return FastState(chains=chains, fast=jax.tree.map(jnp.zeros_like, params))
 

@@ -1,8 +1,8 @@
-"""Missing entries: filled by the model, and then trained on as if they had been seen.
+"""Training on examples with missing entries, which the model fills in.
 
-The gradient of −log p(v_observed) is E[∂F(v)/∂θ | v_observed] − E[∂F(v)/∂θ]: that of
-complete examples, averaged over the missing entries. So a wrapper that draws those is
-all it takes, and no other estimator has to know of masks.
+The gradient of −log p(v_observed) is E[∂F(v)/∂θ | v_observed] − E[∂F(v)/∂θ]: the
+gradient for complete examples, averaged over the missing entries. So one wrapper draws
+the missing entries for any estimator.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ from jboltz.samplers.gibbs import ClampedGibbs
 
 @dataclasses.dataclass(frozen=True)
 class MissingDataEstimator:
-    """Any estimator, on examples whose missing entries the model itself fills in.
+    """An estimator on examples whose missing entries are drawn from the model.
 
-    `batch.mask` is True where a value was observed; what `batch.values` holds elsewhere
-    is never read, NaN included. A missing entry starts at a draw from the biases alone
-    and is drawn anew, given what was observed, `num_steps` times; the more steps, the
-    nearer the gradient is to that of log p(v_observed). Chains of CD start at the
-    filled examples. A one-hot site is observed as a whole or not at all: the mask
-    has an entry for it, or one a category.
+    `batch.mask` is True where a value was observed; elsewhere `batch.values` may be
+    anything, such as NaN. A missing entry starts at `sample_start` of the model. Then
+    `num_steps` Gibbs steps draw it given the observed entries; with more steps the
+    gradient is closer to that of −log p(v_observed). Chains of CD start at the filled
+    examples. A one-hot site is observed whole or not at all: the mask has one entry
+    per site, or one per category.
 
     Example:
       >>> from jboltz import RBM, ContrastiveDivergence, Gibbs, Softmax, Bernoulli
@@ -55,13 +55,13 @@ class MissingDataEstimator:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """Metrics are those of the estimator, on the examples as filled."""
+        """The metrics of the wrapped estimator on the filled examples."""
         key_gaps, key_estimate = random.split(key)
         complete = self.fill(params, batch, key_gaps)
         return self.estimator.estimate(params, state, complete, key_estimate)
 
     def fill(self, params: Params, batch: Batch, key: Key[Array, ""]) -> Batch:
-        """The batch without its mask; example i draws from `fold_in(key, i)`."""
+        """The batch with gaps filled; example i draws from `fold_in(key, i)`."""
         if batch.mask is None:
             return batch
         mask = self._spread(batch.mask, batch.values)
@@ -72,7 +72,7 @@ class MissingDataEstimator:
         return Batch(values=values, weights=batch.weights)
 
     def _spread(self, mask: State, values: State) -> State:
-        """`mask` with an entry a number, where it may have one a one-hot site."""
+        """`mask` in the shape of `values`; it may have one entry per one-hot site."""
         model, (masks, examples) = self.model, map(jax.tree.leaves, (mask, values))
         if isinstance(model, DataModel) and len(masks) == len(examples):
             triples = zip(model.domain.leaves, masks, examples, strict=True)

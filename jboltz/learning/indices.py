@@ -1,4 +1,4 @@
-"""Sparse binary data, as lists of the visible units that are on."""
+"""Sparse binary data as lists of the visible units that are on."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from jboltz.errors import InvalidType, InvalidValue
 
 @dataclasses.dataclass(frozen=True)
 class FromIndices:
-    """The `prepare` of rows of indices: binary states of `num_visible` units.
+    """A `prepare` that turns rows of indices into binary states of `num_visible` units.
 
-    A row holds the units that are on, and −1 where it has fewer: what somebody bought,
-    the words of a document. Made on the device, inside the step, so that memory and
-    copies from the host are those of the indices.
+    A row has the indices of the units that are on, such as the words of a document, and
+    −1 in places that are not used. The states are made on the device, inside the step,
+    so that only indices are stored and copied from the host.
     """
 
     num_visible: int
@@ -30,7 +30,7 @@ class FromIndices:
     ) -> Float[Array, "batch visible"]:
         del key
         batch, visible = rows.shape[0], self.num_visible
-        # What is empty lands in a unit after the last, which is cut off.
+        # Unused places set a unit after the last one, which is cut off.
         places = jnp.where(rows < 0, visible, rows)
         states = jnp.zeros((batch, visible + 1))
         return states.at[jnp.arange(batch)[:, None], places].set(1.0)[:, :visible]
@@ -39,13 +39,13 @@ class FromIndices:
 def pad_indices(
     rows: Sequence[Sequence[int]], num_visible: int, *, num_places: int | None = None
 ) -> Integer[np.ndarray, "batch places"]:
-    """Lists of units that are on, as int32 rows of one length, −1 where one is shorter.
+    """Lists of the units that are on as int32 rows of one length, padded with −1.
 
     Args:
-      num_places: length of a row; by default that of the longest list.
+      num_places: the length of a row; by default the length of the longest list.
 
     Raises:
-      ValueError: an index is no unit, or a list is longer than a row.
+      ValueError: an index is not a unit, or a list is longer than a row.
     """
     longest = max(map(len, rows), default=0)
     num_places = longest if num_places is None else num_places

@@ -1,4 +1,4 @@
-"""Many updates in one program: the parts of both training loops."""
+"""Parts of the training loops `fit` and `fit_stream`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,16 +19,15 @@ from jboltz.learning.step import History, TrainState, TrainStep, check_state
 def check_loop(
     train_step: TrainStep, state: TrainState, key: Key[Array, ""], **functions: Any
 ) -> None:
-    """Refuses what no loop can run, such as a state that another estimator has made.
-
-    Only a step of `make_train_step` says what its estimator and its optimizer are.
+    """Refuses arguments of a loop that do not fit each other.
 
     Args:
-      functions: what else the loop calls, or None.
+      functions: the other functions that the loop calls, or None.
 
     Raises:
-      TypeError: a function that cannot be called, no state, or no key.
-      ValueError: it names what differs, as it is and as it needs to be.
+      TypeError: a function cannot be called, or `state` or `key` has another type.
+      ValueError: `state` is not of the estimator or the optimizer of `train_step`; only
+        a step of `make_train_step` declares these.
     """
     check_callable("train_step", train_step, "as from `make_train_step`")
     for name, function in functions.items():
@@ -44,7 +43,7 @@ def check_loop(
 
 
 def check_known(loop: str, *trees: Any) -> None:
-    """Refuses what is traced: a loop on the host looks at values between programs."""
+    """Refuses traced arguments; a loop on the host needs values."""
     if is_traced(trees):
         raise InvalidType(
             f"`{loop}` was called under `jit`, `vmap` or `grad`, but it reports to the "
@@ -54,12 +53,12 @@ def check_known(loop: str, *trees: Any) -> None:
 
 
 def copy(state: TrainState) -> TrainState:
-    """The same state in buffers of its own, which no donation deletes."""
+    """A copy of the state, which outlives the donation of `state` to a program."""
     return jax.tree.map(jnp.copy, state)
 
 
 def run_steps(step, state, first, last, length):
-    """Steps `first` to `last`, which need not be static; metrics at their places."""
+    """Runs steps `first` to `last`, which may be traced; metrics of step t are at t."""
     metrics = jax.eval_shape(step, state, jnp.asarray(first))[1]
     history = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), metrics)
 
@@ -77,7 +76,7 @@ def is_finite(params: Params) -> Array:
 
 
 def prepared_step(train_step, prepare, state, rows, key):
-    """One update on raw rows: prepared, then trained on."""
+    """One update on rows of data, which `prepare` turns into values first."""
     key_prepare, key_step = random.split(key)
     batch = Batch(
         values=prepare(rows.values, key_prepare), weights=rows.weights, mask=rows.mask
@@ -86,16 +85,16 @@ def prepared_step(train_step, prepare, state, rows, key):
 
 
 def raise_not_finite(train_step, prepare, state, steps, first, where):
-    """Repeats steps that ended in parameters not finite, and names the first to do so.
+    """Repeats steps one by one to name the first that makes parameters not finite.
 
-    The check of a whole program of steps costs nothing beside them, a check of every
-    step a tenth of its time: so which one it was is found afterwards.
+    A check of every step would cost a tenth of its time, so the loops check whole
+    programs and find the step afterwards.
 
     Args:
-      state: before the first of the steps.
-      steps: rows and key of each.
-      first: the number of the first, from 0.
-      where: of which epoch or stream they are.
+      state: the state before the first of the steps.
+      steps: (rows, key) of each step.
+      first: the number of the first step, from 0.
+      where: the epoch or the stream, for the message.
     """
     advice = "lower the learning rate, or look for outliers in the data"
     run = jax.jit(prepared_step)
@@ -119,16 +118,16 @@ def raise_not_finite(train_step, prepare, state, steps, first, where):
 
 
 def join(histories: Sequence[History]) -> History:
-    """One history after the other; those that are empty have no metrics yet."""
+    """The concatenated histories; an empty one is skipped."""
     full = [history for history in histories if history]
     names = full[-1] if full else ()
     return {name: np.concatenate([h[name] for h in full]) for name in names}
 
 
 def as_pytree(function: Callable[..., Any]) -> jax.tree_util.Partial:
-    """`function` as an argument that `jit` takes: arrays inside it are traced.
+    """`function` as an argument of `jit`, in which its arrays are traced.
 
-    Those of a dataclass, and of the dataclasses in its fields, are found.
+    Arrays are found in the fields of a dataclass, and of dataclasses in these fields.
     """
     if isinstance(function, jax.tree_util.Partial):
         return function
@@ -148,14 +147,14 @@ def as_pytree(function: Callable[..., Any]) -> jax.tree_util.Partial:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """The number of the array that was in this place."""
+    """Stands for an array in a dataclass, with the number of the array."""
 
     index: int
 
 
 @dataclasses.dataclass(frozen=True)
 class _WithArrays:
-    """A function that hashes, since its arrays come as the first argument."""
+    """A hashable function that takes its arrays as the first argument."""
 
     function: Any
 
@@ -167,7 +166,7 @@ class _WithArrays:
 
 
 def _with_fields(x: Any, change: Callable[[Any], Any]) -> Any:
-    """`x` changed or, of a dataclass, its fields; itself where nothing has changed."""
+    """`change(x)`, or a dataclass with changed fields, or `x` if nothing changes."""
     changed = change(x)
     if changed is not x or not dataclasses.is_dataclass(x) or isinstance(x, type):
         return changed
@@ -175,7 +174,7 @@ def _with_fields(x: Any, change: Callable[[Any], Any]) -> Any:
     new = {name: _with_fields(value, change) for name, value in old.items()}
     if all(new[name] is value for name, value in old.items()):
         return x
-    # Not by the constructor, which would check what stands where an array was.
+    # The constructor would check the placeholders of arrays, so it is not called.
     made = object.__new__(type(x))
     for name, value in new.items():
         object.__setattr__(made, name, value)

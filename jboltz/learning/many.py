@@ -1,4 +1,4 @@
-"""Several machines trained side by side: seeds of an ensemble, points of a grid."""
+"""Several models trained side by side, such as an ensemble or points of a grid."""
 
 from functools import partial
 from typing import Any
@@ -27,16 +27,15 @@ def fit_many(
     num_epochs: int,
     prepare: Prepare = unchanged,
 ) -> tuple[TrainState, Metrics]:
-    """Trains one machine for each of `states`, all in one compiled program.
+    """Trains one model for each of `states`, all in one compiled program.
 
-    Run i is the run of `fit` from `states[i]` with `keys[i]`, up to rounding. What
-    differs between the runs has to be in their states: parameters, chains, and the
-    numbers of an optimizer that `optax.inject_hyperparams` built. Nobody looks whether
-    parameters stay finite.
+    Run i equals `fit` from `states[i]` with `keys[i]`, up to rounding. Only states may
+    differ between runs: parameters, chains, and the numbers of an optimizer that
+    `optax.inject_hyperparams` built. Parameters are not checked to stay finite.
 
     Args:
-      states: with a leading axis of runs, as `jax.vmap` makes them.
-      data: as for `fit`, shared by all runs.
+      states: states with a leading axis of runs, as `jax.vmap` makes them.
+      data: as in `fit`, shared by all runs.
 
     Returns:
       The states, and the metrics, (runs, epochs, steps).

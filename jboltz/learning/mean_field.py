@@ -1,8 +1,7 @@
 """Mean field: the variational positive phase of a deep Boltzmann machine.
 
-Each hidden layer's posterior is approximated by its own unit with inputs I_l, adjusted
-to the mean activities of its neighbours; the negative phase is that of persistent
-chains.
+The posterior of each hidden layer is approximated by its unit at inputs I_l, which come
+from the mean activities of its neighbours. The negative phase has persistent chains.
 
 Reference:
   Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
@@ -26,10 +25,10 @@ from jboltz.samplers.chains import run_chains
 
 @record
 class Posterior:
-    """q(h) = Π_l q_l(x_l), one entry a hidden layer: q_l is the unit at its inputs."""
+    """q(h) = Π_l q_l(x_l), where q_l is p(x_l | I_l) of the unit at its inputs I_l."""
 
-    inputs: tuple[Leaf, ...]  # (size,) each
-    activities: tuple[Leaf, ...]  # (size,) each, E_q[a_l]
+    inputs: tuple[Leaf, ...]  # one (size,) per hidden layer, I_l
+    activities: tuple[Leaf, ...]  # one (size,) per hidden layer, E_q[a_l]
     residual: Leaf  # () largest change of an activity in the last sweep
     num_sweeps: Leaf  # () int32
 
@@ -42,16 +41,15 @@ def mean_field(
     tolerance: float = 1e-4,
     max_sweeps: int = 50,
 ) -> Posterior:
-    """The factorial posterior of the hidden layers at `v`, by coordinate ascent.
+    """The factorial posterior of the hidden layers given `v`, by coordinate ascent.
 
-    Starts from `mean_activities`; a sweep updates the odd layers, then the even ones,
-    so that no two neighbours move at once and the bound never falls. Not
-    differentiable: the bound is stationary in q, so its gradient needs q's value
-    alone.
+    It starts from `mean_activities`. A sweep updates the odd layers, then the even
+    layers, so that the bound never falls. It is not differentiable, and need not be:
+    the bound is stationary in q, so its gradient holds q fixed.
 
     Args:
-      tolerance: stop when no mean activity moved by more.
-      max_sweeps: stop in any case; `residual` says how far from converged.
+      tolerance: the largest change of a mean activity at which to stop.
+      max_sweeps: the largest number of sweeps.
     """
     _check_ascent(tolerance, max_sweeps)
     first = dbm.mean_activities(params, v)
@@ -62,7 +60,7 @@ def mean_field(
     def inputs(activities, index):
         if index > 1:
             return inputs_of(params, activities, index)
-        # The data do not move: their product is taken once.
+        # The data do not change, so their product is computed once.
         if num_layers == 2:
             return below
         return below + product(params.weights[1], activities[2])
@@ -95,11 +93,14 @@ def mean_field(
 def variational_free_energy(
     dbm: DBM, params: DBMParams, v: State, q: Posterior
 ) -> Float[Array, ""]:
-    """E_q[E(v, h)] − H(q), in nats: at least the free energy of `v`.
+    """E_q[E(v, h)] − H(q), an upper bound on the free energy of `v`, in nats.
 
-    E_v(v) − Σ_l [Γ_l(I_l) − I_l·m_l] − a_v(v)ᵀ W₀ m₁ − Σ_l m_lᵀ W_l m_{l+1}. Its
-    negative less log Z is the evidence lower bound, and its derivative at a fixed,
-    converged `q` is that of the bound.
+    With m_l = E_q[a_l] it is
+
+        E_v(v) − Σ_l [Γ_l(I_l) − I_l·m_l] − a_v(v)ᵀ W₀ m₁ − Σ_l m_lᵀ W_l m_{l+1}.
+
+    Its negative minus log Z is the evidence lower bound on log p(v). The gradient of
+    the bound holds a converged `q` fixed.
     """
     units, unit_params = dbm.units[1:], params.units[1:]
     entropy_and_own = sum(
@@ -118,10 +119,10 @@ def variational_free_energy(
 
 @dataclasses.dataclass(frozen=True)
 class MeanFieldPCD:
-    """Mean field where the data are, persistent chains where the model is.
+    """Mean field for the positive phase, persistent chains for the negative phase.
 
-    The gradient of the mean variational free energy of the data less the mean free
-    energy of the chains' even layers.
+    It is the gradient of the mean variational free energy of the data minus the mean
+    free energy of the chains' even layers, with q and the chains held fixed.
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 2.
@@ -148,9 +149,9 @@ class MeanFieldPCD:
     def estimate(
         self, params: DBMParams, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[DBMParams, State, Metrics]:
-        """Metrics: `reconstruction_error`, mean((v − E[v | q])²); `contrast`, as for
-        PCD; of the mean field the worst `residual`, the share `unconverged` of
-        examples that stopped above the tolerance, and the most `sweeps`."""
+        """The metrics are `reconstruction_error`, mean((v − E[v | q])²); `contrast`, as
+        in PCD; `residual` and `sweeps`, the largest over examples; and `unconverged`,
+        the share of examples whose residual is above the tolerance."""
         batch = complete(batch, params)
         model = self.model
         infer = partial(

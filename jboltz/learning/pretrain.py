@@ -1,4 +1,4 @@
-"""Pretraining layer by layer: a fold over layers."""
+"""Greedy pretraining, layer by layer."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -26,17 +26,17 @@ Stack = tuple[Params, ...]
 
 @dataclasses.dataclass(frozen=True)
 class LayerFeatures:
-    """A `prepare` that turns rows of data into the data of the top one of `layers`.
+    """A `prepare` that turns rows of data into training data of the last of `layers`.
 
-    uint8 images are scaled to [0, 1], unless the bottom units are counts. They are sent
-    up through the layers below, and binarised by a fresh Bernoulli draw where the
-    layer's visible units are binary. Rows may be a pair, (images, one-hot labels): a
-    layer of `Joined` units is given the labels beside what comes from below.
+    uint8 images are scaled to [0, 1], unless the bottom units are counts. They pass up
+    through the layers below. If the visible units of the last layer are binary, they
+    are drawn with the result as means. Rows may be pairs (images, one-hot labels);
+    `Joined` visible units then get the labels too. `features` is one of:
 
-    - "means": E[h | v] of the gray values, layer by layer, then one draw.
-    - "samples": a draw of the pixels, then a sample of every layer.
-    - "probabilities": as "means", without the draw: what Hinton's program feeds its
-      layers. Less noise for a classifier; for p(v) a bias, in a model of binary data.
+    - "means": E[h | v] of the gray values, layer by layer, then a binary draw.
+    - "samples": a binary draw of the pixels, then a sample of every layer.
+    - "probabilities": as "means", without the draw, as in Hinton's program. It has
+      less noise, which helps a classifier, but biases p(v) of binary data.
 
     Example i draws from `fold_in(key, i)`.
     """
@@ -56,7 +56,7 @@ class LayerFeatures:
             )
 
     def __call__(self, below: Stack, rows: State, key: Key[Array, ""]) -> State:
-        """Values for a batch, given the parameters of the layers below."""
+        """The values of a batch, given the parameters of the layers below."""
         images, *beside = rows if isinstance(rows, tuple) else (rows,)
         keys = random.fold_in_rows(key, images)
         encode = jax.vmap(self._encode, in_axes=(None, 0, 0, 0))
@@ -95,21 +95,21 @@ def greedy(
     done: Stack = (),
     on_layer: Callable[[int, Stack], None] | None = None,
 ) -> Stack:
-    """Trains a stack of RBMs bottom-up: a left fold over `layers`.
+    """Trains a stack of RBMs one by one, from the bottom.
 
-    Layer i draws from `fold_in(key, i)`, so restoring `done` is all it takes to go on
-    where a run stopped.
+    Layer i draws from `fold_in(key, i)`, so a run continues bit for bit with the
+    finished layers as `done`.
 
     Args:
-      layers: bottom first, as in `DBN.layers`.
-      fit_layer: `(index, prepare, key) -> params`. `prepare` turns rows of the raw
-        data into what this layer is fed; hand it to `fit` or `fit_stream`.
-      features: what a layer hands up; see `LayerFeatures`.
-      done: parameters of the first layers, trained before.
+      layers: the RBMs, bottom first, as in `DBN.layers`.
+      fit_layer: `(index, prepare, key) -> params` trains one layer. `prepare` turns
+        rows of the data into values for this layer; pass it to `fit` or `fit_stream`.
+      features: how data pass through a layer, see `LayerFeatures`.
+      done: the parameters of the first layers, if they are trained already.
       on_layer: called as `(index, stack)` after each layer.
 
     Returns:
-      One params record a layer.
+      The parameters of each layer.
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
@@ -119,7 +119,7 @@ def greedy(
     stack = tuple(done)
     for index in range(len(stack), len(layers)):
         spec = LayerFeatures(tuple(layers[: index + 1]), features)
-        # The parameters travel as arguments: as constants they would be compiled in.
+        # `Partial` makes parameters arguments of the program, not constants in it.
         prepare = jax.tree_util.Partial(spec, stack)
         params = fit_layer(index, prepare, random.fold_in(key, index))
         stack = (*stack, params)
@@ -134,14 +134,13 @@ def grow(
     *,
     fit_lower: Callable[[RBM | DBM, Params], Params],
 ) -> DBMParams:
-    """Trains all layers of `dbm` but the last: machines that grow from the bottom up.
+    """Trains models of the first 2, 3, … layers of `dbm`, up to all but the last.
 
-    The machine of the first two layers is trained, then that of the first three, which
-    starts from it, and so on. A new layer starts at its weights in `params`: if they
-    are small, the machine is still the one before.
+    Each starts from the model before it, with one more layer at its weights in
+    `params`. If these are small, the model starts nearly unchanged.
 
     Args:
-      fit_lower: `(machine, start) -> params`, of an RBM first and then of DBMs.
+      fit_lower: `(model, start) -> params` trains one model, an RBM first, then DBMs.
     """
     for depth in range(2, len(dbm.units)):
         lower = RBM(*dbm.units[:2]) if depth == 2 else DBM(dbm.units[:depth])
@@ -154,11 +153,10 @@ def grow(
 
 
 def unit_interval(rows: Array) -> Array:
-    """Stored images as numbers: uint8 is divided by 255, bools are 0 and 1, floats
-    stay as they are.
+    """Images as floats: uint8 is divided by 255, bools become 0 and 1, floats stay.
 
     Raises:
-      TypeError: another dtype, of which the scale is not known.
+      TypeError: the dtype is another one, whose scale is not known.
     """
     if rows.dtype == jnp.uint8:
         return rows.astype(jnp.float32) / 255
@@ -173,8 +171,7 @@ def unit_interval(rows: Array) -> Array:
 
 
 def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
-    """`v` in every copy, where the layer's visible units are `Copies` of one unit, and
-    with its neighbour, where they are `Joined`."""
+    """`v` as a visible state of `layer`: repeated for `Copies`, paired for `Joined`."""
     v = jnp.broadcast_to(v, _from_below(layer).shape)
     if not isinstance(layer.visible, Joined):
         return v
@@ -195,6 +192,6 @@ def _binarise(layer: RBM, v: State, key: Key[Array, ""]) -> State:
 
 
 def _from_below(layer: RBM) -> Unit:
-    """The visible units, without what stands beside them."""
+    """The visible units of `layer`, without labels joined to them."""
     unit = layer.visible
     return unit.first if isinstance(unit, Joined) else unit

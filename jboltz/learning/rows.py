@@ -1,4 +1,4 @@
-"""The rows that training is given: values, weights and masks, checked on the host."""
+"""Rows of training data: values, weights and masks, checked on the host."""
 
 from typing import Any
 
@@ -16,10 +16,7 @@ from jboltz.errors import InvalidType, InvalidValue
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
-    """The `prepare` that changes nothing: examples must come as the unit wants them.
-
-    Bools become 0 and 1.
-    """
+    """The `prepare` that leaves states unchanged; bools become 0 and 1."""
     del key
     return jax.tree.map(_as_state, values)
 
@@ -38,28 +35,28 @@ def _as_state(values: Array) -> Array:
 
 
 def take_rows(data: Batch, index: Any) -> Batch:
-    """The rows at `index`, an index or an array of them, of every leaf."""
+    """The rows at `index`, one index or an array of indices, of every leaf."""
     return jax.tree.map(lambda x: x[index], data)
 
 
 def num_rows(data: Batch) -> int:
-    """The number of examples, by the first array of the values."""
+    """The number of examples, from the first array of the values."""
     return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
 
 
 def domain_at(model: Any, prepare: Any) -> Domain | None:
-    """The domain of rows: that of `model`, unless a `prepare` changes them."""
+    """The domain of rows: the domain of `model`, or None if `prepare` changes rows."""
     is_checked = prepare is unchanged and isinstance(model, DataModel)
     return model.domain if is_checked else None
 
 
 def as_batch(data: Any, domain: Domain | None = None) -> Batch:
-    """`data` as a batch, its weights and mask checked, and its values by `domain`.
+    """`data` as a batch with checked values (if `domain` is given), weights and mask.
 
     Raises:
-      TypeError: values that are not numbers.
-      ValueError: values that are no states; weights or a mask of another number of
-        rows; a weight that is negative or not finite, or no row that has any.
+      TypeError: values are not numbers.
+      ValueError: values are outside the domain; weights or mask have another number of
+        rows; a weight is negative or not finite, or all are 0.
     """
     if not isinstance(data, Batch):
         data = Batch(values=data)
@@ -117,8 +114,8 @@ def class_numbers(labels: Any, count: int, num_classes: int) -> np.ndarray:
     """`labels` as int32 class numbers, one for each of `count` examples.
 
     Raises:
-      ValueError: labels are missing, no integers, not one an example, or out of range;
-        or there are fewer examples than classes.
+      ValueError: labels are missing, not integers, not one per example, or out of
+        range; or there are fewer examples than classes.
     """
     if labels is None:
         raise InvalidValue(

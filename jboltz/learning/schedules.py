@@ -1,4 +1,4 @@
-"""Learning rates that follow points given in epochs."""
+"""Learning rates interpolated between points given in epochs."""
 
 import dataclasses
 import itertools
@@ -10,19 +10,19 @@ from jaxtyping import Array, Float
 from jboltz.errors import InvalidValue
 
 BLOG_POINTS = ((0.0, 0.1), (10.0, 0.01), (50.0, 0.001), (100.0, 0.0001))
-"""(epoch, rate) of the recipe of the blog that goes with the PyTorch notes."""
+"""(epoch, rate) in the blog that goes with the PyTorch notes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PiecewiseRate:
     """An optax schedule through `points`, (epoch, rate), constant before and after.
 
-    Between two of them the rate is geometric in the epoch t, linear in ln rate,
+    Between two points ln rate is linear in the epoch t,
 
         ln rate = ln r₀ + (t − t₀)/(t₁ − t₀) · (ln r₁ − ln r₀),
 
-    or linear in the rate itself. Epochs count in fractions, `steps_per_epoch` updates
-    each.
+    or without `is_geometric` the rate itself. An epoch has `steps_per_epoch` updates,
+    and t may be fractional.
 
     Example:
       >>> rate = PiecewiseRate(BLOG_POINTS, steps_per_epoch=938)
@@ -54,7 +54,7 @@ class PiecewiseRate:
             )
 
     def __call__(self, count: ArrayLike) -> Float[Array, ""]:
-        """The rate of the update after `count` others."""
+        """The rate of the update after `count` updates."""
         epochs, rates = (jnp.asarray(x) for x in zip(*self.points, strict=True))
         epoch = jnp.asarray(count) / self.steps_per_epoch
         if self.is_geometric:

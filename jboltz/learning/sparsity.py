@@ -1,4 +1,4 @@
-"""A sparsity target: the gradient of a penalty on how active each hidden unit is."""
+"""A sparsity target: a penalty on the mean activity of each hidden unit."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,14 +14,13 @@ from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
-"""The penalty, in nats, of (the mean activity of a unit, its target)."""
+"""(mean activity of a unit, target) -> the penalty in nats."""
 
 
 def kullback_leibler(q: Float[Array, ""], target: float) -> Float[Array, ""]:
     """KL(ρ ‖ q) = ρ ln(ρ/q) + (1 − ρ) ln((1 − ρ)/(1 − q)), infinite at q = 0 and 1.
 
-    Units that saturate to rounding make its gradient not finite; `squared_distance`
-    has no such end.
+    If a mean activity rounds to 0 or 1, the gradient is not finite.
 
     Reference:
       Nair & Hinton (2009), 3D object recognition with deep belief nets.
@@ -41,7 +40,7 @@ def squared_distance(q: Float[Array, ""], target: float) -> Float[Array, ""]:
 
 @record
 class SparseState:
-    """The state of the estimator within, and the running mean activities."""
+    """The state of the wrapped estimator, and the running mean activities."""
 
     inner: State
     activities: Leaf  # (hidden,) in [0, 1]
@@ -49,20 +48,19 @@ class SparseState:
 
 @dataclasses.dataclass(frozen=True)
 class Sparse:
-    """Any estimator of an RBM's gradient, plus that of a penalty on mean activities.
+    """The gradient of an RBM from `estimator`, plus that of a sparsity penalty.
 
-    Minimised beside −log p is
+    The penalty is
 
         λ Σ_j φ(q_j, ρ),    q_j = the mean over the data of p(h_j = 1 | v),
 
-    with `strength` λ, `target` ρ and `penalty` φ, in all parameters that q depends on.
-    Its gradient is λ Σ_j φ′(q_j) ∇q_j. The mean of ∇p(h_j = 1 | v) over a batch is ∇q_j
-    in expectation, and φ′ is taken where an average q̄ over *earlier* batches is, held
-    fixed: so given q̄ the expectation is λ Σ_j φ′(q̄_j) ∇q_j whatever the batch size.
-    Afterwards q̄ moves towards the means of the batch by a share `rate`.
+    with `strength` λ, `target` ρ and `penalty` φ. Its gradient, in all parameters, is
+    estimated as λ Σ_j φ′(q̄_j) ∇q_j, where ∇q_j is from the batch, and q̄ is a running
+    average over earlier batches. It is therefore unbiased given q̄, for any batch size.
+    Then q̄ moves towards the means of the batch by a share `rate`.
 
-    It wraps an estimator of an RBM of units in [0, 1], `Centred` included.
-    `MissingDataEstimator` goes around it.
+    The hidden units have to be binary. `Centred` may be inside this estimator, and
+    `MissingDataEstimator` around it.
 
     Reference:
       Hinton (2012), A practical guide to training restricted Boltzmann machines,
@@ -108,7 +106,7 @@ class Sparse:
         return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
-        """The mean activities begin at those of a layer without weights."""
+        """The running mean activities start at those of the layer without weights."""
         hidden = self.model.hidden
         zeros = jnp.zeros(hidden.size, dtype_of(params))
         (_, own), _ = self.model.parts(params)
@@ -120,7 +118,7 @@ class Sparse:
     def estimate(
         self, params: Params, state: SparseState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, SparseState, Metrics]:
-        """Adds the metric `sparsity_penalty`, λ Σ_j φ(q̄_j, ρ) of the new averages."""
+        """Adds the metric `sparsity_penalty`, λ Σ_j φ(q̄_j, ρ) at the updated q̄."""
         batch = complete(batch, params)
         gradient, inner, metrics = self.estimator.estimate(
             params, state.inner, batch, key

@@ -1,7 +1,7 @@
 """One update: the state of training, and the step that changes it.
 
-What example i of a step draws depends on the keys of epoch and step and on i alone:
-not on the batch size, on how an epoch is cut into programs, or on devices.
+The draws of example i in a step depend on the keys of epoch and step and on i only, not
+on the batch size, the chunks of an epoch or the devices.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from jboltz.learning.built import how_built
 from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
-"""What a run of steps reports: one entry a step for each metric."""
+"""The metrics of a run of steps, one entry per step for each metric."""
 
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
@@ -43,18 +43,18 @@ TrainStep: TypeAlias = Callable[
     ["TrainState", Batch, Key[Array, ""]], tuple["TrainState", Metrics]
 ]
 Prepare: TypeAlias = Callable[[Any, Key[Array, ""]], State]
-"""What a batch of rows goes through on the device, before the estimator sees it. To
-carry arrays, a `jax.tree_util.Partial` over them."""
+"""(rows, key) -> values turns a batch of rows into values for the estimator, on the
+device. Bind arrays to it by `jax.tree_util.Partial`."""
 
 
 @record
 class TrainState:
     """Everything that changes in training."""
 
-    step: Leaf  # () int32, updates taken
+    step: Leaf  # () int32, the number of updates so far
     params: Params
     opt_state: State
-    estimator_state: State  # persistent chains, say; () for CD
+    estimator_state: State  # such as persistent chains; () for CD
 
 
 def init_train_state(
@@ -66,7 +66,7 @@ def init_train_state(
     """The state before the first update.
 
     Raises:
-      ValueError: `params` are none of the estimator's model, or the optimizer does not
+      ValueError: `params` do not fit the estimator's model, or the optimizer does not
         suit the estimator.
     """
     require(estimator, Estimator, "a training state", "estimator")
@@ -83,7 +83,7 @@ def init_train_state(
 
 
 def _check_wrapped(estimator, optimizer, params):
-    """Asks every estimator of a chain of wrappers whether `optimizer` suits it."""
+    """Checks `optimizer` with the estimator and the estimators that it wraps."""
     if isinstance(estimator, OptimizerCheckingEstimator) and not is_traced(params):
         estimator.check_optimizer(optimizer, params)
     if isinstance(estimator, WrappingEstimator):
@@ -92,7 +92,7 @@ def _check_wrapped(estimator, optimizer, params):
 
 @dataclasses.dataclass(frozen=True)
 class _EstimatorStep:
-    """A closure that hashes by value, so that building it twice does not recompile."""
+    """A train step that hashes by value, so that an equal one does not recompile."""
 
     estimator: Estimator
     optimizer: Optimizer = dataclasses.field(compare=False)
@@ -117,7 +117,7 @@ class _EstimatorStep:
         with jax.default_matmul_precision(self.precision):
             if not mesh.explicit_axes:
                 return self._update(state, batch, key)
-            # Between a state and the next, XLA lays out what it likes.
+            # XLA chooses the layout of everything between the two states.
             as_before = jax.tree.map(lambda x: jax.typeof(x).sharding, state)
             whole = NamedSharding(mesh, PartitionSpec())
             update: Any = jax.sharding.auto_axes(
@@ -130,8 +130,8 @@ class _EstimatorStep:
             state.params, state.estimator_state, batch, key
         )
         if batch.weights is not None:
-            # An estimate is a mean over its own batch; among the batches of an epoch
-            # it has to count as much as the examples that it was made of.
+            # An estimate is a mean over its batch, which has to count as much as the
+            # examples in the batch.
             share = jnp.mean(batch.weights)
             gradient = jax.tree.map(lambda g: (share * g).astype(g.dtype), gradient)
         updates, opt_state = self._update_optimizer(gradient, state, metrics)
@@ -172,7 +172,7 @@ def take_update(
     params: Params,
     **extra: Any,
 ) -> tuple[Params, State]:
-    """The update and the next state of `optimizer`, given `extra` if it takes that."""
+    """The update and the next state of `optimizer`, which may ignore `extra`."""
     if isinstance(optimizer, optax.MultiSteps):
         return optimizer.update(gradient, opt_state, params, **extra)
     optimizer = optax.with_extra_args_support(optimizer)
@@ -180,7 +180,7 @@ def take_update(
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Refuses what is no optimizer of optax."""
+    """Refuses anything but an optimizer of optax."""
     if not isinstance(optimizer, Optimizer):
         raise InvalidType(
             f"`optimizer` is {optimizer!r} but needs to be an optimizer of optax; pass "
@@ -195,35 +195,30 @@ def make_train_step(
     precision: Precision = "float32",
     value: str | None = None,
 ) -> TrainStep:
-    """Builds `train_step(state, batch, key) -> (state, metrics)`: pure, not jitted.
+    """Builds `train_step(state, batch, key) -> (state, metrics)`, pure and not jitted.
 
-    With weights, the update is that of Σ w ℓ / `batch size`: weights of mean 1 leave
-    the learning rate what it is.
+    With weights w the update is for Σ w ℓ / `batch size`, so that weights of mean 1
+    keep the learning rate.
 
-    Two steps are equal, and the second compiles nothing, where their estimators are
-    equal and their optimizers were built alike: `optax.adam(1e-3)` is equal to another
-    `optax.adam(1e-3)`. An optimizer with a schedule of your own equals itself alone, so
-    build it once. Numbers that change from run to run, as the points of a grid do,
-    compile once if they are in the state:
-    `optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)`.
-
-    In `fit` and `fit_stream` an array in the estimator, as `num_steps=jnp.asarray(3)`,
-    is an argument of the compiled program, and another value compiles nothing anew.
+    Two steps are equal, and compile once, if their estimators are equal and their
+    optimizers were built alike, such as `optax.adam(1e-3)` and another
+    `optax.adam(1e-3)`. An optimizer with your own schedule is equal to itself only, so
+    build it once. Numbers in the state may change without compilation:
+    `optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)`. In `fit` and `fit_stream`
+    the same holds for arrays in the estimator, such as `num_steps=jnp.asarray(3)`.
 
     Args:
-      precision: what products of matrices inside the step are computed in, whatever
-        the context around it says: those of the models and samplers, of your own, and
-        of Flax networks. With "float32", the default, a run means the same on every
-        device. "tensorfloat32" is faster on GPUs, and "bfloat16" fastest on
-        accelerators. Both are for long runs whose noise is larger than the rounding;
-        binary states are exact in them, weights are not. Sums, parameters and the
-        energies by which a draw is accepted stay float32; so does evaluation.
-      value: the metric of the estimator that the optimizer is given as `value=`, for
-        those that follow it, such as `optax.contrib.reduce_on_plateau`.
+      precision: the precision of all products of matrices inside the step. With
+        "float32" results agree between devices. "tensorfloat32" is faster on GPUs, and
+        "bfloat16" fastest on accelerators. They suit long runs whose noise is larger
+        than the rounding of weights; binary states stay exact. Sums, parameters,
+        energies that decide whether a draw is accepted, and evaluation stay float32.
+      value: the metric that the optimizer gets as `value=`, for optimizers such as
+        `optax.contrib.reduce_on_plateau`.
 
     Raises:
-      TypeError: `optimizer` is no optimizer of optax; when the step is traced, also
-        where `optimizer` needs arguments that a stochastic estimate does not have.
+      TypeError: `optimizer` is not an optimizer of optax; or, when the step is traced,
+        `optimizer` needs arguments that a stochastic estimate does not have.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
@@ -236,26 +231,25 @@ def make_train_step(
 
 
 def model_of(train_step: TrainStep) -> Any:
-    """The model that the step trains; None of a step that `make_train_step` has not
-    made."""
+    """The model that the step trains; None unless `make_train_step` made the step."""
     is_known = isinstance(train_step, _EstimatorStep)
     return train_step.estimator.model if is_known else None
 
 
 def _check_params(estimator: Estimator, params: Params, name: str = "params") -> None:
-    """Refuses parameters of another model; only `EnergyModel` says what `init` makes,
-    other estimators check for themselves."""
+    """Refuses parameters of another model. Estimators of models that are not an
+    `EnergyModel` check parameters themselves."""
     if isinstance(estimator.model, EnergyModel):
         check_params(estimator.model, params, name)
 
 
 def check_state(train_step: TrainStep, state: TrainState) -> None:
-    """Refuses a state that another model, estimator or optimizer has made.
+    """Refuses a state of another model, estimator or optimizer.
 
-    Only a step of `make_train_step` says what these are.
+    Only a step of `make_train_step` declares these and is checked.
 
     Raises:
-      ValueError: it names what differs, as it is and as it needs to be.
+      ValueError: leaves differ; the message lists them.
     """
     if not isinstance(train_step, _EstimatorStep):
         return

@@ -40,35 +40,32 @@ def fit_stream(
     place: Callable[[np.ndarray], Array] = jnp.asarray,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
-    """Trains on a host iterator of batches, for data that do not fit the device.
+    """Trains on batches from an iterator on the host.
 
-    `chunk_size` batches make one compiled program; while it runs, the next ones are
-    read and copied. Batches may change their shape, at the price of a compilation for
-    each shape. The update after t others draws from `fold_in(key, t)`, and `state.step`
-    says how many there were: a run that goes on with the batches that are left draws
-    what an uninterrupted one would have drawn.
+    One compiled program takes `chunk_size` batches; while it runs, the next batches are
+    read and copied. Each shape of a batch compiles a program. The update after t
+    updates, which `state.step` counts, draws from `fold_in(key, t)`. So a stopped run
+    continues bit for bit with the remaining batches.
 
     Args:
-      batches: rows each, checked as those of `fit`, or a `Batch` of them with weights
-        or a mask. Weights of mean 1
-        over the stream leave the learning rate what it is.
-      chunk_size: batches a program; changes no result.
-      place: puts the batches of a program, (chunk, rows, …), on their devices; that of
-        `sharding.feed` on many, each process with its own rows.
-      on_chunk: called as `(steps done, state, history of the chunk)`; the state is a
-        copy, to be kept.
+      batches: each is rows, as in `fit`, or a `Batch` of rows with weights or a mask.
+        Weights of mean 1 over the stream keep the learning rate.
+      chunk_size: the number of batches per program; it does not change the result.
+      place: puts the batches of a program, (chunk, rows, …), on the device. For several
+        devices take `sharding.feed`.
+      on_chunk: called as `(number of steps, state, history of the chunk)`; the state is
+        a copy that can be kept.
 
     Returns:
       The state, and the history of all steps.
 
     Warns:
-      UserWarning: as for `fit`, of the last batches.
+      UserWarning: as in `fit`, for the last batches.
 
     Raises:
-      FloatingPointError: as for `fit`; it names the step of the stream.
-      ValueError: the stream holds no batch, `chunk_size` is below 1, or a weight is
-        negative, or all of a batch are 0; or another estimator or optimizer than those
-        of `train_step` made `state`.
+      FloatingPointError: as in `fit`; the message names the step of the stream.
+      ValueError: there is no batch, `chunk_size` is below 1, a weight is negative, all
+        weights of a batch are 0, or `state` is of another estimator or optimizer.
     """
     chunk_size = check_count("chunk_size", chunk_size, at_least=1)
     check_known("fit_stream", state, key)
@@ -100,8 +97,8 @@ def fit_stream(
         state, chunk, all_finite = _run_stack(
             train_step, state, stack, prepare, key, step, count
         )
-        # Dispatch is asynchronous: while this chunk runs, the one before is reported
-        # and the loop reads the next.
+        # Dispatch is asynchronous: while this chunk runs, the last one is reported and
+        # the next one is read.
         if running is not None:
             finish(*running)
         after = None if on_chunk is None else copy(state)
@@ -129,7 +126,7 @@ def fit_stream(
 
 @partial(jax.jit, donate_argnames="state")
 def _run_stack(train_step, state, stack, prepare, key, first, count):
-    """`count` steps, one a batch of the stack; the first is step `first`."""
+    """Steps `first` to `first + count`, one per batch of the stack."""
 
     def step(state, t):
         rows, key_step = take_rows(stack, t), random.fold_in(key, first + t)
@@ -141,13 +138,13 @@ def _run_stack(train_step, state, stack, prepare, key, first, count):
 
 
 def _stacks(batches, chunk_size: int, place, domain) -> Iterator[tuple[Batch, int]]:
-    """Groups of up to `chunk_size` batches of one shape, padded to that length."""
+    """Groups of up to `chunk_size` batches of one shape, padded to `chunk_size`."""
     described = (
         (batch, [(x.shape, x.dtype) for x in jax.tree.leaves(batch)])
         for batch in (jax.tree.map(np.asarray, as_batch(b, domain)) for b in batches)
     )
     for _, group in itertools.groupby(described, key=lambda pair: pair[1]):
-        # Not itertools.batched, which is new in Python 3.12.
+        # `itertools.batched` needs Python 3.12.
         while chunk := [batch for batch, _ in itertools.islice(group, chunk_size)]:
             padding = [chunk[-1]] * (chunk_size - len(chunk))
             stack = jax.tree.map(lambda *x: place(np.stack(x)), *chunk, *padding)

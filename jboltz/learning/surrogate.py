@@ -1,4 +1,4 @@
-"""Contrastive divergence as a loss, for someone else's `jax.grad`."""
+"""Contrastive divergence as a loss for `jax.grad`."""
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,15 @@ from jboltz.samplers.chains import init_chains, run_chains
 def contrastive_value(
     model: FreeEnergyModel, params: Params, v: State, negative: State
 ) -> Float[Array, ""]:
-    """mean F(v) − mean F(negative), whose gradient is that of −log p(v).
+    """mean F(v) − mean F(negative), whose gradient estimates that of mean −log p(v).
 
-    Its gradient in `params` is the contrastive estimate of ∂/∂θ mean −log p(v), exact
-    on average where `negative` are samples of the model, because they are held fixed:
-    nothing is differentiated through the sampler. Its gradient in `v` is ∂F/∂v / batch,
-    which is exact. The value is no likelihood: log Z is not in it.
+    `negative` is held fixed. The gradient in `params` is unbiased if `negative` are
+    samples of the model. The gradient in `v`, ∂F/∂v / batch, is exact. The value is not
+    a likelihood, as it lacks log Z.
 
     Args:
-      v: a batch of visible states, such as an encoder's.
-      negative: another batch, of any size: the `visible` of chains.
+      v: a batch of visible states, which may come from an encoder.
+      negative: a batch of any size, such as the `visible` states of chains.
     """
     free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
     held = jax.lax.stop_gradient(negative)
@@ -32,9 +31,9 @@ def contrastive_value(
 def contrastive_loss(
     estimator: ContrastiveDivergence, params: Params, v: State, key: Key[Array, ""]
 ) -> Float[Array, ""]:
-    """`contrastive_value` of `v` and the chains that `estimator` starts there.
+    """`contrastive_value` of `v` and of the chains that `estimator` starts at `v`.
 
-    Its gradient in `params` is what `estimator.estimate` returns for the same key.
+    Its gradient in `params` is that of `estimator.estimate` with the same key.
     """
     key_init, key_run = random.split(key)
     sampler, num_steps = estimator.sampler, estimator.num_steps

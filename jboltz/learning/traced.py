@@ -1,4 +1,4 @@
-"""Persistent chains that are followed while they train a model."""
+"""Traces of persistent chains during training."""
 
 import dataclasses
 from functools import partial
@@ -18,18 +18,17 @@ from jboltz.checks import require
 from jboltz.samplers.traced_sampler import observe
 
 PREFIX = "chain_"
-"""The prefix of the metrics that have one entry for each chain."""
+"""The prefix of metrics with one entry per chain."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TracedEstimator:
-    """An estimator, and at each update what `observe` sees of each of its chains.
+    """An estimator that adds the numbers of `observe` for each chain to its metrics.
 
-    The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry a chain, so
-    that the history of a training run holds traces of its chains, which
-    `evaluation.diagnostics.training_traces` cuts out. Gradient and draws are those of
-    the estimator within. Other wrappers go around this one:
-    `Centred(TracedEstimator(pcd))`.
+    The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry per chain.
+    `evaluation.diagnostics.training_traces` takes the traces of the chains from the
+    history of a run. Gradient and draws do not change. Put other wrappers around this
+    one: `Centred(TracedEstimator(pcd))`.
     """
 
     estimator: PersistentEstimator

@@ -42,44 +42,43 @@ def fit(
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
     on_epoch: Callable[[int, TrainState, History], None] | None = None,
 ) -> tuple[TrainState, list[History]]:
-    """Trains on data that stay on the device, each example once an epoch.
+    """Trains on data that stay on the device, on each example once per epoch.
 
-    An epoch (or each of its equal chunks) is one compiled program, in which a step
-    gathers its rows, prepares them and updates; the short last batch is a step of its
-    own shape. Epoch e draws from `fold_in(key, e)`, so a run that goes on at
-    `first_epoch` draws what an uninterrupted one would have drawn.
+    An epoch, or each of its `chunks_per_epoch` parts, is one compiled program. Epoch e
+    draws from `fold_in(key, e)`, so a run that continues at `first_epoch` has the draws
+    of an uninterrupted run. The last batch of an epoch may be shorter.
 
     Args:
-      train_step: as from `make_train_step`.
-      data: rows, of any dtype that `prepare` takes, or several arrays of as many rows;
-        or a `Batch` of them with weights, of which only the ratios count, or with a
-        mask. Without a `prepare` they are states of the model's visible units, which
-        is checked once: lists, NumPy, torch and pandas, bools, floats, integers that
-        are states, and class numbers (examples, sites) of one-hot sites.
-      prepare: `(rows, key) -> values`, inside the compiled step.
+      train_step: the update, for example from `make_train_step`.
+      data: one array of rows, or a tuple of arrays with as many rows; or a `Batch` of
+        rows with a mask, or with weights, of which only the ratios count. Without
+        `prepare` the rows are states of the visible units, which is checked once. They
+        may be lists, NumPy, torch or pandas; bools, floats or integers; and class
+        numbers, (examples, sites), for one-hot sites.
+      prepare: `(rows, key) -> values`, applied to a batch inside the compiled step.
       num_epochs: total number of epochs. Training starts at `first_epoch`, so
         `num_epochs - first_epoch` are run.
-      chunks_per_epoch: programs an epoch is cut into; changes no result.
-      end_epoch: what happens to the state after the last step of an epoch; its metrics
-        join the history of the epoch, one entry each.
+      chunks_per_epoch: the number of programs per epoch; it does not change the result.
+      end_epoch: changes the state after the last step of an epoch; its metrics are
+        added to the history of the epoch, one entry each.
       on_chunk: called as `(epoch, state, history so far)` after each chunk; the state
-        is a copy, to be kept.
-      on_epoch: as `on_chunk`, after each epoch.
+        is a copy that can be kept.
+      on_epoch: called like `on_chunk`, after each epoch.
 
     Returns:
-      The state, and one history an epoch.
+      The state, and one history per epoch.
 
     Warns:
-      UserWarning: more than half of an RBM's hidden units are the same for all data
-        after an epoch; once a call.
+      UserWarning: after an epoch, more than half of the hidden units are constant over
+        the data; at most once per call.
 
     Raises:
-      FloatingPointError: an update made a parameter not finite; it names the epoch,
-        the step and the leaf.
+      FloatingPointError: a parameter is not finite; the message names the epoch, the
+        step and the leaf.
       TypeError: the data are not numbers.
-      ValueError: the data are no states of the model, none, or fewer than `batch_size`;
-        or a count is off, a weight is negative, or all are 0; or another estimator or
-        optimizer than those of `train_step` made `state`.
+      ValueError: the data are not states of the model, or fewer than `batch_size`; a
+        count is out of range; a weight is negative, or all are 0; or `state` is of
+        another estimator or optimizer than `train_step`.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, ContrastiveDivergence, Gibbs
@@ -121,7 +120,7 @@ def fit(
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
-    # The caller's own arrays are not donated; from here on every state is.
+    # States are donated to the programs, except for the arrays of the caller.
     state, histories, has_warned = copy(state), [], False
     looked_at = batch_size * max(1, min(num_examples, SAMPLE_SIZE) // batch_size)
     for epoch in range(first_epoch, num_epochs):

@@ -1,4 +1,4 @@
-"""optax transformations for parameters that have a range."""
+"""optax transformations for parameters with a range, and for parts of parameters."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +13,13 @@ from jboltz.errors import InvalidValue
 
 
 def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
-    """Ends every update where `onto` puts the parameters: the last link of a chain.
+    """Changes every update so that it ends at `onto(parameters)`.
 
-    For a part of the parameters, wrap it in `optax.masked`, or in `optax.partition`
-    with `labels`.
+    Make it the last transformation of an `optax.chain`. For a part of the parameters
+    use `optax.masked`, or `optax.partition` with `labels`.
 
     Args:
-      onto: parameters to the nearest ones allowed; `within`, for one.
+      onto: maps parameters to the nearest allowed ones, such as `within(low, high)`.
     """
 
     def update(updates, state, params=None):
@@ -32,7 +32,7 @@ def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
 
 
 def within(low: float, high: float) -> Callable[[Params], Params]:
-    """The projection onto [low, high], of every leaf.
+    """The function that clips every leaf to [low, high].
 
     Raises:
       ValueError: `low` is above `high`.
@@ -47,23 +47,21 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
 def by_field(
     rest: optax.GradientTransformation, **fields: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """A transformation of its own for the fields of these names, `rest` for the others.
+    """An own transformation for each of the named fields, `rest` for all others.
 
-    `by_field(fast, log_variance=slow)` gives log-variances a rate of their own.
+    `by_field(fast, log_variance=slow)` trains log-variances by `slow`.
     """
     label = partial(labels, names=tuple(fields))
     return optax.partition({**fields, "rest": rest}, label)
 
 
 def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any:
-    """The tree of labels: the name of a leaf's field if it is in `names`, else `rest`.
+    """The label of each leaf: the name of its field if it is in `names`, else `rest`.
 
-    What `optax.partition` takes to give, say, log-variances a learning rate of their
-    own: `optax.partition({"log_variance": slow, "rest": fast}, partial(labels,
-    names=("log_variance",)))`.
+    `optax.partition` takes such labels, see `by_field`.
 
     Raises:
-      ValueError: a name is the field of no leaf.
+      ValueError: no leaf has a field of one of the names.
     """
     found = set()
 

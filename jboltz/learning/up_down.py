@@ -1,4 +1,4 @@
-"""Up–down: fine-tuning of a whole DBN, without a gradient through its layers."""
+"""Up–down: fine-tuning of all layers of a DBN by local learning rules."""
 
 import dataclasses
 
@@ -21,12 +21,12 @@ from jboltz.samplers.gibbs import Gibbs
 
 @record
 class UpDownParams:
-    """A DBN whose ways up and down have weights of their own.
+    """The parameters of a DBN with separate weights upwards and downwards.
 
-    (*recognition, top) are the parameters of a DBN to encode and classify with,
-    (*generative, top) of one to draw from and to bound the likelihood of. Of the first
-    the visible biases play no part, of the second the hidden ones; they have gradient
-    0.
+    (*recognition, top) are the parameters of a DBN for encoding and classification,
+    (*generative, top) for sampling and bounds on the likelihood. The visible biases in
+    `recognition` and the hidden biases in `generative` are not used and have the
+    gradient 0.
     """
 
     recognition: DBNParams  # of the directed layers
@@ -35,7 +35,7 @@ class UpDownParams:
 
 
 def untie_weights(params: DBNParams) -> UpDownParams:
-    """The parameters that greedy training left, as both ways."""
+    """Greedily trained parameters as the start of both directions."""
     *below, top = params
     return UpDownParams(recognition=tuple(below), generative=tuple(below), top=top)
 
@@ -44,18 +44,18 @@ def untie_weights(params: DBNParams) -> UpDownParams:
 class UpDown:
     """Contrastive wake–sleep, as a gradient in `UpDownParams`.
 
-    Wake: states x₀ = v, x₁ ~ q(x₁ | x₀), … go up, and the way down learns to undo it,
-    by the gradient of −Σ_l log p(x_{l−1} | x_l). The top RBM has CD-`num_steps` from
-    the last of them, beside the label if it has one. Sleep: from where its chain ends
-    states go down, and the way up learns to undo that, by the gradient of
-    −Σ_l log q(x_l | x_{l−1}). Of Bernoulli units these are delta rules,
+    In the wake phase, states x₀ = v, x₁ ~ q(x₁ | x₀), … are drawn upwards, and
+    `generative` gets the gradient of −Σ_l log p(x_{l−1} | x_l). The top RBM is trained
+    by CD-`num_steps` from the last state (and the label, if there is one). In the sleep
+    phase, states are drawn downwards from the end of its chain, and `recognition` gets
+    the gradient of −Σ_l log q(x_l | x_{l−1}). Bernoulli units then have delta rules,
 
         ΔW_l = (x_{l−1} − p(x_{l−1} | x_l)) x_lᵀ,
         ΔR_l = x_{l−1} (x_l − q(x_l | x_{l−1}))ᵀ.
 
-    Batches are those of the data: images, or with labels pairs (image, one-hot label).
-    Example i of the way up draws from `fold_in(key_up, i)`, where key_up, key_chains
-    and key_down are the key split in three.
+    Batches are images, or for a `LabelledDBN` pairs (image, one-hot label). The key is
+    split into key_up, key_chains and key_down; example i draws upwards from
+    `fold_in(key_up, i)`.
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets,
@@ -65,9 +65,8 @@ class UpDown:
     model: DBN | LabelledDBN
     num_steps: int | Integer[Array, ""] = 1
     discriminative: float = 0.0
-    """Times that −log p(y | code of v), by which a `LabelledDBN` is judged, counts in
-    the gradient of the top RBM, as in a `HybridDiscriminative`. It goes no further
-    down."""
+    """The weight of −log p(y | code of v) of a `LabelledDBN` in the gradient of the top
+    RBM. The layers below do not get this gradient."""
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps, at_least=1)
@@ -86,7 +85,7 @@ class UpDown:
             )
 
     def init(self, params: UpDownParams, key: Key[Array, ""]) -> State:
-        """The estimator has no state; the parameters of both ways are checked."""
+        """Checks the parameters of both directions; the estimator has no state."""
         del key
         for way in ("recognition", "generative"):
             one_way = (*getattr(params, way), params.top)
@@ -96,10 +95,10 @@ class UpDown:
     def estimate(
         self, params: UpDownParams, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[UpDownParams, State, Metrics]:
-        """Metrics, means in nats: `wake`, −log p of the way up by the way down;
-        `sleep`, −log q of the way down by the way up; `contrast`, F of the top RBM at
-        the data less F at the ends of its chains; where it counts, `cross_entropy`,
-        −log p(y | code of v)."""
+        """The metrics are means in nats: `wake`, −Σ log p(x_{l−1} | x_l) upwards;
+        `sleep`, −Σ log q(x_l | x_{l−1}) downwards; `contrast`, F of the top RBM at the
+        data minus F at the ends of its chains; and, with `discriminative` above 0,
+        `cross_entropy`, −log p(y | code of v)."""
         batch = complete(batch, params)
         directed, top = DBN(self.model.layers[:-1]), self.model.layers[-1]
         key_up, key_chains, key_down = random.split(key, 3)
@@ -143,7 +142,7 @@ class UpDown:
         return -full_product(label.ravel(), log_p)
 
     def _split(self, values: State) -> tuple[State, tuple[State, ...]]:
-        """The images, and the labels if there are any."""
+        """The images, and a tuple of the labels if the model has labels."""
         if not isinstance(self.model, LabelModel):
             return values, ()
         if not isinstance(values, tuple) or len(values) != 2:

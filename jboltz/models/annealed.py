@@ -1,4 +1,4 @@
-"""A model at a rung between an independent base and itself."""
+"""A model on the path from a base of independent layers (β = 0) to itself (β = 1)."""
 
 import dataclasses
 from typing import Any
@@ -24,7 +24,7 @@ from jboltz.errors import InvalidValue
 
 
 def check_exact(model: LayeredModel) -> None:
-    """Refuses layers whose draws follow no energy: nothing they do has a likelihood."""
+    """Refuses layers whose draws do not follow their energy and have no likelihood."""
     require(model, LayeredModel, "a rung or a likelihood of units")
     inexact = [unit for unit in model.units if not is_exact(unit)]
     if inexact:
@@ -37,25 +37,25 @@ def check_exact(model: LayeredModel) -> None:
 
 @record
 class AnnealedParams:
-    """A model, a base and a rung. To `vmap` over `beta` alone shares the weights."""
+    """The parameters of a model and a base, and β; `vmap` over `beta` adds rungs."""
 
     params: Params  # of the model
-    base: Params  # one record a layer, a tuple, bottom first
-    beta: Leaf  # () 0 = the base, 1 = the model
+    base: Params  # one record per layer, a tuple, bottom first
+    beta: Leaf  # () the rung: 0 is the base, 1 the model
 
 
 @dataclasses.dataclass(frozen=True)
 class Annealed:
     """E_β = (1 − β) E_base + β E, where the layers of the base are independent.
 
-    An `EnergyModel` with the states and the two blocks of `model`, so that every
-    sampler runs on a rung as it stands. The weights are never scaled: given its inputs
-    I, a layer of the rung has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
+    The model with a fixed β is called a rung. It is an `EnergyModel` with the states of
+    `model`, so that every sampler runs on it. Given its inputs I from the unscaled
+    weights, a layer has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
 
     Example:
       >>> from jboltz import RBM, Bernoulli
       >>> annealed = Annealed(RBM(Bernoulli(4), Bernoulli(3)))
-      >>> base = annealed.fit_base(jnp.ones((10, 4)))  # one record a layer
+      >>> base = annealed.fit_base(jnp.ones((10, 4)))  # one record per layer
       >>> len(base)
       2
     """
@@ -66,8 +66,8 @@ class Annealed:
         check_exact(self.model)
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
-        """The model as it starts, at β = 1, above units as they start: from `data`,
-        (examples, *shape), where given."""
+        """Initial parameters of the model and of the base, at β = 1; visible units are
+        fitted to `data`, (examples, *shape), where given."""
         bottom, *others = self.model.units
         return AnnealedParams(
             params=self.model.init(key, data=data),
@@ -76,14 +76,14 @@ class Annealed:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite where β = 1; nothing is said below."""
+        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
         if np.max(params.beta) == 1:
             check_normalizable(self.model, params.params)
 
     def fit_base(self, values: State) -> tuple[Params, ...]:
         """A base whose bottom layer is fitted to `values`, (examples, *shape).
 
-        The other layers are as they start; binary ones are uniform.
+        The other layers have initial parameters; binary units are then uniform.
         """
         bottom, *others = self.model.units
         return (start_of(bottom, values, "values"), *(unit.init() for unit in others))
@@ -116,9 +116,9 @@ class Annealed:
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
     ) -> Inexact[Array, ""]:
-        """F_β(v) − F_β′(v), in nats, of two rungs of one model: as a difference.
+        """F_β(v) − F_β′(v) of two rungs of one model, in nats.
 
-        Each of the two is large beside it, and in float32 rounded as such.
+        It is computed as a difference, more precise than the two large free energies.
         """
         own_inputs = self.model.hidden_inputs(here.params, v)
         (visible, own, base), hidden = self._blocks(here)
@@ -149,23 +149,23 @@ class Annealed:
         return _sample(visible, own, base, inputs, params.beta, key)
 
     def sample_start(self, params: AnnealedParams, key: Key[Array, ""]) -> State:
-        """An exact draw of v from the base, whatever β."""
+        """An exact draw of v from the base, for any β."""
         (visible, own, base), _ = self._blocks(params)
         zeros = jax.tree.map(_no_inputs, visible, base)
         return _sample(visible, own, base, zeros, jnp.zeros_like(params.beta), key)
 
     def _blocks(self, params: AnnealedParams) -> Any:
-        """Units, records and records of the base: of the layers of v, and of h."""
+        """(units, parameters, parameters of the base) of the layers of v, and of h."""
         own, _ = self.model.parts(params.params)
         layers = (self.model.units, own, params.base)
         return tuple(zip(*map(self.model.blocks, layers), strict=True))
 
 
-# Blocks are trees whose leaves are units: one unit, or a tuple of them.
+# A block is the layers of v or of h: one unit, or a tuple of units.
 
 
 def _total(function, units, *trees):
-    """Σ over the units of a block."""
+    """Σ of `function` over the units of a block."""
     terms = jax.tree.leaves(jax.tree.map(function, units, *trees))
     return jnp.sum(jnp.stack(terms))
 
@@ -185,8 +185,8 @@ def _sample(units, own, base, inputs, beta, key):
 def _rung(unit, own, base, inputs, beta):
     """The unit with energy (1 − β) E_base(x) + β (E(x) − I·a(x)), up to a constant.
 
-    The activity is that of the model at every rung, also where the record decides it:
-    a Gaussian's a(x) = x/σ² has the model's σ, and the rung its own in the energy.
+    Every rung has the activity of the model. If parameters enter the activity, they are
+    the model's: a Gaussian has a(x) = x/σ² with the model's σ.
     """
     return unit.interpolate(unit.shift(own, inputs), base, beta)
 
@@ -196,17 +196,14 @@ def _log_normalizer(unit, own, base, inputs, beta):
     rung = _rung(unit, own, base, inputs, beta)
     value = unit.log_normalizer(rung, jnp.zeros_like(inputs))
     # The constant that `interpolate` leaves open is read off at x = 0, where a(x) = 0.
-    # Not every unit has that state, but the energies are polynomials.
+    # The formulas of the energies hold there even if x = 0 is not a state of the unit.
     zero = _zeros(unit.shape, inputs.dtype)
     exact = (1 - beta) * unit.energy(base, zero) + beta * unit.energy(own, zero)
     return value - (exact - unit.energy(rung, zero))
 
 
 def _log_normalizer_change(unit, own, base, inputs, betas):
-    """The difference of `_log_normalizer` between two rungs.
-
-    A unit may know it by itself, as a difference without the rounding of the two.
-    """
+    """The difference of `_log_normalizer` between two rungs."""
     if isinstance(unit, RungUnit):
         return unit.log_normalizer_change(own, base, inputs, betas)
     here, there = (_log_normalizer(unit, own, base, inputs, beta) for beta in betas)

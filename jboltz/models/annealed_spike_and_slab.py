@@ -1,4 +1,4 @@
-"""A spike-and-slab RBM at a rung between an independent base and itself."""
+"""A spike-and-slab RBM on the path from an independent base to itself."""
 
 import dataclasses
 import math
@@ -24,21 +24,21 @@ _LOG_2PI = math.log(2 * math.pi)
 class AnnealedSpikeAndSlab:
     """The model with √β W, √β μ, β Φ, β b, β a, β Λ and α, plus (1 − β) E_base(x).
 
-    The base is a Gaussian of x beside uniform spikes and slabs of their own. Mixing
-    the energies instead would take the β in √β twice: with slabs of precision α at
-    every rung it is the log-odds of a spike that grow as β, and
+    The base is a Gaussian of x with independent uniform spikes and normal slabs. The
+    log-odds of a spike are then β g_i(x), where g_i(x) are the log-odds in the model:
 
       F_β(x) = (1 − β) E_base(x) + β (½ xᵀΛx − a·x) − Σ_i [softplus(β g_i(x))
         + ½ log 2π/α_i],
 
-    so that a rung between a proper base and a proper model is proper.
+    so that every rung between a proper base and a proper model is proper. Mixing the
+    energies, with W and μ multiplied by β, would make part of the log-odds grow as β².
     """
 
     model: SpikeAndSlab
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> AnnealedParams:
-        """The model as it starts, at β = 1, above a standard normal; or both fitted to
-        `data`, (examples, num_visible)."""
+        """The model's initial parameters and a standard normal base, at β = 1; both are
+        fitted to `data`, (examples, num_visible), where given."""
         return AnnealedParams(
             params=self.model.init(key, data=data),
             base=(start_of(Gaussian(self.model.num_visible), data),),
@@ -46,14 +46,14 @@ class AnnealedSpikeAndSlab:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite where β = 1; nothing is said below."""
+        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
         if np.max(params.beta) == 1:
             self.model.check_normalizable(params.params)
 
     def fit_base(
         self, values: Float[Array, "examples visible"]
     ) -> tuple[GaussianParams]:
-        """A base of the means and variances of `values`."""
+        """A base with the means and variances of `values`."""
         return (start_of(self._visible, values, "values"),)
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
@@ -70,7 +70,7 @@ class AnnealedSpikeAndSlab:
         self.model.check_hidden(h)
         own, beta = params.params, params.beta
         mean, log_odds = self.model.given_visible(own, v)
-        # Of the model, Σ [½ α (s − h E[s | x, h = 1])² − h g]: the square completed.
+        # Completing the square, the model has Σ [½ α (s − h E[s | x, h = 1])² − h g].
         alpha = jnp.exp(own.log_slab_precision)
         residual = h.slabs - jnp.sqrt(beta) * mean * h.spikes
         field = beta * (own.spike_bias + log_odds)
@@ -88,7 +88,7 @@ class AnnealedSpikeAndSlab:
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
     ) -> Inexact[Array, ""]:
-        """F_β(x) − F_β′(x), in nats, of two rungs of one model: as a difference."""
+        """F_β(x) − F_β′(x) of two rungs of one model, in nats, without cancellation."""
         own, (base,), betas = here.params, here.base, (here.beta, there.beta)
         _, log_odds = self.model.given_visible(own, v)
         bias = BernoulliParams(bias=own.spike_bias)
@@ -117,7 +117,7 @@ class AnnealedSpikeAndSlab:
         C⁻¹ = (1 − β)Λ₀ + β(Λ + Σ Φ_i h_i)."""
         own, (base,), beta = params.params, params.base, params.beta
         linear, precision = self.model.given_hidden(own, h)
-        # The weights carry √β, the bias β.
+        # The weights are scaled by √β, the bias by β.
         linear = jnp.sqrt(beta) * (linear - own.visible_bias) + beta * own.visible_bias
         base_precision = (1 - beta) * jnp.exp(-base.log_variance)
         precision = base_precision + beta * precision
@@ -128,7 +128,7 @@ class AnnealedSpikeAndSlab:
     def sample_start(
         self, params: AnnealedParams, key: Key[Array, ""]
     ) -> Float[Array, " visible"]:
-        """An exact draw of x from the base, whatever β."""
+        """An exact draw of x from the base, for any β."""
         (base,) = params.base
         return self._visible.sample(base, jnp.zeros_like(base.mean), key)
 
@@ -141,7 +141,7 @@ class AnnealedSpikeAndSlab:
         return Bernoulli(self.model.num_hidden)
 
     def _rung(self, params, log_odds):
-        """The biases of the spikes at this rung, and no inputs."""
+        """The parameters and the (zero) inputs of the spikes at this rung."""
         field = params.beta * (params.params.spike_bias + log_odds)
         return BernoulliParams(bias=field), jnp.zeros_like(field)
 

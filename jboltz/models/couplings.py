@@ -1,4 +1,4 @@
-"""Checks that layers without a bound do not pull each other to infinity."""
+"""A check that weights between unbounded layers leave Z finite."""
 
 import itertools
 
@@ -11,23 +11,22 @@ from jboltz.errors import InvalidValue
 from jboltz.units.quadratic import QuadraticUnit, components_of
 
 _ROUNDS = 200
-"""Of the search among non-negative states; each does at least as well as the last."""
+"""The number of steps of the search over non-negative states; none lowers the value."""
 
 
 def check_couplings(
     units: tuple[Unit, ...], records: tuple[Params, ...], weights: tuple[Array, ...]
 ) -> None:
-    """Refuses layers, joined by weights between neighbours, that have no finite Z.
+    """Refuses layers, joined by weights between neighbours, whose Z is infinite.
 
-    With every state x measured in its own 1/√γ, far from zero the energy is
-    ½|y|² + ½|z|² − yᵀKz of the even layers y and the odd layers z. Bounded units have
-    no part in it. Z is finite where ‖K‖₂ < 1, and for real units only there: 1 − ‖K‖₂
-    is then the smallest eigenvalue of the precision. For non-negative units Z = ∞ if
-    yᵀKz > 1 at unit vectors y, z ≥ 0. These are searched for: where none is found,
-    nothing is known.
+    In units of 1/√γ, and far from zero, the energy is ½|y|² + ½|z|² − yᵀKz, where y are
+    the states of the even layers and z of the odd layers; bounded units do not count.
+    Z is finite if ‖K‖₂ < 1. For real units it is infinite otherwise: 1 − ‖K‖₂ is the
+    smallest eigenvalue of the precision. With non-negative units Z is infinite if
+    yᵀKz > 1 for unit vectors y, z ≥ 0; if a search finds none, the layers pass.
 
     Raises:
-      ValueError: it names the largest yᵀKz.
+      ValueError: Z is infinite; the message has the largest yᵀKz.
     """
     scales, signs = zip(*map(_scale, units, records), strict=True)
     neighbours = itertools.pairwise(range(len(units)))
@@ -45,7 +44,7 @@ def check_couplings(
     is_real, is_real_too = (np.concatenate(signs[first::2]) for first in (0, 1))
     all_real = is_real[K.any(1)].all() and is_real_too[K.any(0)].all()
     if largest >= 1 and not all_real:
-        # At 1 a linear term decides, so that nothing is known there.
+        # At exactly 1 the linear terms decide, so this case passes.
         largest = np.nextafter(_search(K, is_real, is_real_too), 0)
     if largest >= 1:
         raise InvalidValue(
@@ -58,20 +57,20 @@ def check_couplings(
 
 
 def _scale(unit, params):
-    """The scale of each entry of the activity, 0 if bounded, and which are real."""
+    """The scale of each entry of the activity, 0 if bounded, and whether it is real."""
     scales, signs = [], []
     for part, record, num_copies in components_of(unit, params):
         scale = np.zeros(part.size)
         if isinstance(part, QuadraticUnit):
             scale = np.asarray(part.activity_scale(record), np.float64)
-        # n copies that agree: activities add up, and the state is √n times as long.
+        # n equal copies have n times the activity, and together √n times the length.
         scales.append(np.sqrt(num_copies) * scale)
         signs.append(np.full(part.size, part.domain == Reals()))
     return np.concatenate(scales), np.concatenate(signs)
 
 
 def _search(K, is_real, is_real_too):
-    """yᵀKz at unit vectors that are signed where units are real: no upper bound."""
+    """A large yᵀKz over unit vectors, negative only where units are real."""
 
     def step(product, is_real):
         allowed = np.where(is_real, product, np.maximum(product, 0))

@@ -1,4 +1,4 @@
-"""The deep Boltzmann machine: layers of units, each joined to its neighbours."""
+"""The deep Boltzmann machine: layers of units with weights between neighbours."""
 
 import dataclasses
 import itertools
@@ -19,12 +19,12 @@ from jboltz.products import full_product, product
 from jboltz.units.composite import Copies
 
 Layers = tuple[State, ...]
-"""One entry a layer, bottom first."""
+"""One state per layer, bottom first."""
 
 
 @record
 class DBMParams:
-    """One record a layer, and the weights between neighbours, bottom first."""
+    """The record of each layer and the weights between neighbours, bottom first."""
 
     units: tuple[Params, ...] = of_hidden(None, -1)  # of layers 0 … L
     # weights[l] is (size of layer l, size of layer l + 1)
@@ -35,10 +35,9 @@ class DBMParams:
 class DBM:
     """E(x₀ … x_L) = Σ_l E_l(x_l) − Σ_l a_l(x_l)ᵀ W_l a_{l+1}(x_{l+1}), x₀ = the data.
 
-    As an `EnergyModel` its two blocks are the even layers, a tuple that plays v, and
-    the odd layers, a tuple that plays h: given one block the layers of the other are
-    independent, so `Gibbs` alternates between them and never updates neighbours at
-    once.
+    As an `EnergyModel`, its v is the tuple of the even layers and its h the tuple of
+    the odd layers. Given one of them the layers of the other are independent, so that
+    `Gibbs` draws all even or all odd layers at once.
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
@@ -63,7 +62,7 @@ class DBM:
             )
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> DBMParams:
-        """Weights from N(0, 0.01²), W_l from `fold_in(key, l)`; units as they are.
+        """Weights from N(0, 0.01²), W_l from `fold_in(key, l)`; units by their `init`.
 
         Args:
           data: examples, (examples, *shape), that the lowest layer is fitted to.
@@ -80,7 +79,7 @@ class DBM:
         )
 
     def energy(self, params: DBMParams, v: Layers, h: Layers) -> Inexact[Array, ""]:
-        """E in nats, of the even layers `v` and the odd layers `h`."""
+        """E in nats, for even layers `v` and odd layers `h`."""
         layers = interleave(v, h)
         a = self._activities(params, layers)
         own = [
@@ -94,14 +93,15 @@ class DBM:
         return _total(own) - _total(coupling)
 
     def free_energy(self, params: DBMParams, v: Layers) -> Inexact[Array, ""]:
-        """−log Σ over the odd layers of exp(−E), in nats: of all even layers `v`.
+        """−log Σ over the odd layers of exp(−E), in nats, given all even layers `v`.
 
-        That of the data alone has no closed form; `learning.mean_field` bounds it.
+        The free energy of the data alone has no closed form; `learning.mean_field` has
+        a bound on it.
         """
         return self._free_energy(params, v, summed=1)
 
     def hidden_free_energy(self, params: DBMParams, h: Layers) -> Inexact[Array, ""]:
-        """−log Σ over the even layers of exp(−E), in nats: of all odd layers `h`."""
+        """−log Σ over the even layers of exp(−E), in nats, given all odd layers `h`."""
         return self._free_energy(params, h, summed=0)
 
     def hidden_inputs(self, params: DBMParams, v: Layers) -> tuple[Array, ...]:
@@ -125,16 +125,16 @@ class DBM:
         return self._sample(params, 0, self.visible_inputs(params, h), key)
 
     def sample_start(self, params: DBMParams, key: Key[Array, ""]) -> Layers:
-        """The even layers, each drawn from its biases alone."""
+        """The even layers, drawn with zero inputs."""
         zeros = [
             jnp.zeros(unit.size, params.weights[0].dtype) for unit in self.units[::2]
         ]
         return self._sample(params, 0, zeros, key)
 
     def start_at(self, params: DBMParams, v: State, key: Key[Array, ""]) -> Layers:
-        """The even layers with the data `v` at the bottom, the others sampled upwards.
+        """The even layers with the data `v` at the bottom, to start a chain near `v`.
 
-        Where a chain of the model can start near `v`.
+        The other layers are drawn given the mean activities of the layers below.
         """
         means = self.mean_activities(params, v)
         inputs = [
@@ -145,16 +145,16 @@ class DBM:
         return (v, *above)
 
     def data_of(self, visible: tuple[Any, ...]) -> Any:
-        """The lowest of the even layers."""
+        """The lowest of the even layers, which holds the data."""
         return visible[0]
 
     def with_data(self, visible: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
-        """The even layers with `data` as the lowest."""
+        """The even layers with `data` as the lowest one."""
         return (data, *visible[1:])
 
     @property
     def hidden_model(self) -> "DBM":
-        """The layers above the data, as a DBM of their own."""
+        """The layers above the data as a DBM."""
         if len(self.units) < 3:
             raise InvalidValue(
                 f"This DBM has {len(self.units)} layers, but the layers above the data "
@@ -165,16 +165,16 @@ class DBM:
     def given_data(
         self, params: DBMParams, v: State
     ) -> tuple[DBMParams, Inexact[Array, ""]]:
-        """The layers above `v`: parameters of `hidden_model`, and what they leave out.
+        """Parameters of `hidden_model` for the layers given `v`, and an energy in nats.
 
-        E(v, x₁ … x_L) is the energy of `hidden_model` plus the second, in nats.
+        E(v, x₁ … x_L) is the energy of `hidden_model` plus this energy.
         """
         check_shape("v", v, self.units[0].shape, f"{self}.units[0]")
         below, bottom, *others = params.units
         a = self.units[0].activity(below, v)
         unit, inputs = self.units[1], product(a, params.weights[0])
         shifted = unit.shift(bottom, inputs)
-        # `shift` leaves a constant open: both Γ are of the same integral.
+        # `shift` leaves a constant open; the same integral by both records fixes it.
         constant = unit.log_normalizer(shifted, jnp.zeros_like(inputs))
         constant = constant - unit.log_normalizer(bottom, inputs)
         given = DBMParams(units=(shifted, *others), weights=params.weights[1:])
@@ -183,8 +183,8 @@ class DBM:
     def mean_activities(self, params: DBMParams, v: State) -> tuple[Array, ...]:
         """Mean activities of all layers from one pass upwards.
 
-        What a layer lacks from above is made up for by counting what comes from below
-        twice, but at the top.
+        A layer has no inputs from above in this pass. Below the top, its inputs from
+        below are doubled instead.
         """
         check_shape("v", v, self.units[0].shape, f"{self}.units[0]")
         a = [self.units[0].activity(params.units[0], v)]
@@ -195,7 +195,7 @@ class DBM:
         return tuple(a)
 
     def mean_visible_state(self, params: DBMParams, h: Layers) -> State:
-        """E[x₀ | x₁]: the picture under the odd layers `h`."""
+        """E[x₀ | x₁], given the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
         inputs = product(a, params.weights[0].T)
         return self.units[0].mean_state(params.units[0], inputs)
@@ -210,11 +210,11 @@ class DBM:
         return self.units[0].domain
 
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """One record a layer, and the weights between neighbours."""
+        """The record of each layer, and the weights between neighbours."""
         return params.units, params.weights
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """One entry a layer, bottom first, in the shape of v and of h."""
+        """Splits one entry per layer, bottom first, into those of v and those of h."""
         return layers[::2], layers[1::2]
 
     def from_parts(
@@ -224,11 +224,11 @@ class DBM:
         return DBMParams(units=units, weights=weights)
 
     def pretraining_layers(self) -> tuple[RBM, ...]:
-        """The RBMs whose greedy training `compose` makes into this DBM.
+        """The RBMs to train greedily, whose parameters `compose` joins into this DBM.
 
-        Composed, a hidden layer has inputs from both sides; trained alone it has them
-        from one. So the bottom RBM sees its data in two tied copies, the top one has
-        two tied copies of its hidden layer, and between them `compose` halves weights.
+        A hidden layer of the DBM has inputs from both sides, in an RBM from one only.
+        So the bottom RBM has two tied copies of its data, the top RBM has two tied
+        copies of its hidden layer, and `compose` halves the weights between them.
         """
         last = len(self.units) - 2
         layers = []
@@ -239,13 +239,12 @@ class DBM:
         return tuple(layers)
 
     def compose(self, stack: tuple[RBMParams, ...]) -> DBMParams:
-        """The parameters of this DBM from those of its `pretraining_layers`.
+        """The parameters of this DBM from the parameters of its `pretraining_layers`.
 
-        A layer in the middle has the mean of the biases (and other parameters) that it
-        has as the top of one RBM and as the bottom of the next.
+        A layer between two RBMs gets the mean of its parameters in the two.
 
         Raises:
-          ValueError: the stack has another number of layers, or they do not chain.
+          ValueError: the shapes of the weights do not fit the layers of this DBM.
         """
         self._check_stack(stack)
         last = len(stack) - 1
@@ -287,7 +286,7 @@ class DBM:
     def _free_energy(
         self, params: DBMParams, block: Layers, *, summed: int
     ) -> Inexact[Array, ""]:
-        """The free energy with every second layer from `summed` on summed out."""
+        """The free energy with every second layer, from `summed` on, summed out."""
         inputs = self._inputs(params, block, first=summed)
         kept, out = slice(1 - summed, None, 2), slice(summed, None, 2)
         energies = [
@@ -307,7 +306,7 @@ class DBM:
     def _inputs(
         self, params: DBMParams, block: Layers, *, first: int
     ) -> tuple[Array, ...]:
-        """Inputs of every second layer from `first` on, given the layers between."""
+        """Inputs of every second layer, from `first` on, given the layers between."""
         a = {}
         for index, x in zip(range(1 - first, len(self.units), 2), block, strict=True):
             unit = self.units[index]
@@ -324,7 +323,7 @@ class DBM:
         inputs: Sequence[Array],
         key: Key[Array, ""],
     ) -> Layers:
-        """Every second layer from `first` on, given its inputs."""
+        """A draw of every second layer, from `first` on, given its inputs."""
         indices = range(first, len(self.units), 2)
         return tuple(
             self.units[index].sample(params.units[index], i, random.fold_in(key, index))
@@ -341,7 +340,7 @@ def interleave(v: Layers, h: Layers) -> Layers:
 def inputs_of(
     params: DBMParams, activities: Mapping[int, Array], index: int
 ) -> Inexact[Array, " size"]:
-    """The inputs of layer `index` from its neighbours, whose `activities` are given."""
+    """The inputs of layer `index` from the `activities` of its neighbours."""
     inputs = []
     if index > 0:
         inputs.append(product(activities[index - 1], params.weights[index - 1]))

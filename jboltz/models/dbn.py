@@ -14,16 +14,16 @@ from jboltz.errors import InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
 
 DBNParams = tuple[RBMParams, ...]
-"""One record a layer, bottom first."""
+"""One record per layer, bottom first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DBN:
     """p(v, h¹ … hᴸ) = p(v | h¹) … p(hᴸ⁻² | hᴸ⁻¹) · p_RBM(hᴸ⁻¹, hᴸ).
 
-    `layers` are RBMs, bottom first: the hidden unit of each is the visible unit of
-    the next. The way up is the factorial approximation q(hˡ | hˡ⁻¹), each RBM's own
-    p(h | v); the way down is exact.
+    `layers` are RBMs, bottom first; the hidden unit of each is the visible unit of the
+    next. Upwards, q(hˡ | hˡ⁻¹) is each RBM's own p(h | v), an approximation. Downwards,
+    the conditionals are exact.
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
@@ -31,7 +31,7 @@ class DBN:
     Example:
       >>> from jboltz import Bernoulli
       >>> dbn = DBN.chain(Bernoulli(784), Bernoulli(500), Bernoulli(200))
-      >>> params = dbn.init(jax.random.key(0))  # one record a layer
+      >>> params = dbn.init(jax.random.key(0))  # one record per layer
       >>> dbn.encode(params, jnp.zeros(784)).shape
       (200,)
     """
@@ -59,7 +59,7 @@ class DBN:
         return cls(tuple(RBM(v, h) for v, h in itertools.pairwise(units)))
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> DBNParams:
-        """Layer i is initialised from `fold_in(key, i)`.
+        """Initial parameters; layer i draws from `fold_in(key, i)`.
 
         Args:
           data: examples, (examples, *shape), that the visible units are fitted to.
@@ -71,9 +71,9 @@ class DBN:
         )
 
     def encode(self, params: DBNParams, v: State) -> State:
-        """The code of `v`: means all the way up through the layers in `params`.
+        """The code of `v`: the mean of the top layer, from means of the layers below.
 
-        With the first l records of a stack, the code of layer l.
+        With the first l records as `params`, it is the code in layer l.
         """
         for layer, layer_params in zip(self.layers, params, strict=False):
             v = layer.mean_hidden_state(layer_params, v)
@@ -88,7 +88,7 @@ class DBN:
         return h
 
     def reconstruct(self, params: DBNParams, v: State, *, depth: int) -> State:
-        """Up to layer `depth` and down again, in means."""
+        """The visible means decoded from the code of `v` in layer `depth`."""
         if not 1 <= depth <= len(self.layers):
             raise InvalidValue(
                 f"`depth` is {depth} but this DBN has layers 1 to {len(self.layers)}."
@@ -97,16 +97,16 @@ class DBN:
         return self.decode(below, self.encode(below, v))
 
     def sample_up(self, params: DBNParams, v: State, key: Key[Array, ""]) -> State:
-        """A sampled up-pass, h¹ ~ q(h¹ | v), h² ~ q(h² | h¹), …: the last sample.
-
-        Layer i draws from `fold_in(key, i)`.
-        """
+        """The top layer of `sample_layers_up`."""
         return (v, *self.sample_layers_up(params, v, key))[-1]
 
     def sample_layers_up(
         self, params: DBNParams, v: State, key: Key[Array, ""]
     ) -> tuple[State, ...]:
-        """The same pass, with its samples of all layers: (h¹, h², …)."""
+        """The samples (h¹, h², …) of an up-pass, h¹ ~ q(h¹ | v), h² ~ q(h² | h¹), ….
+
+        Layer i draws from `fold_in(key, i)`.
+        """
         x, samples = v, []
         for index, (layer, layer_params) in enumerate(
             zip(self.layers, params, strict=False)
@@ -120,15 +120,14 @@ class DBN:
         return self.layers[0].sample_start(params[0], key)
 
     def mean_visible_state(self, params: DBNParams, h: tuple[State, ...]) -> State:
-        """E[v | h¹]: the picture under the hidden layers `h` = (h¹, …, hᴸ)."""
+        """E[v | h¹], given the hidden layers `h` = (h¹, …, hᴸ)."""
         return self.layers[0].mean_visible_state(params[0], h[0])
 
     def sample_down(self, params: DBNParams, h: State, key: Key[Array, ""]) -> State:
-        """The directed pass p(hˡ⁻¹ | hˡ) from a sample `h` of the top layer.
+        """E[v | h¹] after a sampled down-pass from the state `h` of the top layer.
 
-        `h` belongs to the topmost of `params`. Every hidden layer is sampled; the
-        visible layer is returned as its mean given the sample above it, the picture.
-        Layer i draws from `fold_in(key, i)`.
+        With the first l records as `params`, `h` is a state of layer l. Layer i draws
+        from `fold_in(key, i)`.
         """
         lowest = (*self.sample_layers_down(params, h, key), h)[1]
         return self.layers[0].mean_visible_state(params[0], lowest)
@@ -136,7 +135,10 @@ class DBN:
     def sample_layers_down(
         self, params: DBNParams, h: State, key: Key[Array, ""]
     ) -> tuple[State, ...]:
-        """The same pass, with samples of all layers below `h`: (v, h¹, …)."""
+        """The samples (v, h¹, …) of all layers below `h`, each from p(hˡ⁻¹ | hˡ).
+
+        Layer i draws from `fold_in(key, i)`.
+        """
         samples = (h,)
         for index in reversed(range(len(params))):
             layer, key_layer = self.layers[index], random.fold_in(key, index)
@@ -167,7 +169,7 @@ class DBN:
         return total
 
     def check_normalizable(self, params: DBNParams) -> None:
-        """Refuses a top RBM whose Z is infinite; the layers below need none."""
+        """Refuses a top RBM whose Z is infinite; the layers below need no Z."""
         self.layers[-1].check_normalizable(params[-1])
 
     @property

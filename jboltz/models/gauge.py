@@ -1,4 +1,4 @@
-"""Parameters that say the same in another way."""
+"""Other parameters of the same distribution."""
 
 import jax.numpy as jnp
 
@@ -8,15 +8,15 @@ from jboltz.units.softmax import Softmax, SoftmaxParams
 
 
 def zero_sum_gauge(model: RBM, params: RBMParams) -> RBMParams:
-    """The same p(v, h), with weights and biases of one-hot units that sum to zero.
+    """Parameters of the same p(v, h) whose sums over the categories of a site are zero.
 
-    The categories of a site sum to one, so what all of them have in common in the
-    weights acts as a bias of the other layer, and in the biases not at all:
+    The state of a site sums to one. The mean over its categories acts as a bias of the
+    other layer in the weights, and has no effect in the biases. It is moved there:
 
       W'_skj = W_skj − m_sj,  c'_j = c_j + Σ_s m_sj,  b'_sk = b_sk − n_s
 
-    with m and n the means over the categories k. The energy changes by a constant.
-    Layers that are no `Softmax` keep their own gauge.
+    where m and n are the means over the categories k. The energy changes by a constant.
+    Layers that are not `Softmax` stay as they are, except for this bias.
     """
     visible, hidden, weights = _center(
         model.visible, params.visible, model.hidden, params.hidden, params.weights
@@ -30,7 +30,7 @@ def zero_sum_gauge(model: RBM, params: RBMParams) -> RBMParams:
 def _center(
     unit: Unit, params: Params, other: Unit, other_params: Params, weights: Leaf
 ) -> tuple[Params, Params, Leaf]:
-    """`weights` has the activity of `unit` along its first axis."""
+    """Centres `unit`, whose activity is along the first axis of `weights`."""
     if not isinstance(unit, Softmax):
         return params, other_params, weights
     by_site = weights.reshape(*unit.shape, other.size)

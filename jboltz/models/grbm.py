@@ -1,7 +1,7 @@
-"""Gaussian–Bernoulli RBMs of the literature, and in other units.
+"""Gaussian–Bernoulli RBMs: the conventions of the literature, and changes of scale.
 
-Here v | h ~ N(μ + W h, σ²) and p(h = 1 | v) = σ(c + Wᵀ(v/σ²)), the form of Cho, Ilin &
-Raiko (2011) and of Liao et al. (2022). Every other form is a change of parameters.
+jboltz has v | h ~ N(μ + W h, σ²) and p(h = 1 | v) = σ(c + Wᵀ(v/σ²)), like Cho, Ilin &
+Raiko (2011) and Liao et al. (2022). Other conventions differ by a change of parameters.
 """
 
 import jax.numpy as jnp
@@ -24,10 +24,10 @@ def from_precision(
     hidden_bias: Float[Array, " hidden"],
     weights: Float[Array, "visible hidden"],
 ) -> RBMParams:
-    """E = ½ vᵀ(β ⊙ v) − (v ⊙ β)ᵀ(a + W h) − b·h, the notes' form; β = 1/σ², a = μ.
+    """RBM parameters for E = ½ vᵀ(β ⊙ v) − (v ⊙ β)ᵀ(a + W h) − b·h: β = 1/σ², a = μ.
 
-    Goodfellow, Bengio & Courville (2016), Deep Learning, section 20.5.1, with a mean.
-    Its energies are less by ½ Σ β a²; p(v) is the same.
+    This is the energy of Goodfellow, Bengio & Courville (2016), Deep Learning, section
+    20.5.1, with a mean. It is lower by ½ Σ β a² than the energy of jboltz.
 
     Raises:
       ValueError: a precision is not positive.
@@ -43,7 +43,7 @@ def from_precision(
 def to_precision(
     params: RBMParams,
 ) -> tuple[Vector, Vector, Float[Array, " hidden"], Float[Array, "visible hidden"]]:
-    """The arguments of `from_precision`."""
+    """The arguments of `from_precision` that give `params`."""
     precision = jnp.exp(-params.visible.log_variance)
     return precision, params.visible.mean, params.hidden.bias, params.weights
 
@@ -54,13 +54,14 @@ def from_krizhevsky(
     hidden_bias: Float[Array, " hidden"],
     weights: Float[Array, "visible hidden"],
 ) -> RBMParams:
-    """E = ½ Σ (v − μ)²/σ² − (v/σ)ᵀ W h − b·h: W is measured in standard deviations.
-
-    Krizhevsky (2009), Learning multiple layers of features from tiny images; Hinton
-    (2012), A practical guide to training restricted Boltzmann machines.
+    """RBM parameters for E = ½ Σ (v − μ)²/σ² − (v/σ)ᵀ W h − b·h; W is in units of σ.
 
     Raises:
       ValueError: a standard deviation is not positive.
+
+    Reference:
+      Krizhevsky (2009), Learning multiple layers of features from tiny images; Hinton
+      (2012), A practical guide to training restricted Boltzmann machines.
     """
     _check_positive("deviation", deviation)
     return RBMParams(
@@ -71,18 +72,17 @@ def from_krizhevsky(
 
 
 def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMParams:
-    """The RBM of x = location + scale ⊙ v, given that of v.
+    """The parameters of an RBM of x = location + scale ⊙ v, given those of an RBM of v.
 
-    The standardiser becomes a part of the model: trained on standardised data, it then
-    takes and samples data as they are. The hidden states have the same conditionals;
-    log p(x) = log p(v) − Σ log scale.
+    An RBM trained on standardised data v then takes and samples the original data x.
+    p(h | x) = p(h | v) and log p(x) = log p(v) − Σ log scale.
 
     Raises:
       ValueError: a scale is not positive.
     """
     _check_positive("scale", scale)
     visible = params.visible
-    # a(x)ᵀ W′ = (v + location/scale)/σ² W: what the location adds goes into the bias.
+    # a(x)ᵀ W′ = (v + location/scale)/σ² W, so the location adds a constant to the bias.
     activity = Gaussian(location.size).activity(visible, location / scale)
     return RBMParams(
         visible=GaussianParams(
@@ -97,7 +97,7 @@ def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMPara
 
 
 def _check_positive(name: str, x: Array) -> None:
-    """On the host: under `jit` or `grad` the values are not known."""
+    """Refuses values that are not positive; traced values pass."""
     if not isinstance(x, Tracer) and not (np.asarray(x) > 0).all():
         raise InvalidValue(
             f"`{name}` has the value {np.min(x)} but every {name} must be above 0."

@@ -1,4 +1,4 @@
-"""Label units: data beside their class in one layer, and the exact p(y | x)."""
+"""Models of data and their class label in one visible layer, with exact p(y | x)."""
 
 import dataclasses
 
@@ -22,16 +22,16 @@ from jboltz.units.softmax import Softmax
 def label_log_probabilities(
     model: RBM, params: RBMParams, x: State
 ) -> Float[Array, " classes"]:
-    """log p(y | x) of every class y, of an RBM over `Joined(unit of x, Softmax(1, K))`.
+    """log p(y | x) of every class y, in an RBM over `Joined(unit of x, Softmax(1, K))`.
 
-    With I = a_x(x)ᵀ W, computed once, and the weights U and biases d of the labels,
+    With I = a_x(x)ᵀ W, and the weights U and biases d of the labels,
 
         log p(y | x) = d_y + Γ_h(I + U_y) − log Σ_y′ exp(d_y′ + Γ_h(I + U_y′)),
 
-    which is −F(x, y) normalised over y: no chain, no log Z.
+    which is −F(x, y) normalised over y. It is exact and needs no log Z.
 
     Raises:
-      ValueError: the visible units are no data beside one label.
+      ValueError: the visible units are not `Joined(data, one label)`.
 
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted
@@ -48,10 +48,10 @@ def label_log_probabilities(
 
 
 def parts_of(visible: Unit) -> tuple[Unit, Softmax]:
-    """The unit of the data and the label beside it.
+    """The unit of the data and the unit of the label.
 
     Raises:
-      ValueError: `visible` is something else.
+      ValueError: `visible` is not `Joined(data, one label)`.
     """
     if isinstance(visible, Joined):
         label = visible.second
@@ -70,8 +70,8 @@ class LabelledDBN:
         p(v, h¹ … hᴸ, y) = p(v | h¹) … p(hᴸ⁻² | hᴸ⁻¹) · p_RBM((hᴸ⁻¹, y), hᴸ).
 
     `below` are the directed layers, `top` is an RBM over `Joined(hᴸ⁻¹, Softmax(1, K))`.
-    Parameters are those of a DBN, one record a layer. Those of `below` are the first,
-    `params[:-1]`, and all that `below.encode` and its like need.
+    The parameters are one record per layer, as of a DBN: `params[:-1]` belong to
+    `below`, and methods such as `below.encode` take them; `params[-1]` belong to `top`.
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
@@ -91,29 +91,29 @@ class LabelledDBN:
 
     @classmethod
     def chain(cls, *units: Unit, num_classes: int) -> "LabelledDBN":
-        """The DBN over these units, with labels beside the last but one."""
+        """The DBN over these units, with a label joined to the last unit but one."""
         *below, top = units
         joined = Joined(below[-1], Softmax(1, num_classes))
         return cls(DBN.chain(*below), RBM(joined, top))
 
     @property
     def layers(self) -> tuple[RBM, ...]:
-        """All RBMs, bottom first: what `greedy` trains."""
+        """All RBMs, bottom first, as `greedy` trains them."""
         return (*self.below.layers, self.top)
 
     @property
     def visible(self) -> Joined:
-        """The data beside their label, as one unit."""
+        """The unit of the data joined with the unit of the label."""
         _, label = parts_of(self.top.visible)
         return Joined(self.below.layers[0].visible, label)
 
     def init(
         self, key: Key[Array, ""], *, data: tuple[State, State] | None = None
     ) -> DBNParams:
-        """Layer i is initialised from `fold_in(key, i)`.
+        """Initial parameters; layer i draws from `fold_in(key, i)`.
 
         Args:
-          data: examples and their labels, that the visible units are fitted to.
+          data: (examples, labels), which the units of data and label are fitted to.
         """
         examples, labels = data or (None, None)
         key_top = random.fold_in(key, len(self.below.layers))
@@ -127,13 +127,15 @@ class LabelledDBN:
     def label_log_probabilities(
         self, params: DBNParams, v: State
     ) -> Float[Array, " classes"]:
-        """log p(y | hᴸ⁻¹) of every class, exact in the top RBM, at the code of `v`."""
+        """log p(y | hᴸ⁻¹) of every class, exact in the top RBM, where hᴸ⁻¹ is the code
+        (the mean) of `v`."""
         code = self.below.encode(params[:-1], v)
         return label_log_probabilities(self.top, params[-1], code)
 
     def sampled_label_log_probabilities(
         self, params: DBNParams, v: State, key: Key[Array, ""]
     ) -> Float[Array, " classes"]:
-        """The same at a sampled hᴸ⁻¹; layer i draws from `fold_in(key, i)`."""
+        """log p(y | hᴸ⁻¹) of every class at a sampled hᴸ⁻¹; layer i draws from
+        `fold_in(key, i)`."""
         features = self.below.sample_up(params[:-1], v, key)
         return label_log_probabilities(self.top, params[-1], features)

@@ -22,7 +22,7 @@ Training Restricted Boltzmann Machines, section 8."""
 
 @record
 class RBMParams:
-    """The parameters of an RBM: one record a unit, and the weights between them."""
+    """The parameters of an RBM: the records of the two units, and the weights."""
 
     visible: Params  # of the visible unit
     hidden: Params = of_hidden(-1)  # of the hidden unit
@@ -33,7 +33,7 @@ class RBMParams:
 class RBM:
     """E(v, h) = E_v(v) + E_h(h) − a_v(v)ᵀ W a_h(h).
 
-    Every function takes one configuration; `jax.vmap` adds batches and chains.
+    Methods take one configuration; `jax.vmap` adds batches and chains.
 
     Example:
       >>> from jboltz import Bernoulli, Gaussian
@@ -51,11 +51,11 @@ class RBM:
         require_unit(self.hidden, "an RBM", "hidden")
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> RBMParams:
-        """Weights from N(0, 0.01²); units as they initialise themselves.
+        """Weights from N(0, 0.01²); units by their `init`.
 
         Args:
-          data: examples, (examples, *shape), that the visible units are fitted to. From
-            biases of 0, sparse data can drive all hidden units into saturation.
+          data: examples, (examples, *shape), that the visible units are fitted to.
+            Without it, sparse data can drive all hidden units into saturation.
         """
         check_key(key)
         shape = (self.visible.size, self.hidden.size)
@@ -79,8 +79,7 @@ class RBM:
         """F(v) = E_v(v) − Γ_h(a_v(v)ᵀ W) = −log ∫ dh exp(−E(v, h)).
 
         Returns:
-          Free energy in nats. F(v) − F(v′) = log p(v′)/p(v); the value alone is no
-          likelihood.
+          F(v) in nats, equal to −log p(v) − log Z.
 
         Raises:
           ValueError: `v` is batched or has the wrong shape.
@@ -90,7 +89,7 @@ class RBM:
         return energy - self.hidden.log_normalizer(params.hidden, inputs)
 
     def hidden_free_energy(self, params: RBMParams, h: State) -> Inexact[Array, ""]:
-        """F(h) = E_h(h) − Γ_v(W a_h(h)), the visible units integrated out."""
+        """F(h) = E_h(h) − Γ_v(W a_h(h)) = −log ∫ dv exp(−E(v, h)), in nats."""
         inputs = self.visible_inputs(params, h)
         energy = self.hidden.energy(params.hidden, h)
         return energy - self.visible.log_normalizer(params.visible, inputs)
@@ -108,7 +107,7 @@ class RBM:
         return product(self.hidden.activity(params.hidden, h), params.weights.T)
 
     def _check_weights(self, params: RBMParams, axis: int, size: int) -> None:
-        """Checks the axis that is multiplied; `shard_map` may divide the other."""
+        """Checks the axis that is summed over; `shard_map` may divide the other one."""
         shape = list(params.weights.shape)
         shape[axis] = size
         check_shape("params.weights", params.weights, tuple(shape), self)
@@ -138,16 +137,15 @@ class RBM:
         return _log_probability(self.visible, params.visible, inputs, v)
 
     def sample_start(self, params: RBMParams, key: Key[Array, ""]) -> State:
-        """A draw of the visible units with no input from the hidden ones."""
+        """A draw of the visible units with zero inputs."""
         inputs = jnp.zeros(self.visible.size, params.weights.dtype)
         return self.visible.sample(params.visible, inputs, key)
 
     def mean_hidden_state(self, params: RBMParams, v: State) -> State:
         """E[h | v], in the shape of a hidden state; for Bernoulli units p(h = 1 | v).
 
-        This is the deterministic up-pass of a DBN. The statistic that meets the
-        weights is E[a_h(h) | v], `hidden.mean`: another thing for a Gaussian with
-        σ ≠ 1.
+        A DBN passes it upwards. The gradient of the weights has E[a_h(h) | v] instead,
+        `hidden.mean`, which differs for Gaussian units with σ ≠ 1.
         """
         return self.hidden.mean_state(params.hidden, self.hidden_inputs(params, v))
 
@@ -156,7 +154,7 @@ class RBM:
         return self.visible.mean_state(params.visible, self.visible_inputs(params, h))
 
     def mean_activities(self, params: RBMParams, v: State) -> tuple[Array, Array]:
-        """a_v(v) and E[a_h | v]: the mean activities of both layers at `v`."""
+        """a_v(v) and E[a_h(h) | v], the mean activities of both layers given `v`."""
         hidden = self.hidden.mean(params.hidden, self.hidden_inputs(params, v))
         return self.visible.activity(params.visible, v), hidden
 
@@ -171,15 +169,15 @@ class RBM:
 
     @property
     def units(self) -> tuple[Unit, Unit]:
-        """The layers as a chain, bottom first."""
+        """The two layers, bottom first."""
         return self.visible, self.hidden
 
     def parts(self, params: RBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """One record a layer, and the weights between neighbours."""
+        """The record of each layer, and the weights between neighbours."""
         return (params.visible, params.hidden), (params.weights,)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """One entry a layer, bottom first, in the shape of v and of h."""
+        """Splits one entry per layer, bottom first, into those of v and those of h."""
         visible, hidden = layers
         return visible, hidden
 

@@ -1,4 +1,4 @@
-"""The μ-ssRBM: binary spikes that switch real slabs and the precision of the pixels."""
+"""The μ-ssRBM: binary spikes switch real slabs and the precision of visible units."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ _LOG_2PI = math.log(2 * math.pi)
 
 @record
 class SpikeSlab:
-    """The hidden state: a spike and a slab of each hidden unit."""
+    """The hidden state: one spike and one slab per hidden unit."""
 
     spikes: Leaf  # (num_hidden,) h ∈ {0, 1}
     slabs: Leaf  # (num_hidden,) s ∈ ℝ
@@ -40,7 +40,7 @@ class SpikeSlab:
 
 @record
 class SpikeAndSlabParams:
-    """The parameters of a spike-and-slab RBM; those that are positive by their logs."""
+    """The parameters of a spike-and-slab RBM; positive ones are kept as logarithms."""
 
     weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden) W
     spike_bias: Leaf = of_hidden(-1)  # (num_hidden,) b
@@ -59,11 +59,11 @@ class SpikeAndSlab:
         + Σ_i [½ α_i s_i² − α_i μ_i s_i h_i − b_i h_i + κ α_i μ_i² h_i].
 
     Given the spikes, x is a Gaussian with precision Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i),
-    which has to be positive for every h: `penalty` says how Φ keeps it so. Both
-    conditionals are diagonal, so that `Gibbs` runs without an inversion.
+    which has to be positive definite for every h; `penalty` defines the Φ that ensures
+    it. p(h, s | x) and p(x | h, s) are diagonal, so `Gibbs` inverts no matrix.
 
-    κ = ½ completes the square in s and is the model of the papers; κ = 1 is the energy
-    of Goodfellow et al. It is the same family: b at κ = 1 is b − ½αμ² at κ = ½.
+    κ = ½ completes the square in s and is the model of Courville et al.; κ = 1 is the
+    energy of Goodfellow et al. Both are one family: b at κ = 1 is b − ½αμ² at κ = ½.
 
     Reference:
       Courville, Bergstra & Bengio (2011), Unsupervised models of images by
@@ -89,22 +89,22 @@ class SpikeAndSlab:
     def init(
         self, key: Key[Array, ""], *, data: State | None = None
     ) -> SpikeAndSlabParams:
-        """Weights from N(0, 0.01²), Λ = α = μ = 1, φ̂ = 1/num_visible, no biases.
+        """Weights from N(0, 0.01²), Λ = α = μ = 1, φ̂ = 1/num_visible, zero biases.
 
         Args:
-          data: examples, (examples, num_visible), whose means and variances x has with
-            all spikes off: a = Λ · mean, Λ = 1/variance.
+          data: examples, (examples, num_visible). With all spikes off, x then has
+            their means and variances: Λ = 1/variance, a = Λ · mean.
         """
         check_key(key)
         visible = start_of(Gaussian(self.num_visible), data)
         hidden = jnp.zeros(self.num_hidden)
-        # A typical x of variance 1 then costs a spike ½ nat, whatever the size.
+        # This costs a spike ½ nat at a typical x of variance 1, for any num_visible.
         log_penalty = jnp.full_like(hidden, -math.log(self.num_visible))
         shape = (self.num_visible, self.num_hidden)
         return SpikeAndSlabParams(
             weights=INIT_SCALE * jax.random.normal(key, shape),
             spike_bias=hidden,
-            # With μ = 0 too, E is even in W and W = 0 a saddle.
+            # With μ = 0, E would be even in W, and W = 0 a saddle point of the loss.
             slab_mean=hidden + 1,
             log_slab_precision=hidden,
             visible_bias=visible.mean * jnp.exp(-visible.log_variance),
@@ -123,11 +123,11 @@ class SpikeAndSlab:
         visible_precision: ArrayLike,
         penalty: ArrayLike | None = None,
     ) -> SpikeAndSlabParams:
-        """The record with α, Λ and φ̂ given as they are, on the host.
+        """Parameters from α, Λ and φ̂ instead of their logarithms. It cannot be traced.
 
         Raises:
-          ValueError: one of the three is not positive, a shape is wrong, or the model
-            is outside its positive region.
+          ValueError: one of the three is not positive, a shape is wrong, or Z is
+            infinite.
         """
         positive = {
             "slab_precision": slab_precision,
@@ -163,17 +163,17 @@ class SpikeAndSlab:
         return params
 
     def smallest_eigenvalue(self, params: SpikeAndSlabParams) -> Float[Array, ""]:
-        """min over h of the smallest eigenvalue of the precision of x given h: exact.
+        """min over h of the smallest eigenvalue of the precision of x given h, exact.
 
-        How far the model is from the edge, where Z = ∞; a metric worth a plot.
+        Z is infinite unless it is positive, so it is worth watching in training.
         """
         return self.penalty.smallest_eigenvalue(params)
 
     def check_normalizable(self, params: SpikeAndSlabParams) -> None:
-        """Refuses a model without a joint density; to be called before sampling.
+        """Refuses a model whose Z is infinite; call it before sampling.
 
         Raises:
-          ValueError: it names the eigenvalue.
+          ValueError: `smallest_eigenvalue` is not positive.
         """
         value = float(self.smallest_eigenvalue(params))
         if not value > 0:
@@ -210,9 +210,9 @@ class SpikeAndSlab:
         """F(h) = −Σ h_i (b_i + (½ − κ) α_i μ_i²) − ½ Σ log 2π/α_i
             − ½ log det 2πC_h − ½ m_hᵀ C_h m_h,
 
-        with slabs and pixels integrated out; m_h and C_h as in `visible_given_spikes`.
-        The largest matrix that is factored has the size of the hidden layer. Large
-        weights under a penalty nearly cancel in C_h, and ask for float64.
+        in nats, with slabs and x integrated out; `visible_given_spikes` defines m_h and
+        C_h. It factors one matrix of num_hidden × num_hidden. Large weights and their
+        penalty nearly cancel in C_h and need float64.
         """
         linear, precision, root, log_det = self._given_spikes(params, spikes)
         alpha, mu = jnp.exp(params.log_slab_precision), params.slab_mean
@@ -241,7 +241,7 @@ class SpikeAndSlab:
         return SpikeSlab(spikes=spikes, slabs=slabs)
 
     def mean_hidden_state(self, params: SpikeAndSlabParams, v: State) -> SpikeSlab:
-        """E[h | x] and E[s | x] = E[s⊙h | x]: features of x."""
+        """E[h | x] and E[s | x] = E[s⊙h | x]."""
         mean, inputs = self.given_visible(params, v)
         spikes = self._spikes.mean(self._spike_params(params), inputs)
         return SpikeSlab(spikes=spikes, slabs=mean * spikes)
@@ -264,7 +264,7 @@ class SpikeAndSlab:
     def visible_given_spikes(
         self, params: SpikeAndSlabParams, spikes: Float[Array, " hidden"]
     ) -> tuple[Float[Array, " visible"], Float[Array, "visible visible"]]:
-        """Mean C_h m_h and covariance C_h of x given h, the slabs integrated out:
+        """The mean C_h m_h and the covariance C_h of x given h, without the slabs:
         C_h⁻¹ = Λ + Σ h_i (Φ_i − w_i w_iᵀ/α_i), m_h = a + Σ w_i μ_i h_i."""
         linear, precision, root, _ = self._given_spikes(params, spikes)
         covariance = jnp.diag(1 / precision) + full_product(root.T, root)
@@ -292,7 +292,7 @@ class SpikeAndSlab:
     def given_visible(
         self, params: SpikeAndSlabParams, v: State
     ) -> tuple[Inexact[Array, " hidden"], Inexact[Array, " hidden"]]:
-        """The mean of a slab that is on, and the log-odds of a spike less its bias."""
+        """E[s | x, h = 1], and the log-odds of h given x without the bias b."""
         inputs, mu = self.hidden_inputs(params, v), params.slab_mean
         alpha = jnp.exp(params.log_slab_precision)
         square = inputs**2 / alpha - self.penalty.of_visible(params, v**2)
@@ -312,7 +312,8 @@ class SpikeAndSlab:
     def _given_spikes(self, params, spikes):
         """m_h, P = Λ + Σ Φ_i h_i, R with C_h = P⁻¹ + RᵀR, and log det C_h.
 
-        C_h⁻¹ = P − UUᵀ with U = W diag(h/√α): Woodbury, with LLᵀ = I − UᵀP⁻¹U.
+        C_h⁻¹ = P − UUᵀ with U = W diag(h/√α) is inverted by Woodbury's identity, with
+        LLᵀ = I − UᵀP⁻¹U.
         """
         check_shape("spikes", spikes, (self.num_hidden,), self)
         reason = "the precision of x is factored as a positive matrix"
@@ -342,6 +343,6 @@ class SpikeAndSlab:
         return 0.5 * jnp.sum(_LOG_2PI - params.log_slab_precision)
 
     def check_hidden(self, h: SpikeSlab) -> None:
-        """Refuses what is not one hidden state."""
+        """Refuses a hidden state of the wrong shape."""
         check_shape("h.spikes", h.spikes, (self.num_hidden,), self)
         check_shape("h.slabs", h.slabs, (self.num_hidden,), self)

@@ -1,6 +1,6 @@
-"""The penalties Φ of the spike-and-slab RBM, each a way to keep its precision positive.
+"""Penalties Φ of the spike-and-slab RBM, which keep the precision of x positive.
 
-A spike takes w_i w_iᵀ/α_i from the precision of the pixels, and adds its diagonal Φ_i.
+A spike subtracts w_i w_iᵀ/α_i from the precision of x and adds the diagonal matrix Φ_i.
 `params` is a `SpikeAndSlabParams`.
 """
 
@@ -15,15 +15,15 @@ from jboltz.checks import check_real
 from jboltz.products import full_product, product
 
 EDGE = 0.999
-"""Largest ‖Λ^-½ W α^-½‖₂ that `NoPenalty.project` leaves; at 1 the model has no Z."""
+"""Largest ‖Λ^-½ W α^-½‖₂ after `NoPenalty.project`; at 1 Z is infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GershgorinPenalty:
-    """Φ_i = diag_j(φ̂_i + |W_ji| ‖w_i‖₁/α_i): diagonally dominant over w_i w_iᵀ/α_i.
+    """Φ_i = diag_j(φ̂_i + |W_ji| ‖w_i‖₁/α_i), which dominates w_i w_iᵀ/α_i row by row.
 
-    The tightest of the penalties (the bound has trace ‖w_i‖₁²/α_i, the least of all
-    diagonal ones), for two more matrix products a step.
+    No diagonal bound on w_i w_iᵀ/α_i has a smaller trace than this one, ‖w_i‖₁²/α_i.
+    It costs two more matrix products per step.
     """
 
     has_parameter = True
@@ -31,7 +31,7 @@ class GershgorinPenalty:
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
     ) -> Inexact[Array, " hidden"]:
-        """xᵀ Φ_i x of each hidden unit, from x²."""
+        """xᵀ Φ_i x of each hidden unit; `squares` is x²."""
         flat = jnp.exp(params.log_penalty) * jnp.sum(squares)
         return flat + product(squares, jnp.abs(params.weights)) * self._reach(params)
 
@@ -54,14 +54,14 @@ class GershgorinPenalty:
 
 @dataclasses.dataclass(frozen=True)
 class NormPenalty:
-    """Φ_i = (φ̂_i + ‖w_i‖²/α_i) I: the same for every pixel, and free of products."""
+    """Φ_i = (φ̂_i + ‖w_i‖²/α_i) I, the same for every visible unit."""
 
     has_parameter = True
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
     ) -> Inexact[Array, " hidden"]:
-        """xᵀ Φ_i x of each hidden unit, from x²."""
+        """xᵀ Φ_i x of each hidden unit; `squares` is x²."""
         return self._flat(params) * jnp.sum(squares)
 
     def of_spikes(
@@ -81,10 +81,10 @@ class NormPenalty:
 
 @dataclasses.dataclass(frozen=True)
 class NoPenalty:
-    """Φ = 0: there is a joint density iff ‖Λ^-½ W α^-½‖₂ < 1.
+    """Φ = 0; Z is finite if and only if ‖Λ^-½ W α^-½‖₂ < 1.
 
-    Nothing in the parameters keeps it so: call `project` after every update, in the
-    train step or as the last transformation of the optimizer.
+    An update may break this bound, so call `project` after every update, in the train
+    step or as the last transformation of the optimizer.
     """
 
     has_parameter = False
@@ -102,16 +102,16 @@ class NoPenalty:
         return jnp.zeros_like(params.visible_bias)
 
     def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
-        # Every spike takes a positive semidefinite part away, so all on is the worst.
+        # Every spike subtracts a positive semidefinite matrix: all on is the worst.
         scaled = params.weights * jnp.exp(-0.5 * params.log_slab_precision)[None]
         precision = jnp.diag(jnp.exp(params.log_visible_precision))
         return jnp.linalg.eigvalsh(precision - full_product(scaled, scaled.T))[0]
 
     def project(self, params: Params) -> Params:
-        """The nearest W with ‖Λ^-½ W α^-½‖₂ ≤ 0.999: larger singular values cut.
+        """The nearest W with ‖Λ^-½ W α^-½‖₂ ≤ 0.999, by cutting singular values.
 
-        Nearest in the Frobenius norm of Λ^-½ W α^-½. Scaling W down instead would let
-        the one direction that has grown too far shrink every filter.
+        It is nearest in the Frobenius norm of Λ^-½ W α^-½. If W were scaled down
+        instead, one large singular value would shrink all filters.
         """
         left = jnp.exp(-0.5 * params.log_visible_precision)[:, None]
         right = jnp.exp(-0.5 * params.log_slab_precision)[None]
@@ -124,5 +124,5 @@ class NoPenalty:
 
 
 def _smallest_visible_precision(params):
-    # Each Φ_i ⪰ w_i w_iᵀ/α_i, so no spike takes from Λ: all off is the worst.
+    # Φ_i ⪰ w_i w_iᵀ/α_i, so no spike lowers the precision: all off is the worst case.
     return jnp.min(jnp.exp(params.log_visible_precision))

@@ -1,4 +1,4 @@
-"""A model with its two blocks exchanged."""
+"""A model with its v and h exchanged."""
 
 import dataclasses
 from typing import Any
@@ -15,10 +15,10 @@ from jboltz.models.couplings import check_couplings
 
 @dataclasses.dataclass(frozen=True)
 class SwappedLayers:
-    """The same model with h in the place of v, and v in that of h.
+    """`model` with h in the place of v, and v in the place of h.
 
-    `Annealed(SwappedLayers(dbm))` is a chain of the odd layers, with the data and the
-    other even layers summed out: of a DBM with two hidden layers, a chain of the first.
+    Chains of `Annealed(SwappedLayers(dbm))` have the odd layers as v, with all even
+    layers summed out. In a DBM with two hidden layers, v is then the first of them.
     """
 
     model: LayeredModel
@@ -28,14 +28,14 @@ class SwappedLayers:
         return self.model.units
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params:
-        """The parameters of `model`, which may start from its own data."""
+        """The initial parameters of `model`; `data` are those of `model`."""
         return self.model.init(key, data=data)
 
     def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         return self.model.parts(params)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """One entry a layer, bottom first, in the shape of v and of h."""
+        """Splits one entry per layer, bottom first, into those of v and those of h."""
         return self.model.blocks(layers)[::-1]
 
     def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]:
@@ -63,7 +63,7 @@ class SwappedLayers:
         check_couplings(self.units, *self.parts(params))
 
     def sample_start(self, params: Params, key: Key[Array, ""]) -> State:
-        """The layers of this model's v, each drawn from its biases alone."""
+        """The layers of this model's v, drawn with zero inputs."""
         units, _ = self.blocks(self.units)
         records, _ = self.blocks(self.parts(params)[0])
         leaves, structure = jax.tree.flatten(units)

@@ -1,4 +1,4 @@
-"""A pretrained network as a Flax classifier: its weights carried over, and back."""
+"""A pretrained network as a Flax classifier: its weights are copied there and back."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 class Classifier(nn.Module):
     """Logits of p(y | v): sigmoid layers, then a linear head.
 
-    h_l = σ(h_{l−1} W_l + b_l), h₀ = v; augmented, each hidden layer but the top one
-    also has the input q_{l+1} A_l, where q is a posterior that is part of the data.
-    `init` draws Glorot weights: a net that was not pretrained.
+    h_l = σ(h_{l−1} W_l + b_l) with h₀ = v. If `is_augmented`, each hidden layer but the
+    top one also has the input q_{l+1} A_l, where q are posterior means from a DBM,
+    which are part of the data. `init` draws Glorot weights.
 
-    Its parameters are a dictionary: `hidden_1`, … with `kernel` and `bias`, `above_1`,
+    The parameters are a dictionary: `hidden_1`, … with `kernel` and `bias`, `above_1`,
     … with the `kernel` A_l, and `head`.
 
     Reference:
@@ -31,12 +31,11 @@ class Classifier(nn.Module):
     """
 
     hidden: tuple[int, ...]
-    """Units a hidden layer, bottom first."""
+    """The number of units of each hidden layer, bottom first."""
     num_classes: int
     is_augmented: bool = False
     dropout: tuple[float, ...] = ()
-    """Share of units left out in training: of the data, then of each hidden layer;
-    () leaves out none."""
+    """The dropout rate of the data, then of each hidden layer; () is no dropout."""
 
     def setup(self) -> None:
         rates = self.dropout or (0.0,) * (len(self.hidden) + 1)
@@ -68,12 +67,11 @@ class Classifier(nn.Module):
         *,
         is_training: bool = False,
     ) -> Float[Array, " top"]:
-        """The top hidden layer; without dropout that of a DBN is its code.
+        """The top hidden layer; for a DBN without dropout, the code of `v`.
 
         Args:
-          above: augmented, the posterior means of hidden layers 2 …, as `posterior`
-            finds them.
-          is_training: units are left out, by draws from the stream "dropout".
+          above: for an augmented net, the means of hidden layers 2, … from `posterior`.
+          is_training: whether to apply dropout, with draws from the stream "dropout".
         """
         if len(above) != len(self.above_layers):
             raise InvalidValue(
@@ -101,10 +99,10 @@ class Classifier(nn.Module):
 def classifier_of(
     model: DBN | DBM, num_classes: int, *, dropout: tuple[float, ...] = ()
 ) -> Classifier:
-    """The classifier whose hidden layers are those of `model`.
+    """The classifier with the hidden layers of `model`.
 
     Raises:
-      ValueError: a layer is not of Bernoulli units, whose mean a sigmoid is.
+      ValueError: a layer is not of Bernoulli units, whose mean is a sigmoid.
     """
     return Classifier(
         hidden=tuple(unit.size for unit in _units(model)[1:]),
@@ -120,14 +118,14 @@ def to_linen_params(
     num_classes: int,
     key: Key[Array, ""] | None = None,
 ) -> dict[str, Any]:
-    """The parameters of `classifier_of(model, num_classes)`, weights carried over.
+    """Parameters of `classifier_of(model, num_classes)` with the weights of `params`.
 
-    A DBM's W_{l+1} appears twice, as the way up into layer l + 1 and transposed as
-    the way down into layer l: at the start the hidden layers are one more update of
-    mean field. The biases of the data have no place in a classifier.
+    W_{l+1} of a DBM is used twice, upwards into layer l + 1 and transposed downwards
+    into layer l. The hidden layers then start as one more update of mean field. The
+    biases of the data are not used.
 
     Args:
-      key: draws Glorot weights of the head; None makes them 0.
+      key: draws Glorot weights for the head; None sets them to 0.
     """
     _units(model)
     units, weights = _parts(model, params)
@@ -148,10 +146,10 @@ def to_linen_params(
 def from_linen_params(
     model: DBN | DBM, linen: dict[str, Any], params: Params
 ) -> Params:
-    """`params` with the hidden biases and weights of a classifier: the way back.
+    """`params` with the hidden biases and the weights of a classifier.
 
-    What a classifier lacks, the biases that only the way down uses, stays what it is
-    in `params`. Of a DBM's two copies of a weight it is the one of the way up.
+    Visible biases, which a classifier lacks, are kept from `params`. The weights of a
+    DBM are taken from the kernels upwards, not from `above_1`, ….
     """
     count = len(_units(model)) - 1
     layers = [linen[f"hidden_{layer}"] for layer in range(1, count + 1)]
@@ -169,15 +167,14 @@ def from_linen_params(
 def posterior(
     dbm: DBM, params: DBMParams, v: Float[Array, " visible"]
 ) -> tuple[Float[Array, " _"], ...]:
-    """Mean-field posterior means of hidden layers 2 …: what a classifier is augmented
-    by, found once."""
+    """Mean-field posterior means of hidden layers 2, …, which augment a classifier."""
     return mean_field(dbm, params, v).activities[1:]
 
 
 def _parts(
     model: DBN | DBM, params: Params
 ) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-    """Records of the hidden layers, and weights."""
+    """The records of the hidden layers, and the weights."""
     if isinstance(model, LayeredModel):
         (_, *units), weights = model.parts(params)
         return tuple(units), weights

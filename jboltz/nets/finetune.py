@@ -1,4 +1,4 @@
-"""Fine-tuning: supervised training of a classifier, by the same loops as any other."""
+"""Fine-tuning: supervised training of a classifier by `fit`."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -24,24 +24,24 @@ from jboltz.products import full_precision
 
 @record
 class LabelledExamples:
-    """Examples and their classes: the values of a `Batch` in supervised training."""
+    """Examples and their classes, as the values of a `Batch` in supervised training."""
 
     images: Leaf  # (batch, visible)
     labels: Leaf  # (batch,) int32, from 0
-    above: tuple[Leaf, ...] = ()  # (batch, size) each, what augments the classifier
+    above: tuple[Leaf, ...] = ()  # (batch, size) each, other inputs of the classifier
 
 
 @dataclasses.dataclass(frozen=True)
 class CrossEntropy:
     """The gradient of the mean −log p(y | v), in nats, as an estimator.
 
-    It estimates on a batch of `LabelledExamples`. Dropout of example i draws from
-    `fold_in(key, i)`. For early stopping put `BestSoFar` around it, and pass
-    `keep_best` to `fit`.
+    Batches have `LabelledExamples` as values. Dropout of example i draws from
+    `fold_in(key, i)`. For early stopping put `BestSoFar` around this estimator and pass
+    `keep_best(…)` to `fit` as `end_epoch`.
     """
 
     model: nn.Module
-    """Logits from one example: `net(v, above, is_training=…)`, as of a `Classifier`."""
+    """A net with logits `net(v, above, is_training=…)`, such as a `Classifier`."""
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         del params, key
@@ -50,8 +50,8 @@ class CrossEntropy:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """Metrics of the net with units left out: `cross_entropy`, and `error`, the
-        share of examples whose largest logit is of another class."""
+        """The metrics, with dropout, are `cross_entropy`, and `error`, the share of
+        examples whose largest logit is at another class."""
         refuse_mask(batch)
         examples = batch.values
         keys = random.fold_in_rows(key, examples)
@@ -64,10 +64,10 @@ class CrossEntropy:
 def label_examples(
     images: Any, labels: Any, num_classes: int, *, above: tuple[Any, ...] = ()
 ) -> LabelledExamples:
-    """Checked examples to train or evaluate a classifier of `num_classes` on.
+    """Examples with checked labels, to train or evaluate a classifier.
 
     Raises:
-      ValueError: the labels are none of `num_classes` classes, see `class_numbers`.
+      ValueError: the labels are not valid class numbers, see `class_numbers`.
     """
     numbers = class_numbers(labels, len(images), num_classes)
     return LabelledExamples(
@@ -78,7 +78,7 @@ def label_examples(
 
 
 def scale_images(rows: LabelledExamples, key: Key[Array, ""]) -> LabelledExamples:
-    """The `prepare` of supervised training: uint8 images are divided by 255."""
+    """The `prepare` for supervised training, which divides uint8 images by 255."""
     del key
     return _scale(rows)
 
@@ -88,7 +88,7 @@ def scale_images(rows: LabelledExamples, key: Key[Array, ""]) -> LabelledExample
 def evaluate_classifier(
     net: nn.Module, params: Params, examples: LabelledExamples
 ) -> dict[str, Float[Array, ""]]:
-    """Mean `cross_entropy` in nats and share `error` of examples, nothing left out."""
+    """Mean `cross_entropy` in nats, and the share `error`, without dropout."""
 
     def one(example):
         return _judge(net, params, _scale(example), None)[1]
@@ -99,7 +99,7 @@ def evaluate_classifier(
 def keep_best(
     net: nn.Module, held_out: LabelledExamples
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Early stopping, as the `end_epoch` of `fit`: `keep_least` of held-out examples.
+    """An `end_epoch` for `fit` that keeps the parameters of least held-out error.
 
     Returns:
       `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
@@ -117,12 +117,12 @@ def per_layer(
     *,
     max_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """A learning rate for each layer of the parameters: `schedule` times its factor.
+    """An optimizer with the learning rate `schedule` times a factor for each layer.
 
     Args:
-      optimizer: makes one from a learning rate, `optax.adam` for one.
-      factors: by the name of the layer, every one of them; 0 freezes it.
-      max_norm: bounds the weights that arrive at a unit, as `bounded` does.
+      optimizer: makes an optimizer from a learning rate, such as `optax.adam`.
+      factors: the factor of every layer, by its name; 0 freezes the layer.
+      max_norm: the largest norm of the weights into a unit, see `bounded`.
     """
 
     def of(factor):
@@ -143,7 +143,7 @@ def per_layer(
 
 
 def bounded(params: Params, max_norm: float) -> Params:
-    """The nearest parameters whose matrices have columns of at most this norm."""
+    """The nearest parameters with columns of norm at most `max_norm` in matrices."""
 
     def shrink(x):
         if x.ndim != 2:
@@ -160,7 +160,7 @@ def _scale(rows: LabelledExamples) -> LabelledExamples:
 
 
 def _judge(net, params, example, key):
-    """The loss of one example and its metrics; without a key nothing is left out."""
+    """The loss and the metrics of one example, with dropout if there is a key."""
     logits = net.apply(
         {"params": params},
         example.images,

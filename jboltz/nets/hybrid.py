@@ -1,4 +1,4 @@
-"""A pretrained network's codes in a convolutional net: as a picture, or beside one."""
+"""Codes of a pretrained DBN in a convolutional net: as its image, or beside one."""
 
 import math
 from functools import partial
@@ -18,21 +18,20 @@ from jboltz.models.dbn import DBN, DBNParams
 
 @record
 class CodeScaler:
-    """A DBN that turns an image into its code, and the scale of its codes."""
+    """The parameters of a DBN, and the location and scale of its codes."""
 
     dbn: DBNParams
-    mean: Leaf  # (code,) of the codes, unit by unit
-    scale: Leaf  # () root mean square of what is left, over all units
+    mean: Leaf  # (code,) the mean code
+    scale: Leaf  # () root mean square of the centred codes over all units
 
 
 def fit_code_scaler(
     dbn: DBN, params: DBNParams, images: Real[Array, "examples visible"]
 ) -> CodeScaler:
-    """A coder whose codes of `images` have mean 0 in each unit, and variance 1 overall.
+    """A coder whose codes of `images` have mean 0 in each unit and variance 1 overall.
 
-    All units share one scale, since the code includes which units vary most. Without a
-    scale, a learning rate would suit one network and not another: codes of untrained
-    weights hardly vary.
+    All units share one scale, so that differences between units are kept. With it, one
+    learning rate suits trained networks and untrained ones, whose codes hardly vary.
     """
     codes = np.asarray(_encode_all(dbn, params, images))
     mean, variance = (
@@ -63,10 +62,10 @@ def _encode_all(dbn, params, images):
 
 
 def square_side(size: int) -> int:
-    """s, where a code of `size` = s² units is a map of s × s.
+    """The side s of a code of `size` = s² units, seen as an image of s × s.
 
     Raises:
-      ValueError: `size` is no square.
+      ValueError: `size` is not a square.
     """
     side = math.isqrt(size)
     if side**2 != size:
@@ -79,36 +78,36 @@ def square_side(size: int) -> int:
 
 
 class ConvNet(nn.Module):
-    """Logits of p(y | x) of one image x, or of one code seen as an image.
+    """Logits of p(y | x) of one image x, which may be a code seen as an image.
 
-    Twice a convolution that keeps the size, then the largest of every 2 × 2, then
-    relu; a dense layer of relu units, and a linear head. The image is `v` row by row,
-    one example at a time: no reshape can mix examples.
+    Each of the convolutions keeps the size and is followed by the maximum over 2 × 2
+    pixels and by relu. Then come a dense layer of relu units and a linear head. `v` is
+    one image, flattened row by row.
 
     A convolution is a dense layer on patches, with a kernel (rows · columns · channels,
-    units): a product, which in a compiled loop on CPU takes an eighth of the time of
-    `nn.Conv` (with 16 and 32 channels, 47 instead of 394 ms for a gradient of 128
-    digits, measured on one core).
+    units). In a compiled loop on CPU it takes an eighth of the time of `nn.Conv` (47 ms
+    instead of 394 ms for a gradient of 128 digits on one core, 16 and 32 channels).
     """
 
     image_shape: tuple[int, ...]
-    """(height, width), or with a last axis of colours."""
+    """(height, width) or (height, width, colours)."""
     num_classes: int
     channels: tuple[int, ...] = (8, 16)
-    """Units of each convolution."""
+    """The number of units of each convolution."""
     kernels: tuple[int, ...] = (5, 3)
-    """Side of the patches of each, odd."""
+    """The side of the patches of each convolution, odd."""
     num_dense: int = 128
-    """Units of the dense layer."""
+    """The number of units of the dense layer."""
     dropout: float = 0.0
-    """Share of the dense layer's units left out in training."""
+    """The dropout rate of the dense layer."""
 
     @nn.nowrap
     def check(self) -> None:
-        """Refuses fields that make no net.
+        """Checks the fields.
 
         Raises:
-          ValueError: they do not.
+          ValueError: `channels` and `kernels` differ in length, a kernel is even, or
+            the image is too small.
         """
         if len(self.channels) != len(self.kernels):
             raise InvalidValue(
@@ -142,7 +141,7 @@ class ConvNet(nn.Module):
     def features(
         self, v: Float[Array, " visible"], *, is_training: bool = False
     ) -> Float[Array, " dense"]:
-        """The dense layer, the last before the head."""
+        """The dense layer before the head."""
         height, width, *_ = shape = self.image_shape
         check_shape("v", v, (math.prod(shape),), f"a ConvNet of images {shape}")
         x = v.reshape(height, width, -1)
@@ -158,16 +157,16 @@ class ConvNet(nn.Module):
         *,
         is_training: bool = False,
     ) -> Float[Array, " classes"]:
-        # A `Classifier` and an `ImageAndCodeNet` have more of the example here.
+        # `above` is there for the same signature as in the other nets.
         del above
         return self.head(self.features(v, is_training=is_training))
 
 
 class ImageAndCodeNet(nn.Module):
-    """Logits of p(y | v, c): a linear head on the features f of a `ConvNet` and a code.
+    """Logits of p(y | v, c): a linear head on features f of a `ConvNet` and a code c.
 
-    logits = W_f f(v) + b + W_c c, which is W [f; c] + b: W_f and b are the head of
-    `convnet`, W_c the kernel of `code`.
+    logits = W_f f(v) + b + W_c c, where W_f and b are the head of `convnet`, and W_c is
+    the kernel of `code`.
     """
 
     convnet: ConvNet
@@ -178,7 +177,7 @@ class ImageAndCodeNet(nn.Module):
             use_bias=False,
             kernel_init=nn.initializers.glorot_uniform(),
         )
-        # Both of what the head sees: else it would lean on the code in training.
+        # The code has dropout like the features, or the head would rely on the code.
         self.dropped = nn.Dropout(self.convnet.dropout)
 
     def __call__(
@@ -188,10 +187,7 @@ class ImageAndCodeNet(nn.Module):
         *,
         is_training: bool = False,
     ) -> Float[Array, " classes"]:
-        """
-        Args:
-          above: the code alone.
-        """
+        """The logits; `above` is a tuple of the code."""
         (code,) = above
         code = self.dropped(code, deterministic=not is_training)
         return self.convnet(v, is_training=is_training) + self.code(code)
@@ -200,7 +196,7 @@ class ImageAndCodeNet(nn.Module):
 def patches(
     x: Float[Array, "height width channels"], size: int
 ) -> Float[Array, "height width patch"]:
-    """The square of side `size` around every pixel, row by row; beyond the edge 0."""
+    """The square of side `size` around every pixel, row by row, padded with zeros."""
     height, width, _ = x.shape
     edge = size // 2
     x = jnp.pad(x, ((edge, edge), (edge, edge), (0, 0)))
@@ -213,7 +209,7 @@ def patches(
 def _largest_of_4(
     x: Float[Array, "height width channels"],
 ) -> Float[Array, "rows columns channels"]:
-    """The largest of every 2 × 2; an odd last row or column is left out."""
+    """The maximum over every 2 × 2 pixels; an odd last row or column is left out."""
     rows, columns = x.shape[0] // 2, x.shape[1] // 2
     x = x[: 2 * rows, : 2 * columns]
     return x.reshape(rows, 2, columns, 2, -1).max(axis=(1, 3))

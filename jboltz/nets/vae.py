@@ -1,4 +1,4 @@
-"""A variational autoencoder: binary pixels under a Gaussian code, trained by `fit`."""
+"""A variational autoencoder of binary pixels with a Gaussian code, trained by `fit`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,8 +25,9 @@ from jboltz.products import full_precision
 class VAE(nn.Module):
     """p(v, z) = N(z; 0, I) Π_i p(v_i | z), and q(z | v) = N(z; μ(v), diag σ²(v)).
 
-    The log-odds of the pixels, and μ and log σ², are linear in tanh layers over z and
-    over v. Its methods take one example; `vae.init(key, v)["params"]` draws parameters.
+    Networks of tanh layers with linear outputs give the log-odds of the pixels from z,
+    and μ and log σ² from v. Methods take one example; `vae.init(key, v)["params"]`
+    draws parameters.
 
     Reference:
       Kingma & Welling (2014), Auto-encoding variational Bayes.
@@ -34,8 +35,8 @@ class VAE(nn.Module):
 
     num_visible: int
     hidden: tuple[int, ...]
-    """Units of the hidden layers from v to z, and from z back to v in turn; () is a
-    linear model, logistic principal components."""
+    """The units of the hidden layers from v to z, and in reverse from z to v. () makes
+    the log-odds linear in z."""
     code_size: int
 
     def setup(self) -> None:
@@ -59,19 +60,19 @@ class VAE(nn.Module):
     def encode(
         self, v: Float[Array, " visible"]
     ) -> tuple[Float[Array, " code"], Float[Array, " code"]]:
-        """μ(v) and log σ²(v); `v` may be gray."""
+        """μ(v) and log σ²(v); `v` may have gray values."""
         for layer in self.up.values():
             v = nn.tanh(layer(v))
         return self.mean(v), self.log_variance(v)
 
     def decode(self, z: Float[Array, " code"]) -> Float[Array, " visible"]:
-        """The log-odds of the pixels under the code `z`."""
+        """The log-odds of the pixels given the code `z`."""
         for layer in self.down.values():
             z = nn.tanh(layer(z))
         return self.pixels(z)
 
     def __call__(self, v: Float[Array, " visible"]) -> Float[Array, " visible"]:
-        """The log-odds of the pixels under the mean code: the mean reconstruction."""
+        """The log-odds of the pixels given the mean code μ(v)."""
         mean, _ = self.encode(v)
         return self.decode(mean)
 
@@ -85,8 +86,8 @@ class VAE(nn.Module):
 class NegativeELBO:
     """The gradient of the mean −ELBO, in nats, as an estimator.
 
-    The code of example i is drawn by `fold_in(key, i)`, as μ + σ ε: the gradient goes
-    through it.
+    The code μ + σ ε of example i draws ε from `fold_in(key, i)`; the gradient passes
+    through μ and σ.
     """
 
     model: VAE
@@ -98,7 +99,7 @@ class NegativeELBO:
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
-        """Metrics: `negative_elbo`, and `kl`, the part of it that the code costs."""
+        """The metrics are `negative_elbo`, and its part `kl`, KL(q(z | v) ‖ p(z))."""
         batch = complete(batch, params)
         keys = random.fold_in_rows(key, batch.values)
 
@@ -115,9 +116,9 @@ class NegativeELBO:
 def elbo(
     vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
 ) -> Float[Array, ""]:
-    """log p(v | z) − KL(q(z | v) ‖ p(z)) of one z ~ q(z | v), in nats.
+    """log p(v | z) − KL(q(z | v) ‖ p(z)) at one z ~ q(z | v), in nats.
 
-    Its expectation is at most log p(v). `key` draws z.
+    Its expectation is a lower bound on log p(v). `key` draws z.
     """
     likelihood, kl = _elbo_parts(vae, params, v, key)
     return likelihood - kl
@@ -126,9 +127,9 @@ def elbo(
 def keep_best_elbo(
     vae: VAE, held_out: Float[Array, "examples visible"], key: Key[Array, ""]
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Early stopping, as the `end_epoch` of `fit`: the best parameters are remembered.
+    """An `end_epoch` for `fit` that keeps the parameters of the best held-out ELBO.
 
-    Example i draws from `fold_in(key, i)`, the same after every epoch.
+    Example i draws from `fold_in(key, i)` after every epoch.
 
     Returns:
       `state -> (state, metrics)`, with `held_out_negative_elbo`.
@@ -150,13 +151,13 @@ def _mean_loss(vae, params, data, keys):
 def log_weight(
     vae: VAE, params: Params, v: Float[Array, " visible"], key: Key[Array, ""]
 ) -> Float[Array, ""]:
-    """log w = log p(v, z) − log q(z | v) of one z ~ q(z | v), in nats: E[w] = p(v).
+    """log w = log p(v, z) − log q(z | v) at one z ~ q(z | v), in nats: E[w] = p(v).
 
     `key` draws z.
     """
     mean, log_variance = _encode(vae, params, v)
     z, noise = _draw(mean, log_variance, key)
-    # log p(z) − log q(z | v); what both have of 2π cancels.
+    # log p(z) − log q(z | v); the terms with 2π cancel.
     ratio = 0.5 * jnp.sum(noise**2 - z**2 + log_variance)
     return log_likelihood_of_pixels(_decode(vae, params, z), v) + ratio
 
@@ -170,10 +171,9 @@ def importance_weighted_bound(
     *,
     num_samples: int,
 ) -> Float[Array, ""]:
-    """log (1/K) Σ_k w_k, in nats: a lower bound of log p(v) in expectation.
+    """log (1/K) Σ_k w_k, whose expectation is a lower bound on log p(v), in nats.
 
-    With K = 1 its expectation is the ELBO; it never falls as K grows, and tends to
-    log p(v).
+    With K = 1 the expectation is the ELBO. It grows with K and tends to log p(v).
 
     Args:
       key: sample k draws from `fold_in(key, k)`.
@@ -198,8 +198,8 @@ def kl_to_prior(
 def log_likelihood_of_pixels(
     log_odds: Float[Array, " visible"], v: Float[Array, " visible"]
 ) -> Float[Array, ""]:
-    """Σ_i v_i log p_i + (1 − v_i) log(1 − p_i), in nats; of a gray `v`, what it is
-    on average over binary images with means `v`."""
+    """Σ_i v_i log p_i + (1 − v_i) log(1 − p_i), in nats; for gray `v`, its mean over
+    binary images with means `v`."""
     return jnp.sum(v * log_odds - jax.nn.softplus(log_odds))
 
 
@@ -207,14 +207,14 @@ def log_likelihood_of_pixels(
 def picture_from_prior(
     vae: VAE, params: Params, key: Key[Array, ""]
 ) -> Float[Array, " visible"]:
-    """Draws one picture: the pixels' means under a code z ~ N(0, I)."""
+    """The means of the pixels given a code z ~ N(0, I)."""
     bias = params["mean"]["bias"]
     z = random.normal(key, bias.shape, bias.dtype)
     return jax.nn.sigmoid(_decode(vae, params, z))
 
 
 def _elbo_parts(vae, params, v, key):
-    """log p(v | z) of one z ~ q(z | v), and KL(q(z | v) ‖ p(z))."""
+    """log p(v | z) at one z ~ q(z | v), and KL(q(z | v) ‖ p(z))."""
     mean, log_variance = _encode(vae, params, v)
     z, _ = _draw(mean, log_variance, key)
     likelihood = log_likelihood_of_pixels(_decode(vae, params, z), v)

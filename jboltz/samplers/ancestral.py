@@ -1,4 +1,4 @@
-"""Samples of a DBN: Gibbs in its top RBM, then one directed pass."""
+"""Samples of a DBN: Gibbs steps in its top RBM, then one directed pass down."""
 
 import dataclasses
 
@@ -22,12 +22,12 @@ def generate(
     *,
     num_steps: int | Integer[Array, ""],
 ) -> State:
-    """Draws one picture: the visible means under a sample of all hidden layers.
+    """E[v | h¹] at one sample of all hidden layers.
 
     Args:
-      start: hᴸ⁻¹, the visible state of the top RBM at which its chain starts: from
-        data (`dbn.sample_up(params[:-1], v, key)`), from noise (the unit's `sample`
-        with zero inputs), or where an earlier chain ended.
+      start: hᴸ⁻¹, the visible state at which the chain of the top RBM starts: from
+        data (`dbn.sample_up(params[:-1], v, key)`), from noise (`sample_start` of the
+        top RBM), or from the end of an earlier chain.
       num_steps: Gibbs steps in the top RBM.
 
     Reference:
@@ -47,7 +47,7 @@ def generate_from_noise(
     key: Key[Array, ""],
     num_steps: int | Integer[Array, ""],
 ) -> State:
-    """Draws one picture, as `generate` does, from a chain that starts at noise."""
+    """E[v | h¹] as in `generate`, where the chain starts at noise."""
     key_start, key_chain = random.split(key)
     start = dbn.layers[-1].sample_start(params[-1], key_start)
     return generate(dbn, params, start, key_chain, num_steps=num_steps)
@@ -62,13 +62,13 @@ def generate_labelled(
     *,
     num_steps: int | Integer[Array, ""],
 ) -> State:
-    """Draws one picture of a class: the visible means under a sample of p(· | y).
+    """E[v | h¹] at one sample of all hidden layers given a label.
 
-    The label is clamped while the top RBM's chain runs; then the directed pass down.
+    The label is held while the chain of the top RBM runs.
 
     Args:
       start: hᴸ⁻¹ at which the chain starts, as for `generate`, without the label.
-      label: one-hot.
+      label: the class, one-hot.
       num_steps: Gibbs steps in the top RBM.
     """
     key_init, key_run, key_down = random.split(key, 3)
@@ -82,13 +82,12 @@ def generate_labelled(
 
 @dataclasses.dataclass(frozen=True)
 class AncestralGibbs:
-    """Gibbs in the top RBM, then every layer below given the one above it.
+    """Gibbs steps in the top RBM, then a draw of every layer below given the one above.
 
-    As a kernel it leaves the DBN's p(v, h¹ … hᴸ) invariant: the top RBM's chain leaves
-    p(hᴸ⁻¹, hᴸ), and the rest is drawn anew from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
-    `hidden` is the tuple (h¹, …, hᴸ). `num_steps` Gibbs steps are taken in the top RBM
-    for one pass down, which is cheaper than thinning. `is_pathwise` has the meaning
-    that it has in `Gibbs`.
+    The DBN's p(v, h¹ … hᴸ) is invariant, since the Gibbs steps leave p(hᴸ⁻¹, hᴸ)
+    invariant and the other layers are drawn from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
+    `hidden` is the tuple (h¹, …, hᴸ). One pass down follows `num_steps` Gibbs steps,
+    which is cheaper than thinning. `is_pathwise` is explained in `Gibbs`.
     """
 
     model: DirectedModel
@@ -100,7 +99,7 @@ class AncestralGibbs:
         check_num_steps(self.num_steps, at_least=1)
 
     def init(self, params: DBNParams, v: State, key: Key[Array, ""]) -> GibbsState:
-        """A chain at `v`, with the layers above it from a sampled pass upwards."""
+        """A chain at `v`, whose hidden layers are sampled upwards."""
         params, v = hold(self, params, cast_states(v, params))
         hidden = self.model.sample_layers_up(params, v, key)
         return GibbsState(visible=v, hidden=hidden)

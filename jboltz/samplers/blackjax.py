@@ -1,4 +1,4 @@
-"""A jboltz kernel for BlackJAX's loops. Nothing here needs BlackJAX."""
+"""jboltz kernels for the loops of BlackJAX, which need not be installed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from jboltz.base import Metrics, Params, Sampler, State, hold
 
 
 class SamplingAlgorithm(NamedTuple):
-    """The pair that BlackJAX's loops call, as its own type of this name: key first."""
+    """The pair of functions that BlackJAX calls, like its type of the same name."""
 
     init: Callable[[State, Key[Array, ""]], State]
     step: Callable[[Key[Array, ""], State], tuple[State, Metrics]]
@@ -19,11 +19,11 @@ class SamplingAlgorithm(NamedTuple):
 def to_blackjax(sampler: Sampler, params: Params) -> SamplingAlgorithm:
     """`sampler` at fixed `params`, for `blackjax.util.run_inference_algorithm`.
 
-    `algorithm.init(v, key)` is a chain at the visible state `v`, and
-    `algorithm.step(key, state)` one kernel step. BlackJAX's loop splits its key into
-    one a step; under threefry those are `fold_in(key, t)`, so from the same state it
-    draws the chain of `run(…, key)`, bit for bit. To drive many, `jax.vmap` it over
-    `split(key, num_chains)`: the chains of `run_chains(…, key)`.
+    `algorithm.init(v, key)` starts a chain at the visible state `v`, and
+    `algorithm.step(key, state)` is one step of the kernel. BlackJAX splits its key into
+    one key per step, which for threefry are `fold_in(key, t)`. So it draws the chain of
+    `run(…, key)` bit for bit, and under `jax.vmap` over `split(key, num_chains)` the
+    chains of `run_chains(…, key)`.
     """
     (params,) = hold(sampler, params)
 

@@ -1,4 +1,4 @@
-"""Running a kernel: `lax.scan` over its steps, `vmap` over chains."""
+"""Functions that run a kernel: `lax.scan` over its steps, `vmap` over chains."""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,22 +32,23 @@ def run(
 ) -> tuple[State, Metrics]:
     """Advances one chain by `num_steps` kernel steps.
 
-    Step t draws from `fold_in(key, t)`, so more steps leave the first ones as they
-    were. A derivative takes the states as constants, see `hold`.
+    Step t draws from `fold_in(key, t)`, so the first draws do not depend on the number
+    of steps. Derivatives treat states as constants, see `hold`.
 
     Args:
-      state: cast to the types that a step makes of it.
-      num_steps: an int compiles a scan of that length; an integer array compiles once
-        for every value (a schedule of k), and draws the same chain.
-      first_step: where t begins: a chain that took n steps goes on at n, bit for bit.
+      state: is cast to the dtypes that a step returns.
+      num_steps: an int, for which a scan of this length is compiled; or an integer
+        array, for which one program serves all values. Both draw the same chain.
+      first_step: the first t. A chain that took n steps continues at t = n, bit for
+        bit.
 
     Returns:
-      The last state, and the metrics: stacked over steps for an int, of the last step
-      for an array, whose stack would have no static length.
+      The last state, and the metrics: stacked over steps if `num_steps` is an int, of
+      the last step if it is an array.
 
     Raises:
       ValueError: `num_steps` is negative.
-      TypeError: `num_steps` is no integer.
+      TypeError: `num_steps` is not an integer.
     """
     check_num_steps(num_steps, at_least=0)
     check_key(key)
@@ -68,8 +69,8 @@ def run_chains(
 ) -> tuple[State, Metrics]:
     """Advances independent chains, one per leading index of `states`.
 
-    Chain i draws from `fold_in(key, i)`: more chains leave the others' draws as they
-    were.
+    Chain i draws from `fold_in(key, i)`, so draws do not depend on the number of
+    chains. The arguments are explained in `run`.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, Gibbs, init_chains
@@ -92,10 +93,10 @@ def run_chains(
 def init_chains(
     sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
 ) -> State:
-    """One chain per leading index of `visible`; chain i has `fold_in(key, i)`.
+    """One chain per leading index of `visible`; chain i draws from `fold_in(key, i)`.
 
     Raises:
-      ValueError: `visible` is the state of a single chain, or no states of the model.
+      ValueError: `visible` has no axis of chains, or no valid states of the model.
     """
     require(sampler, Sampler, "a chain", "sampler")
     check_key(key)
@@ -121,7 +122,7 @@ def _check_chains(name: str, states: State) -> None:
 def check_num_steps(
     num_steps: int | Array, *, at_least: int, name: str = "num_steps"
 ) -> None:
-    """Refuses a count of steps that is no integer or, where known, too small."""
+    """Refuses a count of steps that is not an integer or, unless traced, too small."""
     is_array = isinstance(num_steps, jax.Array)
     dtype = num_steps.dtype if is_array else np.asarray(num_steps).dtype
     if not np.issubdtype(dtype, np.integer) or np.ndim(num_steps):
@@ -129,7 +130,7 @@ def check_num_steps(
             f"`{name}` is {num_steps!r} but a count of steps must be an int or an "
             "integer array of shape ()."
         )
-    # By NumPy: in a program that is being traced, JAX would trace the comparison too.
+    # NumPy compares, since within `jit` JAX would trace the comparison.
     if not is_traced(num_steps) and not at_least <= np.asarray(num_steps) < 2**31:
         raise InvalidValue(
             f"`{name}` is {num_steps} but a chain needs at least {at_least} step(s), "
@@ -139,8 +140,8 @@ def check_num_steps(
 
 
 def as_stepped(step: Callable, state: State, x: Any) -> tuple[State, Any]:
-    """`state` in the dtypes that `step(state, x)` returns, which the carry of a loop
-    has to keep; and the shapes of what else it returns."""
+    """`state` in the dtypes that `step(state, x)` returns, which a loop has to carry,
+    and the shapes of the second value that `step` returns."""
     like, rest = jax.eval_shape(step, state, x)
     return jax.tree.map(lambda old, new: jnp.asarray(old, new.dtype), state, like), rest
 
@@ -162,11 +163,11 @@ def _loop(sampler, params, state, key, num_steps, first_step):
         return step(carry[0], random.fold_in(key, first_step + index))
 
     state, shapes = as_stepped(step, state, key)
-    # Like them, and not of their shape: under `shard_map` they vary among devices.
+    # `zeros_like` keeps that metrics vary among devices under `shard_map`.
     metrics = jax.tree.map(jnp.zeros_like, shapes)
     return jax.lax.fori_loop(0, num_steps, body, (state, metrics))
 
 
 def _traced_once(sampler, params):
-    """A step whose shapes and loop are of one trace; inlined, it changes no program."""
+    """A step that is traced once for its shapes and its loop."""
     return jax.jit(partial(sampler.step, params), inline=True)

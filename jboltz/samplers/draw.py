@@ -1,4 +1,4 @@
-"""Samples of a model, and moments of them that no trajectory is stored for."""
+"""Samples of a model, and their moments without storing the samples."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,21 +26,21 @@ from jboltz.samplers.gibbs import ClampedState
 from jboltz.samplers.start import ChainStates, admit_start, sampler_for, start_chains
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
-"""(model, params, state of one chain) -> the observation, a tree of arrays. To be
-compiled once it has to be the same function at every call, so no lambda in a loop."""
+"""(model, params, state of one chain) -> an observation, a tree of arrays. Another
+function object, such as a new lambda, compiles the program again."""
 
 
 @record
 class Moments:
-    """Moments of an observation x, over chains and samples alike."""
+    """Moments of an observation x over all samples of all chains."""
 
-    mean: Leaf  # as x
-    variance: Leaf  # as x: E[x²] − E[x]²
+    mean: Leaf  # in the shape of x
+    variance: Leaf  # in the shape of x, E[x²] − E[x]²
     covariance: Leaf | None = None  # (size, size), of x flattened; None: not asked for
 
 
 def observe_visible(model: SampledModel, params: Params, state: State) -> State:
-    """The visible state of a chain; of a DBM, the tuple of its even layers."""
+    """The visible state of a chain; for a DBM, the tuple of its even layers."""
     del model, params
     return state.visible
 
@@ -48,9 +48,9 @@ def observe_visible(model: SampledModel, params: Params, state: State) -> State:
 def observe_visible_mean(
     model: VisibleMeanModel, params: Params, state: State
 ) -> State:
-    """E[v | h], or E[x₀ | h] of a DBM, with the held units as they are.
+    """E[v | h], or for a DBM E[x₀ | h]; held units keep their state.
 
-    Its mean over chains is that of v, with less spread.
+    It has the same expectation as v and less variance.
     """
     require(model, VisibleMeanModel, "a picture")
     picture = model.mean_visible_state(params, state.hidden)
@@ -74,34 +74,33 @@ def sample(
     clamp: State | None = None,
     observe: Observe = observe_visible,
 ) -> tuple[ChainStates, Any, Metrics]:
-    """Draws from any model of jboltz: the states of chains, `thinning` steps apart.
+    """Draws samples of a model: states of its chains, `thinning` steps apart.
 
-    Sample s of a chain is its state after warm_up + (s + 1)·thinning steps of the
-    chain that `run_chains` draws. Sampling goes on bit for bit from the chains that it
-    returned, with the same key and no warm-up.
+    Sample s of a chain is its state after warm_up + (s + 1)·thinning steps of
+    `run_chains`. To draw more samples, bit for bit as in one call, pass the returned
+    chains as `start` with the same key and `warm_up` 0.
 
     Args:
-      model: an `EnergyModel`, or a `DirectedModel`, as a `DBN`.
-      warm_up: steps before the first sample; 0 for chains that are at equilibrium.
-      num_chains: by default, as many as `start` has rows, else 1.
-      sampler: by default, the model's Gibbs kernel: `Gibbs`, or `AncestralGibbs` of a
-        DBN; where units are held, `ClampedGibbs`, or `ClampedRecognition` of a DBN.
-      start: visible states, one a chain or one for all; the `ChainStates` of an earlier
-        call; by default noise, `model.sample_start`. For a DBM, data alone will do:
-        the even layers above start at a pass upwards.
-      clamp: True where the visible state is held as `start` has it, for all chains or
-        one a chain, see `as_mask`. What `start` has elsewhere is not read, and may be
-        NaN: the free units start at noise.
-      observe: what is kept; `observe_visible_mean` for means.
+      model: an `EnergyModel`, or a `DirectedModel` such as a `DBN`.
+      warm_up: steps before the first sample; 0 for chains at equilibrium.
+      num_chains: by default the number of rows of `start`, or 1.
+      sampler: by default `Gibbs`, or for a DBN `AncestralGibbs`. If units are held,
+        `ClampedGibbs`, or for a DBN `ClampedRecognition`.
+      start: visible states, one for each chain or one for all; or the `ChainStates` of
+        an earlier call; or None for noise, `model.sample_start`. For a DBM, data
+        suffice: the other even layers then start from a pass upwards.
+      clamp: True where the visible state is held at its value in `start`, for all
+        chains or for each, see `as_mask`. Free units start at noise, and `start` may
+        be NaN there.
+      observe: what to return of a state, such as `observe_visible_mean`.
 
     Returns:
-      The chains; what was observed, (num_samples, num_chains, …) each; and the
-      sampler's metrics of the last step before each sample, in the same axes.
+      The chains; the observations, (num_samples, num_chains, …); and the metrics of the
+      sampler in the last step before each sample, with the same axes.
 
     Raises:
-      ValueError: `start` or `clamp` has a wrong shape; `start` holds no states of the
-        model where it is read; `params` are another model's,
-        not finite, or known to have no finite Z.
+      ValueError: `start` or `clamp` has a wrong shape; `start` has no valid states of
+        the model; `params` belong to another model, are not finite, or have Z = ∞.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
@@ -146,14 +145,14 @@ def sample_moments(
     observe: Observe = observe_visible,
     with_covariance: bool = False,
 ) -> tuple[ChainStates, Moments, Metrics]:
-    """Mean and variance of what `sample` would return, in memory for one sample.
+    """The mean and variance of the samples that `sample` returns, in constant memory.
 
-    Each sample is merged when it is drawn, in a form that does not cancel. Of arrays,
-    one compiled program serves every number of samples.
+    Each sample is merged when it is drawn, in a form that does not cancel. If the
+    counts are arrays, one compiled program serves all their values.
 
     Args:
-      with_covariance: whether `covariance` is accumulated too, which for visible units
-        is ⟨v vᵀ⟩ − ⟨v⟩⟨v⟩ᵀ. The other arguments are those of `sample`.
+      with_covariance: whether to accumulate `covariance` too, for visible units
+        ⟨v vᵀ⟩ − ⟨v⟩⟨v⟩ᵀ. The other arguments are explained in `sample`.
 
     Returns:
       The chains, the moments, and the means of the sampler's metrics.
@@ -196,7 +195,7 @@ def _check(model, params, key, sampler, observe):
 def _check_counts(warm_up, thinning, num_chains):
     check_num_steps(warm_up, at_least=0, name="warm_up")
     check_num_steps(thinning, at_least=1, name="thinning")
-    # Under `jax.export` it may be a symbolic dimension.
+    # Under `jax.export`, `num_chains` may be a symbolic dimension.
     if isinstance(num_chains, int | float | np.number | np.ndarray | jax.Array):
         check_count("num_chains", num_chains, at_least=1)
 
@@ -268,7 +267,7 @@ def _moments(
         row = jnp.concatenate([x.ravel() for x in jax.tree.leaves(seen[0])])
         return *seen, jnp.outer(row, row)
 
-    # Zeros like them, and not of their shape: they vary among devices as these do.
+    # `zeros_like` keeps that values vary among devices under `shard_map`.
     observed, metrics, square = jax.tree.map(
         jnp.zeros_like, jax.eval_shape(first, chains)
     )
@@ -281,10 +280,10 @@ def _moments(
 
 
 def _draw(model, sampler, observe, params, key, warm_up, thinning):
-    """The body of a scan: to the sample of that index, and what is seen there."""
+    """The body of a scan that advances chains to the next sample and observes it."""
 
     def draw(chains, index):
-        # In one loop with the first sample: the kernel is compiled once.
+        # The warm-up is part of the first sample, so that the kernel compiles once.
         num_steps = thinning + jnp.where(index == 0, warm_up, 0)
         states, metrics = run_chains(
             sampler,
@@ -302,13 +301,13 @@ def _draw(model, sampler, observe, params, key, warm_up, thinning):
 
 
 def _merge(so_far: Moments, x: Any, index: Integer[Array, ""]) -> Moments:
-    """The moments of `index` samples with those of one more, x: (num_chains, …)."""
+    """The moments of `index` samples and one more, x: (num_chains, …)."""
     x = jax.tree.map(lambda x, mean: x.astype(mean.dtype), x, so_far.mean)
     mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), x)
     step = jax.tree.map(jnp.subtract, mean, so_far.mean)
 
     def average(old, spread, square):
-        """The mean of the chains' spread now, and of the distances of their means."""
+        """The running mean of the spread within a sample and between sample means."""
         between = square * (index / (index + 1)).astype(square.dtype)
         return old + (spread + between - old) / (index + 1)
 

@@ -1,4 +1,4 @@
-"""Alternating block Gibbs, free or with a part of the visible state held."""
+"""Block Gibbs sampling, free or with a part of the visible state held."""
 
 import dataclasses
 from typing import Any
@@ -17,7 +17,7 @@ from jboltz.errors import InvalidValue
 
 @record
 class GibbsState:
-    """One chain: a configuration of both layers."""
+    """The state of one chain: v and h."""
 
     visible: State
     hidden: State = of_hidden(-1)
@@ -25,10 +25,11 @@ class GibbsState:
 
 @dataclasses.dataclass(frozen=True)
 class Gibbs:
-    """One step: v ~ p(v | h), then h ~ p(h | v). Leaves p(v, h) invariant.
+    """A kernel that draws v ~ p(v | h), then h ~ p(h | v); p(v, h) is invariant.
 
-    A derivative takes the states as constants; where `is_pathwise`, it goes through the
-    draws at fixed noise, μ + σ ε of Gaussian units for one. Binary draws have none.
+    Derivatives treat states as constants. With `is_pathwise` they pass through the
+    draws at fixed noise, such as μ + σ ε of Gaussian units; through binary draws the
+    derivative is zero.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
@@ -64,23 +65,23 @@ class Gibbs:
 
 @record
 class ClampedState:
-    """A chain of which a part of the visible state is held where it started.
+    """The state of a chain in which a part of the visible state is held.
 
-    What `sample` can hold units with is a sampler whose chains are of this class.
+    `sample` can hold units with every sampler whose states are of this class.
     """
 
     visible: State
     hidden: State = of_hidden(-1)
-    clamp: State  # as visible: True where held
+    clamp: State  # like `visible`, True where held
 
 
 @dataclasses.dataclass(frozen=True)
 class ClampedGibbs:
-    """Gibbs that leaves p(v, h | held part of v) invariant: completion, imputation.
+    """Gibbs sampling with units held: p(v, h | held part of v) is invariant.
 
-    For a DBM the visible state is the tuple of even layers, so any of them, or any of
-    their units, can be held; a mask of its data alone leaves the others free.
-    `is_pathwise` has the meaning that it has in `Gibbs`.
+    The visible state of a DBM is the tuple of its even layers, of which any units can
+    be held; a mask of the data alone leaves the other layers free. `is_pathwise` is
+    explained in `Gibbs`.
     """
 
     model: EnergyModel
@@ -96,7 +97,7 @@ class ClampedGibbs:
         """A chain at `v`, with h ~ p(h | v).
 
         Args:
-          clamp: what is held, see `as_mask`. For a DBM one value holds the data alone.
+          clamp: the held units, see `as_mask`. For a DBM one value is for the data.
         """
         params, v = hold(self, params, cast_states(v, params))
         held = as_mask(self.model, clamp, v)
@@ -118,16 +119,16 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
     """The mask of a visible state `v` of `model`, True where `clamp` holds it.
 
     Args:
-      clamp: Booleans for all of `v`, for each of the arrays that it is made of, or, of
-        an `AugmentedModel`, for its data. Each is one value, a mask of the array, or a
-        mask with a last axis of 1. A one-hot site is held whole or not at all, so this
-        suits it best.
+      clamp: one mask for all arrays in `v`, or one for each, or for an `AugmentedModel`
+        one for its data. A mask is one Boolean, Booleans in the shape of the array, or
+        in this shape with a last axis of 1, which suits one-hot sites: they are held
+        whole or not at all.
       v: arrays or their shapes.
-      num_chains: where given, the mask is of so many chains, and each part of `clamp`
-        but one value may be so, too.
+      num_chains: if given, the mask gets a leading axis of this length, which masks in
+        `clamp` may have already.
 
     Raises:
-      ValueError: `clamp` is not Boolean, or of another shape.
+      ValueError: `clamp` is not Boolean, or has another shape.
     """
     if jax.tree.structure(clamp) != jax.tree.structure(v):
         if isinstance(model, AugmentedModel):
@@ -153,7 +154,7 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
 
 
 def _check_sites_are_whole(model: Any, clamp: State) -> None:
-    """Refuses a mask, where it is known, that holds a part of a one-hot site."""
+    """Refuses a mask that holds a part of a one-hot site; traced masks pass."""
     domain, masks = visible_domain(model), jax.tree.leaves(clamp)
     if domain is None or len(masks) != len(domain.leaves) or is_traced(masks):
         return

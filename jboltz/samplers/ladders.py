@@ -1,4 +1,4 @@
-"""Ladders of tempering: rungs of one model, or checkpoints of a training run."""
+"""Ladders for tempering: values of β, or checkpoints of a training run."""
 
 from collections.abc import Sequence
 
@@ -27,15 +27,16 @@ def with_ladder(
     base: Params | None = None,
     beta: ArrayLike | Sequence[float] | None = None,
 ) -> TemperingState:
-    """One chain or many of `ParallelTempering` with another ladder, on the host.
+    """States of `ParallelTempering` with another ladder. It cannot be traced.
 
     Args:
-      base: as from `Annealed.fit_base`; by default the base stays.
-      beta: a rung a replica, increasing from 0 to 1; by default they stay.
+      chains: one chain, or many along leading axes.
+      base: a base, for example from `Annealed.fit_base`; None: unchanged.
+      beta: β of each replica, increasing from 0 to 1; None: unchanged.
 
     Raises:
-      ValueError: the rungs do not increase from 0 to 1, are another number than the
-        replicas, or the base is of another model.
+      ValueError: `beta` does not increase from 0 to 1 or does not fit the number of
+        replicas, or `base` belongs to another model.
     """
     *axes, num_replicas = chains.is_renewed.shape
     old = jax.tree.map(lambda x: x[(0,) * len(axes)], chains.ladder)
@@ -69,11 +70,11 @@ def adapt_ladder(
     num_steps: int = 100,
     num_rounds: int = 10,
 ) -> TemperingState:
-    """Chains, moved on, whose ladder makes every pair swap as often as any other.
+    """Runs chains and adapts their ladder so that all pairs swap equally often.
 
-    A round runs the chains and then places the rungs at equal parts of the sum of the
-    rejection rates, interpolated between the old rungs. For warm-up: the ladder that
-    comes back stays as it is, since one that follows the chains would bias them.
+    A round runs the chains for `num_steps` steps. Then it places the rungs so that the
+    cumulative rejection rate, interpolated between the old rungs, has equal increments.
+    Use it as warm-up only: a ladder that keeps following the chains would bias them.
 
     Reference:
       Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
@@ -92,8 +93,8 @@ def adapt_ladder(
 def _equalize(
     beta: Float[Array, " replicas"], acceptance: Float[Array, " pairs"]
 ) -> Float[Array, " replicas"]:
-    """Rungs at equal parts of the sum of rejection rates."""
-    # A pair that never rejected keeps some width: rungs must differ.
+    """Rungs at equal increments of the cumulative rejection rate."""
+    # The bound keeps rungs distinct if a pair never rejects.
     rejection = jnp.maximum(1 - acceptance, 1e-3)
     barrier = jnp.append(0, jnp.cumsum(rejection))
     parts = jnp.linspace(0, 1, len(beta))
@@ -101,10 +102,10 @@ def _equalize(
 
 
 def stack_params(checkpoints: Sequence[Params]) -> Params:
-    """Records of one model stacked along a new leading axis, as a ladder.
+    """Stacks checkpoints of one model along a new leading axis, as a ladder.
 
     Raises:
-      ValueError: there are fewer than two, or they are not of one shape.
+      ValueError: there are fewer than two, or their shapes or dtypes differ.
     """
     if len(checkpoints) < 2:
         raise InvalidValue(
@@ -128,17 +129,17 @@ def choose_checkpoints(
     *,
     acceptance: float = 0.25,
 ) -> np.ndarray:
-    """The fewest checkpoints, first and last among them, whose neighbours still swap.
+    """A small set of checkpoints, with the first and the last, whose neighbours swap.
 
-    From the last one down, the next is the earliest that accepts swaps with it at least
-    as often as `acceptance`; where not even the neighbour does, the neighbour.
+    Starting at the last checkpoint, the next one is the earliest that swaps with it
+    at a rate of at least `acceptance`, or the previous one if there is none.
 
     Args:
       params: all checkpoints, stacked.
-      chains: of a pilot run of `TrajectoryTempering` through all of them.
+      chains: chains of a pilot run of `TrajectoryTempering` with all checkpoints.
 
     Returns:
-      Indices, ascending; `jax.tree.map(lambda x: x[indices], params)` is their ladder.
+      Ascending indices; `jax.tree.map(lambda x: x[indices], params)` is the ladder.
     """
     visible = join_replicas(chains.replicas.visible, chains.visible, axis=1)
     rates = np.asarray(_acceptances(model, params, visible))

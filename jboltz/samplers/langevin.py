@@ -1,7 +1,7 @@
-"""Kernels for Gaussian visible units that keep a part of where they were.
+"""Kernels for Gaussian visible units whose next state depends on the last one.
 
-Each draws v′ ~ N(ρ v + (1 − ρ)(μ + W a(h)), S), with ρ and S of the kernel, and then h
-given v′. Plain Gibbs is ρ = 0, S = σ².
+Each draws v′ ~ N(ρ v + (1 − ρ)(μ + W a(h)), S), where the kernel defines ρ and S, and
+then h given v′. Gibbs sampling has ρ = 0 and S = σ².
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ from jboltz.units.gaussian import Gaussian
 class OverRelaxed:
     """v′ ~ N(ρ v + (1 − ρ) E[v | h], (1 − ρ²) σ²), which leaves p(v | h) invariant.
 
-    Exact for any −1 < ρ < 1 and never rejected. `decay` is ρ: 0 is Gibbs, below 0 v
-    jumps beyond the conditional mean, which undoes random walks; above 0 it lingers.
-    `is_pathwise` has the meaning that it has in `Gibbs`.
+    The kernel is exact for −1 < ρ < 1 and rejects nothing. `decay` is ρ. ρ = 0 is Gibbs
+    sampling. With ρ < 0, v moves beyond the conditional mean, which suppresses random
+    walks; with ρ > 0, v moves less. `is_pathwise` is explained in `Gibbs`.
 
     Reference:
       Adler (1981), Over-relaxation method for the Monte Carlo evaluation of the
@@ -65,17 +65,17 @@ class OverRelaxed:
 
 @dataclasses.dataclass(frozen=True)
 class GibbsLangevin:
-    """Langevin steps on v with h fixed, then h given v; with Metropolis's correction.
+    """Langevin steps on v with h fixed, then h given v; with a Metropolis correction.
 
-    The `num_inner` Langevin steps v ← v − α_k (v − E[v | h])/σ² + √(2 α_k) ε are one
-    Gaussian draw: v′ ~ N(B₀ v + (1 − B₀) E[v | h], S), B_j = Π_{k ≥ j} (1 − α_k/σ²),
-    S = Σ_k 2 α_k B²_{k+1}, and drawn so. α_k = ½ α (1 + cos(kπ/K)) with α =
-    `step_size` times the mean of σ², energies are per sample.
+    The K = `num_inner` Langevin steps v ← v − α_k (v − E[v | h])/σ² + √(2 α_k) ε equal
+    one Gaussian draw, v′ ~ N(B₀ v + (1 − B₀) E[v | h], S), which is how they are made.
+    Here B_j = Π_{k ≥ j} (1 − α_k/σ²) and S = Σ_k 2 α_k B²_{k+1}. The step sizes are
+    α_k = ½ α (1 + cos(kπ/K)), where α is `step_size` times the mean of σ².
 
-    Where `is_adjusted`, (v′, h′) is accepted with min(1, r),
+    With `is_adjusted`, (v′, h′) is accepted with probability min(1, r),
     log r = F(v) − F(v′) + log N(v; …v′, h′) − log N(v′; …v, h), so that p(v, h) is
-    invariant; the metric `acceptance` is 1 or 0. Without it the steps are biased:
-    a constant step α has stationary variance σ²/(1 − α/2σ²).
+    invariant; the metric `acceptance` is 1 or 0. Without it the steps are biased: with
+    a constant α the stationary variance is σ²/(1 − α/2σ²).
 
     Reference:
       Liao, Kornblith, Ren, Fleet & Hinton (2022), Gaussian-Bernoulli RBMs without
@@ -124,7 +124,7 @@ class GibbsLangevin:
         u = random.uniform(key_accept, (), log_ratio.dtype)
         is_accepted = jnp.log(u) < log_ratio
         v = jnp.where(is_accepted, new, old)
-        # A fresh draw in both cases: to keep h′ where accepted and refresh h where
+        # h is drawn anew in both cases: keeping h′ if accepted and drawing h only if
         # rejected would favour some h.
         state = GibbsState(v, model.sample_hidden(params, v, key_h))
         return state, {"acceptance": is_accepted.astype(v.dtype)}

@@ -1,4 +1,4 @@
-"""A DBN with a part of its visible state held: in-painting, imputation."""
+"""Sampling of a DBN with a part of its visible state held."""
 
 import dataclasses
 
@@ -17,19 +17,18 @@ from jboltz.samplers.gibbs import ClampedState, as_mask
 
 @dataclasses.dataclass(frozen=True)
 class ClampedRecognition:
-    """Leaves p(v, h¹ … hᴸ | held part of v) of a DBN invariant.
+    """A kernel of a DBN with units held: p(v, h¹ … hᴸ | held part of v) is invariant.
 
-    No conditional of a hidden layer is factorial here, so those of the way up serve as
-    proposals. One step: the free part of v ~ p(v | h¹); then (h¹ … hᴸ⁻¹) is chosen
-    among where it was and `num_proposals` sampled passes upwards, with weights
+    A step draws the free part of v from p(v | h¹). The posterior of the hidden layers
+    does not factorise, so (h¹ … hᴸ⁻¹) is chosen among its old value and `num_proposals`
+    samples of q, the pass upwards, with the log weights
 
         log p(v, h¹ … hᴸ⁻¹)/q(h¹ … hᴸ⁻¹ | v) = Σ_l [F_l(hˡ) − F_{l+1}(hˡ)] + const,
 
-    F_l(hˡ) the free energy of hˡ as the hidden layer of RBM l, F_{l+1}(hˡ) as the
-    visible layer of the next; then hᴸ ~ p(hᴸ | hᴸ⁻¹). This is importance resampling
-    that keeps the old state among the candidates, exact for any number of proposals;
-    the metric `acceptance` is 1 where a new one was chosen. Where greedy training left
-    the way up far from the posterior it is near 0, and chains stand still.
+    where F_l(hˡ) is the free energy of hˡ as the hidden layer of RBM l, and F_{l+1}(hˡ)
+    as the visible layer of the next RBM. Last, hᴸ ~ p(hᴸ | hᴸ⁻¹). The kernel is exact
+    for any number of proposals. The metric `acceptance` is 1 if a new value is chosen.
+    It is near 0 if q is far from the posterior, and chains then hardly move.
 
     Reference:
       Andrieu, Lee & Vihola (2018), Uniform ergodicity of the iterated conditional SMC
@@ -52,10 +51,10 @@ class ClampedRecognition:
     def init(
         self, params: DBNParams, v: State, key: Key[Array, ""], *, clamp: State = False
     ) -> ClampedState:
-        """A chain at `v`, with the layers above it from a sampled pass upwards.
+        """A chain at `v`, whose hidden layers are sampled upwards.
 
         Args:
-          clamp: what is held, see `as_mask`.
+          clamp: the held units, see `as_mask`.
         """
         params, v = hold(self, params, cast_states(v, params))
         hidden = self.model.sample_layers_up(params, v, key)
@@ -94,9 +93,9 @@ class ClampedRecognition:
     def _log_weight(
         self, params: DBNParams, hidden: tuple[State, ...]
     ) -> Float[Array, ""]:
-        """log p(v, h¹ … hᴸ⁻¹)/q(h¹ … hᴸ⁻¹ | v) but for what `v` alone decides.
+        """log p(v, h¹ … hᴸ⁻¹)/q(h¹ … hᴸ⁻¹ | v), without terms of `v` alone.
 
-        The coupling of two layers stands in p and in q, and cancels.
+        The couplings of neighbouring layers are in p and in q and cancel.
         """
         log_weight = jnp.zeros((), params[0].weights.dtype)
         for index, h in enumerate(hidden):

@@ -1,4 +1,4 @@
-"""Starts of chains: noise, data with a part held, or where earlier chains ended."""
+"""Starts of chains: noise, data, data with a part held, or earlier chains."""
 
 from functools import partial
 from typing import Any
@@ -19,13 +19,13 @@ from jboltz.samplers.recognition import ClampedRecognition
 
 @record
 class ChainStates:
-    """Chains and how far they came, so that sampling can go on.
+    """Chains and the number of their steps, with which sampling can continue.
 
     Persistent chains of a training run are `ChainStates(states=state.estimator_state)`.
     """
 
-    states: State  # of the sampler, one a leading index
-    num_steps: Leaf | int = 0  # () how many steps were taken
+    states: State  # of the sampler, one chain per leading index
+    num_steps: Leaf | int = 0  # () the number of steps taken
 
 
 def sampler_for(
@@ -37,7 +37,7 @@ def sampler_for(
     """`sampler`, or by default the Gibbs kernel of the model.
 
     Raises:
-      ValueError: units are to be held, but by no kernel that can, or at no values.
+      ValueError: `clamp` is given but `start` has no visible states.
     """
     if clamp is not None:
         if start is None:
@@ -62,11 +62,11 @@ def sampler_for(
 
 
 def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:
-    """`start` checked, where it is known, as visible states: what is held, if any is.
+    """Checks visible states in `start`; with `clamp`, only the held units.
 
     Raises:
-      TypeError: not numbers.
-      ValueError: not finite, or no states of the visible units.
+      TypeError: `start` are not numbers.
+      ValueError: `start` is not finite, or has no valid states of the visible units.
     """
     if start is None or isinstance(start, ChainStates):
         return start
@@ -77,7 +77,7 @@ def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:
             clamp = jax.tree.map(
                 lambda mask, x: jnp.broadcast_to(mask, jnp.shape(x)), clamp, start
             )
-        except (ValueError, TypeError):  # `as_mask` says what a clamp may be
+        except (ValueError, TypeError):  # `as_mask` raises a better message later
             return start
     return admit_visible("start", start, model, clamp)
 
@@ -90,13 +90,14 @@ def start_chains(
     start: State | ChainStates | None,
     clamp: State | None,
 ) -> ChainStates:
-    """One chain a row of `start`, or `num_chains` of them.
+    """One chain per row of `start`, or `num_chains` chains.
 
-    Chain i draws its start from keys folded with i. `start` and `clamp` are those of
-    `sample`.
+    Chain i draws its start from keys folded with i. `start` and `clamp` are explained
+    in `sample`.
 
     Raises:
-      ValueError: `start` or `clamp` has a wrong shape, or not `num_chains` rows.
+      ValueError: `start` or `clamp` has a wrong shape, `start` does not have
+        `num_chains` rows, or `sampler` cannot hold units.
     """
     params, start = hold(sampler, params, start)
     model = sampler.model
@@ -137,7 +138,7 @@ def start_chains(
 
 
 def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:
-    """The same chains, with the units of `masks` held."""
+    """The chains `states` with the units in `masks` held."""
     if not isinstance(states, ClampedState):
         raise InvalidValue(
             f"`sampler` is {sampler} but only one with chains of `ClampedState` holds "
@@ -158,7 +159,7 @@ def _count(num_chains: Any, start: State | None, expected: Any) -> Any:
 
 
 def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
-    """`x`, one for all chains or one a chain, as one a chain."""
+    """Gives `x` an axis of chains, unless it has one."""
     if not _is_like(x, shapes):
         raise InvalidValue(
             f"`{name}` is {jax.tree.structure(x)} but the visible state is "

@@ -1,13 +1,13 @@
-"""Tempering: replicas of a chain at easier models carry it between the target's modes.
+"""Tempering: replicas of easier models help a chain to move between the target's modes.
 
-A step is a Gibbs sweep of every replica, then swaps of neighbours, first of the pairs
-(0, 1), (2, 3), … and then of (1, 2), (3, 4), …, so that what moves up the ladder moves
-on. The visible states x of replicas a and b change places with probability min(1, r),
+A step is a Gibbs sweep of every replica, then swaps of neighbours, first in the pairs
+(0, 1), (2, 3), … and then in (1, 2), (3, 4), …, so that a state can move several rungs.
+The visible states x of replicas a and b change places with probability min(1, r),
 
     log r = F_a(x_a) + F_b(x_b) − F_a(x_b) − F_b(x_a),
 
-the hidden states integrated out and drawn afresh. F_a is the free energy of replica a's
-own model: at a rung β that is not β F, as the hidden units are tempered too.
+where F_a is the free energy of the model of replica a (at a rung β it is not β F, since
+hidden units are tempered too). Hidden states are drawn anew after the swaps.
 """
 
 import dataclasses
@@ -39,18 +39,18 @@ from jboltz.samplers.gibbs import GibbsState
 
 @record
 class TemperingState:
-    """One chain of the target, and its replicas at the other models of the ladder."""
+    """One chain of the target, and the replicas of the other models of the ladder."""
 
     visible: State  # of the target
     hidden: State = of_hidden(-1)  # of the target
-    replicas: GibbsState  # the others, (num_replicas − 1, …), the target's next last
+    replicas: GibbsState  # the others, (num_replicas − 1, …), the easiest model first
     is_renewed: Leaf  # (num_replicas,): was at the first model since it left the target
-    ladder: State = ()  # a `TemperingLadder`; () where `params` is the whole ladder
+    ladder: State = ()  # a `TemperingLadder`; () if `params` is the whole ladder
 
 
 @record
 class TemperingLadder:
-    """The base of the rungs, and the rung of each replica."""
+    """The base of the rungs, and β of each replica."""
 
     base: Params  # of an annealed model
     beta: Leaf  # (num_replicas,), increasing from 0, the base, to 1, the target
@@ -58,17 +58,18 @@ class TemperingLadder:
 
 @dataclasses.dataclass(frozen=True)
 class ParallelTempering:
-    """Replicas at rungs of one model; `params` is of the target, which stays invariant.
+    """Tempering with replicas at rungs β of one model; p(v, h) at β = 1 is invariant.
 
-    So it drives any estimator: the ladder is in the chain's state, and follows the
-    parameters. It starts above the base with which `annealed` starts, at evenly
-    spaced rungs; `with_ladder` sets another, `adapt_ladder` finds one.
+    `params` are the parameters of the target. The ladder is part of the chain's state,
+    so that every estimator can use the sampler. It begins with the initial base of
+    `annealed` and evenly spaced rungs. `with_ladder` sets another, `adapt_ladder` finds
+    one.
 
-    Metrics: `acceptance` (num_replicas − 1,), the probability of each pair's swap, and
-    `round_trips`, 1 where what arrives at the target comes from the base.
+    The metrics are `acceptance`, (num_replicas − 1,), the probability of a swap of each
+    pair, and `round_trips`, 1 if the state that reaches the target was at the base.
 
     Args:
-      annealed: the rungs, as `Annealed(rbm)`; at the last one it is the target.
+      annealed: the model of the rungs, such as `Annealed(rbm)`; β = 1 is the target.
 
     Reference:
       Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel
@@ -98,9 +99,9 @@ class ParallelTempering:
         return self.annealed.model
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
-        """A chain all of whose replicas start at `v`."""
+        """A chain with all replicas at `v`."""
         params, v = hold(self, params, cast_states(v, params))
-        base = self.annealed.init(key).base  # Bases start without randomness.
+        base = self.annealed.init(key).base  # It does not depend on the key.
         ladder = TemperingLadder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
         ladder = cast_states(ladder, params)
         apply = _with_moving_rungs(params, ladder)
@@ -116,11 +117,10 @@ class ParallelTempering:
 
 @dataclasses.dataclass(frozen=True)
 class TrajectoryTempering:
-    """Replicas at checkpoints of one training run; the target is the last of them.
+    """Tempering with replicas at checkpoints of a training run; the last is the target.
 
-    `params` is the ladder: the checkpoints stacked along a new leading axis, early ones
-    first, as from `stack_params`. Leaves p(v, h) of the last invariant. Metrics are
-    those of `ParallelTempering`.
+    `params` are the checkpoints stacked by `stack_params`, the earliest first. p(v, h)
+    of the last one is invariant. `ParallelTempering` explains the metrics.
 
     Reference:
       Béreux, Decelle, Furtlehner, Rosset & Seoane (2025), Fast training and sampling of
@@ -130,7 +130,7 @@ class TrajectoryTempering:
     model: FreeEnergyModel
 
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
-        """A chain all of whose replicas start at `v`."""
+        """A chain with all replicas at `v`."""
         params, v = hold(self, params, cast_states(v, params))
         num_replicas = _count_replicas(params)
         return _start(self.model, _with_moving_states(params), num_replicas, v, key)
@@ -142,14 +142,14 @@ class TrajectoryTempering:
         return _step(self.model, _with_moving_states(params), state, key)
 
 
-# A swap moves no state, only what is known of who has it: `states`, that of each
-# replica, and `replicas`, that of each state; None as long as each has its own. What
-# then takes function(params of a replica, its state, …) of all replicas is one of two.
+# A swap moves no states but changes their order, a pair (states, replicas): `states` is
+# the index of the state of each replica, and `replicas` its inverse; None is the
+# identity. `apply` maps function(params of a replica, its state, …) over replicas.
 
 
 def _with_moving_rungs(params, ladder):
-    """The rungs go to the states. The weights are those of all rungs, so that what a
-    state sends through them serves its swaps and the next draw: one product."""
+    """An `apply` that moves rungs to states. All rungs share the weights, so a state is
+    multiplied by the weights once for all its swaps and its next draw."""
     first: Any = 0
     axes = AnnealedParams(params=None, base=None, beta=first)
 
@@ -164,7 +164,7 @@ def _with_moving_rungs(params, ladder):
 
 
 def _with_moving_states(params):
-    """The states go to the replicas, which are too large to move."""
+    """An `apply` that moves states to replicas, whose parameters are large."""
 
     def apply(function, order, v, *others):
         states, _ = order
@@ -213,20 +213,20 @@ def _step(model, apply, state, key):
 
 
 def _swap(energies, order, own, first, key):
-    """Swaps within the pairs (first, first + 1), (first + 2, first + 3), …
+    """Swaps in the pairs (first, first + 1), (first + 2, first + 3), …
 
-    `own`: the free energy of every replica's state in that replica.
+    `own` is the free energy of the state of each replica in the model of the replica.
     """
     states, replicas = order
     index = np.arange(len(own))
     partner = index + np.where((index - first) % 2 == 0, 1, -1)
-    # Who has nobody to swap with swaps with itself.
+    # A replica without a partner swaps with itself.
     is_alone = (partner < 0) | (partner >= len(own))
     partner = jnp.asarray(np.where(is_alone, index, partner))
     other = energies((states[partner], partner[replicas]))
     gain = own - other
     log_ratio = gain + gain[partner]
-    # One uniform a pair: that of the lower of the two.
+    # A pair shares one uniform, the one of the lower replica.
     wide = random.widened(log_ratio)
     u = random.uniform(key, own.shape, wide.dtype)[jnp.minimum(index, partner)]
     is_accepted = jnp.log(u) < wide
@@ -249,7 +249,7 @@ def _record(visible, hidden, is_renewed, ladder):
 
 
 def join_replicas(others: State, target: State, axis: int = 0) -> State:
-    """All replicas, the target last."""
+    """All replicas along `axis`, the target last."""
     return jax.tree.map(
         lambda x, y: jnp.concatenate([x, jnp.expand_dims(y, axis)], axis),
         others,

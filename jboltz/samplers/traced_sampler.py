@@ -1,4 +1,4 @@
-"""Traces of chains: free energies, and the means of parts of v."""
+"""Traces of chains: the free energy and the means of parts of v at every step."""
 
 import dataclasses
 
@@ -20,10 +20,10 @@ NUM_PARTS = 4
 
 @dataclasses.dataclass(frozen=True)
 class TracedSampler:
-    """A sampler whose metrics say at each step where the chain is, see `observe`.
+    """A sampler that adds the numbers of `observe` to the metrics of every step.
 
-    Of chains that `run_chains` advances these are the traces that
-    `evaluation.diagnostics` judges, (chains, steps).
+    `run_chains` returns them as (chains, steps), the traces that
+    `evaluation.diagnostics` takes.
     """
 
     sampler: Sampler
@@ -49,7 +49,7 @@ class TracedSampler:
 def observe(model: FreeEnergyModel, params: Params, v: State) -> Metrics:
     """`free_energy`, F(v), and `visible_mean_1` … `_4`, the means of quarters of v.
 
-    A quarter is of the numbers of v in their order: of an image, a band of rows.
+    The flattened v is cut into quarters; for an image they are bands of rows.
     """
     numbers = jnp.concatenate([x.ravel() for x in jax.tree.leaves(v)])
     parts = jnp.array_split(numbers, min(NUM_PARTS, len(numbers)))

@@ -1,4 +1,4 @@
-"""N(c/γ, 1/γ) given that x ≥ 0: what holds in float32 on both sides of zero."""
+"""N(c/γ, 1/γ) given that x ≥ 0, in forms that are precise in float32 for every c."""
 
 import math
 from functools import partial
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array
 
-# Below t = c/√γ = −2, where c²/2γ + log Φ(t) cancels, all is by continued fractions.
+# Below t = c/√γ = −2 the sum c²/2γ + log Φ(t) cancels; continued fractions replace it.
 _TAIL = -2.0
 
 
@@ -20,7 +20,7 @@ def log_integral(c: Array, log_precision: Array) -> Array:
     near = jnp.where(is_tail, 0.0, t)
     twice_cdf = jax.lax.erfc(-near * math.sqrt(0.5))
     direct = 0.5 * near**2 + jnp.log(twice_cdf) + 0.5 * math.log(math.pi / 2)
-    # Written so that no term of a derivative in the log-precision cancels either.
+    # In this form no term of the derivative by the log-precision cancels either.
     x, far = jnp.where(is_tail, -t, -_TAIL), jnp.where(is_tail, c, _TAIL)
     tail = -jnp.log(scale * _ratio(0, x) - far)
     return jnp.where(is_tail, tail, direct - 0.5 * log_precision)
@@ -44,8 +44,8 @@ def variance(c: Array, log_precision: Array) -> Array:
 def _ratio(n: int, x: Array) -> Array:
     """E[xⁿ⁺¹]/E[xⁿ] for γ = 1, c = −x ≤ −2: (n+1)/(x + (n+2)/(x + (n+3)/(x + …))).
 
-    24 terms, closed by the solution for a slowly varying remainder, are right to
-    3e-11 at x = 2 and n = 0, and better elsewhere.
+    24 terms are followed by the solution for a slowly varying remainder. The error is
+    3e-11 at x = 2 and n = 0, and less elsewhere.
     """
     last = n + 25
     rest = 4 * last + 2 * (1 + x / jnp.sqrt(x**2 + 4 * last))
@@ -57,26 +57,26 @@ def _ratio(n: int, x: Array) -> Array:
 
 @_ratio.defjvp
 def _ratio_jvp(n, primals, tangents):
-    # Unnormalized, the n-th moment has the slope of minus the next: nothing cancels.
+    # The derivative of the n-th unnormalized moment is minus the next one.
     (x,), (dx,) = primals, tangents
     r = _ratio(n, x)
     return r, r * (r - _ratio(n + 1, x)) * dx
 
 
 def quantile(u: Array, t: Array) -> Array:
-    """y ≥ 0 below which a share u ∈ (0, 1) of N(t, 1) on y ≥ 0 lies."""
+    """The u-quantile, u ∈ (0, 1), of N(t, 1) restricted to y ≥ 0."""
     is_tail = t < _TAIL
     near = jnp.where(is_tail, 0.0, t)
     below, above = ndtr(-near) + u * ndtr(near), (1 - u) * ndtr(near)
     z = ndtri(jnp.minimum(below, above))
-    # The difference of t and z rounds, near zero to either side of it.
+    # The sum of t and ±z may round to a number below zero.
     direct = jnp.maximum(near + jnp.where(below < above, z, -z), 0.0)
 
-    # In the tail P(> y) = exp(−½y² − xy) (x + r(x))/(x + y + r(x + y)): Newton's steps
-    # on its logarithm, from the quantile of (x + y) exp(−½y² − xy).
+    # In the tail P(> y) = exp(−½y² − xy) (x + r(x))/(x + y + r(x + y)). Newton's method
+    # solves for its logarithm, starting at the quantile of (x + y) exp(−½y² − xy).
     x, wanted = jnp.where(is_tail, -t, -_TAIL), -jnp.log1p(-u)
     r, y = _ratio(0, x), 2 * wanted / (x + jnp.sqrt(x**2 + 2 * wanted))
-    for _ in range(3):  # to 1e-6, 1e-12 and rounding
+    for _ in range(3):  # errors of 1e-6, 1e-12, then rounding
         r_end = _ratio(0, x + y)
         excess = (0.5 * y + x) * y + jnp.log1p((y + r_end - r) / (x + r)) - wanted
         y = y - excess / (x + y + r_end)

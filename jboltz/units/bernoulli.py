@@ -79,7 +79,7 @@ class Bernoulli(DiscreteUnit):
     ) -> Float[Array, " size"]:
         field = self._field(params, inputs)
         p = jax.nn.sigmoid(random.widened(field))
-        # Explicit uniforms: the parity suite replays them in another library.
+        # Uniforms are explicit, so that the tests can replay them in another library.
         return (random.uniform(key, p.shape, p.dtype) < p).astype(field.dtype)
 
     def energies(
@@ -93,7 +93,7 @@ class Bernoulli(DiscreteUnit):
         y: Inexact[Array, " size"],
         change: Inexact[Array, " size"],
     ) -> Inexact[Array, ""]:
-        # In a third of the time of the two softplus.
+        # This takes a third of the time of two softplus.
         return jnp.sum(_log1p.softplus_gain(x, y, change))
 
 
@@ -105,7 +105,7 @@ def _softplus(x: Array) -> Array:
 
 @_softplus.defjvp
 def _softplus_jvp(primals, tangents):
-    # Cheaper than to differentiate the value, and the compiler shares the sigmoid with
-    # the one that a chain has drawn from.
+    # This is cheaper than the derivative of the formula, and the compiler shares the
+    # sigmoid with a chain that draws from it.
     (x,), (dx,) = primals, tangents
     return _softplus(x), jax.nn.sigmoid(x) * dx

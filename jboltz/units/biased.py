@@ -1,4 +1,4 @@
-"""Base classes of units of which only the sum of bias and input matters."""
+"""Base classes of units that depend on bias and inputs through their sum alone."""
 
 import abc
 import dataclasses
@@ -16,14 +16,14 @@ from jboltz.domains import ArrayDomain
 
 @dataclasses.dataclass(frozen=True)
 class BiasedUnit(abc.ABC):
-    """Units with a(x) = x and p(x | I) ∝ m(x) exp((b + I)·x): b + I is their field.
+    """Units with a(x) = x and p(x | I) ∝ m(x) exp((b + I)·x); b + I is their field.
 
-    A class that inherits from it states its counts as `int` fields, and `shape`,
-    `domain`, `fit`, `energy` = −b·x − log m(x), Γ, the means and the draws.
+    A subclass declares its sizes as `int` fields and defines `shape`, `domain`, `fit`,
+    `energy` = −b·x − log m(x), `log_normalizer`, the means and `sample`.
     """
 
     Params: ClassVar[type]
-    """The record of the parameters: `bias`, in the shape of a state."""
+    """The class of the parameters, a record with `bias` in the shape of a state."""
 
     def __post_init__(self) -> None:
         fields = dataclasses.fields(self)
@@ -57,9 +57,9 @@ class BiasedUnit(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class DiscreteUnit(BiasedUnit):
-    """A `BiasedUnit` each of whose sites is in one of a few states.
+    """A `BiasedUnit` with finitely many values per site.
 
-    A class that inherits from it also states `energies` and `gain`.
+    A subclass also defines `energies` and `gain`.
     """
 
     @property
@@ -73,9 +73,9 @@ class DiscreteUnit(BiasedUnit):
         y: Inexact[Array, "*shape"],
         change: Inexact[Array, "*shape"],
     ) -> Inexact[Array, ""]:
-        """Γ at the field y less Γ at the field x, where `change` is y − x unrounded.
+        """Γ at the field y minus Γ at the field x, where `change` is y − x unrounded.
 
-        It is formed site by site: its error is a rounding of what Γ gains, not of Γ.
+        It is computed site by site, so its error is relative to the gain and not to Γ.
         """
 
     def log_normalizer_gain(
@@ -91,7 +91,7 @@ class DiscreteUnit(BiasedUnit):
         inputs: Inexact[Array, " size"],
         betas: tuple[Float[Array, ""], Float[Array, ""]],
     ) -> Inexact[Array, ""]:
-        """Γ at the second rung less Γ at the first, of (1 − β) b_base + β (b + I)."""
+        """Γ at β₂ minus Γ at β₁, where the field is (1 − β) b_base + β (b + I)."""
         (here, there), field = betas, self._field(params, inputs)
         x, y = ((1 - beta) * base.bias + beta * field for beta in betas)
         return self.gain(x, y, (there - here) * (field - base.bias))

@@ -20,7 +20,7 @@ class Binomial(DiscreteUnit):
 
     E(x) = −b·x − Σ_i log C(n, x_i),  a(x) = x,  Γ(I) = n Σ_i log(1 + exp(b_i + I_i)).
 
-    The sum of n tied binary units. Its parameters are those of one trial.
+    A unit is the sum of n binary units with the same bias and inputs.
 
     Reference:
       Teh & Hinton (2001), Rate-coded restricted Boltzmann machines for face
@@ -89,7 +89,7 @@ class Binomial(DiscreteUnit):
     def energies(
         self, params: BernoulliParams, x: Float[Array, " size"]
     ) -> Inexact[Array, " size"]:
-        # A table, since differences of log Γ keep four decimals of hundreds.
+        # A table gives log C(n, x): differences of log Γ would lose digits in float32.
         counts = range(self.trials + 1)
         log_ways = [math.log(math.comb(self.trials, count)) for count in counts]
         log_ways = jnp.asarray(log_ways, x.dtype)[x.astype(int)]

@@ -27,8 +27,8 @@ class Copies:
 
     E(x) = Σ_i E₁(x_i),  a(x) = Σ_i a₁(x_i),  Γ(I) = n Γ₁(I).
 
-    All copies meet the same weights. This is how a DBM's outer layers are pretrained:
-    with doubled evidence, and yet with the draws of a single copy.
+    All copies share the same weights. The outer layers of a DBM are pretrained as two
+    copies: their inputs to the next layer are then doubled.
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
@@ -61,7 +61,7 @@ class Copies:
         return self.unit.init()
 
     def fit(self, values: State) -> Params:
-        """The unit fitted to the copies of all examples, (examples, n, …), alike."""
+        """The unit fitted to all copies of all examples, (examples, n, …), together."""
         return self.unit.fit(jax.tree.map(jnp.concatenate, values))
 
     def energy(self, params: Params, x: State) -> Inexact[Array, ""]:
@@ -135,7 +135,7 @@ class Joined:
 
     E(x) = E₁(y) + E₂(z),  a(x) = (a₁(y), a₂(z)),  Γ(I) = Γ₁(I₁) + Γ₂(I₂).
 
-    A state is a tuple of the two states; `shape` and `domain` are pairs of theirs.
+    A state is the tuple of the two states, `shape` the pair of the two shapes.
 
     Example:
       >>> from jboltz import Bernoulli, Softmax

@@ -12,8 +12,8 @@ from jboltz.checks import check_shape, check_size
 from jboltz.domains import Reals
 from jboltz.errors import InvalidValue
 
-# In standard deviations. Trapezoids err by 2 exp(−2π²/spacing²), 1e-15; normals have
-# another 1e-15 of their mass beyond the margin.
+# Both are in standard deviations. The trapezoid rule errs by 2 exp(−2π²/spacing²),
+# about 1e-15, and a normal has another 1e-15 of its mass beyond the margin.
 _SPACING = 0.75
 _MARGIN = 8.0
 _MOST_NODES = 4096
@@ -79,7 +79,8 @@ class Gaussian:
         self, params: GaussianParams, x: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
-        # Twice 1/σ, which a float32 holds down to log σ² = −177, and 1/σ² to −88.
+        # x is multiplied by 1/σ twice, since 1/σ² overflows a float32 below
+        # log σ² = −88, and 1/σ only below −177.
         scale = jnp.exp(-0.5 * params.log_variance)
         return x * scale * scale
 
@@ -145,7 +146,7 @@ class Gaussian:
         self, params: GaussianParams, x: Float[Array, " size"]
     ) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
-        # Not (x − μ)² times 1/σ², which may be 0 times infinity.
+        # (x − μ)² times 1/σ² might be 0 times infinity.
         deviation = (x - params.mean) * jnp.exp(-0.5 * params.log_variance)
         return 0.5 * deviation**2
 
@@ -159,14 +160,14 @@ class Gaussian:
         lowest: Float[Array, " size"],
         highest: Float[Array, " size"],
     ) -> tuple[Float[Array, "levels size"], Float[Array, "levels size"]]:
-        """Nodes of the trapezoid rule; their number depends on values, so no `jit`.
+        """Nodes of the trapezoid rule and their log weights. It cannot be jitted.
 
-        A mixture of normals of one variance is band-limited: at this spacing the rule
-        is exact to 1e-15, however many components there are.
+        The Fourier transform of a mixture of normals of one variance decays so fast
+        that the rule is exact to 1e-15, for any number of components.
 
         Raises:
-          ValueError: inputs so far apart that it would take more than 4096 nodes, or
-            so small a variance that the nodes round to one another.
+          ValueError: the range of inputs needs more than 4096 nodes, or the variance is
+            so small that neighbouring nodes are equal after rounding.
         """
         deviation = jnp.exp(0.5 * params.log_variance)
         start = params.mean + lowest - _MARGIN * deviation
@@ -194,6 +195,6 @@ class Gaussian:
         return start[None] + index[:, None] * step[None], log_weights
 
     def _rise(self, params, mean, inputs):
-        """The gain of each site's Γ by inputs, if its mean without them is `mean`."""
+        """How much `inputs` add to Γ of each site whose mean without them is `mean`."""
         scale = jnp.exp(-0.5 * params.log_variance)
         return (mean + 0.5 * inputs) * scale * (inputs * scale)

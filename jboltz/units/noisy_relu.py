@@ -1,4 +1,4 @@
-"""Noisy rectified linear units: cheap to draw, the conditional of no energy."""
+"""Noisy rectified linear units, whose draws only approximate p(x | I)."""
 
 import dataclasses
 import math
@@ -25,16 +25,16 @@ class NoisyReLUParams:
 
 @dataclasses.dataclass(frozen=True)
 class NoisyReLU(BiasedUnit):
-    """x = max(0, c + √σ(c)·ε) with c = b + I and ε ~ N(0, 1). Approximate.
+    """x = max(0, c + √σ(c)·ε) with c = b + I and ε ~ N(0, 1), an approximate draw.
 
-    They stand for binary units with the biases c − ½, c − 3/2, …, whose sum x has
+    x approximates the sum of binary units with the biases c − ½, c − 3/2, …, which has
     Γ(I) = Σ_i Σ_n log(1 + exp(c_i − n + ½)). Here the sum over n is an integral:
 
       E(x) = −b·x,  a(x) = x,  Γ(I) = −Σ_i Li₂(−exp(c_i)),  Γ′(I) = log(1 + exp(c)).
 
-    Free energies, gradients and `mean` = Γ′ are those of that family; `mean_state` is
-    the mean of the draws, lower by up to 0.42, at c near 0. Good for contrastive
-    divergence, not for likelihoods: `ReLU` is exact.
+    Free energies, gradients and `mean` = Γ′ follow these formulas. `mean_state` is the
+    mean of the draws, which is lower by up to 0.42, near c = 0. The unit is meant for
+    contrastive divergence; for likelihoods take `ReLU`, which is exact.
 
     Reference:
       Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann
@@ -55,7 +55,7 @@ class NoisyReLU(BiasedUnit):
         return NonNegative()
 
     def fit(self, values: Float[Array, "examples size"]) -> NoisyReLUParams:
-        """The biases whose `mean` is that of the data and one more example of 1."""
+        """The biases whose `mean` is the mean of the data and one more example of 1."""
         mean = (jnp.sum(values, axis=0) + 1) / (values.shape[0] + 1)
         return NoisyReLUParams(bias=mean + jnp.log(-jnp.expm1(-mean)))
 
@@ -109,8 +109,8 @@ class NoisyReLU(BiasedUnit):
 
 @jax.custom_jvp
 def _integral_of_softplus(x: Array) -> Array:
-    """−Li₂(−eˣ) = ∫ log(1 + eˢ) ds up to x, by −Li₂(−e⁻ˣ) where eˣ would overflow."""
-    # `spence` takes no smaller type than float32.
+    """−Li₂(−eˣ) = ∫ log(1 + eˢ) ds from −∞ to x; by −Li₂(−e⁻ˣ) for positive x."""
+    # `spence` takes float32 and float64 only.
     wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
     z = 1 + jnp.exp(-jnp.abs(x)).astype(wide)
     small = -jax.scipy.special.spence(z).astype(x.dtype)

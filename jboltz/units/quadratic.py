@@ -1,4 +1,4 @@
-"""Units with a quadratic energy: their states have no bound, and their Z may be ∞."""
+"""Units with a quadratic energy: states are unbounded, so that Z may be infinite."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,27 +12,27 @@ from jboltz.domains import Reals
 class QuadraticUnit(Unit, Protocol):
     """A `Unit` with E(x) = ½ Σ γ x² + linear terms and a(x) = c x.
 
-    Each x_i is any real number or any non-negative one, as `domain` says.
+    `domain` says whether each x_i is any real number or a non-negative one.
     """
 
     def activity_scale(self, params: Params) -> Float[Array, " size"]:
-        """c/√γ: how far the activity spreads, over all real x its deviation."""
+        """c/√γ, the standard deviation of the activity if x may be any real number."""
         ...
 
 
 @runtime_checkable
 class CompositeUnit(Unit, Protocol):
-    """A `Unit` made of others, side by side along the activity."""
+    """A `Unit` made of other units, whose activities are concatenated."""
 
     def components(self, params: Params) -> tuple[tuple[Unit, Params, int], ...]:
-        """Each unit with its record, and how many copies of it add up."""
+        """(unit, its parameters, how many copies of it are summed), for each unit."""
         ...
 
 
 def components_of(
     unit: Unit, params: Params, num_copies: int = 1
 ) -> list[tuple[Unit, Params, int]]:
-    """`unit` taken apart, down to the units that are made of no others."""
+    """The components of `unit` and of its components, down to simple units."""
     if not isinstance(unit, CompositeUnit):
         return [(unit, params, num_copies)]
     return [
@@ -43,7 +43,7 @@ def components_of(
 
 
 def is_normal(unit: Unit, params: Params) -> bool:
-    """Whether every p(x | I) is a normal distribution: a quadratic energy over ℝⁿ."""
+    """Whether every p(x | I) is a normal distribution."""
     return all(
         isinstance(part, QuadraticUnit) and part.domain == Reals()
         for part, _, _ in components_of(unit, params)

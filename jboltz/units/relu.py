@@ -12,8 +12,8 @@ from jboltz.checks import check_real, check_shape, check_size
 from jboltz.domains import NonNegative
 from jboltz.units import _truncated_normal as truncated_normal
 
-# Half normals further from zero are exponentials to within 2 %; `fit` stops here, as
-# data with heavier tails have no likeliest precision.
+# The smallest θ/√γ of a fit. There a unit is exponential to within 2 %; data with a
+# heavier tail than an exponential have no precision of maximum likelihood.
 _MOST_EXPONENTIAL = -10.0
 
 
@@ -27,7 +27,7 @@ class ReLUParams:
 
 @dataclasses.dataclass(frozen=True)
 class ReLU:
-    """Non-negative units: with c = θ + I, N(c/γ, 1/γ) given that x ≥ 0.
+    """Non-negative units, p(x | I) = N(c/γ, 1/γ) restricted to x ≥ 0, with c = θ + I.
 
     E(x) = Σ_i [½ γ_i x_i² − θ_i x_i],  a(x) = x,
     Γ(I) = Σ_i [c²/2γ + log Φ(c/√γ) + ½ log 2π/γ].
@@ -50,10 +50,10 @@ class ReLU:
         return ReLUParams(bias=jnp.zeros(self.size), log_precision=jnp.zeros(self.size))
 
     def fit(self, values: Float[Array, "examples size"]) -> ReLUParams:
-        """Both moments, with one more example of variance 1 as for `Gaussian`.
+        """Maximum likelihood; one more example of variance 1 keeps parameters finite.
 
-        The ratio of variance to squared mean falls with t = θ/√γ alone, from 1 for
-        an exponential, so t is found by bisection; the precision is then the likeliest.
+        The ratio of the variance to the squared mean depends on t = θ/√γ alone and
+        falls with t, from 1 for an exponential. Bisection finds t, then √γ follows.
         """
         count, mean = values.shape[0], jnp.mean(values, axis=0)
         variance = (count * jnp.var(values, axis=0) + 1) / (count + 1)
@@ -107,7 +107,7 @@ class ReLU:
     def sample(
         self, params: ReLUParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> Float[Array, " size"]:
-        """The quantile of one uniform a unit, moved to the middle of its last bit."""
+        """The quantile of one uniform per unit, raised by half its spacing above 0."""
         field = self._field(params, inputs)
         scale = jnp.exp(0.5 * random.widened(params.log_precision))
         t = random.widened(field) / scale

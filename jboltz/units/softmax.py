@@ -1,4 +1,4 @@
-"""Sites in one of several categories each: one-hot states, Potts spins."""
+"""Categorical sites as one-hot states, also known as Potts spins."""
 
 import dataclasses
 from typing import ClassVar
@@ -19,7 +19,7 @@ from jboltz.units.biased import DiscreteUnit
 class SoftmaxParams:
     """The biases of a layer of categorical sites."""
 
-    bias: Leaf  # (sites, num_categories) log-probabilities without input, plus any c
+    bias: Leaf  # (sites, num_categories) log-probabilities at zero inputs, plus any c
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Softmax(DiscreteUnit):
 
     E(x) = −⟨b, x⟩,  a(x) = x flattened,  Γ(I) = Σ_s log Σ_k exp(b_sk + I_sk).
 
-    A constant added to all categories of a site changes no probability; `fit` returns
-    biases that sum to zero, and `zero_sum_gauge` brings a whole RBM there.
+    A constant added to the biases of all categories of a site changes no probability.
+    `fit` returns biases that sum to zero; `zero_sum_gauge` does so for a whole RBM.
 
     Example:
       >>> unit = Softmax(sites=2, num_categories=3)
-      >>> unit.shape, unit.size  # of a state, and along the weights
+      >>> unit.shape, unit.size  # of a state, and of its activity
       ((2, 3), 6)
     """
 
@@ -88,8 +88,8 @@ class Softmax(DiscreteUnit):
         field = self._field(params, inputs)
         p = jax.nn.softmax(random.widened(field), axis=1)
         cumulated = jnp.cumsum(p, axis=1)
-        # Times the total, which rounding leaves beside 1: no category of probability
-        # zero is drawn for the largest u.
+        # The total may differ from 1 by rounding. Multiplying u by it keeps the largest
+        # u from drawing a category of probability zero.
         u = random.uniform(key, (self.sites, 1), p.dtype) * cumulated[:, -1:]
         index = jnp.sum(cumulated <= u, axis=1)
         return jax.nn.one_hot(index, self.num_categories, dtype=field.dtype)
@@ -106,8 +106,8 @@ class Softmax(DiscreteUnit):
         y: Inexact[Array, "sites num_categories"],
         change: Inexact[Array, "sites num_categories"],
     ) -> Inexact[Array, ""]:
-        # log Σ_k p_k exp(c_k), whose error is a rounding of what Γ gains, where no
-        # unlikely category takes over; else that gain is as large as Γ.
+        # The gain is log Σ_k p_k exp(c_k), with an error relative to the gain. Where an
+        # unlikely category takes over (`far`), the gain is as large as Γ anyway.
         most = jnp.max(change.real, axis=1)
         p = jax.nn.softmax(x, axis=1)
         fall = jnp.sum(p * jnp.expm1(change - most[:, None]), axis=1)
