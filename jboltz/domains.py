@@ -132,7 +132,7 @@ class ArrayDomain(abc.ABC):
         """
         if self.site_axes and array.shape[-1:] != (self.num_states,):
             raise InvalidValue(
-                f"`{name}` has shape {array.shape} but its last axis needs to be of "
+                f"`{name}` has shape {array.shape} but its last axis needs the length "
                 f"{self.num_states}: {self.advice(name)}."
             )
         if mask is not None:

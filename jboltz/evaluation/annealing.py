@@ -252,7 +252,7 @@ def log_partition_trajectory(
     if len(path) != len(samples) + 1 or not samples:
         raise InvalidValue(
             f"`path` has {len(path)} parameters and `samples` {len(samples)} entries, "
-            "but each parameters need samples, the last excepted; pass T + 1 and T."
+            "but all parameters except the last need samples; pass T + 1 and T."
         )
     if isinstance(model, LayeredModel):
         check_exact(model)

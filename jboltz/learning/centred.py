@@ -180,8 +180,8 @@ class Centred:
         if stay and any(np.any(x) for x in jax.tree.leaves(moved)):
             raise InvalidValue(
                 f"`optimizer` leaves {stay} weights as they are, but the centred "
-                "gradient of the biases counts on their moving; say which weights are "
-                "trained in `Centred(…, masks=…)`."
+                "gradient of the biases assumes that they move; mark the weights that "
+                "are trained in `Centred(…, masks=…)`."
             )
 
     def estimate(

@@ -78,8 +78,8 @@ class HybridDiscriminative:
         parts_of(self.model.visible)
         if not 0 <= self.weight < float("inf"):
             raise InvalidValue(
-                f"`weight` is {self.weight} but that of a gradient is finite and at "
-                "least 0."
+                f"`weight` is {self.weight} but the weight of a gradient needs to be "
+                "finite and at least 0."
             )
 
     @property

@@ -68,8 +68,8 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
             if np.ndim(leaf) < 2:
                 raise InvalidValue(
                     f"`data` has shape {np.shape(leaf)} but training takes one example "
-                    "a row, (num_examples, num_visible); pass `data[None]` if this is "
-                    "one example."
+                    "per row, (num_examples, num_visible); pass `data[None]` if this "
+                    "is one example."
                 )
     data = Batch(values=values, weights=weights, mask=mask)
     shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)

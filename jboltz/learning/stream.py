@@ -106,8 +106,8 @@ def fit_stream(
         step += count
     if running is None:
         raise InvalidValue(
-            "`batches` holds no batch but training needs at least one; an iterator "
-            "that was used up before gives none."
+            "`batches` holds no batch but training needs at least one; pass a new "
+            "iterator if this one has been used before."
         )
     finish(*running)
     _, stack, _, count, *_ = running

@@ -29,9 +29,9 @@ def check_exact(model: LayeredModel) -> None:
     inexact = [unit for unit in model.units if not is_exact(unit)]
     if inexact:
         raise InvalidValue(
-            f"`model` has the layer {inexact[0]}, whose draws are not those of its "
-            "energy, but likelihoods and rungs need exact units; take another, as "
-            "`ReLU` for `NoisyReLU`."
+            f"`model` has the layer {inexact[0]}, whose draws do not follow its "
+            "energy, but likelihoods and rungs need exact units; take another unit, "
+            "such as `ReLU` for `NoisyReLU`."
         )
 
 
