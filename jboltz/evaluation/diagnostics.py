@@ -46,7 +46,7 @@ MOST_UPDATES = 10
 
 
 def r_hat(trace: Trace) -> float:
-    """The rank-normalised split R-hat: the larger of the trace and |trace − median|.
+    """The larger rank-normalised split R-hat of the trace and of |trace − median|.
 
     R-hat is √(var⁺/W): each chain is split in halves, var⁺ is the variance over all
     halves, and W the variance within them. It is near 1 if chains do not differ.
@@ -105,7 +105,7 @@ def training_traces(
     parameters do. The metric `contrast` shows whether all chains lag behind.
 
     Args:
-      histories: the histories that `fit` returns, or a list of that of `fit_stream`.
+      histories: the list that `fit` returns, or `[history]` from `fit_stream`.
       last: the number of last updates to keep; None keeps all.
 
     Raises:

@@ -16,7 +16,7 @@ from jboltz.errors import InvalidType, InvalidValue
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
-    """The `prepare` that leaves states unchanged; bools become 0 and 1."""
+    """The `prepare` for data that are states already; bools become 0 and 1."""
     del key
     return jax.tree.map(_as_state, values)
 

@@ -47,7 +47,7 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
 def by_field(
     rest: optax.GradientTransformation, **fields: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """An own transformation for each of the named fields, `rest` for all others.
+    """A separate transformation for each of the named fields, `rest` for all others.
 
     `by_field(fast, log_variance=slow)` trains log-variances by `slow`.
     """

@@ -76,7 +76,7 @@ class Annealed:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
+        """At β = 1 refuses a model whose Z is infinite; other rungs are not checked."""
         if np.max(params.beta) == 1:
             check_normalizable(self.model, params.params)
 
@@ -116,10 +116,7 @@ class Annealed:
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
     ) -> Inexact[Array, ""]:
-        """F_β(v) − F_β′(v) of two rungs of one model, in nats.
-
-        It is computed as a difference, more precise than the two large free energies.
-        """
+        """F_β(v) − F_β′(v) of two rungs of one model, in nats, without cancellation."""
         own_inputs = self.model.hidden_inputs(here.params, v)
         (visible, own, base), hidden = self._blocks(here)
         step = there.beta - here.beta

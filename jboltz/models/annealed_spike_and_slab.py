@@ -46,7 +46,7 @@ class AnnealedSpikeAndSlab:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
+        """At β = 1 refuses a model whose Z is infinite; other rungs are not checked."""
         if np.max(params.beta) == 1:
             self.model.check_normalizable(params.params)
 

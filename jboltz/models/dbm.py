@@ -214,7 +214,7 @@ class DBM:
         return params.units, params.weights
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits one entry per layer, bottom first, into those of v and those of h."""
+        """Splits entries for all layers, bottom first, into entries for v and for h."""
         return layers[::2], layers[1::2]
 
     def from_parts(

@@ -177,7 +177,7 @@ class RBM:
         return (params.visible, params.hidden), (params.weights,)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits one entry per layer, bottom first, into those of v and those of h."""
+        """Splits entries for all layers, bottom first, into entries for v and for h."""
         visible, hidden = layers
         return visible, hidden
 
