@@ -89,7 +89,6 @@ class Annealed:
         return (start_of(bottom, values, "values"), *(unit.init() for unit in others))
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
-        """log Z of the rung β = 0, in nats."""
         return _total(_no_input_normalizer, self.model.units, params.base)
 
     def energy(self, params: AnnealedParams, v: State, h: State) -> Inexact[Array, ""]:

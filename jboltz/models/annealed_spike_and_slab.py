@@ -57,7 +57,6 @@ class AnnealedSpikeAndSlab:
         return (start_of(self._visible, values, "values"),)
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
-        """log Z of the rung β = 0, in nats."""
         alpha = params.params.log_slab_precision
         hidden = jnp.sum(math.log(2) + 0.5 * (_LOG_2PI - alpha))
         (base,) = params.base

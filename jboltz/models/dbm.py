@@ -206,21 +206,17 @@ class DBM:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return self.units[0].domain
 
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """The record of each layer, and the weights between neighbours."""
         return params.units, params.weights
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits entries for all layers, bottom first, into entries for v and for h."""
         return layers[::2], layers[1::2]
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]
     ) -> DBMParams:
-        """The inverse of `parts`."""
         return DBMParams(units=units, weights=weights)
 
     def pretraining_layers(self) -> tuple[RBM, ...]:

@@ -279,7 +279,6 @@ class SpikeAndSlab:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return Reals()
 
     @property

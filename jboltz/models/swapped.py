@@ -35,7 +35,6 @@ class SwappedLayers:
         return self.model.parts(params)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits entries for all layers, bottom first, into entries for v and for h."""
         return self.model.blocks(layers)[::-1]
 
     def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]:

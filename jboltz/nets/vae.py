@@ -78,7 +78,6 @@ class VAE(nn.Module):
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return UnitInterval()
 
 
