@@ -1,4 +1,4 @@
-"""Optional abilities of models and estimators, as protocols beyond those of `base`.
+"""Optional abilities of models and estimators, as protocols beyond the ones in `base`.
 
 A class has an ability if it has the methods of the protocol; nothing is registered.
 Functions that need one test for it by `isinstance`, or by `checks.require`, which
@@ -25,7 +25,7 @@ class Normalizable(Protocol):
     """A model that can tell whether Z = ∫ dv dh exp(−E(v, h)) is finite."""
 
     def check_normalizable(self, params: Params) -> None:
-        """Refuses parameters whose Z is known to be infinite. It cannot be traced.
+        """Refuses parameters whose Z is known to be infinite; called outside `jit`.
 
         Raises:
           ValueError: Z is infinite; the message names the number that makes it so and
@@ -86,7 +86,7 @@ class LayeredModel(FreeEnergyModel, Protocol):
 
     `units` are the layers, bottom first. `parts` takes parameters apart into the record
     of each layer and the weights between neighbouring layers. `blocks` takes one entry
-    per layer and returns those of v and those of h, in the structure of a state.
+    per layer and returns the entries for v and for h, in the structure of a state.
     `hidden_inputs` are the inputs to h given v, `visible_inputs` the inputs to v given
     h, and `hidden_free_energy` is −log ∫ dv exp(−E(v, h)) in nats.
     """
@@ -198,7 +198,7 @@ class OptimizerCheckingEstimator(Estimator, Protocol):
     """An `Estimator` whose gradient is wrong for some optimizers."""
 
     def check_optimizer(self, optimizer: Any, params: Params) -> None:
-        """Refuses an optimizer for which the gradient is wrong. It cannot be traced.
+        """Refuses an optimizer for which the gradient is wrong; called outside `jit`.
 
         Raises:
           ValueError: the optimizer does not fit; the message says what to use instead.

@@ -169,7 +169,7 @@ class Unit(Protocol):
     def mean(
         self, params: Params, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
-        """E[a(x) | I] = ∂Γ/∂I, the statistic that the weights multiply."""
+        """E[a(x) | I] = ∂Γ/∂I, the statistic in gradients of the weights."""
         ...
 
     def mean_state(self, params: Params, inputs: Inexact[Array, " size"]) -> State:
@@ -343,8 +343,8 @@ class Estimator(Protocol):
 
     @property
     def model(self) -> Any:
-        """The model that is trained, whose parameters `params` are: an `EnergyModel`,
-        or something else with parameters, such as a Flax module."""
+        """The model that is trained and has the parameters `params`: an `EnergyModel`
+        or another model with parameters, such as a Flax module."""
         ...
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:

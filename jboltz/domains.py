@@ -1,7 +1,7 @@
 """Domains: the sets of possible states of a unit.
 
 A domain checks arrays on the host, says how many states a site has, and numbers them.
-This module does without JAX, so that data can be read and checked without JAX.
+This module does not need JAX, like the readers of data.
 """
 
 import abc
@@ -28,8 +28,8 @@ class ArrayDomain(abc.ABC):
     """How many states a site has, or infinity."""
     bounds: tuple[float, float]
     """The smallest and the largest number in the array."""
-    needs: str  # what a site has to be, as a clause of an error message
-    remedy: str  # what to do with an array that is not, as a clause too
+    needs: str  # the condition on a site, as a clause of an error message
+    remedy: str  # the advice for an array that breaks it, as a clause too
     near_misses: tuple[tuple[float, float, str], ...] = ()
     """(low, high, remedy): a special remedy for numbers between low and high."""
     is_interval: bool = False
@@ -132,7 +132,7 @@ class ArrayDomain(abc.ABC):
         """
         if self.site_axes and array.shape[-1:] != (self.num_states,):
             raise InvalidValue(
-                f"`{name}` has shape {array.shape} but its last axis needs to be of "
+                f"`{name}` has shape {array.shape} but its last axis needs the length "
                 f"{self.num_states}: {self.advice(name)}."
             )
         if mask is not None:

@@ -20,7 +20,7 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     """The weights of each hidden unit, (num_visible, num_hidden), as an image.
 
     All tiles have one colour scale, red above zero and blue below, so that a unit that
-    learnt nothing looks empty. The 100 units of the largest norm are shown.
+    learnt nothing looks empty. At most 100 units are shown, those of the largest norm.
     """
     weights = np.asarray(weights, np.float64)
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]

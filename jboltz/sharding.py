@@ -66,7 +66,7 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
     if need < len(devices) and jax.process_count() > 1:
         raise InvalidValue(
             f"{asked} but {jax.process_count()} processes have {len(devices)} devices, "
-            "and each of them takes part; use all."
+            "which all have to take part; use all devices."
         )
     return Mesh(np.asarray(devices[:need]).reshape(data, model), (DATA, MODEL))
 

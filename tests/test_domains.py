@@ -119,7 +119,7 @@ REFUSED = [
     (Counts(4), GRAY, r"0\.5 in row 0, unit 1.*`np\.round\(4 \* data\)`"),
     (OneHot(3), np.zeros((2, 2, 3)), r"\[0\.0, 0\.0, 0\.0\] in row 0, site 0"),
     (OneHot(2), CODES, "has 2 in row 0, site 1.*class numbers from 0"),
-    (OneHot(4), np.eye(3)[CODES], r"\(2, 2, 3\).*last axis needs to be of 4"),
+    (OneHot(4), np.eye(3)[CODES], r"\(2, 2, 3\).*last axis needs the length 4"),
     (Reals(), GRAY * np.nan, "4 NaN .* row 0, column 0"),
     (Reals(), np.array([[1e300]]), "float32 holds no such numbers"),
     (NonNegative(), SPIN, "has -1 in row 0, unit 1.*from 0 up.*`Gaussian`"),

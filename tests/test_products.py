@@ -106,7 +106,7 @@ def test_other_precisions_are_refused():
         "precision='float16')"
     )
     expected = (
-        "InvalidValue: `precision` is 'float16' but the products of training are "
-        "'float32', 'tensorfloat32' or 'bfloat16'; pass one of these names."
+        "InvalidValue: `precision` is 'float16' but needs to be 'float32', "
+        "'tensorfloat32' or 'bfloat16'; pass one of these names."
     )
     assert errors_without_hook(setup, [call]) == {call: expected}

@@ -146,7 +146,7 @@ CALLS = {
     "sample(rbm,params,key,warm_up=1,num_chains=jnp.asarray(3))": "`num_chains`",
     "sample(rbm,params,key,warm_up=1,num_samples=jnp.asarray(3))": "`num_samples`",
     "fit_with([[0.0,1.0],[1.0]])": "`data`",
-    "fit_with(data[0])": "one example a row",
+    "fit_with(data[0])": "one example per row",
     "sample(rbm,params,key,warm_up=1,sampler=rbm)": "`sampler`",
     "sample(rbm,params,key,warm_up=1,start=jnp.zeros(3))": "`start`",
     'sample(rbm,params,key,warm_up=1,start="a")': "`start`",

@@ -133,8 +133,8 @@ def reverse_annealed_importance_sampling(
     """log Ẑ = log Z₀ − log mean w, in nats, by chains from the model to the base.
 
     With exact samples of the model E[w] = Z₀/Z, so log Ẑ is too high on average. The
-    other direction is too low on average, so that the two estimates enclose log Z. This
-    is not so if `samples` are from chains that have not mixed.
+    other direction is too low on average, so that the two enclose log Z on average. If
+    `samples` are from chains that have not mixed, nothing bounds log Z from above.
 
     Args:
       samples: visible states of the model, one per chain, (num_chains, …). The other
@@ -252,7 +252,7 @@ def log_partition_trajectory(
     if len(path) != len(samples) + 1 or not samples:
         raise InvalidValue(
             f"`path` has {len(path)} parameters and `samples` {len(samples)} entries, "
-            "but each parameters need samples, the last excepted; pass T + 1 and T."
+            "but all parameters except the last need samples; pass T + 1 and T."
         )
     if isinstance(model, LayeredModel):
         check_exact(model)

@@ -46,7 +46,7 @@ MOST_UPDATES = 10
 
 
 def r_hat(trace: Trace) -> float:
-    """The rank-normalised split R-hat: the larger of the trace and |trace − median|.
+    """The larger rank-normalised split R-hat of the trace and of |trace − median|.
 
     R-hat is √(var⁺/W): each chain is split in halves, var⁺ is the variance over all
     halves, and W the variance within them. It is near 1 if chains do not differ.
@@ -105,7 +105,7 @@ def training_traces(
     parameters do. The metric `contrast` shows whether all chains lag behind.
 
     Args:
-      histories: the histories that `fit` returns, or a list of that of `fit_stream`.
+      histories: the list that `fit` returns, or `[history]` from `fit_stream`.
       last: the number of last updates to keep; None keeps all.
 
     Raises:
@@ -165,7 +165,7 @@ def convergence_report(
         )
     checked = {name: _as_trace(trace, 2) for name, trace in traces.items()}
     if not checked:
-        raise InvalidValue("`traces` is empty but a verdict needs at least one trace.")
+        raise InvalidValue("`traces` is empty but a report needs at least one trace.")
     num_chains, num_points = next(iter(checked.values())).shape
     least = max(LEAST_POINTS, -(-LEAST_POINTS * num_steps // spacing))
     least = max(least, -(-LEAST_ESS // num_chains))
@@ -243,7 +243,7 @@ def free_energy_gap(
     if sets[0].binarisation != sets[1].binarisation:
         raise InvalidValue(
             f"`validation` is binarised as {sets[0].binarisation!r} but `train` as "
-            f"{sets[1].binarisation!r}, and only likes compare; treat both alike."
+            f"{sets[1].binarisation!r}, which cannot be compared; treat both alike."
         )
     check_params(model, params)
     (mean, error), (train_mean, train_error) = (
@@ -351,8 +351,8 @@ def _shift(contrast, traces):
         return 0.0
     if "free_energy" not in traces:
         raise InvalidValue(
-            f"`contrast` is given but `traces` has {sorted(traces)}, and the trace "
-            "`free_energy` is its measure; pass that too."
+            f"`contrast` is given but `traces` has {sorted(traces)}; pass the trace "
+            "`free_energy` too, whose deviation measures the contrast."
         )
     deviation = float(np.std(traces["free_energy"], ddof=1))
     mean = float(np.mean(np.asarray(contrast, np.float64)))

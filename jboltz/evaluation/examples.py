@@ -94,9 +94,9 @@ def _gray(data):
         return jnp.asarray(array, jnp.float32) / 255
     if array.dtype.kind not in "bf" or not ((array >= 0) & (array <= 1)).all():
         raise InvalidValue(
-            f"`data` ({array.dtype}) has values outside [0, 1], or integers, but what "
-            "is to be made binary are gray values in [0, 1] or uint8 from 0 to 255; "
-            "scale them first."
+            f"`data` ({array.dtype}) has values outside [0, 1], or integers, but only "
+            "gray values in [0, 1] or uint8 from 0 to 255 can be binarised; scale them "
+            "first."
         )
     return jnp.asarray(array, jnp.float32)
 
@@ -111,7 +111,7 @@ def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
     if not ((array == 0) | (array == 1)).all():
         raise InvalidValue(
             f"`{name}` ({array.dtype}, from {array.min()} to {array.max()}) is gray "
-            "but a likelihood of binary units is one of values 0 and 1: exp(-F(v)) of "
+            "but a likelihood of binary units needs the values 0 and 1: exp(-F(v)) of "
             "a gray v is no probability. Binarise it first, by `binarise_once` or "
             "`binarise_by_threshold`, and compare only with numbers of the same "
             "binarisation."

@@ -36,8 +36,8 @@ def combined_filters(
     """
     if not weights:
         raise InvalidValue(
-            "`weights` is empty but a filter needs those of layer 1 at least; give the "
-            "weights of every layer up to the one to be seen."
+            "`weights` is empty but a filter needs the weights of layer 1 at least; "
+            "pass the weights of all layers up to the one of the filters."
         )
     shapes = [W.shape for W in weights]
     for (_, above), (below, _) in itertools.pairwise(shapes):

@@ -98,11 +98,11 @@ def class_errors(
     """Error rates of linear probes that predict the class of an image from a patch.
 
     The first entry has the error of whitened "patches". Then each layer has an entry:
-    the error with the codes of every stack, and as `less_than_…` how much lower the
-    error of the first stack is than that of the other stacks, of the patches, and of
-    the layer "below" (for layer 1, the patches). A probe is fitted on training patches
-    with a penalty chosen on validation patches. Standard errors are over images, as
-    patches of one image are not independent.
+    the error with the codes of every stack, and as `less_than_…` the errors of the
+    other stacks, of the patches and of the layer "below" (for layer 1, the patches)
+    minus the error of the first stack. A probe is fitted on training patches with a
+    penalty chosen on validation patches. Standard errors are over images, as patches of
+    one image are not independent.
 
     Args:
       stacks: parameters by name; the first are compared with the others.
@@ -146,10 +146,10 @@ def summary(
 ) -> dict[str, Any]:
     """Means of the measures over the units of a layer and of its control, with errors.
 
-    A filter is *localised* if its extent is below that of 99 % of the control's
-    filters, *oriented* if its orientation is above that of 99 % of them, and *coloured*
-    if more than half of its energy is colour. `edge_or_blob_share` is the share of
-    units that are localised, and oriented or coloured.
+    A filter is *localised* if 99 % of the control's filters have a larger extent,
+    *oriented* if 99 % of them have a smaller orientation, and *coloured* if more than
+    half of its energy is colour. `edge_or_blob_share` is the share of units that are
+    localised, and oriented or coloured.
     """
 
     def edges_or_blobs(of):
@@ -171,8 +171,8 @@ def verdicts(
     """Whether the layers meet criteria for "edges; strokes and textures; parts".
 
     - Layer 1: `edge_or_blob_share` is at least one half.
-    - Every higher layer: the patches that excite its units are wider than those of the
-      layer below.
+    - Every higher layer: the patches that excite its units are wider than the patches
+      for the layer below.
     - Every layer: a linear probe of its codes predicts the class of the image better
       than a probe of the control's codes, and than a probe of the layer below (of the
       patches for layer 1).

@@ -1,4 +1,4 @@
-"""The quality of samples, in numbers to compare with those of test examples.
+"""The quality of samples, in numbers to compare with the numbers of test examples.
 
 A perfect model scores what an equally large set of test examples scores against the
 same training examples.

@@ -90,7 +90,7 @@ def log_likelihood(
 
 def domain_of(model: Any) -> Domain:
     """The domain of the data of `model`."""
-    require(model, DataModel, "a likelihood, of data that it checks,")
+    require(model, DataModel, "a likelihood of checked data")
     return model.domain
 
 

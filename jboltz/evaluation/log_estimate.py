@@ -109,7 +109,7 @@ def checked(estimate: LogEstimate, remedy: str = "") -> LogEstimate:
         warnings.warn(
             f"The log-weights of {np.sum(~np.isfinite(estimate.log_weights))} of "
             f"{estimate.log_weights.size} chains are not finite, but an estimate needs "
-            f"all of them{where}: there is none; look for a model without a finite Z "
+            f"all of them, so there is none{where}; look for a model with infinite Z "
             "(ReLU units that excite each other), a base that does not fit its unit, "
             "or parameters that have diverged.",
             stacklevel=3,
@@ -118,7 +118,7 @@ def checked(estimate: LogEstimate, remedy: str = "") -> LogEstimate:
         where = f" at {few.sum()} of {few.size} points" if few.size > 1 else ""
         warnings.warn(
             f"There are {ess.min():.1f} effective samples of {num_chains}, but an "
-            f"interval needs {LEAST_EFFECTIVE_SAMPLES}: there is none{where}; take "
+            f"interval needs {LEAST_EFFECTIVE_SAMPLES}, so there is none{where}; take "
             f"more rungs, or more chains.{remedy}",
             stacklevel=3,
         )

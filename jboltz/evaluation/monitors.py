@@ -1,6 +1,7 @@
 """Numbers that describe a layer and its codes, to monitor while it trains.
 
-They are pure functions of parameters and a fixed batch, and can be jitted.
+They are pure functions of parameters and a fixed batch. All but `reconstruction_errors`
+can be jitted.
 """
 
 import jax
@@ -27,8 +28,8 @@ def layer_monitors(
 
     - `spectrum_monitors` of the covariance of m_{l−1} and m_l;
     - `sparsity_monitors` of the mean of m_l, for binary units;
-    - `through_error`, the mean squared error of `data` decoded from m_l down through
-      layers l, …, 1; and `local_error`, that of m_{l−1} decoded through layer l alone;
+    - `through_error`, the mean squared difference of `data` and m_l decoded through
+      layers l, …, 1; `local_error`, of m_{l−1} and m_l decoded through layer l;
     - `weight_norm`, the root of the sum of the squared weights.
 
     Args:
@@ -69,7 +70,7 @@ def spectrum_monitors(s: Float[Array, " rank"]) -> Metrics:
     """The decay and the effective number of the singular values s_0 ≥ s_1 ≥ ….
 
     - `decay_rate`: −(the least-squares slope of ln s_k over k), k = 0, …, r − 1, where
-      r is the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of s_{k+1}/s_k of these.
+      r is the number of s_k > 10⁻⁶ s_0; `mean_ratio`: the mean of their s_{k+1}/s_k.
       Both are NaN if r < 2.
     - `effective_rank`: exp(−Σ p_k ln p_k), p = s / Σ s.
     - `participation`: (Σ s²)² / Σ s⁴.

@@ -88,7 +88,7 @@ def model_log_partition(
     integral in closed form.
 
     Raises:
-      ValueError: v and h both have more than 2²⁵ states, such as infinitely many; the
+      ValueError: v and h both have more than 2²⁵ states, as real units have; the
         parameters do not fit the model, are not finite, or have an infinite Z; draws of
         a unit do not follow its energy.
 

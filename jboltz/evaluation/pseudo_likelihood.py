@@ -133,8 +133,8 @@ def _alternatives(model: TwoLayerModel, params: Params):
     (own, of_hidden), (weights,) = model.parts(params)
     if not isinstance(unit, EnumerableUnit):
         raise InvalidType(
-            f"{unit} does not say what one of its sites may be, but a pseudo-"
-            "likelihood sums over that; Bernoulli, Spin, Softmax and Gaussian do "
+            f"{unit} does not enumerate the values of a site, but a pseudo-likelihood "
+            "sums over them; take Bernoulli, Spin, Softmax or Gaussian units "
             "(`EnumerableUnit`)."
         )
 

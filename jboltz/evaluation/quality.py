@@ -51,13 +51,13 @@ def sample_quality(
     for name, images in sets.items():
         if len(images) != len(test):
             raise InvalidValue(
-                f"There are {len(images)} of {name} but {len(test)} test images; the "
-                "numbers depend on how many: take as many of each."
+                f"There are {len(images)} of {name} but {len(test)} test images, and "
+                "the numbers depend on the count; take equally many of each."
             )
     if len(train) < len(test):
         raise InvalidValue(
             f"There are {len(train)} training images but {len(test)} test images; take "
-            "at most as many of these."
+            "at most as many test images."
         )
     return {
         name: jax.tree.map(

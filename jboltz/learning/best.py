@@ -30,7 +30,7 @@ class BestSoFarState:
 class BestSoFar:
     """An estimator that keeps the parameters of the best epoch in its state.
 
-    The gradient is that of the wrapped `estimator`. Pass `keep_least(…)` to `fit` as
+    The gradient comes from the wrapped `estimator`. Pass `keep_least(…)` to `fit` as
     `end_epoch`; the best parameters are then `state.estimator_state.params`.
     """
 

@@ -109,15 +109,16 @@ class Centred:
 
     With offsets o_l, a model with the biases b_l = b̃_l − W_l o_{l+1} − W_{l−1}ᵀ o_{l−1}
     has the energy E = −Σ_l (a_l − o_l)ᵀ W_l (a_{l+1} − o_{l+1}) − Σ_l (a_l − o_l)ᵀ b̃_l
-    + …. A gradient step in W and b̃ is a step in W and b along
+    + …. If `estimator` has the gradient ΔW and Δb, a gradient step in W and b̃ moves W
+    and b along
 
-        ΔW̃_l = ΔW_l − o_l Δb_{l+1}ᵀ − Δb_l o_{l+1}ᵀ,
-        Δb̃_l = Δb_l − ΔW̃_l o_{l+1} − ΔW̃_{l−1}ᵀ o_{l−1},
+        ΔW̃_l = ΔW_l − o_l Δb_{l+1}ᵀ − Δb_l o_{l+1}ᵀ  and
+        Δb_l − ΔW̃_l o_{l+1} − ΔW̃_{l−1}ᵀ o_{l−1}.
 
-    an ascent direction for any offsets. In every batch the offsets move towards the
-    values of `around` by a share `rate`. They start at the mean activities without
-    weights, and stay there if `rate` is 0. Means over the data are `mean_activities`:
-    exact in an RBM, from one pass upwards in a DBM.
+    In every batch the offsets move towards the values of `around` by a share `rate`.
+    They start at the mean activities without weights, and stay there if `rate` is 0.
+    Means over the data are `mean_activities`: exact in an RBM, from one pass upwards in
+    a DBM.
 
     The biases follow all weights. To train a part of the weights, pass `masks`. A mask
     in the optimizer is refused, as biases would follow weights that do not move.
@@ -180,8 +181,8 @@ class Centred:
         if stay and any(np.any(x) for x in jax.tree.leaves(moved)):
             raise InvalidValue(
                 f"`optimizer` leaves {stay} weights as they are, but the centred "
-                "gradient of the biases counts on their moving; say which weights are "
-                "trained in `Centred(…, masks=…)`."
+                "gradient of the biases assumes that they move; mark the weights that "
+                "are trained in `Centred(…, masks=…)`."
             )
 
     def estimate(

@@ -51,8 +51,8 @@ def warn_if_constant(
         return False
     warnings.warn(
         f"{constant} of {total} hidden units are constant after {where}: their means "
-        f"differ by less than {SPREAD} between examples, so they say nothing of the "
-        "data; begin at `model.init(key, data=…)`, whose visible units are fitted to "
+        f"differ by less than {SPREAD} between examples, so they do not depend on the "
+        "data; start from `model.init(key, data=…)`, whose visible units are fitted to "
         "the data, or lower the learning rate.",
         stacklevel=3,
     )

@@ -60,9 +60,9 @@ class Discriminative:
 
 @dataclasses.dataclass(frozen=True)
 class HybridDiscriminative:
-    """The gradient of the mean −log p(y | x) plus `weight` times that of `estimator`.
+    """The gradient of the mean −log p(y | x) + `weight` × the mean −log p(x, y).
 
-    `estimator` is to estimate the gradient of the mean −log p(x, y); its state is the
+    `estimator` estimates the gradient of the mean −log p(x, y), and its state is the
     state of this estimator. A `weight` of 0 trains p(y | x) alone; a larger one trains
     the model more to generate the data.
 
@@ -78,8 +78,8 @@ class HybridDiscriminative:
         parts_of(self.model.visible)
         if not 0 <= self.weight < float("inf"):
             raise InvalidValue(
-                f"`weight` is {self.weight} but that of a gradient is finite and at "
-                "least 0."
+                f"`weight` is {self.weight} but the weight of a gradient needs to be "
+                "finite and at least 0."
             )
 
     @property

@@ -81,7 +81,7 @@ class MissingDataEstimator:
         if shapes[0] != shapes[1]:
             raise InvalidValue(
                 f"`batch.mask` has shape {shapes[0]} but the examples have "
-                f"{shapes[1]}; mark every entry of what the model is trained on."
+                f"{shapes[1]}; pass a mask in the shape of the examples."
             )
         return jax.tree.unflatten(jax.tree.structure(values), masks)
 

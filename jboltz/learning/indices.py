@@ -58,8 +58,8 @@ def pad_indices(
     for row, indices in zip(padded, rows, strict=True):
         if not all(isinstance(index, int | np.integer) for index in indices):
             raise InvalidType(
-                f"`rows` holds {list(indices)} but a row holds whole numbers, those of "
-                "the units that are on; pass integers."
+                f"`rows` holds {list(indices)} but a row holds the numbers of the "
+                "units that are on; pass integers."
             )
         row[: len(indices)] = indices
         if len(indices) and not 0 <= min(indices) <= max(indices) < num_visible:

@@ -177,8 +177,8 @@ def _fill(layer: RBM, v: State, beside: tuple[State, ...]) -> State:
         return v
     if not beside:
         raise InvalidValue(
-            f"Rows are images alone but {layer.visible} has {layer.visible.second} "
-            "beside them; pass rows as (images, labels), by `pair_with_labels`."
+            f"Rows are images alone but {layer.visible} needs {layer.visible.second} "
+            "too; pass rows as (images, labels), by `pair_with_labels`."
         )
     return (v, *beside)
 

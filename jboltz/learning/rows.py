@@ -16,7 +16,7 @@ from jboltz.errors import InvalidType, InvalidValue
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
-    """The `prepare` that leaves states unchanged; bools become 0 and 1."""
+    """The `prepare` for data that are states already; bools become 0 and 1."""
     del key
     return jax.tree.map(_as_state, values)
 
@@ -68,8 +68,8 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
             if np.ndim(leaf) < 2:
                 raise InvalidValue(
                     f"`data` has shape {np.shape(leaf)} but training takes one example "
-                    "a row, (num_examples, num_visible); pass `data[None]` if this is "
-                    "one example."
+                    "per row, (num_examples, num_visible); pass `data[None]` if this "
+                    "is one example."
                 )
     data = Batch(values=values, weights=weights, mask=mask)
     shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)

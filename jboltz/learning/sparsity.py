@@ -48,7 +48,7 @@ class SparseState:
 
 @dataclasses.dataclass(frozen=True)
 class Sparse:
-    """The gradient of an RBM from `estimator`, plus that of a sparsity penalty.
+    """The gradient of an RBM from `estimator`, plus the gradient of a sparsity penalty.
 
     The penalty is
 
@@ -106,7 +106,7 @@ class Sparse:
         return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
-        """The running mean activities start at those of the layer without weights."""
+        """The running means start at the mean activities without weights."""
         hidden = self.model.hidden
         zeros = jnp.zeros(hidden.size, dtype_of(params))
         (_, own), _ = self.model.parts(params)

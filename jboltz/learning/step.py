@@ -106,8 +106,8 @@ class _EstimatorStep:
         object.__setattr__(self, "built", how_built(self.optimizer))
         if self.precision not in get_args(Precision):
             raise InvalidValue(
-                f"`precision` is {self.precision!r} but the products of training are "
-                "'float32', 'tensorfloat32' or 'bfloat16'; pass one of these names."
+                f"`precision` is {self.precision!r} but needs to be 'float32', "
+                "'tensorfloat32' or 'bfloat16'; pass one of these names."
             )
 
     def __call__(
@@ -276,7 +276,7 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
         )
         raise InvalidValue(
             f"`state.{name}` has leaves of shapes {got} but `train_step` needs {need} "
-            f"for {owner}; make the step of what made the state, or begin anew with "
+            f"for {owner}; make both with the same estimator and optimizer, such as by "
             "`init_train_state(state.params, estimator, optimizer, key)`."
         )
 

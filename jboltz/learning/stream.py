@@ -43,9 +43,9 @@ def fit_stream(
     """Trains on batches from an iterator on the host.
 
     One compiled program takes `chunk_size` batches; while it runs, the next batches are
-    read and copied. Each shape of a batch compiles a program. The update after t
-    updates, which `state.step` counts, draws from `fold_in(key, t)`. So a stopped run
-    continues bit for bit with the remaining batches.
+    read and copied. Each shape of a batch compiles a program. Update t, counted from 0
+    by `state.step`, draws from `fold_in(key, t)`. So a stopped run continues bit for
+    bit with the remaining batches.
 
     Args:
       batches: each is rows, as in `fit`, or a `Batch` of rows with weights or a mask.
@@ -106,8 +106,8 @@ def fit_stream(
         step += count
     if running is None:
         raise InvalidValue(
-            "`batches` holds no batch but training needs at least one; an iterator "
-            "that was used up before gives none."
+            "`batches` holds no batch but training needs at least one; pass a new "
+            "iterator if this one has been used before."
         )
     finish(*running)
     _, stack, _, count, *_ = running

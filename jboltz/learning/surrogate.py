@@ -13,11 +13,11 @@ from jboltz.samplers.chains import init_chains, run_chains
 def contrastive_value(
     model: FreeEnergyModel, params: Params, v: State, negative: State
 ) -> Float[Array, ""]:
-    """mean F(v) − mean F(negative), whose gradient estimates that of mean −log p(v).
+    """mean F(v) − mean F(negative), the loss of contrastive divergence.
 
-    `negative` is held fixed. The gradient in `params` is unbiased if `negative` are
-    samples of the model. The gradient in `v`, ∂F/∂v / batch, is exact. The value is not
-    a likelihood, as it lacks log Z.
+    `negative` is held fixed. The gradient in `params` is an estimate of the gradient of
+    mean −log p(v), unbiased if `negative` are samples of the model. The gradient in
+    `v`, ∂F/∂v / batch, is exact. The value is not a likelihood, as it lacks log Z.
 
     Args:
       v: a batch of visible states, which may come from an encoder.
@@ -33,7 +33,7 @@ def contrastive_loss(
 ) -> Float[Array, ""]:
     """`contrastive_value` of `v` and of the chains that `estimator` starts at `v`.
 
-    Its gradient in `params` is that of `estimator.estimate` with the same key.
+    Its gradient in `params` equals `estimator.estimate` with the same key.
     """
     key_init, key_run = random.split(key)
     sampler, num_steps = estimator.sampler, estimator.num_steps

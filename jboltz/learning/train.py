@@ -50,8 +50,8 @@ def fit(
 
     Args:
       train_step: the update, for example from `make_train_step`.
-      data: one array of rows, or a tuple of arrays with as many rows; or a `Batch` of
-        rows with a mask, or with weights, of which only the ratios count. Without
+      data: one array of rows, or a tuple of arrays with equally many rows; or a `Batch`
+        of rows with a mask, or with weights, of which only the ratios count. Without
         `prepare` the rows are states of the visible units, which is checked once. They
         may be lists, NumPy, torch or pandas; bools, floats or integers; and class
         numbers, (examples, sites), for one-hot sites.

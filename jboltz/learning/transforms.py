@@ -24,7 +24,7 @@ def project(onto: Callable[[Params], Params]) -> optax.GradientTransformation:
 
     def update(updates, state, params=None):
         if params is None:
-            raise InvalidValue("`params` is None but a projection needs them.")
+            raise InvalidValue("`params` is None but a projection needs it; pass it.")
         ended = onto(optax.apply_updates(params, updates))
         return jax.tree.map(jnp.subtract, ended, params), state
 
@@ -39,7 +39,7 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
     """
     if not low <= high:
         raise InvalidValue(
-            f"`low` is {low} and `high` {high} but low ≤ high is needed."
+            f"`low` is {low} and `high` {high} but low ≤ high is needed; swap them."
         )
     return partial(jax.tree.map, lambda x: jnp.clip(x, low, high))
 
@@ -47,7 +47,7 @@ def within(low: float, high: float) -> Callable[[Params], Params]:
 def by_field(
     rest: optax.GradientTransformation, **fields: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """An own transformation for each of the named fields, `rest` for all others.
+    """A separate transformation for each of the named fields, `rest` for all others.
 
     `by_field(fast, log_variance=slow)` trains log-variances by `slow`.
     """
@@ -74,6 +74,6 @@ def labels(params: Params, *, names: tuple[str, ...], rest: str = "rest") -> Any
     if missing := set(names) - found:
         raise InvalidValue(
             f"`names` has {sorted(missing)} but the leaves are called "
-            f"{sorted(str(name) for name in found)}."
+            f"{sorted(str(name) for name in found)}; take names from these."
         )
     return tree

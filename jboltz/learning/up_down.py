@@ -74,8 +74,8 @@ class UpDown:
             self.discriminative and not isinstance(self.model, LabelModel)
         ):
             raise InvalidValue(
-                f"`discriminative` is {self.discriminative} but it is at least 0, and "
-                "0 where no label is among the units; pass 0, or a `LabelledDBN`."
+                f"`discriminative` is {self.discriminative} but needs to be at least "
+                "0, and 0 for a model without labels; pass 0, or a `LabelledDBN`."
             )
         if len(self.model.layers) < 2:
             raise InvalidValue(

@@ -29,9 +29,9 @@ def check_exact(model: LayeredModel) -> None:
     inexact = [unit for unit in model.units if not is_exact(unit)]
     if inexact:
         raise InvalidValue(
-            f"`model` has the layer {inexact[0]}, whose draws are not those of its "
-            "energy, but likelihoods and rungs need exact units; take another, as "
-            "`ReLU` for `NoisyReLU`."
+            f"`model` has the layer {inexact[0]}, whose draws do not follow its "
+            "energy, but likelihoods and rungs need exact units; take another unit, "
+            "such as `ReLU` for `NoisyReLU`."
         )
 
 
@@ -76,7 +76,7 @@ class Annealed:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
+        """At β = 1 refuses a model whose Z is infinite; other rungs are not checked."""
         if np.max(params.beta) == 1:
             check_normalizable(self.model, params.params)
 
@@ -89,7 +89,6 @@ class Annealed:
         return (start_of(bottom, values, "values"), *(unit.init() for unit in others))
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
-        """log Z of the rung β = 0, in nats."""
         return _total(_no_input_normalizer, self.model.units, params.base)
 
     def energy(self, params: AnnealedParams, v: State, h: State) -> Inexact[Array, ""]:
@@ -116,10 +115,7 @@ class Annealed:
     def log_weight(
         self, here: AnnealedParams, there: AnnealedParams, v: State
     ) -> Inexact[Array, ""]:
-        """F_β(v) − F_β′(v) of two rungs of one model, in nats.
-
-        It is computed as a difference, more precise than the two large free energies.
-        """
+        """F_β(v) − F_β′(v) of two rungs of one model, in nats, without cancellation."""
         own_inputs = self.model.hidden_inputs(here.params, v)
         (visible, own, base), hidden = self._blocks(here)
         step = there.beta - here.beta

@@ -46,7 +46,7 @@ class AnnealedSpikeAndSlab:
         )
 
     def check_normalizable(self, params: AnnealedParams) -> None:
-        """Refuses a model whose Z is infinite if β = 1; a smaller β is not checked."""
+        """At β = 1 refuses a model whose Z is infinite; other rungs are not checked."""
         if np.max(params.beta) == 1:
             self.model.check_normalizable(params.params)
 
@@ -57,7 +57,6 @@ class AnnealedSpikeAndSlab:
         return (start_of(self._visible, values, "values"),)
 
     def base_log_partition(self, params: AnnealedParams) -> Inexact[Array, ""]:
-        """log Z of the rung β = 0, in nats."""
         alpha = params.params.log_slab_precision
         hidden = jnp.sum(math.log(2) + 0.5 * (_LOG_2PI - alpha))
         (base,) = params.base

@@ -49,8 +49,8 @@ def check_couplings(
     if largest >= 1:
         raise InvalidValue(
             f"The weights in `params` stretch real states by up to {largest:.6g} "
-            "standard deviations a standard deviation, but Gaussian and ReLU layers "
-            "need less than 1 between them, or Z = ∞ and chains run away; scale the "
+            "standard deviations per standard deviation, but Gaussian and ReLU layers "
+            "need less than 1 between them, or Z = ∞ and chains diverge; scale the "
             "weights down, lower the variances, or make one of two neighbours a layer "
             "of bounded units (Bernoulli, Spin, Softmax)."
         )

@@ -158,7 +158,7 @@ class DBM:
         if len(self.units) < 3:
             raise InvalidValue(
                 f"This DBM has {len(self.units)} layers, but the layers above the data "
-                "are a model of their own from 3 on; with 2 `free_energy` is exact."
+                "are a DBM only if it has 3 or more; with 2 `free_energy` is exact."
             )
         return DBM(self.units[1:])
 
@@ -206,21 +206,17 @@ class DBM:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return self.units[0].domain
 
     def parts(self, params: DBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """The record of each layer, and the weights between neighbours."""
         return params.units, params.weights
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits one entry per layer, bottom first, into those of v and those of h."""
         return layers[::2], layers[1::2]
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]
     ) -> DBMParams:
-        """The inverse of `parts`."""
         return DBMParams(units=units, weights=weights)
 
     def pretraining_layers(self) -> tuple[RBM, ...]:
@@ -265,16 +261,15 @@ class DBM:
         sizes = [unit.size for unit in self.units]
         if shapes != list(itertools.pairwise(sizes)):
             raise InvalidValue(
-                f"`stack` has weights of shapes {shapes} but layers of sizes {sizes} "
-                "need those of each pair of neighbours; train the RBMs of "
-                "`pretraining_layers`."
+                f"`stack` has weights of shapes {shapes} but the layers of this DBM "
+                f"have the sizes {sizes}; train the RBMs of `pretraining_layers`."
             )
 
     def _activities(self, params: DBMParams, layers: Layers) -> list[Array]:
         if len(layers) != len(self.units):
             raise InvalidValue(
                 f"{len(layers)} layers were given but this DBM has {len(self.units)}; "
-                "`v` is the tuple of the even layers and `h` that of the odd ones."
+                "`v` is the tuple of the even layers and `h` of the odd layers."
             )
         for index, (unit, x) in enumerate(zip(self.units, layers, strict=True)):
             check_shape(f"layer {index}", x, unit.shape, f"{self}.units[{index}]")

@@ -116,7 +116,7 @@ class DBN:
         return tuple(samples)
 
     def sample_start(self, params: DBNParams, key: Key[Array, ""]) -> State:
-        """A draw of the visible units with no input from the hidden ones."""
+        """A draw of the visible units with zero inputs."""
         return self.layers[0].sample_start(params[0], key)
 
     def mean_visible_state(self, params: DBNParams, h: tuple[State, ...]) -> State:
@@ -174,5 +174,4 @@ class DBN:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return self.layers[0].domain

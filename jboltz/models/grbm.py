@@ -72,7 +72,7 @@ def from_krizhevsky(
 
 
 def in_data_units(params: RBMParams, location: Vector, scale: Vector) -> RBMParams:
-    """The parameters of an RBM of x = location + scale ⊙ v, given those of an RBM of v.
+    """The parameters of an RBM of x = location + scale ⊙ v, given an RBM of v.
 
     An RBM trained on standardised data v then takes and samples the original data x.
     p(h | x) = p(h | v) and log p(x) = log p(v) − Σ log scale.

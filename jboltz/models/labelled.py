@@ -58,8 +58,8 @@ def parts_of(visible: Unit) -> tuple[Unit, Softmax]:
         if isinstance(label, Softmax) and label.sites == 1:
             return visible.first, label
     raise InvalidValue(
-        f"`visible` is {visible} but p(y | x) is one of data beside one label; make "
-        "it `Joined(unit of the data, Softmax(1, number of classes))`."
+        f"`visible` is {visible} but p(y | x) needs data beside one label; make it "
+        "`Joined(unit of the data, Softmax(1, number of classes))`."
     )
 
 

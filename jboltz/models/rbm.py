@@ -164,27 +164,22 @@ class RBM:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return self.visible.domain
 
     @property
     def units(self) -> tuple[Unit, Unit]:
-        """The two layers, bottom first."""
         return self.visible, self.hidden
 
     def parts(self, params: RBMParams) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-        """The record of each layer, and the weights between neighbours."""
         return (params.visible, params.hidden), (params.weights,)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits one entry per layer, bottom first, into those of v and those of h."""
         visible, hidden = layers
         return visible, hidden
 
     def from_parts(
         self, units: tuple[Params, ...], weights: tuple[Array, ...]
     ) -> RBMParams:
-        """The inverse of `parts`."""
         (visible, hidden), (W,) = units, weights
         return RBMParams(visible=visible, hidden=hidden, weights=W)
 

@@ -155,7 +155,7 @@ class SpikeAndSlab:
             if (got is None) != (like is None):
                 raise InvalidValue(
                     f"`penalty` is {penalty} but {self.penalty} needs "
-                    f"{'None' if like is None else 'one value a hidden unit'}."
+                    f"{'None' if like is None else 'one value per hidden unit'}."
                 )
             if like is not None:
                 check_shape(field.name.removeprefix("log_"), got, like.shape, self)
@@ -180,8 +180,8 @@ class SpikeAndSlab:
             raise InvalidValue(
                 "The precision of x given the spikes has the smallest eigenvalue "
                 f"{value:.3g} in `params`, but it needs to be positive or Z = ∞ and "
-                "chains run away; scale the weights down (`NoPenalty().project` "
-                "does), raise `log_visible_precision`, or take a penalty."
+                "chains diverge; scale the weights down (by `NoPenalty().project`), "
+                "raise `log_visible_precision`, or take a penalty."
             )
 
     def energy(
@@ -279,7 +279,6 @@ class SpikeAndSlab:
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return Reals()
 
     @property

@@ -28,14 +28,13 @@ class SwappedLayers:
         return self.model.units
 
     def init(self, key: Key[Array, ""], *, data: State | None = None) -> Params:
-        """The initial parameters of `model`; `data` are those of `model`."""
+        """The initial parameters of `model`, fitted to `data` of `model` if given."""
         return self.model.init(key, data=data)
 
     def parts(self, params: Params) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
         return self.model.parts(params)
 
     def blocks(self, layers: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Splits one entry per layer, bottom first, into those of v and those of h."""
         return self.model.blocks(layers)[::-1]
 
     def energy(self, params: Params, v: State, h: State) -> Inexact[Array, ""]:

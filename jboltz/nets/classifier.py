@@ -76,7 +76,7 @@ class Classifier(nn.Module):
         if len(above) != len(self.above_layers):
             raise InvalidValue(
                 f"`above` has {len(above)} layers but this net is augmented by "
-                f"{len(self.above_layers)}; pass what `posterior` found."
+                f"{len(self.above_layers)}; pass the result of `posterior`."
             )
         x = self.dropped[0](v, deterministic=not is_training)
         for index, dropped in enumerate(self.dropped[1:]):

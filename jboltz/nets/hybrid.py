@@ -111,8 +111,8 @@ class ConvNet(nn.Module):
         """
         if len(self.channels) != len(self.kernels):
             raise InvalidValue(
-                f"`channels` is {self.channels} but `kernels` {self.kernels}; give one "
-                "of both for each convolution."
+                f"`channels` is {self.channels} but `kernels` {self.kernels}; pass one "
+                "number in each for every convolution."
             )
         if any(size < 1 or size % 2 == 0 for size in self.kernels):
             raise InvalidValue(
@@ -122,9 +122,9 @@ class ConvNet(nn.Module):
         least = 2 ** len(self.channels)
         if min(self.image_shape[:2]) < least:
             raise InvalidValue(
-                f"`image_shape` is {self.image_shape} but {len(self.channels)} times a "
-                f"half of it needs {least} × {least} pixels or more; give larger "
-                "images, or fewer `channels`."
+                f"`image_shape` is {self.image_shape} but halving it "
+                f"{len(self.channels)} times needs {least} × {least} pixels or more; "
+                "give larger images, or fewer `channels`."
             )
 
     def setup(self) -> None:

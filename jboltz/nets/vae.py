@@ -42,8 +42,8 @@ class VAE(nn.Module):
     def setup(self) -> None:
         if min(self.num_visible, *self.hidden, self.code_size) < 1:
             raise InvalidValue(
-                f"A layer of {self.num_visible}–{self.hidden}–{self.code_size} is "
-                "empty but each needs at least 1 unit."
+                f"The layers have {self.num_visible}, {self.hidden} and "
+                f"{self.code_size} units but each needs at least 1 unit."
             )
         self.up = {
             str(layer): nn.Dense(size, name=f"up_{layer}")
@@ -78,7 +78,6 @@ class VAE(nn.Module):
 
     @property
     def domain(self) -> Domain:
-        """The domain of the data."""
         return UnitInterval()
 
 

@@ -52,7 +52,7 @@ def observe_visible_mean(
 
     It has the same expectation as v and less variance.
     """
-    require(model, VisibleMeanModel, "a picture")
+    require(model, VisibleMeanModel, "a visible mean")
     picture = model.mean_visible_state(params, state.hidden)
     if not isinstance(state, ClampedState):
         return picture
@@ -184,8 +184,8 @@ def sample_moments(
 def _check(model, params, key, sampler, observe):
     if sampler.model != model:
         raise InvalidValue(
-            f"`sampler` is of {sampler.model} but `model` is {model}; make the sampler "
-            "of the model that is sampled."
+            f"`sampler` is of {sampler.model} but `model` is {model}; pass a sampler "
+            "of this model."
         )
     check_key(key)
     check_callable("observe", observe, "such as `observe_visible`")

@@ -163,5 +163,5 @@ def _check_sites_are_whole(model: Any, clamp: State) -> None:
         if leaf.site_axes and (held != held[..., :1]).any():
             raise InvalidValue(
                 "`clamp` holds a part of a one-hot site but a site is held whole or "
-                "not at all; pass a mask with one entry a site, `mask[..., None]`."
+                "not at all; pass a mask with one entry per site, `mask[..., None]`."
             )

@@ -109,7 +109,7 @@ def stack_params(checkpoints: Sequence[Params]) -> Params:
     """
     if len(checkpoints) < 2:
         raise InvalidValue(
-            f"`checkpoints` holds {len(checkpoints)} of them but tempering needs at "
+            f"`checkpoints` has the length {len(checkpoints)} but tempering needs at "
             "least 2 replicas; save more along the training run."
         )
     first, *others = [shapes_of(params) for params in checkpoints]
@@ -176,6 +176,6 @@ def _check_rungs(beta, num_replicas):
     ):
         raise InvalidValue(
             f"`beta` is {beta.tolist()} but a ladder of {num_replicas} replicas needs "
-            f"{num_replicas} rungs that increase from 0 to 1; as "
+            f"{num_replicas} rungs that increase from 0 to 1, such as "
             f"`jnp.linspace(0, 1, {num_replicas})`."
         )

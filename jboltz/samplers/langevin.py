@@ -92,7 +92,7 @@ class GibbsLangevin:
         if not self.step_size > 0:
             raise InvalidValue(
                 f"`step_size` is {self.step_size} but Langevin steps need a positive "
-                "one; beyond 2 variances they diverge."
+                "one; take one below 2 variances, beyond which they diverge."
             )
         check_count("num_inner", self.num_inner, at_least=1)
 
@@ -150,5 +150,5 @@ def _check_gaussian(sampler: OverRelaxed | GibbsLangevin) -> None:
     if not isinstance(sampler.model.visible, Gaussian):
         raise InvalidType(
             f"`model` has visible units {sampler.model.visible} but "
-            f"{type(sampler).__name__} moves Gaussian ones; use `Gibbs`."
+            f"{type(sampler).__name__} needs Gaussian ones; use `Gibbs`."
         )

@@ -44,8 +44,8 @@ class ClampedRecognition:
         for unit in units:
             if not is_exact(unit):
                 raise InvalidType(
-                    f"`model` has the layer {unit}, whose draws have no density to "
-                    "weigh them by; held pixels need layers of exact units."
+                    f"`model` has the layer {unit}, whose draws have no known density, "
+                    "but sampling with held units needs it; take exact units."
                 )
 
     def init(

@@ -57,7 +57,7 @@ def sampler_for(
     is_clamped = clamp is not None or isinstance(saved, ClampedState)
     if isinstance(model, EnergyModel):
         return ClampedGibbs(model) if is_clamped else Gibbs(model)
-    require(model, DirectedModel, "sampling from no `EnergyModel`")
+    require(model, DirectedModel, "sampling a model that is not an `EnergyModel`")
     return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
 
 
@@ -141,8 +141,8 @@ def _hold_units(sampler: Sampler, states: State, masks: State) -> ClampedState:
     """The chains `states` with the units in `masks` held."""
     if not isinstance(states, ClampedState):
         raise InvalidValue(
-            f"`sampler` is {sampler} but only one with chains of `ClampedState` holds "
-            "units; use `ClampedGibbs`, or leave `sampler` out."
+            f"`sampler` is {sampler} but only a sampler with `ClampedState` states can "
+            "hold units; use `ClampedGibbs`, or leave `sampler` out."
         )
     return ClampedState(visible=states.visible, hidden=states.hidden, clamp=masks)
 
@@ -163,7 +163,7 @@ def _spread(name: str, x: Any, shapes: Any, num_chains: Any) -> Any:
     if not _is_like(x, shapes):
         raise InvalidValue(
             f"`{name}` is {jax.tree.structure(x)} but the visible state is "
-            f"{jax.tree.structure(shapes)}; pass arrays in the same places."
+            f"{jax.tree.structure(shapes)}; pass arrays in the same structure."
         )
 
     def spread(x, like):

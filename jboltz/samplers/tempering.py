@@ -262,8 +262,8 @@ def _count_replicas(params):
     counts = {shape[:1] for shape in shapes.values()}
     if len(counts) != 1 or () in counts or min(counts) < (2,):
         raise InvalidValue(
-            f"`params` has leaves of shapes {shapes} but trajectory tempering needs "
-            "those of at least 2 checkpoints stacked along the first axis; see "
+            f"`params` has leaves of shapes {shapes} but trajectory tempering needs at "
+            "least 2 checkpoints stacked along the first axis; make them by "
             "`stack_params`."
         )
     return counts.pop()[0]

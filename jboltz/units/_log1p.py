@@ -34,8 +34,8 @@ def softplus(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     if jnp.iscomplexobj(x):
         return jnp.logaddexp(x, jnp.zeros_like(x))
     rest = log1p(jnp.exp(-jnp.abs(x)))
-    # The function ends in a choice on purpose: sums of what ends in arithmetic go to a
-    # library of XLA that writes every intermediate array to memory.
+    # The function ends in a choice on purpose: if it ended in arithmetic, sums of it
+    # would go to a library of XLA that writes every intermediate array to memory.
     return jnp.where(x > 0, x + rest, rest)
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_judged_is_refused():
             "at least 1 kernel step"
         ),
         "convergence_report({'x': x}, num_steps=1, contrast=np.ones(2))": (
-            "`free_energy` is its measure"
+            "pass the trace `free_energy` too"
         ),
         "training_traces([{'contrast': np.ones(3)}])": "TracedEstimator(",
         "TracedEstimator(ContrastiveDivergence(rbm, Gibbs(rbm)))": (

@@ -119,7 +119,7 @@ def test_a_wrong_ladder_is_refused():
     } | {
         "with_ladder(chain, base=other_base)": "`base` has leaves",
         "j.ParallelTempering(Annealed(m), 1)": "`num_replicas` is 1 but",
-        "stack_params([one])": "`checkpoints` holds 1 of them but tempering needs",
+        "stack_params([one])": "`checkpoints` has the length 1 but tempering needs",
         "stack_params([one, other])": "`checkpoints[1]` has leaves",
         "trajectory.init(single, v, key)": "`params` has leaves of shapes",
         "trajectory.init(one, v, key)": "`params` has leaves of shapes",
