@@ -16,7 +16,7 @@ from etils import epath
 NAME = "checksums.json"
 
 
-def seal(folder: epath.Path) -> None:
+def seal(folder: pathlib.Path | epath.Path) -> None:
     """Seals every file of `folder`, which nothing changes from now on."""
     sums = {
         file.relative_to(folder).as_posix(): _checksum(file)
@@ -104,7 +104,7 @@ def _checksum(file: pathlib.Path | epath.Path) -> int:
     return crc
 
 
-def _files(folder: epath.Path) -> Any:
+def _files(folder: Any) -> Any:
     """The files of `folder` and of all folders in it; `epath` has no recursive glob."""
     for entry in folder.iterdir():
         if entry.is_dir():
