@@ -165,7 +165,7 @@ def test_a_save_that_fails_leaves_no_thread_and_no_log(tmp_path, full_disk, capf
     as_it_was = logger.level, [*logger.filters]
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2):
-            with pytest.raises(OSError, match="File too large.*the disk has room"):
+            with pytest.raises(OSError, match=r"File too large.*the disk has room"):
                 with full_disk():
                     checkpoints.save(step, state, {})
             threads = (type(x).__module__ for x in threading.enumerate())

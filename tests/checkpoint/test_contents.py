@@ -66,7 +66,7 @@ def test_what_is_traced_is_refused(tmp_path):
 def test_what_was_closed_saves_no_more(tmp_path):
     with Checkpoints(tmp_path) as saved:
         saved.save(1, STATE, {})
-    with pytest.raises(InvalidValue, match="after the checkpoints .* were closed"):
+    with pytest.raises(InvalidValue, match=r"after the checkpoints .* were closed"):
         saved.save(2, STATE, {})
 
 
@@ -115,7 +115,7 @@ def test_parameters_of_another_model_are_refused(tmp_path, rbm):
         saved.save(2, rbm.init(key), {})
         with pytest.raises(InvalidValue, match="belongs to no model in words"):
             saved.restore(template, model=rbm)
-        with pytest.raises(InvalidType, match="`model` is .*object at 0x"):
+        with pytest.raises(InvalidType, match=r"`model` is .*object at 0x"):
             saved.save(3, STATE, {}, model=object())
 
 
