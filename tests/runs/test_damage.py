@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_named_and_healed(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("start", "stop", "rounds"), [(toy.main, 2, 20), (small_dbn, 3, 8)]
 )
-def test_many_flipped_bits_are_named_and_healed(start, saves, rounds, tmp_path, capsys):
+def test_many_flipped_bits_are_named_and_healed(start, stop, rounds, tmp_path, capsys):
     counts = flip_everywhere(start, [None, stop], tmp_path, capsys, rounds=rounds)
     with capsys.disabled():
         print(*(f"{n} {' '.join(key)}" for key, n in sorted(counts.items())), sep="\n")
