@@ -324,8 +324,7 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
     for name, length in sweep_counts(longest).items():
         rows[name] = after(near, key_data, length, clamp=free)
     rows["from noise"] = after(noise, key_noise, longest, clamp=free)
-    half = (upper, *free[1:])
-    completed = after(near, key_half, longest, clamp=half)
+    completed = after(near, key_half, longest, clamp=(upper, *free[1:]))
     rows["upper half given"] = jnp.where(upper[None], digits, completed)
     return rows
 

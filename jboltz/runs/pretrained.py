@@ -109,8 +109,8 @@ def _run_of(folder: pathlib.Path) -> dict[str, Any]:
     content = seals.load(folder, "run.json")
     if content is None:
         raise InvalidValue(
-            f"`pretrained` is {folder}, whose run.json changed since it was written; "
-            "the command of that run makes it anew."
+            f"`pretrained` is {folder}, whose run.json changed since it was written, "
+            "or has no checksum; the command of that run makes it anew."
         )
     run = json.loads(content)
     if not ((folder / "results.json").exists() and (folder / "model").is_dir()):

@@ -99,7 +99,8 @@ def _texts(file):
 
 
 def _without_costs(tree):
-    costs = ("wall_seconds", "compile_seconds", "peak_memory_mb", "seconds", "config")
+    costs = ("wall_seconds", "compile_seconds", "peak_memory_mb", "seconds")
+    costs += ("config", "commit")
     if isinstance(tree, dict):
         return {k: _without_costs(x) for k, x in tree.items() if k not in costs}
     return [_without_costs(x) for x in tree] if isinstance(tree, list) else tree
