@@ -295,10 +295,10 @@ def check_like(
         for path, x in jax.tree_util.tree_leaves_with_path(like)
     }
     remedy = "pass what `init` of the same model makes"
-    if _records_of(params) != _records_of(like) or got.keys() != need.keys():
+    if records_of(params) != records_of(like) or got.keys() != need.keys():
         raise InvalidValue(
-            f"`{name}` is {_records_of(params)} with leaves {got} but {owner} needs "
-            f"{_records_of(like)} with leaves {need}; {remedy}."
+            f"`{name}` is {records_of(params)} with leaves {got} but {owner} needs "
+            f"{records_of(like)} with leaves {need}; {remedy}."
         )
     for path, shape in got.items():
         if shape != need[path]:
@@ -325,7 +325,7 @@ def check_like(
                 )
 
 
-def _records_of(tree: Any) -> str:
+def records_of(tree: Any) -> str:
     """The classes of a tree of records, which `==` of two structures ignores."""
     names = re.findall(r"CustomNode\((\w+)", str(jax.tree.structure(tree)))
     return ", ".join(names) or type(tree).__name__

@@ -317,8 +317,7 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
     for name, length in sweep_counts(longest).items():
         rows[name] = after(near, key_data, length, clamp=free)
     rows["from noise"] = after(noise, key_noise, longest, clamp=free)
-    half = (upper, *free[1:])
-    completed = after(near, key_half, longest, clamp=half)
+    completed = after(near, key_half, longest, clamp=(upper, *free[1:]))
     rows["upper half given"] = jnp.where(upper[None], digits, completed)
     return rows
 
@@ -384,6 +383,7 @@ def main(arguments: list[str] | None = None) -> None:
             run=run,
             draw_figures=draw_figures,
             report=report,
+            model=lambda config, data: build(config),
         ),
         arguments,
     )

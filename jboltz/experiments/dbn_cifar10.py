@@ -366,6 +366,7 @@ def main(arguments: list[str] | None = None) -> None:
             run=run,
             draw_figures=draw_figures,
             report=report,
+            model=lambda config, data: build(config),
         ),
         arguments,
     )

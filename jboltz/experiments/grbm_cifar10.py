@@ -56,7 +56,7 @@ def run(
 ) -> tuple[RBMParams, dict[str, Any]]:
     """Trains and evaluates; the parameters are those of whitened patches."""
     patches = whitened_patches(data, config, config.seed)
-    rbm = RBM(Gaussian(patches.train.shape[1]), Bernoulli(config.num_hidden))
+    rbm = build(config)
 
     def start(key_params, key_weights):
         params = rbm.init(key_params)  # Whitened, the data have means of 0.
@@ -84,6 +84,10 @@ def run(
         "mean_variance": float(variances.mean()),
         **on_patches.evaluate(rbm, state.params, config.num_hidden, patches),
     }
+
+
+def build(config: Config) -> RBM:
+    return RBM(Gaussian(config.num_components), Bernoulli(config.num_hidden))
 
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
@@ -120,6 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
             run=run,
             draw_figures=draw_figures,
             report=on_patches.report,
+            model=lambda config, data: build(config),
         ),
         arguments,
     )

@@ -352,6 +352,7 @@ def main(arguments: list[str] | None = None) -> None:
             run=run,
             draw_figures=draw_figures,
             report=report,
+            model=build,
         ),
         arguments,
     )

@@ -72,12 +72,7 @@ def run(
     """Trains and evaluates; the parameters are those of whitened patches."""
     patches = whitened_patches(data, config, config.seed)
     train = jnp.asarray(patches.train)
-    model = SpikeAndSlab(
-        train.shape[1],
-        config.num_hidden,
-        config.kappa,
-        penalty=PENALTIES[config.penalty],
-    )
+    model = build(config)
     # W → cW, α → c²α, μ → μ/c is the same p(x): α only fixes the unit of a slab.
     optimizer = by_field(
         optax.adam(on_patches.schedule(config.learning_rate, config)),
@@ -119,6 +114,15 @@ def run(
     return state.params, numbers
 
 
+def build(config: Config) -> SpikeAndSlab:
+    return SpikeAndSlab(
+        config.num_components,
+        config.num_hidden,
+        config.kappa,
+        penalty=PENALTIES[config.penalty],
+    )
+
+
 def draw_figures(
     config: Config, data: Dataset, params: SpikeAndSlabParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
@@ -146,6 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
             run=run,
             draw_figures=draw_figures,
             report=report,
+            model=lambda config, data: build(config),
         ),
         arguments,
     )

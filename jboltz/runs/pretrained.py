@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array
 
+from jboltz import seals
 from jboltz.base import Params
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint, scale_pixels
@@ -114,7 +115,13 @@ def _run_of(folder: pathlib.Path, command: str) -> dict[str, Any]:
             f"`pretrained` is {folder}, which holds no run; give the workdir of a "
             f"finished run of {', '.join(PROGRAMS)}, or make one first: {command}"
         )
-    run = json.loads((folder / "run.json").read_text())
+    content = seals.load(folder, "run.json")
+    if content is None:
+        raise InvalidValue(
+            f"`pretrained` is {folder}, whose run.json changed since it was written, "
+            "or has no checksum; the command of that run makes it anew."
+        )
+    run = json.loads(content)
     if not ((folder / "results.json").exists() and (folder / "model").is_dir()):
         raise InvalidValue(
             f"`pretrained` is {folder}, where {run['program']} has not finished; let "
@@ -137,12 +144,15 @@ def _restored(
         )
     units = tuple(Bernoulli(size) for size in sizes)
     model = DBM(units) if run["program"] == "dbm_mnist" else DBN.chain(*units)
-    init = RBM(*units).init if is_rbm else model.init
+    saved = RBM(*units) if is_rbm else model
+    template, found, damaged = jax.eval_shape(saved.init, jax.random.key(0)), None, []
     with Checkpoints(folder / "model") as checkpoints:
-        found, damaged = checkpoints.restore(jax.eval_shape(init, jax.random.key(0)))
+        if checkpoints.steps():
+            found, damaged = checkpoints.restore(template, model=saved)
     if found is None:
         raise InvalidValue(
             f"`pretrained` is {folder}, whose model cannot be read "
-            f"({'; '.join(damaged) or 'there is none'}); run its program again."
+            f"({'; '.join(damaged) or 'there is none'}); the command of that run makes "
+            "it anew."
         )
     return model, (found.state,) if is_rbm else found.state

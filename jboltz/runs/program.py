@@ -42,6 +42,8 @@ class Program(Generic[ConfigT, ParamsT]):
     """Draws matplotlib figures, by file name."""
     report: Callable[[dict[str, Any]], None]
     """Shows `results.json` in a few lines."""
+    model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
+    """The spec whose parameters `run` returns; model/ is read as those of no other."""
 
 
 def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
@@ -105,19 +107,21 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         tensorboard=config.tensorboard,
         mesh=mesh,
     ) as workdir:
-        results = workdir.results()
-        if results is None:
-            workdir.write_config(configs.as_toml(configs.as_json(config)))
+        workdir.write_config(configs.as_toml(configs.as_json(config)))
+        results, is_whole = workdir.results(), workdir.is_whole()
+        if results is None or not is_whole:
             params, numbers = program.run(config, data, workdir)
             if params is not None:
                 with Checkpoints(workdir.path / "model") as model:
                     placed = (
                         params if mesh is None else sharding.replicate(params, mesh)
                     )
+                    spec = program.model(config, data)
                     # A run that was stopped after this does it again.
-                    model.save(0, placed, {}, overwrite=True)
+                    model.save(0, placed, {}, model=spec, overwrite=True)
             workdir.write_figures(program.draw_figures(config, data, params, numbers))
-            results = {
+            # Results that are sound stay: what they cost is what the run cost.
+            results = results or {
                 "program": program.name,
                 "config": configs.as_json(config),
                 "data": {**about_data, "source": data.source},

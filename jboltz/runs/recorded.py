@@ -5,8 +5,9 @@ import pathlib
 import tomllib
 from typing import Any
 
+from jboltz import seals
 from jboltz.errors import InvalidValue
-from jboltz.runs.workdir import is_held
+from jboltz.runs.workdir import damage, is_held
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
@@ -17,16 +18,22 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     """
     if not workdir.is_dir():
         raise InvalidValue(f"{workdir} is no folder; name the workdir of a run.")
-    notes: list[str] = []
+    notes = [f"{line}." for line in damage(workdir)]
+    sealed = seals.read(workdir)
+
+    def content(name: str) -> bytes | None:
+        """The file; None if it is missing, or changed since it was sealed."""
+        if name in sealed:
+            return seals.load(workdir, name)
+        return (workdir / name).read_bytes() if (workdir / name).exists() else None
 
     def parse(name: str, parser: Any) -> dict[str, Any]:
+        found = content(name)
         try:
-            found = parser((workdir / name).read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
+            table = {} if found is None else parser(found.decode())
+            if not isinstance(table, dict):
                 raise InvalidValue("no table of names and values")
-            return found
-        except FileNotFoundError:
-            return {}
+            return table
         except ValueError as error:
             notes.append(f"{name} is damaged and left out ({error}).")
             return {}
@@ -34,18 +41,17 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     run, results = parse("run.json", json.loads), parse("results.json", json.loads)
     config = parse("config.toml", tomllib.loads)
     if not (run or results or config):
-        why = " ".join(notes) or "it holds no run.json, results.json or config.toml"
-        raise InvalidValue(f"{workdir} shows no run: {why}. Name the workdir of a run.")
-    figures = {}
-    for file in sorted((workdir / "figures").glob("*.png")):
-        image = file.read_bytes()
-        if image.startswith(b"\x89PNG\r\n"):
-            figures[file.stem] = image
-        else:
-            notes.append(f"figures/{file.name} is damaged and left out.")
+        raise InvalidValue(
+            f"{workdir} shows no run: it holds no run.json, results.json or "
+            f"config.toml that can be read. {' '.join(notes)} Name the workdir of a "
+            "run."
+        )
+    files = sorted((workdir / "figures").glob("*.png"))
+    images = {file.stem: content(f"figures/{file.name}") for file in files}
+    figures = {name: image for name, image in images.items() if image is not None}
     if results and not figures:
         notes.append("The folder holds no figures.")
-    records = _records(workdir / "metrics.jsonl", notes)
+    records = _records(content("metrics.jsonl") or b"", notes)
     return {
         "run": {**run, **results},
         "config": results.get("config") or config or run.get("config", {}),
@@ -71,10 +77,10 @@ def _state(workdir: pathlib.Path, results: dict[str, Any]) -> str:
     )
 
 
-def _records(file: pathlib.Path, notes: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _records(content: bytes, notes: list[str]) -> dict[str, list[dict[str, Any]]]:
     """The records of metrics.jsonl, by stage."""
     stages: dict[str, list[dict[str, Any]]] = {}
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    lines = content.decode(errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)

@@ -11,6 +11,8 @@ from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 
+from jboltz import seals
+
 # Protobuf makes these classes at run time: an import statement names what no type
 # checker can find.
 Event = importlib.import_module("tensorboardX.proto.event_pb2").Event
@@ -37,17 +39,16 @@ class Events:
 
     def update(self) -> None:
         """Writes what the files hold by now and the events do not."""
-        metrics = self._workdir / "metrics.jsonl"
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
-        for line in lines:
+        metrics = seals.load(self._workdir, "metrics.jsonl") or b""
+        for line in metrics.decode().splitlines():
             record = json.loads(line)
             stage, epoch = record.pop("stage"), record.pop("epoch")
             if self._is_new(stage, epoch):
                 for name, value in record.items():
                     self._write(epoch, tag=f"{stage}/{name}", simple_value=value)
         for file in sorted((self._workdir / "figures").glob("*.png")):
-            image = file.read_bytes()
-            if self._is_new(file.name, zlib.crc32(image)):
+            image = seals.load(self._workdir, f"figures/{file.name}")
+            if image is not None and self._is_new(file.name, zlib.crc32(image)):
                 self._write(0, tag=f"figures/{file.stem}", image=_picture(image))
         self._writer.flush()
 

@@ -57,7 +57,9 @@ def fit_with_checkpoints(
         data = sharding.replicate(as_batch(data), mesh)
     folder = workdir.path / "checkpoints" / stage
     with Checkpoints(folder) as checkpoints:
-        found, damaged = checkpoints.restore(template)
+        found, damaged = None, []
+        if checkpoints.steps():
+            found, damaged = checkpoints.restore(template)
         for line in damaged:
             say(f"warning: {line}; the one before it is used")
         records = found.notes["epochs"] if found else []

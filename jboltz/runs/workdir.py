@@ -1,14 +1,17 @@
 """The folder of one run: who may write there, and what is written."""
 
+import io
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Callable
 from typing import Any
 
+import filelock
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from jboltz import seals
 from jboltz.errors import InvalidValue
 from jboltz.runs import processes
 from jboltz.runs.config import differences
@@ -16,6 +19,7 @@ from jboltz.runs.progress import say
 
 OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
+OWN_NAMES += (seals.NAME,)
 
 _BEGAN_SO = ".overwrite"
 """An empty file that says that --overwrite began the run."""
@@ -25,6 +29,8 @@ class Workdir:
     """A run's folder, held by one process at a time: a context manager.
 
     Of a run of several processes the first one holds it and writes, the others read.
+    What it writes is sealed: a file that changed since is named when the folder is
+    opened, and counts as missing.
 
     Args:
       path: made if it is not there.
@@ -57,8 +63,9 @@ class Workdir:
         path = self.path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path / ".lock")
-        except BlockingIOError:
+            self._lock = _lock(path)
+            self._lock.acquire()
+        except filelock.Timeout:
             raise OSError(
                 f"Another process is running in {path}; wait for it, or give another "
                 "--workdir."
@@ -72,29 +79,49 @@ class Workdir:
             if overwrite and not self._began_so(run):
                 _delete_run(path)
                 (path / _BEGAN_SO).touch()
-            if (path / "run.json").exists():
-                _check_same_run(path, self._read("run.json"), run)
-            else:
-                _check_no_run(path)
-                self._write("run.json", json.dumps(run, indent=1))
+            self._enter(run)
             self._events = _events(path) if tensorboard else None
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def _began_so(self, run: dict[str, Any]) -> bool:
         """Whether the folder holds this run, begun with `overwrite` and unfinished."""
         names = [x for x in (_BEGAN_SO, "results.json") if (self.path / x).exists()]
-        try:
-            if names != [_BEGAN_SO] or differences(self._read("run.json"), run):
-                return False
-        except (OSError, InvalidValue):
+        if names != [_BEGAN_SO] or not seals.fits(self.path, "run.json", _text(run)):
             return False
         say(
             f"{self.path} was begun with --overwrite and goes on; to begin once more, "
             "delete that folder."
         )
         return True
+
+    def _enter(self, run: dict[str, Any]) -> None:
+        """Refuses the folder of another run, and names what is damaged in this one's.
+
+        A damaged run.json is written anew if it is known to be that of this run: by its
+        checksum, or since no bit differs.
+        """
+        path, text = self.path, _text(run)
+        found = [name for name in OWN_NAMES if (path / name).exists()]
+        old = seals.load(path, "run.json")
+        changed = damage(path) if found else []
+        if old is not None:
+            _check_same_run(path, json.loads(old), run)
+        elif (
+            found
+            and not seals.fits(path, "run.json", text)
+            and not ("run.json" in found and (path / "run.json").read_bytes() == text)
+        ):
+            raise InvalidValue(
+                f"The workdir {path} holds {', '.join(found)} but no sound run.json "
+                "that says of which run: the command that began it writes that anew; "
+                "for another run give another --workdir, or --overwrite."
+            )
+        else:
+            seals.write(path, "run.json", text)
+        for line in changed:
+            say(f"warning: {path / line}; what the run needs of it is made anew")
 
     def __enter__(self) -> "Workdir":
         return self
@@ -103,16 +130,28 @@ class Workdir:
         if self._events is not None:
             self._events.close()
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run recorded; None while it is not finished."""
-        if not (self.path / "results.json").exists():
-            return None
         return self._read("results.json")
+
+    def is_whole(self) -> bool:
+        """Whether the run is finished and all that it wrote is there, undamaged.
+
+        Checkpoints apart: a finished run needs them no more.
+        """
+        is_whole = self.results() is not None and not seals.damage(self.path)
+        # What the first process found: it is the one that makes things anew.
+        return bool(multihost_utils.broadcast_one_to_all(is_whole))
 
     def write_results(self, results: dict[str, Any]) -> None:
         """The last thing that a run does: afterwards it is finished."""
+        if self._lock is None:
+            return
+        for seal in self.path.glob(f"model/*/{seals.NAME}"):
+            self._write(seal.relative_to(self.path).as_posix(), seal.read_text())
+        seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
     def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -122,10 +161,12 @@ class Workdir:
         before its results does not lose it.
         """
         file = f"parts/{name}.json"
-        if not (self.path / file).exists():
-            (self.path / "parts").mkdir(exist_ok=True)
-            self._write(file, json.dumps(measure(), indent=1))
-        return self._read(file)
+        found = self._read(file)
+        if found is None:
+            text = json.dumps(measure(), indent=1)
+            self._write(file, text)
+            found = json.loads(text)
+        return found
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
@@ -138,8 +179,7 @@ class Workdir:
         """
         if self._lock is None:
             return
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = (seals.load(self.path, "metrics.jsonl") or b"").decode().splitlines()
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
         new = [json.dumps({"stage": stage, **record}) for record in records]
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
@@ -149,36 +189,27 @@ class Workdir:
         """Saves matplotlib figures as figures/NAME.png."""
         if self._lock is None:
             return
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png")
+            image = io.BytesIO()
+            figure.savefig(image, format="png")
+            seals.write(self.path, f"figures/{name}.png", image.getvalue())
         self._update_events()
 
     def _update_events(self) -> None:
         if self._events is not None:
             self._events.update()
 
-    def _read(self, name: str) -> dict[str, Any]:
-        try:
-            return json.loads((self.path / name).read_text())
-        except ValueError as error:
-            raise InvalidValue(
-                f"{self.path / name} is damaged ({error}); start afresh with "
-                "--overwrite, or give another --workdir."
-            ) from error
+    def _read(self, name: str) -> dict[str, Any] | None:
+        content = seals.load(self.path, name)
+        return None if content is None else json.loads(content)
 
     def _write(self, name: str, text: str) -> None:
-        """All or nothing: a reader, or a crash, sees the old file or the new one."""
-        if self._lock is None:
-            return
-        target = self.path / name
-        draft = target.with_name(f".{target.name}.draft")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
+        if self._lock is not None:
+            seals.write(self.path, name, text.encode())
+
+
+def _text(run: dict[str, Any]) -> bytes:
+    return json.dumps(run, indent=1).encode()
 
 
 def _events(path: pathlib.Path):
@@ -188,30 +219,32 @@ def _events(path: pathlib.Path):
     return Events(path)
 
 
-def _lock(path: pathlib.Path, mode: str = "w"):
-    """An open file that the operating system unlocks when this process ends."""
-    file = path.open(mode)
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows: nothing keeps two processes apart.
-        pass
-    except OSError:
-        file.close()
-        raise
-    return file
+def _lock(path: pathlib.Path) -> filelock.BaseFileLock:
+    """A lock that the operating system opens when this process ends."""
+    return filelock.FileLock(path / ".lock", timeout=0, thread_local=False)
 
 
 def is_held(path: pathlib.Path) -> bool:
     """Whether a process is running in the workdir `path`."""
+    if not (path / ".lock").exists():
+        return False
     try:
-        _lock(path / ".lock", mode="r").close()
-    except BlockingIOError:
+        with _lock(path):
+            return False
+    except filelock.Timeout:
         return True
-    except OSError:  # Never a workdir, or one that others may not touch.
-        pass
-    return False
+    except OSError:  # A folder that others may not touch.
+        return False
+
+
+def damage(path: pathlib.Path) -> list[str]:
+    """What changed in a workdir since it was written, a line a file."""
+    steps = (x for x in path.glob("checkpoints/*/*") if x.name.isdecimal())
+    return seals.damage(path) + [
+        f"{step.relative_to(path).as_posix()}/{line}"
+        for step in sorted(steps)
+        for line in seals.damage(step)
+    ]
 
 
 def _delete_run(path: pathlib.Path) -> None:
@@ -221,15 +254,6 @@ def _delete_run(path: pathlib.Path) -> None:
             shutil.rmtree(target)
         else:
             target.unlink(missing_ok=True)
-
-
-def _check_no_run(path: pathlib.Path) -> None:
-    found = [name for name in OWN_NAMES if (path / name).exists()]
-    if found:
-        raise InvalidValue(
-            f"The workdir {path} holds {', '.join(found)} but no run.json that says of "
-            "which run; give another --workdir, or --overwrite."
-        )
 
 
 def _check_same_run(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from jboltz import seals
 from jboltz.checkpoint import Checkpoints
 from jboltz.nets.classifier import to_linen_params
 from jboltz.runs.pretrained import load_pretrained
@@ -147,19 +148,26 @@ def test_a_workdir_without_finished_pretraining_is_refused(dbn, tmp_path, capsys
     assert tune(tmp_path / "new", tmp_path) == 2
     assert "holds no run" in capsys.readouterr().err
     run = json.loads((dbn / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(run))
+
+    def record(run):
+        seals.write(tmp_path, "run.json", json.dumps(run).encode())
+
+    record(run)
     assert tune(tmp_path / "new", tmp_path) == 2
     assert "dbn_mnist has not finished" in capsys.readouterr().err
     (tmp_path / "results.json").write_text("{}")
     (tmp_path / "model").mkdir()
-    (tmp_path / "run.json").write_text(json.dumps(run | {"program": "grbm_mnist"}))
+    record(run | {"program": "grbm_mnist"})
     assert tune(tmp_path / "new", tmp_path) == 2
     error = capsys.readouterr().err
     assert "grbm_mnist" in error
     assert "scaled to [0, 1]" in error
-    (tmp_path / "run.json").write_text(json.dumps(run))
+    record(run)
     assert tune(tmp_path / "new", tmp_path) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "cannot be read (there is none)" in capsys.readouterr().err
+    (tmp_path / "run.json").write_text(json.dumps(run | {"seed": 1}))
+    assert tune(tmp_path / "new", tmp_path) == 2
+    assert "run.json changed since it was written" in capsys.readouterr().err
 
 
 def test_a_workdir_of_another_scaling_is_refused(dbn, tmp_path, capsys):
@@ -167,7 +175,7 @@ def test_a_workdir_of_another_scaling_is_refused(dbn, tmp_path, capsys):
         (tmp_path / name).symlink_to(dbn / name)
     run = json.loads((dbn / "run.json").read_text())
     run["config"]["scaling"] = "min-max"
-    (tmp_path / "run.json").write_text(json.dumps(run))
+    seals.write(tmp_path, "run.json", json.dumps(run).encode())
     assert tune(tmp_path / "new", tmp_path) == 2
     error = capsys.readouterr().err
     assert "'min-max' scaling" in error

@@ -172,20 +172,37 @@ def test_a_run_that_is_still_running_shows_what_there_is(workdir, capsys):
 
 def test_what_is_damaged_is_named_and_the_rest_is_shown(workdir, capsys):
     (workdir / "results.json").write_text('{"program": ')
-    (workdir / "figures" / "broken.png").write_bytes(b"nothing")
+    metrics = workdir / "metrics.jsonl"
+    # Still JSON, of another loss.
+    metrics.write_text(metrics.read_text().replace("0.25", "0.75"))
+    (workdir / "checkpoints" / "train" / "2" / "checksums.json").write_text("{}")
+    page, said = page_of(workdir, capsys)
+    for words in (
+        "results.json changed since it was written",
+        "results of this run cannot be read",
+        "metrics.jsonl changed since it was written",
+        "checkpoints/train/2/checksums.json is missing or cannot be read",
+    ):
+        assert words in page.text
+        assert words in said
+    assert "train: loss" not in page.text
+    assert len(page.of("img")) == 1
+
+
+def test_a_folder_without_checksums_is_shown_line_by_line(workdir, capsys):
+    (workdir / "checksums.json").unlink()
+    (workdir / "results.json").write_text('{"program": ')
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write('{"stage"\n')
     page, said = page_of(workdir, capsys)
     for words in (
+        "checksums.json is missing or cannot be read",
         "results.json is damaged",
-        "results of this run cannot be read",
         "Line 4 of metrics.jsonl is damaged",
-        "figures/broken.png is damaged",
     ):
         assert words in page.text
         assert words in said
     assert "train: loss" in page.text
-    assert len(page.of("img")) == 1
 
 
 def test_a_folder_that_shows_no_run_is_refused(tmp_path, capsys):

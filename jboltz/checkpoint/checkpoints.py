@@ -1,23 +1,22 @@
-"""Checkpoints: Orbax, with a checksum a file. The only module that imports Orbax.
+"""Checkpoints: Orbax, with a seal on each step. The only module that imports Orbax.
 
 Orbax restores flipped bits in silence, and where it cannot read one file it leaves the
 reads of the others to fail in threads of their own. So a step's files are compared with
-their CRC-32 before Orbax sees them; a damaged step is passed over and named.
+their checksums before Orbax sees them; a damaged step is passed over and named.
 """
 
 import contextlib
 import dataclasses
 import errno
-import json
 import logging
 import os
 import pathlib
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import filelock
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +25,17 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from jboltz import seals
 from jboltz.base import State
+from jboltz.checkpoint.contents import (
+    check_notes,
+    check_owner,
+    check_template,
+    describe_model,
+    leaves_of,
+)
+from jboltz.checks import check_count, check_number, records_of
 from jboltz.errors import InvalidValue
-
-_SEAL = "checksums.json"
 
 _PATIENCE = 30.0
 """Seconds that threads of a save or restore that failed have to end."""
@@ -67,14 +73,18 @@ class Checkpoints:
     """The checkpoints of one training run, one folder a step.
 
         with Checkpoints(folder) as checkpoints:
-            found, damaged = checkpoints.restore(jax.eval_shape(init, key))
             checkpoints.save(step, state, {"loss": 0.1})
+            found, damaged = checkpoints.restore(jax.eval_shape(init, key))
+
+    One writer at a time: from its first `save` to `close` it holds a lock on the
+    folder, which the end of its process opens too; elsewhere than on this machine's
+    file systems there is none. Readers see what the writer saved meanwhile.
 
     Of several processes, each calls `save` and `restore` with arrays over all of their
     devices, on a folder that all of them see.
 
     Args:
-      folder: made if it is not there. `~` is the home of the user; `gs://bucket/run`
+      folder: made by the first `save`. `~` is the home of the user; `gs://bucket/run`
         and the other schemes of `etils.epath` are folders elsewhere.
       keep: how many of the newest steps stay on disk.
       growth: besides, the first step stays for good, and so does each that is at least
@@ -89,14 +99,15 @@ class Checkpoints:
         keep: int = 3,
         growth: float | None = None,
     ) -> None:
-        if growth is not None and not growth >= 1:
-            raise InvalidValue(
-                f"`growth` is {growth} but the steps of an archive grow by a factor of "
-                "at least 1; 1 keeps every step, 2 the doublings."
-            )
-        self.folder, self._damaged = _folder(folder), set()
-        newest = checkpoint_managers.LatestN(keep)
+        newest = checkpoint_managers.LatestN(check_count("keep", keep, at_least=1))
+        if growth is not None:
+            check_number("growth", growth, 1, np.inf)
         archive = [] if growth is None else [_LogSpaced(growth)]
+        self.folder, self._damaged, self._is_closed = _folder(folder), set(), False
+        self._lock = None
+        if "://" not in str(self.folder) and jax.process_index() == 0:
+            file = self.folder / ".lock"
+            self._lock = filelock.FileLock(file, timeout=0, thread_local=False)
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -104,6 +115,7 @@ class Checkpoints:
                     [newest, *archive]
                 ),
                 enable_async_checkpointing=False,
+                create=False,
             ),
         )
 
@@ -111,7 +123,19 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends writing: another may write."""
+        self._is_closed = True
         self._manager.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def steps(self) -> list[int]:
+        """The steps on disk, oldest first; [] if there is no such folder."""
+        self._manager.reload()
+        return sorted(self._manager.all_steps())
 
     def save(
         self,
@@ -119,6 +143,7 @@ class Checkpoints:
         state: State,
         notes: dict[str, Any],
         *,
+        model: Any = None,
         overwrite: bool = False,
     ) -> None:
         """Writes `state` and JSON `notes`; when it returns, the step is on disk.
@@ -127,13 +152,22 @@ class Checkpoints:
         first.
 
         Args:
+          state: a tree of arrays, keys of `jax.random.key` among them.
+          model: the spec that `state` belongs to, which is written down.
           overwrite: delete all steps from `step` on, a future that this run has left.
 
         Raises:
-          ValueError: there are such steps, and nobody said to overwrite them.
-          OSError: the step could not be written; earlier ones are untouched.
+          ValueError: there are such steps, and nobody said to overwrite them; or the
+            checkpoints are closed.
+          TypeError: a leaf of `state` is no array, or `notes` are no JSON.
+          OSError: the step could not be written, and earlier ones are untouched; or
+            somebody else writes to this folder.
         """
-        later = [old for old in self._manager.all_steps() if old >= step]
+        step, leaves = check_count("step", step, at_least=0), leaves_of("state", state)
+        owner = {"records": records_of(state), "model": describe_model(model)}
+        check_notes(notes)
+        self._begin_writing()
+        later = [old for old in self.steps() if old >= step]
         kept = sorted({*later} - self._damaged)
         if kept and not overwrite:
             raise InvalidValue(
@@ -142,8 +176,9 @@ class Checkpoints:
             )
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            leaves=ocp.args.JsonSave(_leaves(state)),
+            leaves=ocp.args.JsonSave(leaves),
             notes=ocp.args.JsonSave(notes),
+            owner=ocp.args.JsonSave(owner),
         )
         try:
             with _quiet_orbax():
@@ -152,71 +187,108 @@ class Checkpoints:
                 saved = self._manager.save(step, args=items)
                 self._manager.wait_until_finished()
             if saved and jax.process_index() == 0:
-                _seal(self.folder / str(step))
+                seals.seal(self.folder / str(step))
             if jax.process_count() > 1:  # None goes on before the step is sound.
                 multihost_utils.sync_global_devices(f"step {step} is sealed")
         except Exception as error:
+            if (reason := _reason(error)) is None:
+                raise
             raise OSError(
-                f"Step {step} could not be saved in {self.folder} ({_reason(error)}). "
-                "Earlier checkpoints are untouched; see that the disk has room and the "
-                "folder can be written, then run again."
+                f"Step {step} could not be saved in {self.folder} ({reason}). Earlier "
+                "checkpoints are untouched; see that the disk has room and the folder "
+                "can be written, then run again."
             ) from error
         if not saved:
             raise OSError(f"Orbax declined to save step {step} in {self.folder}.")
 
-    def restore(self, template: State) -> tuple[Checkpoint | None, list[str]]:
+    def _begin_writing(self) -> None:
+        if self._is_closed:
+            raise InvalidValue(
+                f"`save` was called after the checkpoints of {self.folder} were "
+                "closed; save inside their `with`, or open them again."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._lock is not None and not self._lock.is_locked:
+            try:
+                self._lock.acquire()
+            except filelock.Timeout:
+                raise OSError(
+                    f"Somebody else writes checkpoints to {self.folder}; wait until "
+                    "they are closed, or save in another folder."
+                ) from None
+
+    def restore(
+        self, template: State, *, model: Any = None
+    ) -> tuple[Checkpoint | None, list[str]]:
         """The newest sound checkpoint, and a line for each damaged one passed over.
 
         Args:
           template: the shapes and dtypes to expect, from `jax.eval_shape` of what
             builds the state; leaves without a sharding go to the first device.
+          model: the spec that the state has to belong to; None: any.
+
+        Returns:
+          None where every step is damaged.
 
         Raises:
-          ValueError: a sound checkpoint holds other leaves, shapes or dtypes.
+          ValueError: the folder holds no checkpoint, or a sound one holds other leaves,
+            shapes, dtypes or records, or was not saved as one of `model`.
         """
         damaged = []
-        for found in self._load_all(template, reverse=True):
+        for found in self._load_all(template, model, reverse=True):
             if isinstance(found, Checkpoint):
                 return found, damaged
             damaged.append(found)
         return None, damaged
 
-    def restore_all(self, template: State) -> tuple[list[Checkpoint], list[str]]:
+    def restore_all(
+        self, template: State, *, model: Any = None
+    ) -> tuple[list[Checkpoint], list[str]]:
         """Every sound checkpoint, oldest first, and a line for each damaged one.
 
         The trajectory of a training run, of which `stack_params` makes a ladder for
         `TrajectoryTempering`.
 
         Args:
-          template: as for `restore`.
+          template, model: as for `restore`.
 
         Raises:
-          ValueError: a sound checkpoint holds other leaves, shapes or dtypes.
+          ValueError: as `restore`.
         """
-        found = list(self._load_all(template))
+        found = list(self._load_all(template, model))
         return (
             [x for x in found if isinstance(x, Checkpoint)],
             [x for x in found if isinstance(x, str)],
         )
 
     def _load_all(
-        self, template: State, *, reverse: bool = False
+        self, template: State, model: Any, *, reverse: bool = False
     ) -> Iterator[Checkpoint | str]:
-        for step in sorted(self._manager.all_steps(), reverse=reverse):
-            found = self._load(step, template)
+        if not (steps := self.steps()):
+            raise InvalidValue(
+                f"{self.folder} holds no checkpoints; see that it is the folder that "
+                "they were saved in. `steps` says which there are."
+            )
+        for step in steps[::-1] if reverse else steps:
+            found = self._load(step, template, model)
             if isinstance(found, Checkpoint):
                 yield found
             else:
                 self._damaged.add(step)
                 yield f"{self.folder / str(step)} is damaged: {found}"
 
-    def _load(self, step: int, template: State) -> Checkpoint | str:
+    def _load(self, step: int, template: State, model: Any) -> Checkpoint | str:
         """The checkpoint, or what is wrong with it."""
         folder = self.folder / str(step)
-        if wrong := _damage(folder):
-            return wrong
+        if wrong := seals.damage(folder):
+            return ", ".join(wrong)
         meta = self._read(step, leaves=ocp.args.JsonRestore())
-        _check_template(meta.leaves, template, folder)
+        check_template(meta.leaves, template, folder)
+        if (folder / "owner").exists():  # Steps had none before it was written.
+            owner = self._read(step, owner=ocp.args.JsonRestore()).owner
+        else:
+            owner = {"records": records_of(template), "model": None}
+        check_owner(owner, template, model, folder)
         found = self._read(
             step,
             state=ocp.args.StandardRestore(_with_shardings(template)),
@@ -247,95 +319,49 @@ def _quiet_orbax() -> Iterator[None]:
     and after they ended, since what they still write would be in the way of the next.
     """
     logger, before = logging.getLogger("absl"), {*threading.enumerate()}
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+
+    # A filter of this call's own: by the level, two threads would undo each other.
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname
+
+    logger.addFilter(is_of_others)
     try:
         yield
     except Exception:
         deadline = time.monotonic() + _PATIENCE
         # Looked at and not joined: some start others, or raise where they are joined.
-        while {*threading.enumerate()} - before and time.monotonic() < deadline:
+        while _of_orbax(before) and time.monotonic() < deadline:
             time.sleep(0.01)
         raise
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(is_of_others)
 
 
-def _reason(error: Exception) -> str:
-    """What the operating system said, out of what TensorStore made of it."""
-    text = str(error)
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
-        if os.strerror(code) in text:
-            return os.strerror(code)
-    return (text.strip() or type(error).__name__).splitlines()[0][:200]
+def _of_orbax(before: set[threading.Thread]) -> list[threading.Thread]:
+    """The threads of Orbax that began since; its pools are those of asyncio."""
+    return [
+        thread
+        for thread in {*threading.enumerate()} - before
+        if type(thread).__module__.startswith("orbax.")
+        or thread.name.startswith("asyncio_")
+    ]
 
 
-def _checksums(folder: epath.Path) -> dict[str, int]:
-    """Name → CRC-32 of every file of a step."""
-    sums = {}
-    for file in _files(folder):
-        if file != folder / _SEAL:
-            crc = 0
-            with file.open("rb") as content:
-                while chunk := content.read(1 << 20):
-                    crc = zlib.crc32(chunk, crc)
-            sums[file.relative_to(folder).as_posix()] = crc
-    return sums
-
-
-def _files(folder: epath.Path) -> Iterator[epath.Path]:
-    """The files of `folder` and of all folders in it; `epath` has no recursive glob."""
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _files(entry)
-        else:
-            yield entry
-
-
-def _seal(folder: epath.Path) -> None:
-    """The last thing written of a step; what is killed before it is not sound."""
-    (folder / _SEAL).write_text(json.dumps(_checksums(folder)))
-
-
-def _damage(folder: epath.Path) -> str | None:
-    """The damage in the files of a step."""
-    try:
-        sealed = json.loads((folder / _SEAL).read_text())
-    except (OSError, ValueError):
-        return f"its {_SEAL} is missing or cannot be read"
-    sums = _checksums(folder)
-    broken = [name for name in sealed if sums.get(name) != sealed[name]]
-    return f"{', '.join(broken)} changed since it was written" if broken else None
-
-
-def _leaves(state: State) -> dict[str, list[Any]]:
-    """Name → [dtype, shape] of every leaf."""
-    return {
-        jax.tree_util.keystr(path): [str(np.dtype(leaf.dtype)), list(leaf.shape)]
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-    }
-
-
-def _check_template(
-    stored: dict[str, list[Any]], template: State, folder: epath.Path
-) -> None:
-    expected = _leaves(template)
-    for name in sorted(stored.keys() | expected.keys()):
-        if (got := stored.get(name)) != (need := expected.get(name)):
-            raise InvalidValue(
-                f"The checkpoint {folder} holds {_describe(got)} for {name} but "
-                f"{_describe(need)} is asked for; restore with the configuration that "
-                "it was written with, or point to an empty folder."
-            )
-
-
-def _describe(leaf: list[Any] | None) -> str:
-    return f"{leaf[0]}{tuple(leaf[1])}" if leaf else "nothing"
+def _reason(error: Exception) -> str | None:
+    """What the operating system said, out of what TensorStore made of it; None where
+    it said nothing."""
+    said = {os.strerror(code) for code in errno.errorcode}
+    return next((x for x in sorted(said, key=len)[::-1] if x in str(error)), None)
 
 
 def _uncommitted(x: Any, template: Any) -> Any:
     # Orbax ties it to the device; nobody who asked for no place meant to.
-    return x if getattr(template, "sharding", None) else jnp.asarray(np.asarray(x))
+    if getattr(template, "sharding", None):
+        return x
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = jnp.asarray(np.asarray(jax.random.key_data(x)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    return jnp.asarray(np.asarray(x))
 
 
 def _with_shardings(template: State) -> State:

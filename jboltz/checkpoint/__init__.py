@@ -1,0 +1,5 @@
+"""Checkpoints of a training run."""
+
+from jboltz.checkpoint.checkpoints import Checkpoint, Checkpoints
+
+__all__ = ["Checkpoint", "Checkpoints"]

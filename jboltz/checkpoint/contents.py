@@ -1,0 +1,98 @@
+"""What a checkpoint may hold, and whether it holds what is asked for."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from jboltz.base import State
+from jboltz.checks import is_traced, records_of
+from jboltz.errors import InvalidType, InvalidValue
+
+_ARRAYS = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
+_DTYPES = (jnp.number, jnp.bool_, jax.dtypes.prng_key)
+"""Of the leaves of a state."""
+
+
+def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
+    """Name → [dtype, shape] of every leaf.
+
+    Raises:
+      TypeError: one is no array of numbers or keys, or there is none.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    for path, leaf in leaves:
+        is_array = isinstance(leaf, _ARRAYS) and not is_traced(leaf)
+        if not is_array or not any(jnp.issubdtype(leaf.dtype, x) for x in _DTYPES):
+            raise InvalidType(
+                f"`{name}` has {leaf!r} at {jax.tree_util.keystr(path)} but every leaf "
+                "needs to be an array of numbers or of keys, known and not traced; "
+                "make it one by `jnp.asarray`, or put it into `notes`."
+            )
+        if not leaf.size:
+            raise InvalidValue(
+                f"`{name}` has an array of shape {leaf.shape} at "
+                f"{jax.tree_util.keystr(path)}, which is empty; leave it out."
+            )
+    if not leaves:
+        raise InvalidValue(f"`{name}` is {state!r}, without an array; save one.")
+    return {
+        jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)]
+        for path, leaf in leaves
+    }
+
+
+def check_notes(notes: Any) -> None:
+    try:
+        json.dumps({**notes})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidType(
+            f"`notes` cannot be written as JSON ({error}); pass a dictionary of "
+            "strings, numbers, Booleans, None, and lists and dictionaries of them."
+        ) from error
+
+
+def describe_model(model: Any) -> str | None:
+    """Its classes and fields, in a line."""
+    text = " ".join(repr(model).split())
+    if " at 0x" in text:
+        raise InvalidType(
+            f"`model` is {text}, which says where it is in memory and not what it is; "
+            "make it a dataclass of such, as the models of jboltz are."
+        )
+    return None if model is None else text
+
+
+def check_owner(
+    owner: dict[str, Any], template: State, model: Any, folder: epath.Path
+) -> None:
+    for stored, expected in (
+        (owner["records"], records_of(template)),
+        (owner["model"], owner["model"] if model is None else describe_model(model)),
+    ):
+        if stored != expected:
+            raise InvalidValue(
+                f"The checkpoint {folder} belongs to {stored or 'no model in words'} "
+                f"but {expected} is asked for; restore what it was saved as, or save "
+                "it anew with its `model`."
+            )
+
+
+def check_template(
+    stored: dict[str, list[Any]], template: State, folder: epath.Path
+) -> None:
+    expected = leaves_of("template", template)
+    for name in sorted(stored.keys() | expected.keys()):
+        if (got := stored.get(name)) != (need := expected.get(name)):
+            raise InvalidValue(
+                f"The checkpoint {folder} holds {_describe(got)} for {name} but "
+                f"{_describe(need)} is asked for; restore with the configuration that "
+                "it was written with, or point to an empty folder."
+            )
+
+
+def _describe(leaf: list[Any] | None) -> str:
+    return f"{leaf[0]}{tuple(leaf[1])}" if leaf else "nothing"

@@ -1,0 +1,164 @@
+"""A workdir is one run's, and makes anew what was lost or changed."""
+
+import json
+import shutil
+
+import pytest
+
+from jboltz import seals
+from jboltz.checkpoint import Checkpoints
+from jboltz.errors import InvalidValue
+from jboltz.runs.workdir import Workdir, is_held
+from tests.runs import toy
+
+RUN = {"program": "toy", "config": {"seed": 3}, "data": {"name": "mnist"}}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("toy")
+    assert toy.main(workdir) == 0
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    toy.copy(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_finished_run_is_shown_and_not_repeated(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(toy, "run", lambda *_: pytest.fail("it ran again"))
+    assert toy.main(workdir) == 0
+    out = capsys.readouterr().out
+    assert "holds a finished run" in out
+    assert "warning" not in out
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "figures", "parts", "results.json", "metrics.jsonl", "run.json"]
+)
+def test_what_is_missing_is_named_and_made_anew(
+    name, finished, workdir, monkeypatch, capsys
+):
+    """From the checkpoints: nothing is trained again."""
+    target, save = workdir / name, Checkpoints.save
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    def save_model(self, step, *arguments, **options):
+        assert step == 0, "trained again"
+        save(self, step, *arguments, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", save_model)
+    assert toy.main(workdir) == 0
+    assert name in capsys.readouterr().out.split(" is missing")[0]
+    assert target.exists()
+    assert toy.numbers(workdir) == toy.numbers(finished)
+    assert toy.main(workdir) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_finished_run_needs_its_checkpoints_no_more(workdir, monkeypatch, capsys):
+    shutil.rmtree(workdir / "checkpoints")
+    monkeypatch.setattr(toy, "run", lambda *_: pytest.fail("it ran again"))
+    assert toy.main(workdir) == 0
+    assert "holds a finished run" in capsys.readouterr().out
+
+
+def test_what_a_run_cost_stays_where_its_results_are_sound(workdir):
+    before = (workdir / "results.json").read_bytes()
+    shutil.rmtree(workdir / "figures")
+    assert toy.main(workdir) == 0
+    assert (workdir / "results.json").read_bytes() == before
+
+
+def test_a_run_of_before_there_were_checksums_is_made_anew(workdir, finished, capsys):
+    (workdir / "checksums.json").unlink()
+    assert toy.main(workdir) == 0
+    out = capsys.readouterr().out
+    assert "checksums.json is missing" in out
+    assert "holds a finished run" not in out
+    assert toy.numbers(workdir) == toy.numbers(finished)
+    assert toy.main(workdir) == 0
+    assert "holds a finished run" in capsys.readouterr().out
+
+
+def test_a_damaged_record_of_another_run_is_refused_by_name(workdir, capsys):
+    record = workdir / "run.json"
+    record.write_text(record.read_text().replace("2.0", "3.0"))
+    # Its text is now that of the other run: but that is not what was sealed.
+    before = (workdir / "results.json").read_bytes()
+    assert toy.main(workdir, "--rate", 4) == 2
+    error = capsys.readouterr().err
+    assert "no sound run.json" in error
+    assert "the command that began it" in error
+    assert (workdir / "results.json").read_bytes() == before
+    assert toy.main(workdir) == 0
+    assert "run.json changed since it was written" in capsys.readouterr().out
+
+
+def test_another_run_is_refused_by_what_differs(workdir, capsys):
+    assert toy.main(workdir, "--rate", 4) == 2
+    assert "`config.rate` is 4.0 but that run has 2.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_crash_between_a_file_and_its_seal_leaves_both_sound(
+    moment, tmp_path, monkeypatch
+):
+    """Moments: the file is drafted, the seals are, the seals are in place."""
+    with Workdir(tmp_path, RUN) as workdir:
+        workdir.write_metrics("train", [{"epoch": 1}])
+    draft, replace, calls = seals._draft, type(tmp_path).replace, []
+
+    def crash(original):
+        def act(*arguments):
+            result = original(*arguments)
+            calls.append(result)
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            return result
+
+        return act
+
+    content = b'{"stage": "train", "epoch": 2}\n'
+    with monkeypatch.context() as patch:
+        patch.setattr(seals, "_draft", crash(draft))
+        patch.setattr(type(tmp_path), "replace", crash(replace))
+        with pytest.raises(KeyboardInterrupt):
+            seals.write(tmp_path, "metrics.jsonl", content)
+    assert seals.damage(tmp_path) == []
+    with Workdir(tmp_path, RUN) as workdir:
+        workdir.write_metrics("other", [{"epoch": 1}])
+    assert seals.damage(tmp_path) == []
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_crash_before_a_first_file_leaves_a_folder_that_goes_on(
+    tmp_path, monkeypatch
+):
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            Workdir(tmp_path, RUN)
+    with Workdir(tmp_path, RUN):
+        assert json.loads((tmp_path / "run.json").read_text()) == RUN
+
+
+def test_a_workdir_is_held_by_one_at_a_time(tmp_path):
+    assert not is_held(tmp_path)
+    with Workdir(tmp_path, RUN):
+        assert is_held(tmp_path)
+        with pytest.raises(OSError, match="Another process is running in"):
+            Workdir(tmp_path, RUN)
+    assert not is_held(tmp_path)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "figures").mkdir()
+    with pytest.raises(InvalidValue, match=r"holds figures but no sound run\.json"):
+        Workdir(tmp_path, RUN)
+    assert not is_held(tmp_path)
