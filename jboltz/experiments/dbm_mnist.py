@@ -373,21 +373,15 @@ def report(results: dict[str, Any]) -> None:
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="dbm_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-            model=lambda config, data: build(config),
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="dbm_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+    model=lambda config, data: build(config),
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

@@ -356,21 +356,15 @@ def _percent(found: dict[str, float]) -> str:
     return f"{100 * found['mean']:5.1f} ± {100 * found['standard_error']:.1f} %"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="dbn_cifar10",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-            model=lambda config, data: build(config),
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="dbn_cifar10",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+    model=lambda config, data: build(config),
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

@@ -153,20 +153,14 @@ def report(results: dict[str, Any]) -> None:
         finetune.say_errors(nets)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="few_labels_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="few_labels_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

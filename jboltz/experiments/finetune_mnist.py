@@ -94,20 +94,14 @@ def report(results: dict[str, Any]) -> None:
     finetune.say_errors(results["nets"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="finetune_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="finetune_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

@@ -114,21 +114,15 @@ def draw_figures(
     return on_patches.draw(config, data, params.weights, numbers, title=title)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="grbm_cifar10",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=on_patches.report,
-            model=lambda config, data: build(config),
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="grbm_cifar10",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=on_patches.report,
+    model=lambda config, data: build(config),
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

@@ -282,20 +282,14 @@ def report(results: dict[str, Any]) -> None:
     say(f"parameters: {', '.join(f'{k} {x}' for k, x in counts.items())}")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="hybrid_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="hybrid_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

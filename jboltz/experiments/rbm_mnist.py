@@ -342,21 +342,15 @@ def report(results: dict[str, Any]) -> None:
     likelihoods.say_chain_quality(results["tempered_chains"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="rbm_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-            model=build,
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="rbm_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+    model=build,
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

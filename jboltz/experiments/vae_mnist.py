@@ -362,21 +362,15 @@ def report(results: dict[str, Any]) -> None:
     say_sample_quality(results["test"]["quality"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    program.main(
-        program.Program(
-            name="vae_mnist",
-            config=Config,
-            load=lambda config: config.data.load(),
-            check=check,
-            run=run,
-            draw_figures=draw_figures,
-            report=report,
-            model=lambda config, data: build(config, load(config, data)[0]),
-        ),
-        arguments,
-    )
-
+PROGRAM = program.Program(
+    name="vae_mnist",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+    model=lambda config, data: build(config, load(config, data)[0]),
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)

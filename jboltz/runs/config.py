@@ -235,11 +235,12 @@ def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
         ) from error
     except RecursionError as error:
         raise InvalidValue(
-            f"`--config` {path} is no configuration (brackets are nested too deeply)."
+            f"`--config` {path} is no TOML file of a configuration (its brackets are "
+            "nested too deeply)."
         ) from error
     except ValueError as error:
         raise InvalidValue(
-            f"`--config` {path} is no configuration ({error})."
+            f"`--config` {path} is no TOML file of a configuration ({error})."
         ) from error
 
 

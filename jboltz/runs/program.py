@@ -23,6 +23,10 @@ from jboltz.runs.workdir import Workdir
 ParamsT = TypeVar("ParamsT")
 
 
+def _load_data(config: Any) -> Dataset:
+    return config.data.load()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program(Generic[ConfigT, ParamsT]):
     """What a program consists of; `main` calls its functions in this order."""
@@ -31,16 +35,19 @@ class Program(Generic[ConfigT, ParamsT]):
     """The module's, and the default folder's below runs/."""
     config: type[ConfigT]
     """Its fields are the flags."""
-    load: Callable[[ConfigT], Dataset]
-    """Loads the data, whose `note` is shown."""
-    check: Callable[[ConfigT, Dataset], None]
-    """Refuses, with a ValueError, what cannot be run; before anything is written."""
+    load: Callable[[ConfigT], Dataset] = _load_data
+    """Loads the data, whose `note` is shown; by default those of the field `data`."""
+    check: Callable[[ConfigT, Dataset], None] = lambda config, data: None
+    """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
+    """
     run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
     """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
     None to save nothing), and the numbers for `results.json`."""
-    draw_figures: Callable[[ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]]
-    """Draws matplotlib figures, by file name."""
-    report: Callable[[dict[str, Any]], None]
+    draw_figures: Callable[
+        [ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]
+    ] = lambda config, data, params, numbers: {}
+    """Draws matplotlib figures, by file name, after the run or from its `model/`."""
+    report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
     model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
     """The spec whose parameters `run` returns; model/ is read as those of no other."""

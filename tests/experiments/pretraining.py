@@ -1,7 +1,7 @@
 """Small labelled images, and workdirs of programs that were pretrained on them."""
 
+import dataclasses
 import importlib
-import inspect
 from contextlib import contextmanager
 
 import jax
@@ -10,7 +10,7 @@ import pytest
 
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
-from jboltz.runs import sources
+from jboltz.runs import program, sources
 
 PRETRAINING = {
     "dbn_mnist": "--batch-size 85 --layers 64 8 6".split(),
@@ -35,14 +35,15 @@ def dataset(size=8, **without):
     return data.from_arrays(images[:170], images[170:], name="bumps", **given)
 
 
-def start(name, workdir, *flags, images=None):
-    """The exit status of one run, on small images."""
+def start(name, workdir, *flags, images=None, **functions):
+    """The exit status of one run, on small images, with other functions for some."""
     module = importlib.import_module(f"jboltz.experiments.{name}")
+    made = dataclasses.replace(module.PROGRAM, **functions)
     with pytest.MonkeyPatch.context() as patch:
         given = dataset() if images is None else images
         patch.setattr(sources, "load_mnist", lambda *_, **__: given)
         try:
-            module.main(["--workdir", str(workdir), *map(str, flags)])
+            program.main(made, ["--workdir", str(workdir), *map(str, flags)])
         except SystemExit as stop:
             return stop.code
     return 0
@@ -53,14 +54,12 @@ def pretrain(name, workdir, images=None):
     module = importlib.import_module(f"jboltz.experiments.{name}")
 
     def run(config, images, workdir):
-        given = (config, images)[: len(inspect.signature(module.build).parameters)]
-        return module.build(*given).init(jax.random.key(0)), {}
+        model = module.PROGRAM.model(config, images)
+        return model.init(jax.random.key(0)), {}
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "run", run)
-        patch.setattr(module, "draw_figures", lambda *_: {})
-        patch.setattr(module, "report", lambda _: None)
-        assert start(name, workdir, *PRETRAINING[name], images=images) == 0
+    functions = {"draw_figures": lambda *_: {}, "report": lambda _: None, "run": run}
+    flags = PRETRAINING[name]
+    assert start(name, workdir, *flags, images=images, **functions) == 0
 
 
 class Crash(BaseException):

@@ -21,6 +21,7 @@ from jboltz.experiments.benchmark import (
     training,
     works,
 )
+from jboltz.runs import program
 
 SMALL = ("--num-examples", "128", "--num-hidden", "16", "--num-chains", "32")
 SMALL += ("--num-sweeps", "3", "--repetitions", "2", "--data.source", "embedded")
@@ -76,7 +77,9 @@ def promotion():
     ids=["training and sampling", "every task"],
 )
 def test_smoke(tasks, tmp_path, capsys, small_tasks, promotion):
-    benchmark.main(["--workdir", str(tmp_path), "--tasks", *tasks, *SMALL])
+    program.main(
+        benchmark.PROGRAM, ["--workdir", str(tmp_path), "--tasks", *tasks, *SMALL]
+    )
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
     assert (training["num_examples"], training["num_steps"]) == (128, 2)
@@ -167,7 +170,7 @@ def test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so(tmp_path, capsys
     sizes = ("--sweep.num-hidden", "5", "--sweep.batch-sizes", "64")
     sizes += ("--sweep.num-chains", "3", "1000000000", "--sweep.seconds", "1e-6")
     arguments = ("--preset", "sweep", *sizes, *SMALL)
-    benchmark.main(["--workdir", str(tmp_path), *arguments])
+    program.main(benchmark.PROGRAM, ["--workdir", str(tmp_path), *arguments])
     results = json.loads((tmp_path / "results.json").read_text())
     sweep = results["sweep"]
     rows = {k: [r["num_rows"] for r in v] for k, v in sweep["tasks"].items()}
@@ -438,7 +441,10 @@ def test_an_installed_package_has_no_targets(monkeypatch):
 def test_what_cannot_be_run_is_refused(flags, message, tmp_path, capsys):
     workdir = tmp_path / "run"
     with pytest.raises(SystemExit) as stopped:
-        benchmark.main(["--workdir", str(workdir), "--data.source", "embedded", *flags])
+        program.main(
+            benchmark.PROGRAM,
+            ["--workdir", str(workdir), "--data.source", "embedded", *flags],
+        )
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not workdir.exists()

@@ -6,6 +6,7 @@ import pytest
 
 from jboltz.experiments.benchmark import __main__ as benchmark
 from jboltz.experiments.benchmark import contest, deep, sampling
+from jboltz.runs import program
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def test_what_was_measured_before_a_failure_is_not_measured_again(
     with monkeypatch.context() as context:
         context.setattr(deep, "mean_field", broken)
         with pytest.raises(RuntimeError, match="to sleep"):
-            benchmark.main(command)
+            program.main(benchmark.PROGRAM, command)
     kept = json.loads((tmp_path / "parts" / "tempering.json").read_text())
-    benchmark.main(command)
+    program.main(benchmark.PROGRAM, command)
     assert calls == [1]
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["tempering"] == kept
@@ -56,10 +57,10 @@ def test_what_was_measured_before_a_failure_is_not_measured_again(
 
 
 def test_a_damaged_part_is_named(command, tmp_path, capsys):
-    benchmark.main(command)
+    program.main(benchmark.PROGRAM, command)
     part = tmp_path / "parts" / "tempering.json"
     part.write_text("{")
     (tmp_path / "results.json").unlink()
     with pytest.raises(SystemExit, match="2"):
-        benchmark.main(command)
+        program.main(benchmark.PROGRAM, command)
     assert f"{part} is damaged" in capsys.readouterr().err

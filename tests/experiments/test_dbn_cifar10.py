@@ -12,7 +12,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.evaluation import fields
 from jboltz.experiments import dbn_cifar10
 from jboltz.runs import config as configs
-from jboltz.runs import sources
+from jboltz.runs import program, sources
 from tests.experiments.pretraining import crash_after
 
 SMALL = (
@@ -40,7 +40,10 @@ def start(workdir, *flags, images=None):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "load_cifar10", lambda *_, **__: given)
         try:
-            dbn_cifar10.main(["--workdir", str(workdir), *SMALL, *map(str, flags)])
+            program.main(
+                dbn_cifar10.PROGRAM,
+                ["--workdir", str(workdir), *SMALL, *map(str, flags)],
+            )
         except SystemExit as stop:
             return stop.code
     return 0

@@ -18,7 +18,7 @@ import jboltz
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import dbn_mnist
-from jboltz.runs import sources
+from jboltz.runs import program, sources
 from jboltz.runs.workdir import Workdir
 from tests.runs.events import read_events
 
@@ -43,7 +43,9 @@ def digits():
 def start(workdir, *flags):
     """The exit status of one run."""
     try:
-        dbn_mnist.main(["--workdir", str(workdir), *SMALL, *map(str, flags)])
+        program.main(
+            dbn_mnist.PROGRAM, ["--workdir", str(workdir), *SMALL, *map(str, flags)]
+        )
     except SystemExit as stop:
         return stop.code
     return 0
@@ -340,7 +342,7 @@ def test_parameters_that_explode_are_named(digits, tmp_path, monkeypatch, capsys
 def test_a_bug_keeps_its_traceback(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(dbn_mnist, "draw_figures", lambda *_: [].index(0))
     with pytest.raises(ValueError, match="not in list"):
-        dbn_mnist.main(["--workdir", str(tmp_path), *SMALL])
+        program.main(dbn_mnist.PROGRAM, ["--workdir", str(tmp_path), *SMALL])
 
 
 def test_config_file_stands_for_its_flags(digits, no_figures, tmp_path, capsys):
@@ -348,7 +350,7 @@ def test_config_file_stands_for_its_flags(digits, no_figures, tmp_path, capsys):
     saved = tmp_path / "flags" / "config.toml"
     again = tmp_path / "file"
     # The flags beside the file win: here the workdir.
-    dbn_mnist.main(["--config", str(saved), "--workdir", str(again)])
+    program.main(dbn_mnist.PROGRAM, ["--config", str(saved), "--workdir", str(again)])
     assert outcome(again) == outcome(tmp_path / "flags")
 
 

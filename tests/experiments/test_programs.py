@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from jboltz import data
 from jboltz.checkpoint import Checkpoints
-from jboltz.runs import config, sources
+from jboltz.runs import config, program, sources
 from tests.experiments.pretraining import crash_after
 
 # Module, flags of a run of seconds, and where its data are loaded.
@@ -69,7 +69,10 @@ def start(name, workdir, *flags):
     """The exit status of one run."""
     module = importlib.import_module(f"jboltz.experiments.{name}")
     try:
-        module.main(["--workdir", str(workdir), *PROGRAMS[name], *map(str, flags)])
+        program.main(
+            module.PROGRAM,
+            ["--workdir", str(workdir), *PROGRAMS[name], *map(str, flags)],
+        )
     except SystemExit as stop:
         return stop.code
     return 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from jboltz import seals
 from jboltz.runs.workdir import Workdir
 
 RUN = {"program": "toy", "config": {"epochs": 2}, "data": {"sha256": "0"}}
@@ -41,9 +42,11 @@ def test_another_run_is_deleted(tmp_path):
     assert begin(tmp_path, OTHER, overwrite=True)
 
 
-def test_a_folder_that_says_nothing_of_its_run_is_deleted(tmp_path):
+def test_a_run_is_known_by_its_seal_and_deleted_without_one(tmp_path):
     begin(tmp_path, overwrite=True)
     (tmp_path / "run.json").write_text("{")
-    assert not begin(tmp_path, overwrite=True)
+    assert begin(tmp_path, overwrite=True)
     (tmp_path / "run.json").unlink()
+    assert begin(tmp_path, overwrite=True)
+    (tmp_path / seals.NAME).unlink()
     assert not begin(tmp_path, overwrite=True)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.data import Dataset, check_values, load_mnist
+from jboltz.data import Dataset, check_values
 from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import (
     contest,
@@ -30,10 +30,8 @@ from jboltz.experiments.benchmark import sweep as sweeps
 from jboltz.experiments.benchmark.contest import Contest, Record
 from jboltz.experiments.benchmark.works import Inputs, Machine
 from jboltz.models.rbm import RBM
-from jboltz.runs import checks
+from jboltz.runs import checks, program
 from jboltz.runs.config import RunConfig
-from jboltz.runs.program import Program
-from jboltz.runs.program import main as run_program
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.workdir import Workdir
@@ -246,21 +244,14 @@ def report(results: Record) -> None:
         say(line)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    def load(config: Config) -> Dataset:
-        return load_mnist(config.data.source, manual_dir=config.data.manual_dir)
-
-    benchmark = Program(
-        name="benchmark",
-        config=Config,
-        load=load,
-        check=check,
-        run=run,
-        draw_figures=draw_figures,
-        report=report,
-    )
-    run_program(benchmark, arguments)
-
+PROGRAM = program.Program(
+    name="benchmark",
+    config=Config,
+    check=check,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+)
 
 if __name__ == "__main__":
-    main()
+    program.main(PROGRAM)
