@@ -150,8 +150,8 @@ def test_a_command_line_that_makes_no_sense(arguments, message):
         ('workdir = "a\\u0000"', "none that control a terminal"),
         ('workdir = "--overwrite"', "begins like an option"),
         ("rate = nan", "`rate` is nan"),
-        ("seed = 0x" + "f" * 9000, "no configuration"),
-        ("rate = ", "no configuration"),
+        ("seed = 0x" + "f" * 9000, "is no TOML file of options"),
+        ("rate = ", "is no TOML file of options"),
     ],
     ids=lambda value: value[:20],
 )
