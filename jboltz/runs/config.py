@@ -233,14 +233,11 @@ def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
             f"`--config` is {path}, which cannot be read ({error.strerror}); name a "
             "TOML file."
         ) from error
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:
+        is_deep = isinstance(error, RecursionError)
+        reason = "brackets are nested too deeply" if is_deep else error
         raise InvalidValue(
-            f"`--config` {path} is no TOML file of a configuration (its brackets are "
-            "nested too deeply)."
-        ) from error
-    except ValueError as error:
-        raise InvalidValue(
-            f"`--config` {path} is no TOML file of a configuration ({error})."
+            f"`--config` {path} is no TOML file of options ({reason})."
         ) from error
 
 

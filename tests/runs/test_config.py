@@ -150,8 +150,8 @@ def test_a_command_line_that_makes_no_sense(arguments, message):
         ('workdir = "a\\u0000"', "none that cannot be printed"),
         ('workdir = "--overwrite"', "begins like an option"),
         ("rate = nan", "`rate` is nan"),
-        ("seed = 0x" + "f" * 9000, "no TOML file"),
-        ("rate = ", "no TOML file"),
+        ("seed = 0x" + "f" * 9000, "is no TOML file of options"),
+        ("rate = ", "is no TOML file of options"),
     ],
     ids=lambda value: value[:20],
 )
