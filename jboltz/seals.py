@@ -31,8 +31,8 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
     sees the old content or the new one, and either is sealed."""
     target, sums = folder / name, read(folder)
     target.parent.mkdir(exist_ok=True)
-    old = [_checksum(target)] if load(folder, name) is not None else []
-    sums[name] = [*old, zlib.crc32(content)]
+    old = [] if load(folder, name) is None else [_checksum(target)]
+    sums[name] = sorted({*old, zlib.crc32(content)})
     draft = _draft(target, content)
     _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
     draft.replace(target)

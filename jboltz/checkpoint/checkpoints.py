@@ -108,16 +108,17 @@ class Checkpoints:
         if "://" not in str(self.folder) and jax.process_index() == 0:
             file = self.folder / ".lock"
             self._lock = filelock.FileLock(file, timeout=0, thread_local=False)
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                    [newest, *archive]
+        with _quiet_orbax():
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                        [newest, *archive]
+                    ),
+                    enable_async_checkpointing=False,
+                    create=False,
                 ),
-                enable_async_checkpointing=False,
-                create=False,
-            ),
-        )
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -134,7 +135,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps on disk, oldest first; [] if there is no such folder."""
-        self._manager.reload()
+        with _quiet_orbax():
+            self._manager.reload()
         return sorted(self._manager.all_steps())
 
     def save(

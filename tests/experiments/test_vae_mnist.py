@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from jboltz import seals
 from jboltz.checkpoint import Checkpoints
 from jboltz.data import scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
@@ -164,7 +165,7 @@ def test_a_model_that_does_not_fit_is_refused(tmp_path, capsys):
     pretrain("rbm_mnist", tmp_path / "rbm")
     run = json.loads((tmp_path / "rbm" / "run.json").read_text())
     run["config"]["binarisation"] = "threshold"
-    (tmp_path / "rbm" / "run.json").write_text(json.dumps(run))
+    seals.write(tmp_path / "rbm", "run.json", json.dumps(run).encode())
     assert compare(tmp_path / "new", tmp_path / "rbm") == 2
     assert "compared with ½" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
@@ -177,7 +178,8 @@ def test_images_are_scaled_as_they_were_for_the_dbn(dbn, tmp_path):
     run = json.loads((dbn / "run.json").read_text())
     run["config"]["scaling"] = "min-max"
     (tmp_path / "run.json").unlink()
-    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "checksums.json").unlink(missing_ok=True)
+    seals.write(tmp_path, "run.json", json.dumps(run).encode())
     config = vae_mnist.Config(pretrained=tmp_path, held_out=40)
     images, expected = vae_mnist.load(config, dataset())[-1], dataset()
     expected = scale_pixels(expected, "min-max")

@@ -41,11 +41,12 @@ def flip_everywhere(start, states, folder, capsys, *, rounds=1):
                 capsys.readouterr()
                 status = start(folder / "run")
                 said = capsys.readouterr()
-                # A seal that is damaged makes its files, or itself, unsound.
-                name = file.parent if file.name == "checksums.json" else file
                 lines = [x for x in said.out.splitlines() if x.startswith("warning: ")]
                 if status == 0:
-                    assert any(str(name) in line for line in lines), file
+                    # A seal that changed makes another file unsound, or none: of a
+                    # file that was replaced it keeps the old checksum too.
+                    is_named = any(str(file) in line for line in lines)
+                    assert is_named or file.name == "checksums.json", file
                     assert toy.numbers(folder / "run") == toy.numbers(folder / "whole")
                 else:
                     assert status == 2, file
@@ -83,7 +84,7 @@ def test_a_flipped_bit_is_named_and_healed(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("start", "stop", "rounds"), [(toy.main, 2, 20), (small_dbn, 3, 8)]
+    ("start", "stop", "rounds"), [(toy.main, 2, 8), (small_dbn, 3, 8)]
 )
 def test_many_flipped_bits_are_named_and_healed(start, stop, rounds, tmp_path, capsys):
     counts = flip_everywhere(start, [None, stop], tmp_path, capsys, rounds=rounds)

@@ -72,6 +72,15 @@ def test_what_a_run_cost_stays_where_its_results_are_sound(workdir):
     assert (workdir / "results.json").read_bytes() == before
 
 
+def test_what_no_run_writes_any_more_is_missed_once(workdir, capsys):
+    seals.write(workdir, "figures/old.png", b"a picture")
+    (workdir / "figures" / "old.png").unlink()
+    assert toy.main(workdir) == 0
+    assert "figures/old.png is missing" in capsys.readouterr().out
+    assert toy.main(workdir) == 0
+    assert "holds a finished run" in capsys.readouterr().out
+
+
 def test_a_run_of_before_there_were_checksums_is_made_anew(workdir, finished, capsys):
     (workdir / "checksums.json").unlink()
     assert toy.main(workdir) == 0
