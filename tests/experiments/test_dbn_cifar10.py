@@ -1,5 +1,6 @@
 """The DBN on patches: it runs, resumes, refuses rubbish, and judges by its criteria."""
 
+import dataclasses
 import json
 
 import jax
@@ -129,8 +130,10 @@ def test_without_the_test_set_held_out_images_judge(tmp_path, monkeypatch):
         return dbn.init(jax.random.key(0)), []
 
     monkeypatch.setattr(dbn_cifar10.greedy, "pretrain", untrained)
-    monkeypatch.setattr(dbn_cifar10, "draw_figures", lambda *_: {})
-    monkeypatch.setattr(dbn_cifar10, "report", lambda _: None)
+    quiet = dataclasses.replace(
+        dbn_cifar10.PROGRAM, draw_figures=lambda *_: {}, report=lambda _: None
+    )
+    monkeypatch.setattr(dbn_cifar10, "PROGRAM", quiet)
     found = []
     for name, given in (("a", {}), ("b", {"test_labels": np.full(20, 3)})):
         assert (

@@ -1,5 +1,6 @@
 """The program does what its help says, resumes, and refuses rubbish."""
 
+import dataclasses
 import json
 import os
 import re
@@ -54,7 +55,8 @@ def start(workdir, *flags):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Where figures are not the point, they are not drawn."""
-    monkeypatch.setattr(dbn_mnist, "draw_figures", lambda *_: {})
+    quiet = dataclasses.replace(dbn_mnist.PROGRAM, draw_figures=lambda *_: {})
+    monkeypatch.setattr(dbn_mnist, "PROGRAM", quiet)
 
 
 def read_lines(file):
@@ -340,7 +342,8 @@ def test_parameters_that_explode_are_named(digits, tmp_path, monkeypatch, capsys
 
 
 def test_a_bug_keeps_its_traceback(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(dbn_mnist, "draw_figures", lambda *_: [].index(0))
+    quiet = dataclasses.replace(dbn_mnist.PROGRAM, draw_figures=lambda *_: [].index(0))
+    monkeypatch.setattr(dbn_mnist, "PROGRAM", quiet)
     with pytest.raises(ValueError, match="not in list"):
         program.main(dbn_mnist.PROGRAM, ["--workdir", str(tmp_path), *SMALL])
 
