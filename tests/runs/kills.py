@@ -1,15 +1,10 @@
-"""Programs killed at random moments, and what they leave beside a run left alone.
-
-python -m tests.runs.kills 20    # kills of each of five programs
-"""
+"""Programs killed at random moments, and what they leave beside a run left alone."""
 
 import json
 import os
-import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 import time
 
 import jax
@@ -138,18 +133,3 @@ def survive(program, num_kills, folder, seed=0):
             assert not found, f"{workdir}: {found}"
             number += 1
     return killed, number, length
-
-
-def main(num_kills):
-    for program in COMMANDS:
-        with tempfile.TemporaryDirectory() as folder:
-            killed, runs, length = survive(program, num_kills, pathlib.Path(folder))
-        print(
-            f"{program.__name__}: {killed} kills, {runs} runs of {length:.1f} s, all "
-            "with the numbers of the run left alone",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
