@@ -16,6 +16,7 @@ from jboltz.data.patches import (
     patch_places,
     whiten,
 )
+from jboltz.ranges import Count, Patches, Scale
 
 HELD_OUT = 10
 """One training image in this many, the last ones, is for validation."""
@@ -27,15 +28,15 @@ Contrast = Literal["unit", "raw"]
 class PatchSpec:
     """Which patches are cut, and how they are whitened."""
 
-    patch_size: int = 8
+    patch_size: Count = 8
     """Height and width of a patch, in pixels."""
-    num_patches: int = 100_000
+    num_patches: Patches = 100_000
     """Training patches; a tenth as many for validation, and for the test."""
     contrast: Contrast = "unit"
     """`unit` gives every patch mean 0 and the same contrast before whitening."""
-    num_components: int = 100
+    num_components: Count = 100
     """Principal directions that are kept, each with variance 1."""
-    epsilon: float = 1e-6
+    epsilon: Scale = 1e-6
     """Added to the variance of every direction before it is made 1."""
 
 

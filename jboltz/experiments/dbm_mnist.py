@@ -39,6 +39,15 @@ from jboltz.models.annealed import Annealed
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.swapped import SwappedLayers
+from jboltz.ranges import (
+    ChainSteps,
+    Count,
+    CountFromZero,
+    LadderScale,
+    Rate,
+    Share,
+    Steps,
+)
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
@@ -63,37 +72,37 @@ class Config(AnnealingConfig):
     preset: Literal["notes", "small"] | None = None
     """Values to begin with: `notes` has the layers of the PyTorch notes, `small` takes
     a minute. Flags win."""
-    layers: tuple[int, ...] = (784, 500, 1000)
+    layers: tuple[Count, ...] = (784, 500, 1000)
     """Units a layer: the pixels first, the top last."""
     pretraining: Literal["growing", "greedy"] = "growing"
     """`growing` trains a machine of one hidden layer, then adds one after another, at
     weights so small that the machine is still the one before; `greedy` trains an RBM a
     layer, by CD with inputs doubled, and composes them."""
-    pretrain_epochs: int = 500
+    pretrain_epochs: CountFromZero = 500
     """Epochs a layer before joint training; 0 starts from random weights."""
-    pretrain_learning_rate: float = 0.02
+    pretrain_learning_rate: Rate = 0.02
     """Step size of plain SGD in pretraining."""
-    epochs: int = 200
+    epochs: Count = 200
     """Epochs of joint training."""
-    learning_rate: float = 0.02
+    learning_rate: Rate = 0.02
     """First step size of plain SGD in joint training; it falls linearly to 0."""
-    num_chains: int = 100
+    num_chains: Count = 100
     """Persistent chains."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
-    max_sweeps: int = 3
+    max_sweeps: Count = 3
     """Most mean-field sweeps an update."""
-    tolerance: float = 1e-2
+    tolerance: Share = 1e-2
     """Mean field ends where no mean moved by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
-    ladder_scale: float = 1.0
+    ladder_scale: LadderScale = 1.0
     """Rungs of the ladders of annealing for log Z, in units of 14 500."""
-    clamped_points: int = 20
+    clamped_points: Count = 20
     """Images whose log p(v) is also estimated, by annealing with the data held: how
     far above its bound it is."""
-    tempering_steps: int = 300
-    sample_steps: int = 1000
+    tempering_steps: ChainSteps = 300
+    sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

@@ -31,6 +31,7 @@ from jboltz.learning.sparsity import Sparse
 from jboltz.learning.transforms import by_field
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
+from jboltz.ranges import Activity, Count, Patches, Rate, Scale, Seed, Steps, Strength
 from jboltz.runs import checks, greedy, program
 from jboltz.runs import patches as on_patches
 from jboltz.runs.layers import Pictures, draw_layers, draw_samples
@@ -52,35 +53,35 @@ class Config(on_patches.PatchConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    layers: tuple[int, ...] = (400, 200, 100)
+    layers: tuple[Count, ...] = (400, 200, 100)
     """Hidden units a layer, the top last; below them are the whitened patches."""
-    patch_size: int = 16
-    num_patches: int = 40_000
-    num_components: int = 128
+    patch_size: Count = 16
+    num_patches: Patches = 40_000
+    num_components: Count = 128
     """Principal directions that are kept, each with variance 1: the visible units."""
-    epsilon: float = 1e-3
-    deviation: float = 0.7
+    epsilon: Scale = 1e-3
+    deviation: Scale = 0.7
     """Standard deviation of a visible unit given the hidden ones; it is not learned.
     The smaller, the more hidden units it takes to explain a patch."""
-    epochs: int = 25
+    epochs: Count = 25
     """Epochs a layer; every patch once an epoch."""
-    learning_rate: float = 0.003
+    learning_rate: Rate = 0.003
     """First step size of Adam, in every layer; it falls linearly to 0."""
-    weight_scale: float = 0.05
+    weight_scale: Scale = 0.05
     """Standard deviation of the initial weights of layer 1; above it 0.01."""
-    sparsity_targets: tuple[float, ...] = (0.03, 0.05, 0.1)
+    sparsity_targets: tuple[Activity, ...] = (0.03, 0.05, 0.1)
     """Mean activity that the units of each layer are drawn to; where they begin."""
-    sparsity_strengths: tuple[float, ...] = (10.0, 10.0, 10.0)
+    sparsity_strengths: tuple[Strength, ...] = (10.0, 10.0, 10.0)
     """How much the squared distance from that target counts, in each layer; 0 is CD
     alone."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
     read_test: bool = True
     """Judge by patches of the test images; without, by those of held-out training
     images, by which settings are chosen."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides patches, initial weights, order, control and every draw."""
 
 

@@ -20,6 +20,7 @@ from jboltz.learning.pretrain import Features, unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.ranges import Count, Rate, Scale, Steps
 from jboltz.runs import checks, greedy, program
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.layers import Pictures, draw_layers, draw_samples
@@ -45,27 +46,27 @@ class Config(TrainingConfig):
     preset: Literal["blog"] | None = None
     """Values to begin with: `blog` is the recipe of the blog that goes with the PyTorch
     notes. Flags win."""
-    layers: tuple[int, ...] = (784, 500, 200)
+    layers: tuple[Count, ...] = (784, 500, 200)
     """Units a layer: the pixels first, the top last."""
-    epochs: int = 5
+    epochs: Count = 5
     """Epochs a layer; every example once an epoch."""
-    batch_size: int = 64
-    learning_rate: float = 0.01
+    batch_size: Count = 64
+    learning_rate: Rate = 0.01
     """Step size of plain SGD, where there is no schedule."""
     schedule: Literal["blog"] | None = None
     """`blog`: the step size falls from 0.1 to 0.01 at epoch 10, 0.001 at epoch 50 and
     0.0001 at epoch 100, in every layer."""
-    clip: float | None = None
+    clip: Scale | None = None
     """Largest size of a weight and of a bias, which no update exceeds."""
     scaling: Scaling | None = None
     """What the gray values go through, pixel by pixel, as fitted on the training
     images; clipped to their range there. Pixels need `min-max` or none."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
     features: Features = "means"
     """What a layer hands up: means of the gray images, binarised afresh each epoch, or
     samples of binarised images."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

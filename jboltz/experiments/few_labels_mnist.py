@@ -18,6 +18,7 @@ from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset, num_held_out
 from jboltz.errors import InvalidValue
 from jboltz.nets.finetune import LabelledExamples
+from jboltz.ranges import Count, CountFromZero, Rate, Seed
 from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.progress import say
@@ -39,21 +40,21 @@ class Config(finetune.FinetuneConfig):
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist, which saw all
     training images, without their labels."""
-    num_labels: tuple[int, ...] = (100, 1000, 10_000, 60_000)
+    num_labels: tuple[CountFromZero, ...] = (100, 1000, 10_000, 60_000)
     """Numbers of labelled training images, as many of each class; which ones, the seed
     decides."""
-    epochs: int = 30
+    epochs: Count = 30
     """Epochs of each net, of at least 10 000 rows: fewer labelled images are repeated.
     The net after the last one is kept, unless images are held out."""
-    learning_rates: tuple[float, ...] = (0.001,)
+    learning_rates: tuple[Rate, ...] = (0.001,)
     """First step sizes of Adam, falling linearly to 0: one a number of labels, or one
     for all."""
-    control_learning_rates: tuple[float, ...] = (0.001,)
+    control_learning_rates: tuple[Rate, ...] = (0.001,)
     """The same of the control."""
-    held_out: int | None = 0
+    held_out: CountFromZero | None = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides which images have labels, initial weights, order, what is left out."""
 
 

@@ -13,6 +13,7 @@ import jax
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset
+from jboltz.ranges import Count, Rate, Seed
 from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.workdir import Workdir
@@ -26,12 +27,12 @@ class Config(finetune.FinetuneConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    batch_size: int = 128
-    learning_rate: float = 0.003
+    batch_size: Count = 128
+    learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
-    control_learning_rate: float = 0.003
+    control_learning_rate: Rate = 0.003
     """The same of the control."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, order and what is left out."""
 
 

@@ -16,6 +16,7 @@ import optax
 from jboltz.data import Dataset, whitened_patches
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.ranges import Exponent, Rate
 from jboltz.runs import patches as on_patches
 from jboltz.runs import program
 from jboltz.runs.workdir import Workdir
@@ -37,11 +38,11 @@ class Config(on_patches.PatchRBMConfig):
     units for log Z by enumeration. Flags win."""
     variance: Literal["learned", "fixed"] = "learned"
     """Whether each direction's variance is learned, or stays 1."""
-    variance_learning_rate: float = 0.01
+    variance_learning_rate: Rate = 0.01
     """First step size of the log-variances; it falls linearly to 0."""
-    log_variance_range: tuple[float, float] = (-4.0, 2.0)
+    log_variance_range: tuple[Exponent, Exponent] = (-4.0, 2.0)
     """Floor and ceiling of the log-variances: updates end there."""
-    hidden_bias: float = -3.0
+    hidden_bias: Exponent = -3.0
     """Initial hidden biases; below 0, units begin rarely on."""
 
 

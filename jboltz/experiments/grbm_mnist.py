@@ -24,6 +24,7 @@ from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.ranges import Count, Exponent, Rate, Share, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.config import TrainingConfig
@@ -47,29 +48,29 @@ class Config(TrainingConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    num_hidden: int = 500
+    num_hidden: Count = 500
     """Hidden units."""
-    epochs: int = 100
+    epochs: Count = 100
     """Epochs; every example once an epoch."""
-    learning_rate: float = 0.01
+    learning_rate: Rate = 0.01
     """First step size of plain SGD; it falls linearly to 0."""
     variance: Literal["learned", "fixed"] = "learned"
     """Whether each pixel's variance is learned, or stays 1 in standardised units."""
-    variance_learning_rate: float = 0.001
+    variance_learning_rate: Rate = 0.001
     """First step size of the log-variances; it falls linearly to 0."""
-    log_variance_range: tuple[float, float] = (-3.0, 1.0)
+    log_variance_range: tuple[Exponent, Exponent] = (-3.0, 1.0)
     """Floor and ceiling of the log-variances, in standardised units: updates end
     there."""
-    least_scale: float = 0.1
+    least_scale: Share = 0.1
     """Smallest scale of a pixel, in gray levels from 0 to 1: pixels that are hardly
     ever on are not blown up to a variance of 1."""
     sampler: Literal["gibbs", "over-relaxed", "langevin"] = "gibbs"
     """Kernel of the persistent chains."""
-    num_chains: int = 100
+    num_chains: Count = 100
     """Persistent chains."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """Kernel steps of each chain an update."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Longest chain of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

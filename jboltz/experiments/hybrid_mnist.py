@@ -36,6 +36,7 @@ from jboltz.nets.hybrid import (
     fit_code_scaler,
     square_side,
 )
+from jboltz.ranges import Count, CountFromZero, Rate, Seed, ShareBelowOne
 from jboltz.runs import checks, finetune, program
 from jboltz.runs.pretrained import Pretrained, load_pretrained, refuse_scaling
 from jboltz.runs.progress import say
@@ -69,23 +70,23 @@ class Config(finetune.NetConfig):
     forms: tuple[Literal["map", "joined"], ...] = ("map", "joined")
     """`map`: the code is the image that the net sees. `joined`: the net sees the
     pixels, and its head the code too."""
-    num_labels: int = 0
+    num_labels: CountFromZero = 0
     """Training images whose class is known, as many of each class; 0 for all but those
     held out."""
-    epochs: int = 8
+    epochs: Count = 8
     """Epochs of each net; that with the fewest held-out errors is kept."""
-    learning_rate: float = 0.002
+    learning_rate: Rate = 0.002
     """First step size of Adam, for every net; it falls linearly to 0."""
-    channels: tuple[int, int] = (8, 16)
+    channels: tuple[Count, Count] = (8, 16)
     """Units of the two convolutions, of 5 × 5 and 3 × 3."""
-    num_dense: int = 128
+    num_dense: Count = 128
     """Units of the dense layer below the head."""
-    dropout: float = 0.25
+    dropout: ShareBelowOne = 0.25
     """Share left out of what the head sees: the dense layer's units, and the code's."""
-    held_out: int | None = None
+    held_out: CountFromZero | None = None
     """Training images, the last ones, whose errors choose the epoch; by default a sixth
     of them, 10 000 of MNIST's 60 000."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, the untrained network, labels, order and what is left
     out."""
 

@@ -28,6 +28,7 @@ from jboltz.learning.up_down import UpDown, UpDownParams, untie_weights
 from jboltz.models.dbn import DBNParams
 from jboltz.models.labelled import LabelledDBN
 from jboltz.models.rbm import RBM
+from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne, Steps, Strength
 from jboltz.runs import checks, program
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say
@@ -59,31 +60,31 @@ class Config(TrainingConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    layers: tuple[int, ...] = (784, 500, 500, 2000)
+    layers: tuple[Count, ...] = (784, 500, 500, 2000)
     """Units a layer: the pixels first, the top last; labels join the last but one."""
-    epochs: int = 25
+    epochs: Count = 25
     """Epochs a layer of greedy training, by CD-1 in centred coordinates."""
     features: Features = "probabilities"
     """What greedy training hands up: draws from p(h | v) of the mean features, samples
     all the way, or probabilities as they are."""
-    learning_rate: float = 0.04
+    learning_rate: Rate = 0.04
     """First step size of SGD in greedy training; it falls linearly to 0."""
-    momentum: float = 0.9
+    momentum: ShareBelowOne = 0.9
     """Momentum of SGD in greedy training."""
-    discriminative: float = 3.0
+    discriminative: Strength = 3.0
     """Times that −log p(label | features) counts beside −log p(label, features) in
     training the top RBM, greedily and by up–down; 0 leaves it to the second alone."""
-    up_down_epochs: tuple[int, ...] = (40, 10, 10)
+    up_down_epochs: tuple[Count, ...] = (40, 10, 10)
     """Epochs of each stage of up–down."""
-    up_down_steps: tuple[int, ...] = (1, 2, 3)
+    up_down_steps: tuple[Count, ...] = (1, 2, 3)
     """Gibbs sweeps of the top RBM in each stage."""
-    up_down_learning_rate: float = 0.04
+    up_down_learning_rate: Rate = 0.04
     """First step size of plain SGD in up–down; it falls linearly to 0 over all
     stages."""
-    held_out: int = 0
+    held_out: CountFromZero = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Gibbs sweeps of the top RBM, its label clamped, of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

@@ -42,6 +42,7 @@ from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import Precision
+from jboltz.ranges import Count, LadderScale, Rate, Seed, Several, Share, Steps
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say
@@ -72,33 +73,33 @@ class Config(AnnealingConfig):
     preset: Literal["exact", "short", "small"] | None = None
     """Values to begin with: `exact` has 16 hidden units, for log Z by enumeration,
     `short` trains for ten minutes on two cores, `small` takes one. Flags win."""
-    num_hidden: int = 500
+    num_hidden: Count = 500
     """Hidden units; up to 25, log Z is exact."""
     binarisation: Literal["stochastic", "threshold"] = "stochastic"
     """How gray pixels become binary: drawn afresh at every use in training and once for
     the test, or compared with ½."""
-    epochs: int = 800
+    epochs: Count = 800
     """Epochs of training."""
-    learning_rate: float = 0.02
+    learning_rate: Rate = 0.02
     """First step size of plain SGD; it falls linearly to 0."""
-    num_chains: int = 100
+    num_chains: Count = 100
     """Persistent chains."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
     products: Precision = "float32"
     """Precision of products in training; accelerators are fastest in `bfloat16`."""
-    offset_rate: float = 0.01
+    offset_rate: Share = 0.01
     """Share of a batch's means in the offsets of centring."""
-    raise_points: int = 50
+    raise_points: Count = 50
     """Examples whose likelihood is also estimated by RAISE."""
-    raise_chains: int = 10
+    raise_chains: Several = 10
     """Chains of each of these examples."""
-    raise_ladders: tuple[float, ...] = ()
+    raise_ladders: tuple[LadderScale, ...] = ()
     """Further ladders for RAISE, in units of 14 500 rungs: how it converges."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, order, every draw, and the binary test images."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

@@ -18,6 +18,7 @@ from jboltz.data.whitened import Contrast
 from jboltz.learning.transforms import by_field, project
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
+from jboltz.ranges import Count, Exponent, Scale
 from jboltz.runs import patches as on_patches
 from jboltz.runs import program
 from jboltz.runs.progress import say
@@ -44,20 +45,20 @@ class Config(on_patches.PatchRBMConfig):
     preset: Literal["small", "likelihood"] | None = None
     """Values to begin with: `small` takes a minute, `likelihood` has few enough hidden
     units for log Z by enumeration. Flags win."""
-    num_hidden: int = 128
+    num_hidden: Count = 128
     """Hidden units, each a spike and a slab; up to 16, likelihoods are computed."""
     penalty: Literal["gershgorin", "norm", "none"] = "none"
     """How spikes keep the precision of the pixels positive; `none` projects the weights
     after every update, and lets spikes add variance along their filters."""
-    kappa: float = 1.0
+    kappa: Scale = 1.0
     """κ of the energy: 1 is the book's, 0.5 the papers'."""
     contrast: Contrast = "raw"
-    epochs: int = 30
-    weight_scale: float = 0.1
-    relative_precision: float = 2.5
+    epochs: Count = 30
+    weight_scale: Scale = 0.1
+    relative_precision: Scale = 2.5
     """Initial precision of a pixel with all spikes off, in units of that of the data:
     what spikes can take away is what they have to explain."""
-    spike_bias: float = -2.0
+    spike_bias: Exponent = -2.0
     """Initial log-odds of a spike where the patch does not meet its filter."""
 
 

@@ -9,7 +9,7 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 import dataclasses
 import pathlib
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.ranges import Count, CountFromZero, Range, Rate, Seed, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.likelihoods import as_json
@@ -84,30 +85,30 @@ class Config(Ladders, TrainingConfig):
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Workdir of a finished run of dbn_mnist, or of rbm_mnist: a DBN of one layer."""
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[Count, ...] = ()
     """Units of the VAE's hidden layers, from the pixels to the code and back; none
     takes those of the DBN below its top. A DBN's weights serve both ways and a VAE's
     one, so that it then has about twice as many parameters."""
-    epochs: int = 30
+    epochs: Count = 30
     """Epochs of the VAE; that with the best held-out ELBO is kept."""
-    learning_rate: float = 0.003
+    learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
-    held_out: int | None = None
+    held_out: CountFromZero | None = None
     """Training images, the last ones, whose ELBO chooses the epoch; by default a sixth
     of them, 10 000 of MNIST's 60 000. The DBN may have been trained on them, too."""
     read_test: bool = True
     """Read the test set, once, at the end, and compare; --no-read-test while choosing
     settings of the VAE."""
-    num_weights: int = 100
+    num_weights: Count = 100
     """K of the importance-weighted bounds."""
-    bound_images: int = 1000
+    bound_images: Count = 1000
     """Test images, evenly spaced, of which the bounds are taken."""
-    ladder_check: float = 4.0
-    num_samples: int = 1000
+    ladder_check: Annotated[float, Range(0, 1000)] = 4.0
+    num_samples: Annotated[int, Range(6, 1_000_000)] = 1000
     """Samples of each model, and test images beside them, whose quality is compared."""
-    sample_steps: int = 1000
+    sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, order, every draw, and the binary test images."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 

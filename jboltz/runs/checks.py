@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from jboltz.data import Dataset, check_values, num_held_out
 from jboltz.errors import InvalidValue
+from jboltz.ranges import flat_fields, shortened
 from jboltz.runs import machine
 from jboltz.runs.config import RunConfig, TrainingConfig
 from jboltz.runs.progress import say
-from jboltz.runs.ranges import flat_fields, shortened
 
 
 def at_least(config: RunConfig, least: Mapping[str, int]) -> None:

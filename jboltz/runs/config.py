@@ -14,8 +14,8 @@ import tyro
 
 from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
+from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened
 from jboltz.runs import terminal
-from jboltz.runs.ranges import check_ranges, flat_fields, shortened
 
 DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
 DISPLAY_FIELDS += ("mesh", "distributed")
@@ -27,9 +27,9 @@ were found (what they are is compared by their checksum), and on which devices."
 class Mesh:
     """How many devices share training; no draw depends on it."""
 
-    data: int = 1
+    data: Count = 1
     """Devices among which batches and chains are divided."""
-    model: int = 1
+    model: Count = 1
     """Devices among which hidden units, and their weights, are divided."""
 
 
@@ -56,7 +56,7 @@ class RunConfig:
     overwrite: bool = False
     """Delete what an earlier run left in the workdir and begin anew. An unfinished run
     that this flag itself began goes on instead."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, order and every draw."""
 
 
@@ -64,7 +64,7 @@ class RunConfig:
 class TrainingConfig(RunConfig):
     """What every program that trains on batches can be asked for besides."""
 
-    batch_size: int = 100
+    batch_size: Count = 100
     """Examples an update; the last batch of an epoch may be shorter."""
     mesh: Mesh = dataclasses.field(default_factory=Mesh)
     distributed: bool = False

@@ -37,6 +37,7 @@ from jboltz.nets.finetune import (
     per_layer,
     scale_images,
 )
+from jboltz.ranges import Count, CountFromZero, ShareBelowOne, Strength
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.pretrained import Pretrained, refuse_scaling
@@ -55,14 +56,14 @@ class NetConfig(TrainingConfig):
 
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
-    epochs: int = 30
+    epochs: Count = 30
     """Epochs of each net; that with the fewest held-out errors is kept, or the last
     where nothing is held out."""
-    weight_decay: float = 0.0
+    weight_decay: Strength = 0.0
     """Decoupled, as a factor of the learning rate."""
-    max_norm: float = 0.0
+    max_norm: Strength = 0.0
     """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
-    held_out: int | None = None
+    held_out: CountFromZero | None = None
     """Training images, the last ones, whose errors choose the epoch; by default a sixth
     of them, 10 000 of MNIST's 60 000. 0 trains on all: for settings that were
     chosen before."""
@@ -77,10 +78,10 @@ class FinetuneConfig(NetConfig):
 
     train: Literal["all", "head"] = "all"
     """`head` freezes the pretrained layers; the control trains all of its own."""
-    rates: tuple[float, ...] = ()
+    rates: tuple[Strength, ...] = ()
     """Factors of the learning rate of the pretrained net, from the first hidden layer
     to the head; none stands for 1 everywhere, 0 freezes a layer."""
-    dropout: tuple[float, ...] = ()
+    dropout: tuple[ShareBelowOne, ...] = ()
     """Share of units left out, of the pixels and of each hidden layer; none for 0."""
 
 

@@ -11,6 +11,7 @@ from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import Tempering
+from jboltz.ranges import CountFromZero
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say
@@ -20,7 +21,7 @@ from jboltz.runs.progress import say
 class AnnealingConfig(Tempering, TrainingConfig):
     """What a program that estimates log Z can be asked for."""
 
-    held_out: int = 0
+    held_out: CountFromZero = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
 

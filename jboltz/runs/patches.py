@@ -22,6 +22,7 @@ from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.rbm import RBM
 from jboltz.models.spike_and_slab import SpikeAndSlab
+from jboltz.ranges import Count, Rate, Scale, Seed
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say
@@ -40,11 +41,11 @@ PatchRBM = RBM | SpikeAndSlab
 class PatchConfig(PatchSpec, TrainingConfig):
     """What a program on patches can be asked for."""
 
-    batch_size: int = 100
+    batch_size: Count = 100
     """Patches an update; the last batch of an epoch may be shorter."""
-    learning_rate: float = 0.01
+    learning_rate: Rate = 0.01
     """First step size of Adam; it falls linearly to 0."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides patches, initial weights, order and every draw."""
     data: Cifar10 = dataclasses.field(default_factory=Cifar10)
 
@@ -53,16 +54,16 @@ class PatchConfig(PatchSpec, TrainingConfig):
 class PatchRBMConfig(PatchConfig):
     """What a program that trains one RBM on patches can be asked for besides."""
 
-    num_hidden: int = 200
+    num_hidden: Count = 200
     """Hidden units; up to 16, likelihoods are computed."""
-    epochs: int = 15
+    epochs: Count = 15
     """Epochs; every patch once an epoch."""
-    batch_size: int = 200
-    weight_scale: float = 0.3
+    batch_size: Count = 200
+    weight_scale: Scale = 0.3
     """Standard deviation of the initial weights."""
-    num_chains: int = 500
+    num_chains: Count = 500
     """Persistent chains."""
-    num_steps: int = 1
+    num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
 
 

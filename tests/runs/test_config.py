@@ -4,14 +4,17 @@ import dataclasses
 import importlib
 import os
 import pathlib
+import re
 import time
 import tomllib
+import typing
 from typing import ClassVar, Literal
 
 import pytest
 
+from jboltz import ranges
 from jboltz.errors import InvalidValue
-from jboltz.runs import config, ranges
+from jboltz.runs import config
 
 RECORDED = sorted(pathlib.Path(__file__).parents[2].glob("experiments/*/config.toml"))
 
@@ -26,9 +29,9 @@ class Config(config.TrainingConfig):
     batch_size: int = 64
     rate: float = 0.1
     """Step size."""
-    learning_rate: float = 0.1
-    layers: tuple[int, ...] = (784, 10)
-    clip: float | None = None
+    learning_rate: ranges.Rate = 0.1
+    layers: tuple[ranges.Count, ...] = (784, 10)
+    clip: ranges.Scale | None = None
 
 
 def parse(*arguments):
@@ -44,14 +47,17 @@ def write(tmp_path):
     return file
 
 
-@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.parent.name)
-def test_what_a_run_recorded_is_read_back(file):
-    name = file.parent.name
+def config_class_of(name):
     module = f"jboltz.experiments.{name}"
     if name == "benchmark":  # a package
         module += ".__main__"
-    config_class = importlib.import_module(module).Config
-    found = config.parse(config_class, name, ["--config", str(file)])
+    return importlib.import_module(module).Config
+
+
+@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.parent.name)
+def test_what_a_run_recorded_is_read_back(file):
+    name = file.parent.name
+    found = config.parse(config_class_of(name), name, ["--config", str(file)])
     recorded = tomllib.loads(file.read_text())
     assert found.preset == recorded.pop("preset", None)
     assert found.overwrite == recorded.pop("overwrite")
@@ -168,9 +174,22 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(tmp_path):
         parse("--config", tmp_path / "config.toml")
 
 
-def test_no_field_has_two_ranges():
-    names = [name for _, names in ranges.NAMES for name in names.split()]
-    assert len(set(names)) == len(names)
+@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.parent.name)
+def test_every_number_of_a_program_has_a_range(file):
+    def check(record):
+        hints = typing.get_type_hints(record, include_extras=True)
+        for field in dataclasses.fields(record):
+            if dataclasses.is_dataclass(hints[field.name]):
+                check(hints[field.name])
+                continue
+            plain = str(typing.get_type_hints(record)[field.name])
+            is_number = bool(re.search(r"\b(int|float)\b", plain))
+            assert bool(ranges.range_of(hints[field.name])) == is_number, field.name
+
+    check(config_class_of(file.parent.name))
+
+
+def test_a_range_holds_its_ends_unless_it_is_open():
     assert 1 in ranges.Range(0, 1)
     assert 1 not in ranges.Range(0, 1, is_open=True)
     assert float("nan") not in ranges.Range(0, 1)

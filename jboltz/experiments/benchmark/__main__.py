@@ -30,6 +30,7 @@ from jboltz.experiments.benchmark import sweep as sweeps
 from jboltz.experiments.benchmark.contest import Contest, Record
 from jboltz.experiments.benchmark.works import Inputs, Machine
 from jboltz.models.rbm import RBM
+from jboltz.ranges import Count, Seed, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.config import RunConfig
 from jboltz.runs.progress import say
@@ -74,21 +75,21 @@ class Config(RunConfig):
     products alone. Flags win."""
     tasks: tuple[Task, ...] = get_args(Task)[:-1]
     """What is measured."""
-    repetitions: int = 7
+    repetitions: Count = 7
     """Rounds; in each one every contestant is timed once."""
-    num_hidden: int = 500
+    num_hidden: Count = 500
     """Hidden units; the visible ones are MNIST's 784 pixels."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Examples an update, in training; `cd_epoch_large_batch` has 512."""
-    num_examples: int | None = None
+    num_examples: Count | None = None
     """Training images an epoch, the first of the data; by default all of them."""
-    num_chains: int = 1024
+    num_chains: Count = 1024
     """Chains, in Gibbs sampling; `gibbs_small_model` has 2000, and 200 hidden units."""
-    num_sweeps: int = 100
+    num_sweeps: Steps = 100
     """Gibbs sweeps a call; each draws all visible and all hidden units once."""
     sweep: sweeps.Sweep = dataclasses.field(default_factory=sweeps.Sweep)
     """Sizes of the task `sweep`."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides initial weights, every draw, and the order within a round."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
     config: pathlib.Path | None = None

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jboltz.experiments.benchmark import sampling, training, works
 from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
 from jboltz.experiments.benchmark.works import Inputs, Machine
 from jboltz.models.rbm import RBM
+from jboltz.ranges import Count, Range
 from jboltz.runs.progress import say
 from jboltz.units.bernoulli import Bernoulli
 
@@ -28,16 +30,16 @@ than at the rate of large ones, and still no longer than a second or so."""
 class Sweep:
     """The sizes of the task `sweep`."""
 
-    num_hidden: tuple[int, ...] = (200, 500, 1024, 4096)
+    num_hidden: tuple[Count, ...] = (200, 500, 1024, 4096)
     """Hidden units."""
-    batch_sizes: tuple[int, ...] = (64, 256, 1024, 4096)
+    batch_sizes: tuple[Count, ...] = (64, 256, 1024, 4096)
     """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
-    num_chains: tuple[int, ...] = (1, 16, 128, 1024, 16384)
+    num_chains: tuple[Count, ...] = (1, 16, 128, 1024, 16384)
     """Chains, of Gibbs sampling, at each number of hidden units."""
-    seconds: float = 0.25
+    seconds: Annotated[float, Range(1e-6, 86_400)] = 0.25
     """What the products of a call are to take, about, by as many updates or sweeps as
     that needs."""
-    budget: float = 2.5
+    budget: Annotated[float, Range(1e-6, 86_400)] = 2.5
     """Seconds: a size of which the products of a single update or sweep are expected to
     take longer is left out, and named in the results."""
 
