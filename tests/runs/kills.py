@@ -24,7 +24,7 @@ ANNEALING = (
 ).split()
 COMMANDS = {
     dbn_mnist: [*SMALL, *"--layers 784 20 10 --sample-steps 20".split()],
-    rbm_mnist: [*SMALL, *ANNEALING, *"--num-hidden 10 --raise-points 0".split()],
+    rbm_mnist: [*SMALL, *ANNEALING, *"--num-hidden 10 --raise-points 2".split()],
     dbm_mnist: [
         *SMALL,
         *ANNEALING,
