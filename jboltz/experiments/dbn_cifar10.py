@@ -35,7 +35,7 @@ from jboltz.ranges import Activity, Count, Patches, Rate, Scale, Seed, Steps, St
 from jboltz.runs import checks, greedy, program
 from jboltz.runs import patches as on_patches
 from jboltz.runs.layers import Pictures, draw_layers, draw_samples
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, with_error
 from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.units.bernoulli import Bernoulli
@@ -354,7 +354,7 @@ def report_fields(results: dict[str, Any]) -> None:
 
 
 def _percent(found: dict[str, float]) -> str:
-    return f"{100 * found['mean']:5.1f} ± {100 * found['standard_error']:.1f} %"
+    return with_error(found, 1, "%").rjust(13)
 
 
 PROGRAM = program.Program(

@@ -31,7 +31,7 @@ from jboltz.models.rbm import RBM
 from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne, Steps, Strength
 from jboltz.runs import checks, program
 from jboltz.runs.config import TrainingConfig
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, with_error
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -325,9 +325,8 @@ def report(results: dict[str, Any]) -> None:
     for name, stage in (("greedy", "greedy training"), ("up_down", "up–down")):
         found = results[name]
         say(
-            f"{results['judged_by']} error after {stage}: {100 * found['error']:.2f} % "
-            f"± {100 * found['standard_error']:.2f}, cross-entropy "
-            f"{found['cross_entropy']:.4f} nats"
+            f"{results['judged_by']} error after {stage}: {with_error(found, 2, '%')}, "
+            f"cross-entropy {found['cross_entropy']:.4f} nats"
         )
 
 

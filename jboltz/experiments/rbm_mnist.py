@@ -45,7 +45,7 @@ from jboltz.products import Precision
 from jboltz.ranges import Count, LadderScale, Rate, Seed, Several, Share, Steps
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, with_error
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -334,11 +334,8 @@ def report(results: dict[str, Any]) -> None:
         f"{few['mean_by_ais']:.2f} by AIS"
     )
     say_likelihood("pseudo-log-likelihood", results["pseudo_log_likelihood"])
-    gap = results["free_energy_gap"]
-    say(
-        f"free energy of unseen images above that of training images: "
-        f"{gap['gap']:.2f} ± {gap['standard_error']:.2f}"
-    )
+    gap = with_error(results["free_energy_gap"], 2, "nats")
+    say(f"free energy of unseen images above that of training images: {gap}")
     say(f"persistent chains: {results['verdict']}")
     likelihoods.say_chain_quality(results["tempered_chains"])
 

@@ -41,7 +41,7 @@ from jboltz.ranges import Count, CountFromZero, ShareBelowOne, Strength
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.pretrained import Pretrained, refuse_scaling
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, with_error
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -196,8 +196,7 @@ def say_errors(numbers: dict[str, Any]) -> None:
             after = f"after epoch {epoch} of {len(found['epochs'])}"
             said.append(f"held-out error {error:.2f} % {after}")
         if "test" in found:
-            error, sd = (100 * found["test"][k] for k in ("error", "standard_error"))
-            said.append(f"test error {error:.2f} % ± {sd:.2f}")
+            said.append(f"test error {with_error(found['test'], 2, '%')}")
         say(f"{name:>{width}}: {'; '.join(said)}")
 
 

@@ -14,7 +14,7 @@ from jboltz.evaluation.log_partitions import Tempering
 from jboltz.ranges import CountFromZero
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
-from jboltz.runs.progress import say
+from jboltz.runs.progress import say, with_error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:
 
 def say_likelihood(name: str, found: dict[str, Any]) -> None:
     """A mean with its interval, and its standard error over examples."""
-    text = f"{name}: {found['mean']:.2f} ± {found['standard_error']:.2f}"
+    text = f"{name}: {with_error(found, 2)}"
     lower, upper = found["lower"], found["upper"]
     if lower is None or upper is None:
         text += ", without an interval of log Z: too few effective samples"

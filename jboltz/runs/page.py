@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from jboltz.runs.progress import CENTRES
 from jboltz.runs.recorded import read
 
 ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
 COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
-
-CENTRES = ("value", "mean", "median", "gap")
-"""What an estimate calls its number."""
 
 
 class Table(NamedTuple):

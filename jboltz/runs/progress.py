@@ -1,7 +1,8 @@
 """What a run says while it goes on: lines, and a bar on a terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -9,6 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jboltz.runs import processes
+
+CENTRES = ("value", "mean", "median", "gap", "error")
+"""The names by which an estimate in results.json calls its number."""
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -23,6 +27,16 @@ def show(table: Table) -> None:
     """A table for the user, from the first process."""
     if processes.is_first():
         _CONSOLE.print(table, soft_wrap=False)
+
+
+def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
+    """An estimate of results.json beside its standard error, "12.34 ± 0.56 nats".
+
+    In the unit "%" shares are multiplied by 100.
+    """
+    scale, centre = 100 if unit == "%" else 1, next(x for x in CENTRES if x in estimate)
+    numbers = (scale * estimate[name] for name in (centre, "standard_error"))
+    return " ± ".join(f"{x:.{digits}f}" for x in numbers) + f" {unit}".rstrip()
 
 
 @contextmanager

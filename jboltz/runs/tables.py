@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jboltz.evaluation.quality import QualityTable
 from jboltz.runs.likelihoods import say_likelihood
-from jboltz.runs.progress import say, show
+from jboltz.runs.progress import say, show, with_error
 
 COLUMNS = {
     "precision": "precision",
@@ -44,12 +44,9 @@ def say_pixel_errors(found: dict[str, Any]) -> None:
         f"{least:.4f}):"
     )
     for name, numbers in errors.items():
-        squared, nats = numbers["squared_error"], numbers["cross_entropy"]
-        say(
-            f"{name:>20}: squared error {squared['mean']:.5f} ± "
-            f"{squared['standard_error']:.5f}, cross-entropy {nats['mean']:.5f} ± "
-            f"{nats['standard_error']:.5f} nats"
-        )
+        squared = with_error(numbers["squared_error"], 5)
+        nats = with_error(numbers["cross_entropy"], 5, "nats")
+        say(f"{name:>20}: squared error {squared}, cross-entropy {nats}")
 
 
 def say_bounds(bounds: dict[str, Any]) -> None:
