@@ -6,14 +6,13 @@ their checksums before Orbax sees them; a damaged step is passed over and named.
 """
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import os
 import pathlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import filelock
@@ -23,7 +22,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
-from orbax.checkpoint import checkpoint_managers
 
 from jboltz import seals
 from jboltz.base import State
@@ -47,26 +45,6 @@ class Checkpoint(NamedTuple):
     step: int
     state: State
     notes: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class _LogSpaced:
-    """Keeps the first step, and each at least `growth` times the one kept before.
-
-    What it keeps among some steps it keeps among more of them that come later.
-    """
-
-    growth: float
-
-    def should_preserve(
-        self, checkpoints: Sequence[Any], *, context: Any
-    ) -> Sequence[bool]:
-        del context
-        kept, last = [], None
-        for checkpoint in checkpoints:
-            kept.append(last is None or checkpoint.step >= self.growth * last)
-            last = checkpoint.step if kept[-1] else last
-        return kept
 
 
 class Checkpoints:
@@ -99,10 +77,9 @@ class Checkpoints:
         keep: int = 3,
         growth: float | None = None,
     ) -> None:
-        newest = checkpoint_managers.LatestN(check_count("keep", keep, at_least=1))
+        self._keep, self._growth = check_count("keep", keep, at_least=1), growth
         if growth is not None:
             check_number("growth", growth, 1, np.inf)
-        archive = [] if growth is None else [_LogSpaced(growth)]
         self.folder, self._damaged, self._is_closed = _folder(folder), set(), False
         self._lock = None
         if "://" not in str(self.folder) and jax.process_index() == 0:
@@ -112,11 +89,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
-                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                        [newest, *archive]
-                    ),
-                    enable_async_checkpointing=False,
-                    create=False,
+                    enable_async_checkpointing=False, create=False
                 ),
             )
 
@@ -192,6 +165,11 @@ class Checkpoints:
                 seals.seal(self.folder / str(step))
             if jax.process_count() > 1:  # None goes on before the step is sound.
                 multihost_utils.sync_global_devices(f"step {step} is sealed")
+            # Only now: until it is sealed, an older step is the newest sound one.
+            steps = self.steps()
+            with _quiet_orbax():
+                for old in set(steps) - _kept(steps, self._keep, self._growth):
+                    self._manager.delete(old)
         except Exception as error:
             if (reason := _reason(error)) is None:
                 raise
@@ -302,6 +280,18 @@ class Checkpoints:
     def _read(self, step: int, **items: Any) -> Any:
         with _quiet_orbax():
             return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _kept(steps: list[int], keep: int, growth: float | None) -> set[int]:
+    """The newest `keep` steps, and the archive: the first step, and each at least
+    `growth` times the one archived before."""
+    kept, last = set(steps[-keep:]), None
+    if growth is not None:
+        for step in steps:
+            if last is None or step >= growth * last:
+                kept.add(step)
+                last = step
+    return kept
 
 
 def _folder(folder: str | pathlib.Path) -> epath.Path:

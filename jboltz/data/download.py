@@ -5,6 +5,7 @@ import io
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ def fetch(
     with _explained(dataset, urlsplit(files[0].url).netloc, cache, remark):
         _probe(files[0].url, PROBE_SECONDS)
         cache.mkdir(parents=True, exist_ok=True)
+        for draft in cache.glob(".jboltz-*"):  # of processes that were killed
+            if time.time() - draft.stat().st_mtime > 10 * STALL_SECONDS:
+                draft.unlink(missing_ok=True)
         for file in files:
             draft = cache / f".jboltz-{os.getpid()}-{file.cached_as}"
             try:

@@ -16,6 +16,7 @@ from jboltz.data.patches import (
     patch_places,
     whiten,
 )
+from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Patches, Scale
 
 HELD_OUT = 10
@@ -55,7 +56,11 @@ class WhitenedPatches:
 def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
     """Patches of the training images but the last tenth, of that tenth, and of the test
     images; the whitening is fitted to the first. Part i has the seed 3 `seed` + i."""
-    assert data.image_shape is not None
+    if data.image_shape is None:
+        raise InvalidValue(
+            "`data.image_shape` is None but patches are cut from images; give the "
+            "data set the shape of one image."
+        )
     train = data.train.reshape(-1, *data.image_shape)
     test = data.test.reshape(-1, *data.image_shape)
     held_out, few = len(train) // HELD_OUT, spec.num_patches // HELD_OUT

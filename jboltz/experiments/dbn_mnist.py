@@ -75,6 +75,7 @@ def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
     checks.layers(config.layers, data)
     checks.values(config, data)
+    checks.memory(config, data)
     if config.scaling is not None:
         check_scaling(config.scaling, UnitInterval())
 

@@ -78,6 +78,7 @@ class Config(TrainingConfig):
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
     checks.values(config, data)
+    checks.memory(config, data)
     within(*config.log_variance_range)
 
 

@@ -104,6 +104,7 @@ def check(config: Config, data: Dataset) -> None:
             "stage needs one of both; give two lists of one length."
         )
     checks.values(config, data)
+    checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     for images, labels in split(config, data):

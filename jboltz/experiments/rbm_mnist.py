@@ -42,7 +42,7 @@ from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.annealed import Annealed
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import Precision
-from jboltz.ranges import Count, LadderScale, Rate, Seed, Several, Share, Steps
+from jboltz.ranges import ChainSteps, Count, LadderScale, Rate, Seed, Several, Share
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say, with_error
@@ -74,7 +74,7 @@ class Config(AnnealingConfig):
     """Values to begin with: `exact` has 16 hidden units, for log Z by enumeration,
     `short` trains for ten minutes on two cores, `small` takes one. Flags win."""
     num_hidden: Count = 500
-    """Hidden units; up to 25, log Z is exact."""
+    """Hidden units; up to 20, log Z is exact."""
     binarisation: Literal["stochastic", "threshold"] = "stochastic"
     """How gray pixels become binary: drawn afresh at every use in training and once for
     the test, or compared with ½."""
@@ -82,7 +82,7 @@ class Config(AnnealingConfig):
     """Epochs of training."""
     learning_rate: Rate = 0.02
     """First step size of plain SGD; it falls linearly to 0."""
-    num_chains: Count = 100
+    num_chains: Several = 100
     """Persistent chains."""
     num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
@@ -96,7 +96,7 @@ class Config(AnnealingConfig):
     """Chains of each of these examples."""
     raise_ladders: tuple[LadderScale, ...] = ()
     """Further ladders for RAISE, in units of 14 500 rungs: how it converges."""
-    sample_steps: Steps = 1000
+    sample_steps: ChainSteps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
     seed: Seed = 0
@@ -106,8 +106,8 @@ class Config(AnnealingConfig):
 
 def check(config: Config, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be run."""
-    checks.at_least(config, {"num_chains": 2, "sample_steps": 4})
     checks.values(config, data)
+    checks.memory(config, data)
     checks.at_most(config, {"raise_points": config.held_out or len(data.test)})
     likelihoods.check(config, data)
 

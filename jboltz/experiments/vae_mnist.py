@@ -39,7 +39,7 @@ from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prio
 from jboltz.ranges import Count, CountFromZero, Range, Rate, Seed, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.config import TrainingConfig
-from jboltz.runs.likelihoods import as_json
+from jboltz.runs.likelihoods import as_json, check_ladders
 from jboltz.runs.pretrained import Pretrained, load_dbn
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
@@ -118,10 +118,12 @@ def check(config: Config, data: Dataset) -> None:
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
     checks.values(config, data)
+    checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     count = len(data.train) - num_held_out(data, config.held_out)
     images = {"bound_images": len(data.test), "num_samples": min(len(data.test), count)}
     checks.at_most(config, images)
+    check_ladders(config)
     load(config, data)
 
 

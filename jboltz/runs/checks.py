@@ -12,20 +12,6 @@ from jboltz.runs.config import RunConfig, TrainingConfig
 from jboltz.runs.progress import say
 
 
-def at_least(config: RunConfig, least: Mapping[str, int]) -> None:
-    """Each named field has at least this value.
-
-    Raises:
-      ValueError: one has less.
-    """
-    for name, minimum in least.items():
-        value = getattr(config, name)
-        if not value >= minimum:
-            raise InvalidValue(
-                f"`{name}` is {value} but needs to be at least {minimum}."
-            )
-
-
 def at_most(config: RunConfig, most: Mapping[str, int]) -> None:
     """Each named field asks for no more images than there are.
 
@@ -40,13 +26,18 @@ def at_most(config: RunConfig, most: Mapping[str, int]) -> None:
             )
 
 
-def memory(config: RunConfig, data: Dataset) -> None:
+def memory(config: RunConfig, data: Dataset, **others: int) -> None:
     """What the fields of the configuration surely need fits into the memory.
+
+    Args:
+      others: numbers in single precision that a field makes the program hold, for
+        fields that only this program has.
 
     Raises:
       ValueError: it does not, and which field needs most of it.
     """
-    needs = {name: 4 * x for name, x in _num_floats(config, data).items()}
+    floats = _num_floats(config, data) | others
+    needs = {name: 4 * x for name, x in floats.items()}
     total, available = sum(needs.values()), machine.memory_bytes()
     if total > available:
         largest = max(needs, key=lambda name: needs[name])
@@ -84,10 +75,6 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
     needs["raise_points"] = units * product("raise_points", "raise_chains")
     # Patches as they were cut, of equal contrast, and whitened.
     needs["num_patches"] = 9 * product("num_patches", "patch_size", "patch_size")
-    if "channels" in fields:
-        first, second = fields["channels"]
-        weights = first * second * 9 + second * fields["num_dense"] * (pixels // 16)
-        needs["channels"] = 3 * weights + fields["batch_size"] * first * pixels
     return needs
 
 
@@ -111,13 +98,11 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
 
 
 def values(config: TrainingConfig, data: Dataset) -> None:
-    """The images are gray or binary, make at least one batch, and fit with all that is
-    asked for.
+    """The images are gray or binary, and make at least one batch.
 
     Raises:
       ValueError: they are not.
     """
-    memory(config, data)
     check_values(data.train, name="training images")
     check_values(data.test, name="test images")
     if config.batch_size > len(data.train):

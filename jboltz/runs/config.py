@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import os
 import pathlib
 import re
 import tomllib
@@ -94,7 +95,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     finder.add_argument("--preset")
     found, _ = finder.parse_known_args(arguments)
     if found.config is not None:
-        of_file = _read_toml(found.config, names)
+        of_file = _read_toml(pathlib.Path(os.path.expanduser(found.config)), names)
         _check_arguments(of_file, names)
         arguments = [*of_file, *arguments]
         found, _ = finder.parse_known_args(arguments)
@@ -107,7 +108,25 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         default=default,
     )
     check_ranges(config)
-    return config
+    return _at_home(config)
+
+
+def _at_home(config: Any) -> Any:
+    """The same configuration, with the home of the user for `~` in its paths."""
+    changed = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, pathlib.Path):
+            try:
+                changed[field.name] = value.expanduser()
+            except RuntimeError as error:
+                raise InvalidValue(
+                    f"`--{field.name.replace('_', '-')}` is {value}, but there is no "
+                    "such user; write the whole path."
+                ) from error
+        elif dataclasses.is_dataclass(value):
+            changed[field.name] = _at_home(value)
+    return dataclasses.replace(config, **changed)
 
 
 def _check_arguments(arguments: list[str], names: Mapping[str, Any]) -> None:

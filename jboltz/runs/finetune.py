@@ -88,6 +88,7 @@ class FinetuneConfig(NetConfig):
 def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
     checks.values(config, data)
+    checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     if config.held_out == 0 and not config.read_test:

@@ -10,7 +10,7 @@ from jboltz.data import Dataset, split_validation
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
-from jboltz.evaluation.log_partitions import Tempering
+from jboltz.evaluation.log_partitions import Ladders, Tempering
 from jboltz.ranges import CountFromZero
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
@@ -26,14 +26,19 @@ class AnnealingConfig(Tempering, TrainingConfig):
     is then not read: for choosing settings."""
 
 
-def check(config: AnnealingConfig, data: Dataset) -> None:
-    """Refuses, with a ValueError, what no program that reports likelihoods can run."""
-    if not 0 <= config.ladder_scale * config.ladder_check <= 1000:
+def check_ladders(config: Ladders) -> None:
+    """Refuses ladders of more rungs than anybody waits for."""
+    if config.ladder_scale * config.ladder_check > 1000:
         raise InvalidValue(
             f"`ladder_check` is {config.ladder_check} and `ladder_scale` "
             f"{config.ladder_scale}, but their product is at most 1000, 14.5 million "
             "rungs; make one smaller."
         )
+
+
+def check(config: AnnealingConfig, data: Dataset) -> None:
+    """Refuses, with a ValueError, what no program that reports likelihoods can run."""
+    check_ladders(config)
     checks.held_out(config.held_out, config.batch_size, data)
 
 

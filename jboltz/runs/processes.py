@@ -83,7 +83,7 @@ def by_first(act: Callable[[], Result]) -> Result | None:
     if is_first():
         try:
             result = act()
-        except (OSError, ValueError) as error:
+        except Exception as error:
             failed = error
     said = _share(str(failed) if failed else "")[0]
     if failed is not None:

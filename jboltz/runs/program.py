@@ -1,7 +1,6 @@
 """The frame of a program: from its command line to its results."""
 
 import dataclasses
-import errno
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ def _load_data(config: Any) -> Dataset:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program(Generic[ConfigT, ParamsT]):
-    """What a program consists of; `main` calls its functions in this order."""
+    """What a program consists of. `main` loads, checks, runs, draws and reports."""
 
     name: str
     """The module's, and the default folder's below runs/."""
@@ -46,7 +45,7 @@ class Program(Generic[ConfigT, ParamsT]):
     draw_figures: Callable[
         [ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]
     ] = lambda config, data, params, numbers: {}
-    """Draws matplotlib figures, by file name, after the run or from its `model/`."""
+    """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
     model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
@@ -72,12 +71,10 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
         _run(program, arguments)
     except (JboltzError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            say("What was saved is kept: make room, and the same command goes on.")
         sys.exit(2)
     except jax.errors.JaxRuntimeError as error:
-        if not jax.distributed.is_initialized():
-            raise
+        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+            raise  # It is this process that has no room.
         processes.leave(error)
 
 
@@ -105,8 +102,9 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         "data": about_data,
     }
     if is_distributed:
+        laid_out = {"mesh": dataclasses.asdict(config.mesh)}
         versions = {"versions": about_machine["versions"]}
-        processes.check_agreement(identity | versions)
+        processes.check_agreement(identity | laid_out | versions)
     with Workdir(
         config.workdir,
         identity,
@@ -115,8 +113,8 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         mesh=mesh,
     ) as workdir:
         workdir.write_config(configs.as_toml(configs.as_json(config)))
-        results, is_whole = workdir.results(), workdir.is_whole()
-        if results is None or not is_whole:
+        results = workdir.results()
+        if not workdir.is_whole() or results is None:
             params, numbers = program.run(config, data, workdir)
             if params is not None:
                 with Checkpoints(workdir.path / "model") as model:
@@ -127,7 +125,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
                     # A run that was stopped after this does it again.
                     model.save(0, placed, {}, model=spec, overwrite=True)
             workdir.write_figures(program.draw_figures(config, data, params, numbers))
-            # Results that are sound stay: what they cost is what the run cost.
+            # Results that are sound stay, with the seconds that they took.
             results = results or {
                 "program": program.name,
                 "config": configs.as_json(config),
@@ -138,7 +136,6 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
                 "wall_seconds": round(time.perf_counter() - started, 2),
                 "peak_memory_mb": machine.peak_memory_mb(),
             }
-            terminal.finish()
             workdir.write_results(results)
         else:
             say(f"{workdir.path} holds a finished run; these are its results.")

@@ -54,9 +54,12 @@ def show_progress(
         TextColumn("loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    is_terminal = _CONSOLE.is_terminal
+    is_shown = _CONSOLE.is_terminal and processes.is_first()
     with Progress(
-        *columns, console=_CONSOLE, transient=True, disable=not is_terminal
+        *columns,
+        console=_CONSOLE,
+        transient=True,
+        disable=not is_shown,
     ) as bar:
         task = bar.add_task(stage, total=num_epochs, completed=epoch, loss="–")
 

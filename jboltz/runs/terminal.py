@@ -48,13 +48,6 @@ def take_over() -> None:
         os.register_at_fork(after_in_child=functools.partial(_give_back, before))
 
 
-def finish() -> None:
-    """From here on no signal stops the process: its results are being written."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is _wait_for_the_end:
-            signal.signal(number, signal.SIG_IGN)
-
-
 def command() -> str:
     """What was run, without its flags: "python -m jboltz.experiments.dbn_mnist"."""
     return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])

@@ -77,6 +77,7 @@ class Workdir:
             ) from error
         try:
             if overwrite and not self._began_so(run):
+                _check_is_run(path)
                 _delete_run(path)
                 (path / _BEGAN_SO).touch()
             self._enter(run)
@@ -116,7 +117,7 @@ class Workdir:
             raise InvalidValue(
                 f"The workdir {path} holds {', '.join(found)} but no sound run.json "
                 "that says of which run: the command that began it writes that anew; "
-                "for another run give another --workdir, or --overwrite."
+                "for another run give another --workdir."
             )
         else:
             seals.write(path, "run.json", text)
@@ -221,7 +222,7 @@ def _events(path: pathlib.Path):
 
 def _lock(path: pathlib.Path) -> filelock.BaseFileLock:
     """A lock that the operating system opens when this process ends."""
-    return filelock.FileLock(path / ".lock", timeout=0, thread_local=False)
+    return filelock.FileLock(path / ".lock", timeout=1, thread_local=False)
 
 
 def is_held(path: pathlib.Path) -> bool:
@@ -245,6 +246,17 @@ def damage(path: pathlib.Path) -> list[str]:
         for step in sorted(steps)
         for line in seals.damage(step)
     ]
+
+
+def _check_is_run(path: pathlib.Path) -> None:
+    """Refuses a folder whose files no run wrote."""
+    found = [name for name in OWN_NAMES if (path / name).exists()]
+    if found and not {"run.json", seals.NAME} & {*found}:
+        raise InvalidValue(
+            f"The workdir {path} holds {', '.join(found)} but neither run.json nor "
+            f"{seals.NAME}, so no run made it and --overwrite deletes nothing; give "
+            "another --workdir."
+        )
 
 
 def _delete_run(path: pathlib.Path) -> None:

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 import jboltz
+from jboltz import seals
 from jboltz.checkpoint import Checkpoints
 from jboltz.samplers.ladders import stack_params
 
@@ -70,6 +71,20 @@ def test_only_the_newest_are_kept(tmp_path):
         for step in range(1, 6):
             checkpoints.save(step, train_state(), {})
         assert checkpoints.steps() == [4, 5]
+
+
+def test_a_step_is_deleted_once_a_newer_one_is_sealed(tmp_path, monkeypatch):
+    def crash(folder):
+        raise KeyboardInterrupt
+
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(1, train_state(), {})
+        monkeypatch.setattr(seals, "seal", crash)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(2, train_state(), {})
+        found, damaged = checkpoints.restore(template())
+    assert found.step == 1
+    assert len(damaged) == 1
 
 
 def test_flipped_bit_is_found_and_the_step_before_used(saved):

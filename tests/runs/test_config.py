@@ -168,6 +168,13 @@ def test_a_file_that_makes_no_sense(text, message, write):
     assert time.monotonic() - start < 5
 
 
+def test_the_home_of_the_user_is_known(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert parse("--workdir", "~/x").workdir == pathlib.Path("/home/me/x")
+    with pytest.raises(InvalidValue, match="`--workdir` is .*no such user"):
+        parse("--workdir", "~nobody_at_all/x")
+
+
 def test_a_pipe_in_place_of_a_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "config.toml")
     with pytest.raises(InvalidValue, match="is a folder, a pipe or a device"):

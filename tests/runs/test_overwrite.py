@@ -3,6 +3,7 @@
 import pytest
 
 from jboltz import seals
+from jboltz.errors import InvalidValue
 from jboltz.runs.workdir import Workdir
 
 RUN = {"program": "toy", "config": {"epochs": 2}, "data": {"sha256": "0"}}
@@ -50,3 +51,11 @@ def test_a_run_is_known_by_its_seal_and_deleted_without_one(tmp_path):
     assert begin(tmp_path, overwrite=True)
     (tmp_path / seals.NAME).unlink()
     assert not begin(tmp_path, overwrite=True)
+
+
+def test_a_folder_that_no_run_made_is_left_alone(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidValue, match="no run made it"):
+        begin(tmp_path, overwrite=True)
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "mine"

@@ -72,16 +72,6 @@ def test_a_forked_child_that_is_stopped_leaves_it_alone():
     assert process.returncode == 0
 
 
-def test_no_signal_stops_it_while_results_are_written():
-    code = f"{OWNED} terminal.finish(); print('ready'); time.sleep(1); print('done')"
-    with begin("-c", code) as process:
-        assert process.stdout.readline() == "ready\n"
-        for number in ENDING:
-            process.send_signal(number)
-        assert process.communicate(timeout=10)[0] == "done\n"
-    assert process.returncode == 0
-
-
 def numbers(workdir):
     """What the results say, but for times, memory and where they are."""
 
