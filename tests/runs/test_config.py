@@ -171,7 +171,7 @@ def test_a_file_that_makes_no_sense(text, message, write):
 def test_the_home_of_the_user_is_known(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert parse("--workdir", "~/x").workdir == pathlib.Path("/home/me/x")
-    with pytest.raises(InvalidValue, match="`--workdir` is .*no such user"):
+    with pytest.raises(InvalidValue, match=r"`--workdir` is .*no such user"):
         parse("--workdir", "~nobody_at_all/x")
 
 

@@ -41,9 +41,3 @@ def test_it_runs_and_goes_on(answers, tmp_path, capsys):
         assert model.steps() == [0]
     program.main(made, flags)
     assert "holds a finished run" in capsys.readouterr().out
-
-
-def test_it_is_about_forty_lines_of_science():
-    after_imports = source().split("fit_with_checkpoints\n", 1)[1]
-    lines = [x for x in after_imports.splitlines() if x.strip() and '"""' not in x]
-    assert len(lines) <= 60

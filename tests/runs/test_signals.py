@@ -1,7 +1,6 @@
 """A signal at any moment stops a program, which loses nothing by it."""
 
 import itertools
-import json
 import os
 import random
 import signal
@@ -10,6 +9,8 @@ import sys
 import time
 
 import pytest
+
+from tests.runs.kills import numbers
 
 pytestmark = pytest.mark.slow
 
@@ -70,20 +71,6 @@ def test_a_forked_child_that_is_stopped_leaves_it_alone():
     with begin("-c", code) as process:
         assert process.communicate(timeout=10)[0] == f"{-signal.SIGTERM}\n"
     assert process.returncode == 0
-
-
-def numbers(workdir):
-    """What the results say, but for times, memory and where they are."""
-
-    def kept(tree):
-        if isinstance(tree, dict):
-            left_out = ("workdir", "wall", "compile_seconds", "peak", "seconds")
-            return {k: kept(x) for k, x in tree.items() if not k.startswith(left_out)}
-        return tree
-
-    results = json.loads((workdir / "results.json").read_text())
-    results["layers"] = [kept(layer) for layer in results["layers"]]
-    return kept(results)
 
 
 @pytest.mark.parametrize(
