@@ -41,7 +41,7 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
 def load(folder: pathlib.Path, name: str) -> bytes | None:
     """The content of a sealed file; None if it is missing, changed or not sealed."""
     try:
-        content = (folder / name).read_bytes()
+        content = _regular(folder / name).read_bytes()
     except (OSError, ValueError):  # The file cannot be read, or has no possible name.
         return None
     return content if fits(folder, name, content) else None
@@ -61,8 +61,8 @@ def forget(folder: pathlib.Path) -> None:
 def read(folder: pathlib.Path | epath.Path) -> dict[str, Any]:
     """Checksums by the names of files; {} where there are none that can be read."""
     try:
-        sums = json.loads((folder / NAME).read_bytes())
-    except (OSError, ValueError):
+        sums = json.loads(_regular(folder / NAME).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
     return sums if isinstance(sums, dict) else {}
 
@@ -92,13 +92,20 @@ def damage(folder: pathlib.Path | epath.Path) -> list[str]:
     return found
 
 
+def _regular(file: Any) -> Any:
+    """`file`, unless it is a pipe or a device, reading which might never end."""
+    if file.exists() and not file.is_file():
+        raise OSError(f"{file} is no file")
+    return file
+
+
 def _accepts(sealed: Any, checksum: int) -> bool:
     return checksum in (sealed if isinstance(sealed, list) else [sealed])
 
 
 def _checksum(file: pathlib.Path | epath.Path) -> int:
     crc = 0
-    with file.open("rb") as content:
+    with _regular(file).open("rb") as content:
         while chunk := content.read(1 << 20):
             crc = zlib.crc32(chunk, crc)
     return crc

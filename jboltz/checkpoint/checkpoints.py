@@ -33,7 +33,7 @@ from jboltz.checkpoint.contents import (
     leaves_of,
 )
 from jboltz.checks import check_count, check_number, records_of
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidValue, JboltzError
 
 _PATIENCE = 30.0
 """Seconds that threads of a save or restore that failed have to end."""
@@ -108,8 +108,14 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps on disk, oldest first; [] if there is no such folder."""
-        with _quiet_orbax():
-            self._manager.reload()
+        for attempt in range(10):
+            try:
+                with _quiet_orbax():
+                    self._manager.reload()
+                break
+            except FileNotFoundError:  # The writer deletes a step just now.
+                if attempt == 9:
+                    raise
         return sorted(self._manager.all_steps())
 
     def save(
@@ -181,6 +187,18 @@ class Checkpoints:
         if not saved:
             raise OSError(f"Orbax declined to save step {step} in {self.folder}.")
 
+    def _is_written_by_another(self) -> bool:
+        """Whether another writes here: what is not sealed yet is not damaged."""
+        if self._lock is None or self._lock.is_locked or not self.folder.exists():
+            return False
+        try:
+            with self._lock:
+                return False
+        except filelock.Timeout:
+            return True
+        except OSError:  # A folder that only its owner writes to.
+            return False
+
     def _begin_writing(self) -> None:
         if self._is_closed:
             raise InvalidValue(
@@ -250,10 +268,18 @@ class Checkpoints:
                 "they were saved in. `steps` says which there are."
             )
         for step in steps[::-1] if reverse else steps:
-            found = self._load(step, template, model)
+            try:
+                found = self._load(step, template, model)
+            except JboltzError:
+                raise
+            except Exception:
+                if step in self.steps():
+                    raise
+                continue  # The writer has deleted it meanwhile.
             if isinstance(found, Checkpoint):
+                self._damaged.discard(step)
                 yield found
-            else:
+            elif not self._is_written_by_another():
                 self._damaged.add(step)
                 yield f"{self.folder / str(step)} is damaged: {found}"
 

@@ -104,7 +104,7 @@ def from_arrays(
         if train_labels is not None:
             test_labels = train_labels[-num_test:]
             train_labels = train_labels[:-num_test]
-        origin = f", the test images being the last {num_test} of the array"
+        origin = f", the test examples being the last {num_test} of the array"
     else:
         if num_holdout is not None:
             raise InvalidValue(

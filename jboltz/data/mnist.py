@@ -90,7 +90,9 @@ def load_mnist(
     sources = (*SOURCES, "embedded")
     read_manual = manual_source(MNIST, source, manual_dir, find, sources)
     if source == "embedded":
-        return load_embedded("for all of MNIST take source 'auto'")
+        return load_embedded(
+            "for all of MNIST take source 'auto', in a program by `--data.source auto`"
+        )
     try:
         return load_published(MNIST, source, read_manual, data_dir)
     except (ImportError, OSError, ValueError) as error:

@@ -18,10 +18,15 @@ from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened
 from jboltz.runs import terminal
 
-DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard", "data")
+DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard")
 DISPLAY_FIELDS += ("mesh", "distributed")
 """Fields that do not make a run another run: where and how it is kept, where its data
 were found (what they are is compared by their checksum), and on which devices."""
+
+
+class Source:
+    """Base of records that say where data are found. What they are is compared by their
+    checksum, so a field with one is no part of what makes a run this run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +185,11 @@ def _nearest(name: str, names: Mapping[str, Any]) -> list[str]:
 def identity(config: RunConfig) -> dict[str, Any]:
     """The fields that make two runs the same run, as JSON."""
     fields = as_json(config)
-    return {k: v for k, v in fields.items() if k not in DISPLAY_FIELDS}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in DISPLAY_FIELDS and not isinstance(getattr(config, name), Source)
+    }
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The frame of a program: from its command line to its results."""
 
 import dataclasses
+import errno
 import sys
 import time
 from collections.abc import Callable
@@ -69,8 +70,11 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
         arguments = sys.argv[1:]
     try:
         _run(program, arguments)
+        terminal.finish()
     except (JboltzError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            say("What was saved is kept: make room, and the same command goes on.")
         sys.exit(2)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
@@ -124,6 +128,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
                     spec = program.model(config, data)
                     # A run that was stopped after this does it again.
                     model.save(0, placed, {}, model=spec, overwrite=True)
+            say("drawing the figures")
             workdir.write_figures(program.draw_figures(config, data, params, numbers))
             # Results that are sound stay, with the seconds that they took.
             results = results or {
@@ -141,8 +146,9 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
             say(f"{workdir.path} holds a finished run; these are its results.")
     program.report(results)
     say(
-        f"{results['wall_seconds']:.1f} s in all, {results['compile_seconds']:.1f} "
-        f"s compiling; figures and results.json are in {config.workdir}"
+        f"The last start took {results['wall_seconds']:.1f} s, of these "
+        f"{results['compile_seconds']:.1f} s to compile; figures and results.json are "
+        f"in {config.workdir}"
     )
 
 

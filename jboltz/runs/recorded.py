@@ -26,7 +26,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
         """The file; None if it is missing, or changed since it was sealed."""
         if name in sealed:
             return seals.load(workdir, name)
-        return (workdir / name).read_bytes() if (workdir / name).exists() else None
+        return (workdir / name).read_bytes() if (workdir / name).is_file() else None
 
     def parse(name: str, parser: Any) -> dict[str, Any]:
         found = content(name)
@@ -35,7 +35,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
             if not isinstance(table, dict):
                 raise InvalidValue("no table of names and values")
             return table
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             notes.append(f"{name} is damaged and left out ({error}).")
             return {}
 
@@ -87,7 +87,7 @@ def _records(content: bytes, notes: list[str]) -> dict[str, list[dict[str, Any]]
             record = json.loads(line)
             stage, _ = record.pop("stage"), int(record["epoch"])
             stages.setdefault(stage, []).append(record)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             notes.append(f"Line {number} of metrics.jsonl is damaged and left out.")
     return stages
 

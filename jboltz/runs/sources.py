@@ -5,10 +5,11 @@ import pathlib
 from typing import Literal
 
 from jboltz.data import Dataset, load_cifar10, load_mnist
+from jboltz.runs.config import Source
 
 
 @dataclasses.dataclass(frozen=True)
-class Mnist:
+class Mnist(Source):
     """Where MNIST comes from."""
 
     source: Literal["auto", "tfds", "manual", "embedded"] = "auto"
@@ -22,7 +23,7 @@ class Mnist:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cifar10:
+class Cifar10(Source):
     """Where CIFAR-10 comes from."""
 
     source: Literal["auto", "tfds", "manual"] = "auto"

@@ -48,6 +48,13 @@ def take_over() -> None:
         os.register_at_fork(after_in_child=functools.partial(_give_back, before))
 
 
+def finish() -> None:
+    """From here on no signal counts: all is done, and the interpreter ends."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _wait_for_the_end:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def command() -> str:
     """What was run, without its flags: "python -m jboltz.experiments.dbn_mnist"."""
     return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])

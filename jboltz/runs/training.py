@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from jboltz import sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
-from jboltz.errors import Diverged
+from jboltz.errors import Diverged, InvalidValue
 from jboltz.learning.rows import as_batch, num_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep
 from jboltz.learning.train import fit
@@ -42,7 +42,8 @@ def fit_with_checkpoints(
         metrics.jsonl.
       init: builds the state before the first update.
       end_epoch: as for `fit`.
-      loss: the metric whose mean over an epoch's batches is its loss.
+      loss: the metric whose mean over an epoch's batches is its loss: of CD the
+        `reconstruction_error`, of PCD the `contrast`.
       monitor: what else to record of an epoch, from the parameters before and after.
 
     Returns:
@@ -55,13 +56,13 @@ def fit_with_checkpoints(
         template = sharding.template(template, mesh)
         prepare = sharding.over_data(prepare, mesh)
         data = sharding.replicate(as_batch(data), mesh)
-    folder = workdir.path / "checkpoints" / stage
+    folder = workdir.checkpoints(stage)
     with Checkpoints(folder) as checkpoints:
         found, damaged = None, []
         if checkpoints.steps():
             found, damaged = checkpoints.restore(template)
         for line in damaged:
-            say(f"warning: {line}; the one before it is used")
+            say(f"warning: {line}; it is not used")
         records = found.notes["epochs"] if found else []
         state = found.state if found else init(key_init)
         if mesh is not None and not found:
@@ -73,7 +74,7 @@ def fit_with_checkpoints(
 
         def on_epoch(epoch: int, state: TrainState, history: History) -> None:
             nonlocal started, before
-            mean = float(np.mean(history[loss], dtype=np.float64))
+            mean = float(np.mean(_metric(history, loss), dtype=np.float64))
             seconds = round(time.perf_counter() - started, 3)
             others = {
                 name: float(np.mean(x, dtype=np.float64))
@@ -109,7 +110,7 @@ def fit_with_checkpoints(
                     first_epoch=len(records),
                     # A chunk is what a signal waits for, and what moves the bar.
                     chunks_per_epoch=min(10, steps),
-                    on_chunk=lambda _, __, history: show_chunk(history[loss]),
+                    on_chunk=lambda _, __, history: show_chunk(_metric(history, loss)),
                     on_epoch=on_epoch,
                 )
             except FloatingPointError as error:
@@ -119,6 +120,15 @@ def fit_with_checkpoints(
                 ) from error
     # What comes after training runs on one device, of every process.
     return _gathered(state, mesh), records
+
+
+def _metric(history: History, name: str) -> Any:
+    if name not in history:
+        raise InvalidValue(
+            f"`loss` is {name!r} but the step records {', '.join(history)}; pass one "
+            "of these."
+        )
+    return history[name]
 
 
 def _gathered(tree: Any, mesh: Mesh | None) -> Any:

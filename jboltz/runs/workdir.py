@@ -76,6 +76,9 @@ class Workdir:
                 "another with --workdir."
             ) from error
         try:
+            _check_kinds(path)
+            if not _found(path):
+                (path / _BEGAN_SO).unlink(missing_ok=True)
             if overwrite and not self._began_so(run):
                 _check_is_run(path)
                 _delete_run(path)
@@ -89,7 +92,11 @@ class Workdir:
     def _began_so(self, run: dict[str, Any]) -> bool:
         """Whether the folder holds this run, begun with `overwrite` and unfinished."""
         names = [x for x in (_BEGAN_SO, "results.json") if (self.path / x).exists()]
-        if names != [_BEGAN_SO] or not seals.fits(self.path, "run.json", _text(run)):
+        text, file = _text(run), self.path / "run.json"
+        is_this = seals.fits(self.path, "run.json", text) or (
+            file.exists() and file.read_bytes() == text
+        )
+        if names != [_BEGAN_SO] or not is_this:
             return False
         say(
             f"{self.path} was begun with --overwrite and goes on; to begin once more, "
@@ -100,24 +107,23 @@ class Workdir:
     def _enter(self, run: dict[str, Any]) -> None:
         """Refuses the folder of another run, and names what is damaged in this one's.
 
-        A damaged run.json is written anew if it is known to be that of this run: by its
-        checksum, or since no bit differs.
+        A damaged run.json is written anew if its checksum says that it was that of this
+        run. One that has no checksum counts as it is.
         """
         path, text = self.path, _text(run)
-        found = [name for name in OWN_NAMES if (path / name).exists()]
+        found = _found(path)
         old = seals.load(path, "run.json")
+        if old is None and "run.json" in found and "run.json" not in seals.read(path):
+            old = (path / "run.json").read_bytes()
         changed = damage(path) if found else []
-        if old is not None:
-            _check_same_run(path, json.loads(old), run)
-        elif (
-            found
-            and not seals.fits(path, "run.json", text)
-            and not ("run.json" in found and (path / "run.json").read_bytes() == text)
-        ):
+        if old is not None and (before := _parsed(old)):
+            _check_same_run(path, before, run)
+            seals.write(path, "run.json", text)
+        elif found and not seals.fits(path, "run.json", text):
             raise InvalidValue(
                 f"The workdir {path} holds {', '.join(found)} but no sound run.json "
-                "that says of which run: the command that began it writes that anew; "
-                "for another run give another --workdir."
+                "that says of which run; give the command that began it, another "
+                "--workdir, or delete that folder."
             )
         else:
             seals.write(path, "run.json", text)
@@ -161,13 +167,17 @@ class Workdir:
         For a part that takes minutes and has no checkpoints of its own: a run that ends
         before its results does not lose it.
         """
-        file = f"parts/{name}.json"
+        file = f"parts/{_plain(name)}.json"
         found = self._read(file)
         if found is None:
             text = json.dumps(measure(), indent=1)
             self._write(file, text)
             found = json.loads(text)
         return found
+
+    def checkpoints(self, stage: str) -> pathlib.Path:
+        """The folder for the checkpoints of a part of the run."""
+        return self.path / "checkpoints" / _plain(stage)
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
@@ -193,7 +203,7 @@ class Workdir:
         for name, figure in figures.items():
             image = io.BytesIO()
             figure.savefig(image, format="png")
-            seals.write(self.path, f"figures/{name}.png", image.getvalue())
+            seals.write(self.path, f"figures/{_plain(name)}.png", image.getvalue())
         self._update_events()
 
     def _update_events(self) -> None:
@@ -248,9 +258,43 @@ def damage(path: pathlib.Path) -> list[str]:
     ]
 
 
+def _found(path: pathlib.Path) -> list[str]:
+    return [name for name in OWN_NAMES if (path / name).exists()]
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """A table of names and values; {} if it is none."""
+    try:
+        table = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def _check_kinds(path: pathlib.Path) -> None:
+    """Refuses folders and pipes in place of files, and files in place of folders."""
+    for name in _found(path):
+        is_file = "." in name
+        if not ((path / name).is_file() if is_file else (path / name).is_dir()):
+            raise InvalidValue(
+                f"{path / name} is no {'file' if is_file else 'folder'}, so no run "
+                "wrote it; move it away, or give another --workdir."
+            )
+
+
+def _plain(name: str) -> str:
+    """The name of one file or folder inside the workdir, and of none elsewhere."""
+    if name in ("", ".", "..") or name != pathlib.Path(name).name or "\0" in name:
+        raise InvalidValue(
+            f"{name!r} names a part of a run, but it becomes the name of a file; "
+            "take one without slashes."
+        )
+    return name
+
+
 def _check_is_run(path: pathlib.Path) -> None:
     """Refuses a folder whose files no run wrote."""
-    found = [name for name in OWN_NAMES if (path / name).exists()]
+    found = _found(path)
     if found and not {"run.json", seals.NAME} & {*found}:
         raise InvalidValue(
             f"The workdir {path} holds {', '.join(found)} but neither run.json nor "

@@ -25,7 +25,8 @@ def test_balanced_stored_and_not_sorted():
 def test_note_says_how_many_and_how_to_get_all():
     assert load_mnist("embedded").note == (
         "MNIST: only 10000 of 60000 training and 2000 of 10000 test images, those that "
-        "come with jboltz; for all of MNIST take source 'auto'."
+        "come with jboltz; for all of MNIST take source 'auto', in "
+        "a program by `--data.source auto`."
     )
 
 

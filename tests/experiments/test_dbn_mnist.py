@@ -302,7 +302,7 @@ def test_a_workdir_in_use_is_refused(digits, tmp_path, capsys):
 def test_a_folder_with_unclaimed_checkpoints_is_refused(digits, tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
     assert start(tmp_path) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "delete that folder" in capsys.readouterr().err
 
 
 def test_other_files_in_the_workdir_survive_overwrite(digits, no_figures, tmp_path):

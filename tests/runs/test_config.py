@@ -14,7 +14,7 @@ import pytest
 
 from jboltz import ranges
 from jboltz.errors import InvalidValue
-from jboltz.runs import config
+from jboltz.runs import config, sources
 
 RECORDED = sorted(pathlib.Path(__file__).parents[2].glob("experiments/*/config.toml"))
 
@@ -166,6 +166,15 @@ def test_a_file_that_makes_no_sense(text, message, write):
     with pytest.raises(InvalidValue, match=message):
         parse(*write(text))
     assert time.monotonic() - start < 5
+
+
+def test_a_source_alone_is_no_part_of_what_a_run_is():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Own(config.RunConfig):
+        data: str = "raw"
+        found: sources.Mnist = dataclasses.field(default_factory=sources.Mnist)
+
+    assert config.identity(Own(data="half")) == {"seed": 0, "data": "half"}
 
 
 def test_the_home_of_the_user_is_known(monkeypatch):

@@ -1,9 +1,11 @@
 """A workdir is one run's, and makes anew what was lost or changed."""
 
 import json
+import os
 import shutil
 
 import pytest
+from matplotlib.figure import Figure
 
 from jboltz import seals
 from jboltz.checkpoint import Checkpoints
@@ -104,6 +106,49 @@ def test_a_damaged_record_of_another_run_is_refused_by_name(workdir, capsys):
     assert (workdir / "results.json").read_bytes() == before
     assert toy.main(workdir) == 0
     assert "run.json changed since it was written" in capsys.readouterr().out
+
+
+def test_a_flipped_bit_in_the_record_is_no_other_run(workdir, capsys):
+    record = workdir / "run.json"
+    record.write_text(record.read_text().replace("2.0", "3.0"))
+    assert toy.main(workdir, "--rate", 3) == 2
+    assert "no sound run.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["results.json", "metrics.jsonl", "run.json", "model"])
+@pytest.mark.parametrize("kind", ["pipe", "other"])
+def test_what_is_no_file_or_no_folder_is_refused_at_once(kind, name, workdir, capsys):
+    there = workdir / name
+    is_file = there.is_file()
+    there.unlink() if is_file else shutil.rmtree(there)
+    if kind == "pipe":
+        os.mkfifo(there)
+    elif is_file:
+        there.mkdir()
+    else:
+        there.touch()
+    assert toy.main(workdir) == 2
+    assert f"{there} is no {'file' if is_file else 'folder'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"/dev/zero": [1]}', "{}"])
+def test_a_seal_of_nonsense_is_named_and_replaced(text, finished, workdir, capsys):
+    (workdir / "checksums.json").write_text(text)
+    assert toy.main(workdir) == 0
+    assert "warning: " in capsys.readouterr().out
+    assert toy.numbers(workdir) == toy.numbers(finished)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../../a", "a\0b"])
+def test_a_part_is_named_within_the_workdir(name, tmp_path):
+    with Workdir(tmp_path, RUN) as workdir:
+        for write in (
+            workdir.checkpoints,
+            lambda name: workdir.part(name, dict),
+            lambda name: workdir.write_figures({name: Figure()}),
+        ):
+            with pytest.raises(InvalidValue, match="without slashes"):
+                write(name)
 
 
 def test_another_run_is_refused_by_what_differs(workdir, capsys):
