@@ -84,7 +84,7 @@ class Checkpoints:
         self._lock = None
         if "://" not in str(self.folder) and jax.process_index() == 0:
             file = self.folder / ".lock"
-            self._lock = filelock.FileLock(file, timeout=0, thread_local=False)
+            self._lock = filelock.FileLock(file, timeout=1, thread_local=False)
         with _quiet_orbax():
             self._manager = ocp.CheckpointManager(
                 self.folder,
@@ -192,7 +192,7 @@ class Checkpoints:
         if self._lock is None or self._lock.is_locked or not self.folder.exists():
             return False
         try:
-            with self._lock:
+            with self._lock.acquire(timeout=0):
                 return False
         except filelock.Timeout:
             return True

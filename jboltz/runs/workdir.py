@@ -240,7 +240,7 @@ def is_held(path: pathlib.Path) -> bool:
     if not (path / ".lock").exists():
         return False
     try:
-        with _lock(path):
+        with _lock(path).acquire(timeout=0):
             return False
     except filelock.Timeout:
         return True
