@@ -285,6 +285,7 @@ def evaluate(
 
     Chains are of the odd layers, the even ones summed out.
     """
+    say("estimating the likelihood by annealing")
     dbm = build(config)
     annealed = Annealed(SwappedLayers(dbm))
     base = annealed.fit_base(unit_interval(train))

@@ -182,6 +182,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Likelihoods of unseen images, each with its interval, and the quality of the
     chains that they rest on."""
+    say("estimating the likelihood by annealing")
     params, chains = state.params, state.estimator_state.inner
     key_gibbs, key_temper, key_z, key_raise = jax.random.split(key, 4)
     _, gibbs = run_chains(

@@ -249,6 +249,7 @@ def bounds(
     config: Config, models: Models, images: Images, key: Key[Array, ""]
 ) -> dict[str, Any]:
     """Both bounds of both models, of evenly spaced test images, binarised once."""
+    say("estimating the bounds of the likelihood by annealing")
     key_z, key_dbn, key_vae = jax.random.split(key, 3)
     examples = binarise_once(images.test, config.seed)
     few = spread(examples.values, config.bound_images)

@@ -99,5 +99,6 @@ explains its options.
 `Program` says what each function is given and when it is called, `Config` inherits what
 every program can be asked for, and a `check` of one's own refuses what cannot be run
 before anything is written. What `run` does outside `fit_with_checkpoints` and takes
-minutes is kept by `workdir.part(name, measure)`.
+minutes is kept by `workdir.part(name, measure)`. An estimator that records no
+`reconstruction_error`, as PCD, needs `loss="contrast"` in `fit_with_checkpoints`.
 '''
