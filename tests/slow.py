@@ -85,7 +85,7 @@ SLOW = {
     },
     "experiments/test_benchmark_kept.py": {
         "test_what_was_measured_before_a_failure_is_not_measured_again": ALL,
-        "test_a_damaged_part_is_named": ALL,
+        "test_a_damaged_part_is_named_and_measured_anew": ALL,
     },
     "test_sharding.py": {
         "test_training_is_that_of_one_device": (

@@ -91,7 +91,7 @@ def outcome(workdir):
         "test": results["test"],
         "metrics": metrics,
         "arrays": arrays,
-        "figures": {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()},
+        "figures": {f.name: f.read_bytes() for f in (workdir / "figures").glob("*")},
     }
 
 
