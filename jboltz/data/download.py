@@ -71,8 +71,15 @@ def fetch(
         ) from error
     # Nothing is tried again: what arrived is kept, and calling again is free of loss.
     limits = (STALL_SECONDS, STALL_SECONDS)
-    download = pooch.HTTPDownloader(timeout=limits, chunk_size=2**16)
-    with _explained(dataset, urlsplit(files[0].url).netloc, cache, remark):
+    answers = contextlib.ExitStack()
+
+    def close_in_the_end(response: Any, *_: Any, **__: Any) -> None:
+        answers.callback(response.close)  # Pooch leaves open what fails.
+
+    download = pooch.HTTPDownloader(
+        timeout=limits, chunk_size=2**16, hooks={"response": close_in_the_end}
+    )
+    with answers, _explained(dataset, urlsplit(files[0].url).netloc, cache, remark):
         _probe(files[0].url, PROBE_SECONDS)
         cache.mkdir(parents=True, exist_ok=True)
         for draft in cache.glob(".jboltz-*"):  # of processes that were killed
