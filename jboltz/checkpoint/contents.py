@@ -14,7 +14,7 @@ from jboltz.errors import InvalidType, InvalidValue
 
 _ARRAYS = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
 _DTYPES = (jnp.number, jnp.bool_, jax.dtypes.prng_key)
-"""Of the leaves of a state."""
+"""The dtypes that the leaves of a state may have."""
 
 
 def leaves_of(name: str, state: State) -> dict[str, list[Any]]:

@@ -18,7 +18,7 @@ the size of CIFAR-10."""
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the arrays `names` that the file holds; other members are not read.
+    """The arrays of the file that are in `names`; other members are not read.
 
     The sizes that the archive announces are compared with `MOST_BYTES` before anything
     is decompressed, and no array is made that its bytes do not fill. Pickled objects

@@ -50,7 +50,7 @@ class Config(finetune.FinetuneConfig):
     """First step sizes of Adam, falling linearly to 0: one a number of labels, or one
     for all."""
     control_learning_rates: tuple[Rate, ...] = (0.001,)
-    """The same of the control."""
+    """The first step size of the control, in the same way."""
     held_out: CountFromZero | None = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""

@@ -31,7 +31,7 @@ class Config(finetune.FinetuneConfig):
     learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
     control_learning_rate: Rate = 0.003
-    """The same of the control."""
+    """The first step size of the control, in the same way."""
     seed: Seed = 0
     """Decides initial weights, order and what is left out."""
 

@@ -43,7 +43,7 @@ NUM_PICTURES = 10
 """Samples of each class that are drawn."""
 
 Images = tuple[np.ndarray, np.ndarray]
-"""And their labels."""
+"""Images and their labels."""
 
 Params = dict[str, Any]
 """What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""

@@ -299,7 +299,7 @@ def _standard_error(error: float, part: LabelledExamples) -> float:
 
 
 def _factors(config: FinetuneConfig, params: Params) -> dict[str, float]:
-    """Of the learning rate, by layer; A_l has that of hidden layer l."""
+    """Factors of the learning rate by layer; A_l has the factor of hidden layer l."""
     count = sum(name.startswith("hidden") for name in params)
     rates = config.rates or (1.0,) * (count + 1)
     if config.train == "head":

@@ -28,9 +28,9 @@ class Pictures:
     name: str
     """What one of the data is called: "digit"."""
     names: str
-    """And many of them: "digits"."""
+    """What many of the data are called: "digits"."""
     shape: tuple[int, ...]
-    """Of a picture: height, width and, in colour, the number of colours."""
+    """The height and width of a picture and, in colour, its number of colours."""
     norm: float
     """How far from their biases the inputs of a picture that excites a unit are."""
     of_weights: Callable[[Array], ArrayLike] = lambda W: W

@@ -19,7 +19,7 @@ from jboltz.models.rbm import RBM
 from jboltz.units.bernoulli import Bernoulli
 
 PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
-"""Those whose model takes images scaled to [0, 1]."""
+"""The programs whose models take images scaled to [0, 1]."""
 
 
 class Pretrained(NamedTuple):
