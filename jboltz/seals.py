@@ -31,8 +31,8 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
     sees the old content or the new one, and either is sealed."""
     target, sums = folder / name, read(folder)
     target.parent.mkdir(exist_ok=True)
-    old = [] if load(folder, name) is None else [_checksum(target)]
-    sums[name] = sorted({*old, zlib.crc32(content)})
+    contents = (load(folder, name), content)
+    sums[name] = sorted({zlib.crc32(x) for x in contents if x is not None})
     draft = _draft(target, content)
     _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
     draft.replace(target)

@@ -21,7 +21,7 @@ OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures
 OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
 OWN_NAMES += (seals.NAME,)
 
-_BEGAN_SO = ".overwrite"
+_OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
 
 
@@ -78,25 +78,27 @@ class Workdir:
         try:
             _check_kinds(path)
             if not _found(path):
-                (path / _BEGAN_SO).unlink(missing_ok=True)
-            if overwrite and not self._began_so(run):
+                (path / _OVERWRITE_MARK).unlink(missing_ok=True)
+            if overwrite and not self._was_begun_by_overwrite(run):
                 _check_is_run(path)
                 _delete_run(path)
-                (path / _BEGAN_SO).touch()
+                (path / _OVERWRITE_MARK).touch()
             self._enter(run)
             self._events = _events(path) if tensorboard else None
         except BaseException:
             self._lock.release()
             raise
 
-    def _began_so(self, run: dict[str, Any]) -> bool:
+    def _was_begun_by_overwrite(self, run: dict[str, Any]) -> bool:
         """Whether the folder holds this run, begun with `overwrite` and unfinished."""
-        names = [x for x in (_BEGAN_SO, "results.json") if (self.path / x).exists()]
+        names = [
+            x for x in (_OVERWRITE_MARK, "results.json") if (self.path / x).exists()
+        ]
         text, file = _text(run), self.path / "run.json"
         is_this = seals.fits(self.path, "run.json", text) or (
             file.exists() and file.read_bytes() == text
         )
-        if names != [_BEGAN_SO] or not is_this:
+        if names != [_OVERWRITE_MARK] or not is_this:
             return False
         say(
             f"{self.path} was begun with --overwrite and goes on; to begin once more, "
