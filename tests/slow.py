@@ -22,6 +22,8 @@ SLOW = {
             "ssrbm_cifar10",
         ),
         "test_label_units_are_judged_before_and_after_up_down": ALL,
+        "test_likelihoods_by_annealing_stand_beside_the_exact_one": ALL,
+        "test_a_fixed_variance_stays_where_it_is": ALL,
         "test_enumerated_likelihoods_stand_beside_those_of_a_gaussian": ALL,
         "test_weights_without_penalty_stay_in_the_positive_region": ALL,
     },
@@ -203,6 +205,10 @@ SLOW = {
         "test_an_encoder_learns_through_the_prior_by_plain_grad": ALL,
     },
     "parity/test_torch_dbn.py": {
+        "test_another_feed_of_layer_2_is_told_apart": (
+            "undrawn_means",
+            "thresholded_means",
+        ),
         "test_pretraining": (
             "samples",
             "means",
