@@ -85,6 +85,7 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
 def _run(program: Program[Any, Any], arguments: list[str]) -> None:
     started, clock = time.perf_counter(), machine.CompileClock()
     machine.use_wide_vectors()
+    machine.keep_compiled_programs()
     config = configs.parse(program.config, program.name, arguments)
     is_distributed = isinstance(config, TrainingConfig) and config.distributed
     if is_distributed:
