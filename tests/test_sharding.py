@@ -160,7 +160,8 @@ def collectives(text):
 def compile_step(estimator, size, *, batch=BATCH, num_visible=VISIBLE):
     mesh = mesh_of(size)
     state = jax.eval_shape(partial(start, estimator), jax.random.key(0))
-    whole, key = sharding.replicated(mesh), jax.eval_shape(lambda: jax.random.key(0))
+    whole = NamedSharding(mesh, PartitionSpec())
+    key = jax.eval_shape(lambda: jax.random.key(0))
     rows = jax.ShapeDtypeStruct((batch, num_visible), jnp.uint8, sharding=whole)
     run = partial(prepared_step, make_train_step(estimator, OPTIMIZER))
     placed = sharding.layout(state, mesh), whole

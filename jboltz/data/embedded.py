@@ -21,13 +21,14 @@ with images as (num_examples, 784) and everything uint8. The file has its own li
 CC BY-SA 3.0: see `digits/LICENSE-MNIST.txt`.
 """
 
+import dataclasses
 import hashlib
 import importlib.resources
 import io
 
 import numpy as np
 
-from jboltz.data.dataset import Dataset
+from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.errors import InvalidValue
 
 _FILE = "mnist_12k.npz"
@@ -51,18 +52,10 @@ def load_embedded(remark: str) -> Dataset:
             f"{path} has {len(content)} bytes that are not the digits jboltz was "
             "released with; reinstall jboltz."
         )
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        train, test = arrays["train"], arrays["test"]
-        train_labels = arrays["train_labels"].astype(np.int32)
-        test_labels = arrays["test_labels"].astype(np.int32)
-    return Dataset(
-        name="mnist",
-        train=train,
-        train_labels=train_labels,
-        test=test,
-        test_labels=test_labels,
-        image_shape=(28, 28),
-        source="embedded",
-        note=f"MNIST: only {len(train)} of 60000 training and {len(test)} of 10000 "
-        f"test images, those that come with jboltz; {remark.removesuffix('.')}.",
+    arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
+    data = from_arrays(**arrays, name="mnist", image_shape=(28, 28))
+    note = (
+        f"MNIST: only {len(data.train)} of 60000 training and {len(data.test)} of "
+        f"10000 test images, those that come with jboltz; {remark.removesuffix('.')}."
     )
+    return dataclasses.replace(data, source="embedded", note=note)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jboltz.data.checks import warn_unstandardized
-from jboltz.data.dataset import Dataset
+from jboltz.data.dataset import Dataset, hold_out
 from jboltz.data.patches import (
     Whitening,
     extract_patches,
@@ -61,22 +61,22 @@ def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatch
             "`data.image_shape` is None but patches are cut from images; give the "
             "data set the shape of one image."
         )
-    train = data.train.reshape(-1, *data.image_shape)
-    test = data.test.reshape(-1, *data.image_shape)
-    held_out, few = len(train) // HELD_OUT, spec.num_patches // HELD_OUT
+    held = hold_out(data, len(data.train) // HELD_OUT)
+    few = spec.num_patches // HELD_OUT
     sources = {
-        "train": (train[:-held_out], spec.num_patches),
-        "validation": (train[-held_out:], few),
-        "test": (test, few),
+        "train": (held.train, spec.num_patches),
+        "validation": (held.test, few),
+        "test": (data.test, few),
     }
     patches, images = {}, {}
     for index, (name, (source, count)) in enumerate(sources.items()):
+        source = source.reshape(-1, *data.image_shape)
         places = {"size": spec.patch_size, "seed": 3 * seed + index}
         cut = extract_patches(source, count, **places)
         patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
         images[name], _, _ = patch_places(source.shape[:3], count, **places)
     # The held-out images are the last of the training images.
-    images["validation"] = images["validation"] + len(train) - held_out
+    images["validation"] = images["validation"] + len(held.train)
     whitening = fit_whitening(
         patches["train"], spec.epsilon, num_components=spec.num_components
     )
