@@ -38,6 +38,7 @@ from jax.tree_util import (
 )
 from jaxtyping import Array, Key
 
+from jboltz.checks import check_count
 from jboltz.errors import InvalidValue
 
 Tree = TypeVar("Tree")
@@ -55,20 +56,15 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
       ValueError: a number is below 1, `data` × `model` does not divide the number of
         devices, or several processes would leave devices unused.
     """
-    for name, value in ((DATA, data), (MODEL, model)):
-        if value < 1:
-            raise InvalidValue(f"`mesh.{name}` is {value} but needs to be at least 1.")
+    check_count("mesh.data", data, at_least=1)
+    check_count("mesh.model", model, at_least=1)
     devices, need = jax.devices(), data * model
     asked = f"`mesh.data` × `mesh.model` is {data} × {model} = {need}"
-    if need > len(devices):
-        raise InvalidValue(
-            f"{asked} but there are {len(devices)} devices; ask for fewer. (On CPU, "
-            "XLA_FLAGS=--xla_force_host_platform_device_count=8 simulates 8.)"
-        )
     if len(devices) % need:
         raise InvalidValue(
             f"{asked}, which does not divide the {len(devices)} devices; take one of "
-            "their divisors."
+            "their divisors. (On CPU, "
+            "XLA_FLAGS=--xla_force_host_platform_device_count=8 simulates 8.)"
         )
     if need < len(devices) and jax.process_count() > 1:
         raise InvalidValue(
@@ -232,9 +228,8 @@ def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
     for entry, following in itertools.pairwise((*path, SequenceKey(0))):
         match entry:
             case GetAttrKey(name=name):
-                fields = (
-                    dataclasses.fields(tree) if dataclasses.is_dataclass(tree) else ()
-                )
+                is_record = dataclasses.is_dataclass(tree)
+                fields = dataclasses.fields(tree) if is_record else ()
                 metadata = {field.name: field.metadata for field in fields}
                 if of_layer := metadata.get(name, {}).get("of_hidden"):
                     layer = following.idx if isinstance(following, SequenceKey) else 0

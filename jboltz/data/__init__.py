@@ -5,24 +5,10 @@ Once JAX has started, the worker processes of a loader must be started by
 a process with threads may wait for ever for a lock that one of them held.
 """
 
-from jboltz.data.checks import check_values, warn_unstandardized
+from jboltz.data.checks import check_values
 from jboltz.data.cifar10 import load_cifar10
-from jboltz.data.dataset import (
-    Dataset,
-    fingerprint,
-    from_arrays,
-    hold_out,
-)
+from jboltz.data.dataset import Dataset, fingerprint, from_arrays, hold_out
 from jboltz.data.mnist import load_mnist
-from jboltz.data.patches import (
-    Whitening,
-    extract_patches,
-    fit_whitening,
-    normalize_contrast,
-    patch_places,
-    unwhiten,
-    whiten,
-)
 from jboltz.data.standardize import (
     Scaling,
     Standardizer,
@@ -41,25 +27,17 @@ __all__ = [
     "Scaling",
     "Standardizer",
     "WhitenedPatches",
-    "Whitening",
     "balanced_subset",
     "check_scaling",
     "check_values",
-    "extract_patches",
     "fingerprint",
     "fit_standardizer",
-    "fit_whitening",
     "from_arrays",
     "hold_out",
     "load_cifar10",
     "load_mnist",
-    "normalize_contrast",
-    "patch_places",
     "scale_pixels",
     "standardize",
     "unstandardize",
-    "unwhiten",
-    "warn_unstandardized",
-    "whiten",
     "whitened_patches",
 ]

@@ -11,29 +11,34 @@ from jboltz.data.standardize import as_real, as_rows
 from jboltz.domains import Reals, as_numbers
 from jboltz.errors import InvalidValue
 
+Places = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Image, top row and left column of patches."""
+
 
 def extract_patches(
-    images: np.ndarray, num_patches: int, *, size: int = 8, seed: int
-) -> np.ndarray:
-    """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1].
+    images: np.ndarray, num_patches: int, *, size: int, seed: int
+) -> tuple[np.ndarray, Places]:
+    """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1], and
+    where they were cut.
 
     Image, row and column are uniform and independent, with replacement; a patch is
     flattened like its image, the colours of a pixel side by side. The same seed gives
-    the same patches for ever: positions are raw Philox words, as in `batches`.
+    the same patches for ever: positions are raw Philox words, whose bits NumPy keeps.
 
     Args:
       images: (N, H, W, C) uint8, for a `Dataset`
         `data.train.reshape(-1, *data.image_shape)`.
-      num_patches: how many.
       size: height and width of a patch.
       seed: not negative.
 
     Raises:
-      ValueError: another shape or type, or patches larger than the images.
+      ValueError: another shape or type, no patches, or larger ones than the images.
 
     Example:
-      >>> extract_patches(np.zeros((5, 32, 32, 3), np.uint8), 7, seed=0).shape
-      (7, 192)
+      >>> images = np.zeros((5, 32, 32, 3), np.uint8)
+      >>> patches, (image, row, column) = extract_patches(images, 7, size=8, seed=0)
+      >>> patches.shape, bool(image.max() < 5 and row.max() <= 24)
+      ((7, 192), True)
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.size == 0:
         raise InvalidValue(
@@ -41,33 +46,7 @@ def extract_patches(
             "from uint8 of shape (N, H, W, C); reshape flat images to `(-1, "
             "*image_shape)`, and give grey ones a last axis with `images[..., None]`."
         )
-    places = patch_places(images.shape[:3], num_patches, size=size, seed=seed)
-    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
-    windows = np.lib.stride_tricks.sliding_window_view(
-        images, (size, size), axis=(1, 2)
-    )
-    patches = np.moveaxis(windows[places], 1, -1).reshape(num_patches, -1)
-    return as_real(patches)
-
-
-def patch_places(
-    shape: tuple[int, int, int], num_patches: int, *, size: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, top row and left column of the patches that `extract_patches` cuts with
-    this seed: whose label a patch has.
-
-    Args:
-      shape: (N, H, W) of the images.
-
-    Raises:
-      ValueError: no patches, or patches larger than the images.
-
-    Example:
-      >>> image, row, column = patch_places((5, 32, 32), 7, size=8, seed=0)
-      >>> bool(image.max() < 5 and row.max() <= 24)
-      True
-    """
-    count, height, width = shape
+    count, height, width, _ = images.shape
     if not 1 <= size <= min(height, width):
         raise InvalidValue(
             f"`size` is {size} but the images are {height} by {width}; pass a number "
@@ -78,14 +57,19 @@ def patch_places(
             f"`num_patches` is {num_patches} but at least 1 is needed; pass a positive "
             "number."
         )
-    places = (count, height - size + 1, width - size + 1)
+    shape = (count, height - size + 1, width - size + 1)
     words = np.random.Philox(seed).random_raw(num_patches)
-    # The remainder is uniform to within places / 2⁶⁴. `math.prod` and not NumPy's: with
+    # The remainder is uniform to within shape / 2⁶⁴. `math.prod` and not NumPy's: with
     # its signed integer the words would become floats and lose their last bits.
     image, row, column = np.unravel_index(
-        (words % math.prod(places)).astype(np.int64), places
+        (words % math.prod(shape)).astype(np.int64), shape
     )
-    return image, row, column
+    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    patches = np.moveaxis(windows[image, row, column], 1, -1)
+    return as_real(patches.reshape(num_patches, -1)), (image, row, column)
 
 
 def normalize_contrast(

@@ -13,7 +13,6 @@ from jboltz.data.patches import (
     extract_patches,
     fit_whitening,
     normalize_contrast,
-    patch_places,
     whiten,
 )
 from jboltz.errors import InvalidValue
@@ -71,10 +70,10 @@ def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatch
     patches, images = {}, {}
     for index, (name, (source, count)) in enumerate(sources.items()):
         source = source.reshape(-1, *data.image_shape)
-        places = {"size": spec.patch_size, "seed": 3 * seed + index}
-        cut = extract_patches(source, count, **places)
+        cut, (images[name], _, _) = extract_patches(
+            source, count, size=spec.patch_size, seed=3 * seed + index
+        )
         patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
-        images[name], _, _ = patch_places(source.shape[:3], count, **places)
     # The held-out images are the last of the training images.
     images["validation"] = images["validation"] + len(held.train)
     whitening = fit_whitening(

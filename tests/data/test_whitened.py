@@ -3,6 +3,7 @@
 import numpy as np
 
 from jboltz import data
+from jboltz.data.patches import unwhiten
 
 
 def test_each_patch_is_of_the_image_it_is_said_to_be_cut_from():
@@ -24,7 +25,7 @@ def test_each_patch_is_of_the_image_it_is_said_to_be_cut_from():
     train = images.train.reshape(-1, 8, 8, 3) / 255
     for part in ("train", "validation"):
         white = getattr(patches, part)
-        pixels = data.unwhiten(patches.whitening, white).reshape(-1, 4, 4, 3)
+        pixels = unwhiten(patches.whitening, white).reshape(-1, 4, 4, 3)
         for pixel, index in zip(pixels[:12], patches.images[part], strict=False):
             windows = np.lib.stride_tricks.sliding_window_view(
                 train[index], (4, 4), axis=(0, 1)
