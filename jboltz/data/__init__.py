@@ -9,6 +9,7 @@ from jboltz.data.checks import check_values
 from jboltz.data.cifar10 import load_cifar10
 from jboltz.data.dataset import Dataset, fingerprint, from_arrays, hold_out
 from jboltz.data.mnist import load_mnist
+from jboltz.data.patches import PatchSpec, WhitenedPatches, whitened_patches
 from jboltz.data.standardize import (
     Scaling,
     Standardizer,
@@ -19,7 +20,6 @@ from jboltz.data.standardize import (
     unstandardize,
 )
 from jboltz.data.subset import balanced_subset
-from jboltz.data.whitened import PatchSpec, WhitenedPatches, whitened_patches
 
 __all__ = [
     "Dataset",

@@ -1,14 +1,19 @@
 """MNIST from the best source at hand, with one line that says which."""
 
+import dataclasses
 import gzip
+import hashlib
+import importlib.resources
+import io
 import os
 
 import numpy as np
 
-from jboltz.data.dataset import Dataset
-from jboltz.data.embedded import load_embedded
+from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.data.published import PublishedDataset, PublishedFile, load_published
+from jboltz.errors import InvalidValue
 
+_EMBEDDED_SHA256 = "403921a37e4641f84ca1fa6d3858c5159ca7720621ac61a0063b4737c44ffb3c"
 _URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 
@@ -98,3 +103,33 @@ def load_mnist(
         if source != "auto" or manual_dir is not None:
             raise
         return load_embedded(str(error))
+
+
+def load_embedded(remark: str) -> Dataset:
+    """The 10 000 training and 2 000 test digits that come with jboltz, in 0.05 s.
+
+    They are the first 1 000 training images and the first 200 test images of each
+    digit, in the order of MNIST's files. None is among the last 10 000 of MNIST's
+    training images. The file has a licence of its own: `digits/LICENSE-MNIST.txt`.
+
+    Args:
+      remark: ends the note: why these, or how to get all of MNIST.
+
+    Raises:
+      FileNotFoundError: the installation lacks the file.
+      ValueError: the file is damaged.
+    """
+    path = importlib.resources.files("jboltz.data") / "digits" / "mnist_12k.npz"
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != _EMBEDDED_SHA256:
+        raise InvalidValue(
+            f"{path} has {len(content)} bytes that are not the digits jboltz was "
+            "released with; reinstall jboltz."
+        )
+    arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
+    data = from_arrays(**arrays, name="mnist", image_shape=(28, 28))
+    note = (
+        f"MNIST: only {len(data.train)} of 60000 training and {len(data.test)} of "
+        f"10000 test images, those that come with jboltz; {remark.removesuffix('.')}."
+    )
+    return dataclasses.replace(data, source="embedded", note=note)
