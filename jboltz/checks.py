@@ -261,11 +261,11 @@ def check_like(
 ) -> None:
     """`check_params`, against the record of shapes `like`."""
     leaves, needed = (
-        [(jax.tree_util.keystr(path), x) for path, x in with_path]
-        for with_path in map(jax.tree_util.tree_leaves_with_path, (params, like))
+        {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(tree)}
+        for tree in (params, like)
     )
-    got = {path: jnp.shape(x) for path, x in leaves}
-    need = {path: x.shape for path, x in needed}
+    got = {path: jnp.shape(x) for path, x in leaves.items()}
+    need = {path: x.shape for path, x in needed.items()}
     remedy = "pass what `init` of the same model makes"
     if records_of(params) != records_of(like) or got.keys() != need.keys():
         raise InvalidValue(
@@ -278,15 +278,15 @@ def check_like(
                 f"`{name}{path}` has shape {shape} but {owner} needs {need[path]}; "
                 f"{remedy}."
             )
-    dtypes = {jnp.result_type(x) for _, x in leaves}
-    if len(dtypes) > 1 or not all(jnp.issubdtype(x, jnp.inexact) for x in dtypes):
-        of_leaves = {path: str(jnp.result_type(x)) for path, x in leaves}
+    dtypes = {path: jnp.result_type(x) for path, x in leaves.items()}
+    is_inexact = (jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values())
+    if len({*dtypes.values()}) > 1 or not all(is_inexact):
         raise InvalidType(
-            f"`{name}` has leaves of dtypes {of_leaves} "
+            f"`{name}` has leaves of dtypes { {k: str(d) for k, d in dtypes.items()} } "
             "but needs one floating point dtype; cast them, "
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
-    for path, leaf in leaves:
+    for path, leaf in leaves.items():
         # Parameters that a traced function closes over are known, and stay so.
         with jax.ensure_compile_time_eval():
             if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():

@@ -28,14 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.tree_util import (
-    DictKey,
-    GetAttrKey,
-    Partial,
-    SequenceKey,
-    tree_leaves_with_path,
-    tree_map_with_path,
-)
+from jax.tree_util import DictKey, GetAttrKey, Partial, SequenceKey
 from jaxtyping import Array, Key
 
 from jboltz.checks import check_count
@@ -94,9 +87,9 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
         devices along their axis, or the mesh has no such axis.
     """
     _check_axes(mesh, data=data, model=model)
-    tops = {_name(path[0]) for path, _ in tree_leaves_with_path(tree) if path}
+    tops = {_name(path[0]) for path, _ in jax.tree.leaves_with_path(tree) if path}
     params = {}
-    for path, leaf in tree_leaves_with_path(tree):
+    for path, leaf in jax.tree.leaves_with_path(tree):
         top = _name(path[0]) if path else ""
         if top == "params" or ("params" not in tops and top != "estimator_state"):
             params[path["params" in tops :]] = leaf.shape, path
@@ -116,7 +109,7 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
             _check(f"`{jax.tree_util.keystr(path)}`", size, axis, mesh)
         return NamedSharding(mesh, PartitionSpec(*axes))
 
-    return tree_map_with_path(sharding, tree)
+    return jax.tree.map_with_path(sharding, tree)
 
 
 def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
