@@ -12,8 +12,8 @@ import numpy as np
 from jboltz.errors import InvalidValue
 
 MOST_BYTES = 2**29
-"""Largest .npz file, and largest sum of its arrays, decompressed: almost three times
-the size of CIFAR-10."""
+"""Largest file, and largest sum of the arrays of an .npz file, decompressed: almost
+three times the size of CIFAR-10."""
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -12,13 +12,10 @@ import numpy as np
 
 from jboltz.data.dataset import Dataset
 from jboltz.data.download import fetch, probe
-from jboltz.data.files import read_regular
+from jboltz.data.files import MOST_BYTES, read_regular
 from jboltz.errors import InvalidValue
 
 Arrays = tuple[np.ndarray, ...]
-
-MOST_BYTES = 2**28
-"""No published file is larger; CIFAR-10 has 170 MB."""
 
 
 @dataclasses.dataclass(frozen=True)
