@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from jboltz.data.dataset import Dataset
+from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.data.download import fetch, probe
 from jboltz.data.files import MOST_BYTES, read_regular
 from jboltz.errors import InvalidValue
@@ -244,14 +244,13 @@ def _as_dataset(
 ) -> Dataset:
     """The arrays of all files, in order, as a record that says where they are from."""
     train, train_labels, test, test_labels = (array for file in files for array in file)
-    return Dataset(
+    data = from_arrays(
+        train,
+        test,
+        train_labels=train_labels,
+        test_labels=test_labels,
         name=dataset.name,
-        train=train.reshape(len(train), -1),
-        train_labels=train_labels.astype(np.int32),
-        test=test.reshape(len(test), -1),
-        test_labels=test_labels.astype(np.int32),
-        image_shape=train.shape[1:],
-        source=source,
-        note=f"{dataset.title}: {len(train)} training and {len(test)} test images, "
-        f"{origin}.",
     )
+    size = f"{len(train)} training and {len(test)} test images"
+    note = f"{dataset.title}: {size}, {origin}."
+    return dataclasses.replace(data, source=source, note=note)
