@@ -120,7 +120,7 @@ def from_arrays(
     if domain == Reals():
         warn_unstandardized(train, "train")
     image_shape = shape if image_shape is None else tuple(image_shape)
-    if image_shape and math.prod(image_shape) != train.shape[1]:
+    if image_shape is not None and math.prod(image_shape) != train.shape[1]:
         raise InvalidValue(
             f"`image_shape` is {image_shape}, {math.prod(image_shape)} pixels, but an "
             f"example has {train.shape[1]} features; pass the shape of one."
