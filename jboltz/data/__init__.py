@@ -7,7 +7,13 @@ a process with threads may wait for ever for a lock that one of them held.
 
 from jboltz.data.checks import check_values
 from jboltz.data.cifar10 import load_cifar10
-from jboltz.data.dataset import Dataset, fingerprint, from_arrays, hold_out
+from jboltz.data.dataset import (
+    Dataset,
+    balanced_subset,
+    fingerprint,
+    from_arrays,
+    hold_out,
+)
 from jboltz.data.mnist import load_mnist
 from jboltz.data.patches import PatchSpec, WhitenedPatches, whitened_patches
 from jboltz.data.standardize import (
@@ -19,7 +25,6 @@ from jboltz.data.standardize import (
     standardize,
     unstandardize,
 )
-from jboltz.data.subset import balanced_subset
 
 __all__ = [
     "Dataset",

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from jboltz.data.checks import GRAY, check_values, warn_unstandardized
 from jboltz.domains import ArrayDomain, Reals, as_numbers
@@ -167,6 +168,34 @@ def hold_out(dataset: Dataset, count: int | None = None) -> Dataset:
         test=dataset.train[-count:],
         test_labels=None if labels is None else labels[-count:],
     )
+
+
+def balanced_subset(
+    labels: Int[np.ndarray, " examples"], num_labels: int, seed: int
+) -> Int[np.ndarray, " chosen"]:
+    """Indices of `num_labels` examples, as many of each class, in random order.
+
+    Where classes cannot share evenly, or one has too few, the numbers of two classes
+    that have more left differ by one at most. Of the same seed, what is chosen for a
+    number is part of what is chosen for a larger one.
+
+    Raises:
+      ValueError: fewer than there are classes, or more than there are examples.
+    """
+    classes = np.unique(labels)
+    if not len(classes) <= num_labels <= len(labels):
+        raise InvalidValue(
+            f"`num_labels` is {num_labels} but there are {len(labels)} examples of "
+            f"{len(classes)} classes; take {len(classes)} to {len(labels)}."
+        )
+    rng = np.random.default_rng(seed)
+    # In a shuffled order the k-th examples of all classes come before any (k + 1)-th.
+    order = rng.permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)
+    for label in classes:
+        of_class = np.flatnonzero(labels[order] == label)
+        rank[of_class] = np.arange(len(of_class))
+    return order[np.argsort(rank, kind="stable")[:num_labels]]
 
 
 def _flat(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.data import fingerprint, from_arrays, hold_out
+from jboltz.data import balanced_subset, fingerprint, from_arrays, hold_out
 from jboltz.domains import Reals
 
 IMAGES = np.arange(10 * 28 * 28, dtype=np.uint32).reshape(10, 28, 28).astype(np.uint8)
@@ -160,3 +160,35 @@ def test_raw_real_values_get_a_warning_with_the_numbers():
     values = 50 + 10 * np.linspace(-3, 3, 20).reshape(10, 2)
     with pytest.warns(UserWarning, match=r"`train` has features with means from 4\d"):
         from_arrays(values, domain=Reals())
+
+
+OF_CLASSES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 30, 5]))
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "counts"),
+    [(3, [1, 1, 1]), (12, [4, 4, 4]), (25, [10, 10, 5]), (65, [30, 30, 5])],
+)
+def test_classes_share_evenly_while_they_last(num_labels, counts):
+    chosen = balanced_subset(OF_CLASSES, num_labels, 0)
+    assert len(np.unique(chosen)) == num_labels
+    np.testing.assert_array_equal(np.bincount(OF_CLASSES[chosen]), counts)
+
+
+def test_an_uneven_number_is_spread_by_one_at_most():
+    counts = np.bincount(OF_CLASSES[balanced_subset(OF_CLASSES, 11, 0)])
+    assert np.ptp(counts) == 1
+
+
+def test_a_larger_number_holds_the_smaller_and_the_seed_decides():
+    few, many = (set(balanced_subset(OF_CLASSES, n, 3)) for n in (10, 40))
+    assert few < many
+    assert few != set(balanced_subset(OF_CLASSES, 10, 4))
+
+
+@pytest.mark.parametrize("num_labels", [2, 66])
+def test_too_few_and_too_many_are_refused(num_labels):
+    with pytest.raises(
+        ValueError, match=f"`num_labels` is {num_labels} but .* 65 .* 3"
+    ):
+        balanced_subset(OF_CLASSES, num_labels, 0)
