@@ -20,7 +20,7 @@ import optax
 
 from jboltz import plotting
 from jboltz.data import Dataset, WhitenedPatches, whitened_patches
-from jboltz.data.whitened import as_pixels
+from jboltz.data.patches import as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation import fields
 from jboltz.evaluation.features import receptive_field

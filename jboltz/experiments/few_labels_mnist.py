@@ -15,7 +15,7 @@ import numpy as np
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, num_held_out
+from jboltz.data import Dataset, balanced_subset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.nets.finetune import LabelledExamples
 from jboltz.ranges import Count, CountFromZero, Rate, Seed
@@ -73,8 +73,9 @@ def check(config: Config, data: Dataset) -> None:
             "once."
         )
     finetune.check(config, data, load_pretrained(config.pretrained, data))
-    known = len(data.train) - num_held_out(data, config.held_out)
-    labels = np.asarray(data.train_labels)[:known]
+    if config.held_out != 0:
+        data = hold_out(data, config.held_out)
+    labels = np.asarray(data.train_labels)
     for count in config.num_labels:
         balanced_subset(labels, count, config.seed)
 

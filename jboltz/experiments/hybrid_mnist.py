@@ -24,7 +24,7 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, num_held_out
+from jboltz.data import Dataset, balanced_subset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN
 from jboltz.nets.finetune import LabelledExamples
@@ -266,11 +266,10 @@ def maps(
 ) -> dict[str, np.ndarray]:
     """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
     dbn = dbn_of(load_pretrained(config.pretrained, data))
-    count = num_held_out(data, config.held_out)
-    images, labels = data.train[-count:], np.asarray(data.train_labels)[-count:]
-    if config.read_test:
-        images, labels = data.test, np.asarray(data.test_labels)
-    digits = images[np.unique(labels, return_index=True)[1]]
+    if not config.read_test:
+        data = hold_out(data, config.held_out)
+    labels = np.asarray(data.test_labels)
+    digits = data.test[np.unique(labels, return_index=True)[1]]
     codes = {
         name: np.clip(0.5 + encode(dbn, coder, jnp.asarray(digits)) / 6, 0, 1)
         for name, coder in coders.items()

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Key
 
 from jboltz import plotting, random
-from jboltz.data import Dataset
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.classify import classify, error_rate
 from jboltz.learning.centred import Centred
@@ -144,11 +144,10 @@ def num_classes(data: Dataset) -> int:
 
 def split(config: Config, data: Dataset) -> tuple[Images, Images]:
     """What to train on, and unseen images to judge by."""
-    images, labels = data.train, np.asarray(data.train_labels)
-    if not config.held_out:
-        return (images, labels), (data.test, np.asarray(data.test_labels))
-    cut = -config.held_out
-    return (images[:cut], labels[:cut]), (images[cut:], labels[cut:])
+    if config.held_out:
+        data = hold_out(data, config.held_out)
+    train = data.train, np.asarray(data.train_labels)
+    return train, (data.test, np.asarray(data.test_labels))
 
 
 def errors(model: LabelledDBN, params: DBNParams, unseen: Images) -> dict[str, float]:

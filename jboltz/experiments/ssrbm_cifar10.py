@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jboltz.data import Dataset, whitened_patches
-from jboltz.data.whitened import Contrast
+from jboltz.data.patches import Contrast
 from jboltz.learning.transforms import by_field, project
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty

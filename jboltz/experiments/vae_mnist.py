@@ -19,7 +19,7 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, num_held_out, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
 from jboltz.evaluation.examples import binarise_once
@@ -120,7 +120,7 @@ def check(config: Config, data: Dataset) -> None:
     checks.values(config, data)
     checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
-    count = len(data.train) - num_held_out(data, config.held_out)
+    count = len(hold_out(data, config.held_out).train)
     images = {"bound_images": len(data.test), "num_samples": min(len(data.test), count)}
     checks.at_most(config, images)
     check_ladders(config)
@@ -165,9 +165,8 @@ def run(
 def load(config: Config, data: Dataset) -> tuple[DBN, Pretrained, Images]:
     """The DBN in `config.pretrained`, its run, and the images as it was given them."""
     dbn, found, data = load_dbn(config.pretrained, data)
-    count = num_held_out(data, config.held_out)
-    images = Images(*split_validation(data, count), data.test)
-    return dbn, found, images
+    held = hold_out(data, config.held_out)
+    return dbn, found, Images(held.train, held.test, data.test)
 
 
 def build(config: Config, dbn: DBN) -> VAE:

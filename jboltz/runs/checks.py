@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from jboltz.data import Dataset, check_values, num_held_out
+from jboltz.data import Dataset, check_values, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.ranges import flat_fields, shortened
 from jboltz.runs import machine
@@ -119,8 +119,11 @@ def held_out(asked: int | None, batch_size: int, data: Dataset) -> None:
     Raises:
       ValueError: it leaves less.
     """
-    count, num_train = num_held_out(data, asked), len(data.train)
-    if count > num_train - batch_size:
+    if asked == 0:
+        return
+    held = hold_out(data, asked)
+    count, num_train = len(held.test), len(data.train)
+    if len(held.train) < batch_size:
         raise InvalidValue(
             f"`held_out` is {count} but of {num_train} training images "
             f"that leaves no batch of {batch_size}; hold out fewer."

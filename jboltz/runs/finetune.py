@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxtyping import Array, Key
 
 from jboltz.base import Params
-from jboltz.data import Dataset, num_held_out, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
@@ -204,15 +204,14 @@ def say_errors(numbers: dict[str, Any]) -> None:
 def _split(
     config: NetConfig, data: Dataset
 ) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
-    labels = np.asarray(data.train_labels)
-    parts: dict[str, tuple[np.ndarray, Any]] = {"train": (data.train, labels)}
-    if count := num_held_out(data, config.held_out):
-        train, held_out = split_validation(data, count)
-        parts["train"] = (train, labels[:-count])
-        parts["held_out"] = (held_out, labels[-count:])
+    parts = {"train": (data.train, data.train_labels)}
+    if config.held_out != 0:
+        held = hold_out(data, config.held_out)
+        parts["train"] = (held.train, held.train_labels)
+        parts["held_out"] = (held.test, held.test_labels)
     if config.read_test:
         parts["test"] = (data.test, data.test_labels)
-    return parts, int(labels.max()) + 1
+    return parts, int(np.asarray(data.train_labels).max()) + 1
 
 
 def train(

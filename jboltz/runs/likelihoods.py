@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.data import Dataset, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
@@ -44,9 +44,9 @@ def check(config: AnnealingConfig, data: Dataset) -> None:
 
 def split(config: AnnealingConfig, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Images to train on, and unseen ones to judge by."""
-    if not config.held_out:
-        return data.train, data.test
-    return split_validation(data, config.held_out)
+    if config.held_out:
+        data = hold_out(data, config.held_out)
+    return data.train, data.test
 
 
 def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:

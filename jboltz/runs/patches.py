@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Key
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, PatchSpec, WhitenedPatches, whitened_patches
-from jboltz.data.whitened import HELD_OUT, as_pixels
+from jboltz.data.patches import HELD_OUT, as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import gaussian_log_likelihood
 from jboltz.evaluation.partition import log_partition
