@@ -96,7 +96,6 @@ class Config(AnnealingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     likelihoods.check(config, data)
     checks.layers(config.layers, data)
     checks.values(config, data)
@@ -327,7 +326,6 @@ def sample(config: Config, params: jboltz.DBMParams, digits: Array) -> dict[str,
 def draw_figures(
     config: Config, data: Dataset, params: jboltz.DBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape = data.image_shape or (28, 28)
     digits = unit_interval(jnp.asarray(data.test[:160:10]))
     losses = {
@@ -354,7 +352,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     last = results["joint"][-1]
     say(
         f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "

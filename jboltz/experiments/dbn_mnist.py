@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import optax
 
 import jboltz
-from jboltz import plotting
+from jboltz import DBN, plotting
 from jboltz.data import Dataset, scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.learning.pretrain import Features, unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
-from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.dbn import DBNParams
 from jboltz.ranges import Count, Rate, Scale, Steps
 from jboltz.runs import checks, greedy, program
 from jboltz.runs.config import TrainingConfig
@@ -69,7 +69,6 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.layers(config.layers, data)
     checks.values(config, data)
     checks.memory(config, data)
@@ -128,7 +127,6 @@ def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransform
 def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     dbn, data = build(config), scale_pixels(data, config.scaling)
     pictures = Pictures(
         name="digit",
@@ -159,7 +157,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     errors = results["test"]["reconstruction_errors"]
     for index, (layer, error) in enumerate(
         zip(results["layers"], errors, strict=True), start=1

@@ -13,15 +13,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jboltz import RBM, Bernoulli, Gaussian, RBMParams
 from jboltz.data import Dataset, whitened_patches
 from jboltz.learning.transforms import by_field, project, within
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.ranges import Exponent, Rate
 from jboltz.runs import patches as on_patches
 from jboltz.runs import program
 from jboltz.runs.workdir import Workdir
-from jboltz.units.bernoulli import Bernoulli
-from jboltz.units.gaussian import Gaussian
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +45,7 @@ class Config(on_patches.PatchRBMConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
-    on_patches.check_rbm(config, data)
+    on_patches.check(config, data)
     within(*config.log_variance_range)
 
 
@@ -110,7 +107,6 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
 def draw_figures(
     config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     title = "What each hidden unit adds to a patch"
     return on_patches.draw(config, data, params.weights, numbers, title=title)
 

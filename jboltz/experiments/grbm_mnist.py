@@ -16,14 +16,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
+import jboltz
+from jboltz import RBM, Bernoulli, Gaussian, Gibbs, RBMParams, plotting, random
 from jboltz.data import Dataset, Standardizer, fit_standardizer
-from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.ranges import Count, Exponent, Rate, Share, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.chains import pictures_after, sweep_counts
@@ -32,10 +30,7 @@ from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.gibbs import Gibbs
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-from jboltz.units.bernoulli import Bernoulli
-from jboltz.units.gaussian import Gaussian
 
 SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
 
@@ -76,7 +71,6 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.values(config, data)
     checks.memory(config, data)
     within(*config.log_variance_range)
@@ -88,7 +82,7 @@ def run(
     """Trains and evaluates; the parameters are those of the data as they are."""
     rbm, standardizer = build(config, data)
     sampler = SAMPLERS[config.sampler](rbm)
-    estimator = PersistentContrastiveDivergence(
+    estimator = jboltz.PersistentContrastiveDivergence(
         rbm, sampler, config.num_chains, config.num_steps
     )
     optimizer = make_optimizer(config, len(data.train))
@@ -96,7 +90,7 @@ def run(
     def init(key):
         key_params, key_estimator = jax.random.split(key)
         # Standardised, the data have the means and variances that units start with.
-        return init_train_state(
+        return jboltz.init_train_state(
             rbm.init(key_params), estimator, optimizer, key_estimator
         )
 
@@ -104,7 +98,7 @@ def run(
     state, records = fit_with_checkpoints(
         workdir,
         "grbm",
-        make_train_step(estimator, optimizer),
+        jboltz.make_train_step(estimator, optimizer),
         init,
         jnp.asarray(data.train),
         key_train,
@@ -207,7 +201,6 @@ def sample(
 def draw_figures(
     config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape = data.image_shape or (28, 28)
     digits = unit_interval(jnp.asarray(data.test[:160:10]))
     deviation = jnp.exp(0.5 * params.visible.log_variance)
@@ -234,7 +227,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     test, deviation = results["test"], results["standard_deviation"]
     say(
         f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}; "

@@ -14,6 +14,7 @@ document recognition, for the convolutional net.
 
 import dataclasses
 import pathlib
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -36,15 +37,19 @@ from jboltz.nets.hybrid import (
     fit_code_scaler,
     square_side,
 )
-from jboltz.ranges import Count, CountFromZero, Rate, Seed, ShareBelowOne
+from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne
 from jboltz.runs import checks, finetune, program
-from jboltz.runs.pretrained import Pretrained, load_pretrained, refuse_scaling
+from jboltz.runs.pretrained import (
+    Pretrained,
+    dbn_of,
+    load_pretrained,
+    refuse_scaling,
+)
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
 
-MADE_BY = (
-    "dbn_mnist --layers 784 500 400 --epochs 10 --learning-rate 0.05 --batch-size 100"
-)
+MADE_BY = "dbn_mnist --layers 784 500 400 --epochs 10 --learning-rate 0.05"
+MADE_BY += " --batch-size 100"
 """The command that pretrains, as above."""
 
 
@@ -74,7 +79,6 @@ class Config(finetune.NetConfig):
     """Training images whose class is known, as many of each class; 0 for all but those
     held out."""
     epochs: Count = 8
-    """Epochs of each net; that with the fewest held-out errors is kept."""
     learning_rate: Rate = 0.002
     """First step size of Adam, for every net; it falls linearly to 0."""
     channels: tuple[Count, Count] = (8, 16)
@@ -83,16 +87,9 @@ class Config(finetune.NetConfig):
     """Units of the dense layer below the head."""
     dropout: ShareBelowOne = 0.25
     """Share left out of what the head sees: the dense layer's units, and the code's."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose errors choose the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000."""
-    seed: Seed = 0
-    """Decides initial weights, the untrained network, labels, order and what is left
-    out."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
     if not config.forms or len(set(config.forms)) < len(config.forms):
@@ -107,6 +104,7 @@ def check(config: Config, data: Dataset) -> None:
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     pretrained = load_pretrained(config.pretrained, data, made_by=MADE_BY)
+    refuse_scaling(pretrained)
     dbn = dbn_of(pretrained)
     parts, num_classes = split(config, data, pretrained)
     if config.batch_size > len(parts["train"].labels):
@@ -154,21 +152,6 @@ def run(
     }
 
 
-def dbn_of(pretrained: Pretrained) -> DBN:
-    """The network that was pretrained.
-
-    Raises:
-      ValueError: it is no DBN, or one of images that were scaled pixel by pixel.
-    """
-    refuse_scaling(pretrained)
-    if not isinstance(pretrained.model, DBN):
-        raise InvalidValue(
-            f"`pretrained` is a run of {pretrained.run['program']} but a code is the "
-            "top layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
-        )
-    return pretrained.model
-
-
 def split(
     config: Config, data: Dataset, pretrained: Pretrained
 ) -> tuple[finetune.Examples, int]:
@@ -177,7 +160,7 @@ def split(
     if config.num_labels:
         labels = np.asarray(parts["train"].labels)
         chosen = balanced_subset(labels, config.num_labels, config.seed)
-        parts["train"] = jax.tree.map(lambda x: x[chosen], parts["train"])
+        parts["train"] = jax.tree.map(itemgetter(chosen), parts["train"])
     return parts, num_classes
 
 
@@ -235,7 +218,6 @@ def glorot(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     curves = {
         name: [100 * record["held_out_error"] for record in found["epochs"]]
         for name, found in numbers["nets"].items()
@@ -280,7 +262,6 @@ def maps(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     say(f"{results['num_labels']} labelled images")
     finetune.say_errors(results["nets"])
     counts = {name: net["num_parameters"] for name, net in results["nets"].items()}

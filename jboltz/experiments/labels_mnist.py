@@ -83,7 +83,6 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.layers(config.layers, data)
     if len(config.layers) < 3:
         raise InvalidValue(
@@ -279,7 +278,6 @@ def _generate(model, params, labels, keys, num_steps):
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape, after = data.image_shape or (28, 28), params["up_down"]
     layers = {
         f"layer {index}": layer for index, layer in enumerate(numbers["layers"], 1)
@@ -307,7 +305,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     for name, stage in (("greedy", "greedy training"), ("up_down", "up–down")):
         found = results[name]
         say(

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jboltz import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.data import Dataset, whitened_patches
 from jboltz.data.whitened import Contrast
 from jboltz.learning.transforms import by_field, project
-from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.ranges import Count, Exponent, Scale
 from jboltz.runs import patches as on_patches
@@ -60,11 +60,6 @@ class Config(on_patches.PatchRBMConfig):
     what spikes can take away is what they have to explain."""
     spike_bias: Exponent = -2.0
     """Initial log-odds of a spike where the patch does not meet its filter."""
-
-
-def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
-    on_patches.check_rbm(config, data)
 
 
 def run(
@@ -127,13 +122,11 @@ def build(config: Config) -> SpikeAndSlab:
 def draw_figures(
     config: Config, data: Dataset, params: SpikeAndSlabParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     title = "What each slab adds to a patch"
     return on_patches.draw(config, data, params.weights, numbers, title=title)
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     on_patches.report(results)
     say(
         f"smallest eigenvalue of the precision {results['smallest_eigenvalue']:.3g}; "
@@ -144,7 +137,7 @@ def report(results: dict[str, Any]) -> None:
 PROGRAM = program.Program(
     name="ssrbm_cifar10",
     config=Config,
-    check=check,
+    check=on_patches.check,
     run=run,
     draw_figures=draw_figures,
     report=report,

@@ -17,12 +17,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
+import jboltz
+from jboltz import DBN, plotting, random
 from jboltz.base import Params
 from jboltz.data import Dataset, num_held_out, split_validation
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
-from jboltz.evaluation.examples import binarise_once
 from jboltz.evaluation.log_partitions import Ladders
 from jboltz.evaluation.quality import sample_quality, spread
 from jboltz.evaluation.reconstruction import (
@@ -33,10 +33,8 @@ from jboltz.evaluation.reconstruction import (
 )
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.models.dbn import DBN
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
-from jboltz.ranges import Count, CountFromZero, Range, Rate, Seed, Steps
+from jboltz.ranges import Count, CountFromZero, Range, Rate, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.likelihoods import as_json, check_ladders
@@ -108,13 +106,10 @@ class Config(Ladders, TrainingConfig):
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
-    seed: Seed = 0
-    """Decides initial weights, order, every draw, and the binary test images."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
     checks.values(config, data)
@@ -191,7 +186,7 @@ def fit(
     """
     rows = jnp.asarray(images.train)
     key_held_out, key_fit = jax.random.split(key)
-    held_out = binarise_once(images.held_out, config.seed).values
+    held_out = jboltz.binarise_once(images.held_out, config.seed).values
     updates = config.epochs * -(-len(rows) // config.batch_size)
     optimizer = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
     estimator = BestSoFar(NegativeELBO(vae))
@@ -202,12 +197,12 @@ def fit(
         # Else the code would have to say that most of an image is black.
         bias = mean_image(dbn, images.train)
         params["pixels"] = {**params["pixels"], "bias": bias}
-        return init_train_state(params, estimator, optimizer, key_estimator)
+        return jboltz.init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = fit_with_checkpoints(
         workdir,
         "vae",
-        make_train_step(estimator, optimizer),
+        jboltz.make_train_step(estimator, optimizer),
         init,
         rows,
         key_fit,
@@ -251,7 +246,7 @@ def bounds(
     """Both bounds of both models, of evenly spaced test images, binarised once."""
     say("estimating the bounds of the likelihood by annealing")
     key_z, key_dbn, key_vae = jax.random.split(key, 3)
-    examples = binarise_once(images.test, config.seed)
+    examples = jboltz.binarise_once(images.test, config.seed)
     few = spread(examples.values, config.bound_images)
     examples = dataclasses.replace(examples, values=few)
     count = config.num_weights
@@ -310,7 +305,6 @@ def keys(config: Config) -> jax.Array:
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     dbn, before, images = load(config, data)
     vae = build(config, dbn)
     models = Models(dbn, vae, {"DBN": before.params, "VAE": params})
@@ -347,7 +341,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     vae, dbn = results["vae"], results["dbn"]
     for name, found in (("DBN", dbn), ("VAE", vae)):
         hidden = "-".join(map(str, [*found["hidden"], results["code_size"]]))

@@ -22,7 +22,7 @@ from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.rbm import RBM
 from jboltz.models.spike_and_slab import SpikeAndSlab
-from jboltz.ranges import Count, Rate, Scale, Seed
+from jboltz.ranges import Count, Rate, Scale
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say
@@ -41,12 +41,8 @@ PatchRBM = RBM | SpikeAndSlab
 class PatchConfig(PatchSpec, TrainingConfig):
     """What a program on patches can be asked for."""
 
-    batch_size: Count = 100
-    """Patches an update; the last batch of an epoch may be shorter."""
     learning_rate: Rate = 0.01
     """First step size of Adam; it falls linearly to 0."""
-    seed: Seed = 0
-    """Decides patches, initial weights, order and every draw."""
     data: Cifar10 = dataclasses.field(default_factory=Cifar10)
 
 
@@ -65,11 +61,6 @@ class PatchRBMConfig(PatchConfig):
     """Persistent chains."""
     num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
-
-
-def check_rbm(config: PatchRBMConfig, data: Dataset) -> None:
-    """Refuses, with a ValueError, what no RBM of patches can be trained on."""
-    check(config, data)
 
 
 def check(config: PatchConfig, data: Dataset) -> None:

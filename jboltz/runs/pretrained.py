@@ -80,27 +80,32 @@ def load_dbn(folder: pathlib.Path, data: Dataset) -> tuple[DBN, Pretrained, Data
         images that were not made binary by draws from their gray values.
     """
     found = load_pretrained(folder, data)
-    if not isinstance(found.model, DBN):
-        raise InvalidValue(
-            f"`pretrained` is {folder}, a run of {found.run['program']}, but a VAE is "
-            "compared with a DBN, which has a way up to a code and a way down; give "
-            "the workdir of dbn_mnist, or of rbm_mnist for one layer."
-        )
+    dbn = dbn_of(found)
     if found.run["config"].get("binarisation") == "threshold":
         raise InvalidValue(
             f"`pretrained` is {folder}, trained on images compared with ½, "
             "but both models are judged on images drawn from their gray values; give "
             "the workdir of a run with `--binarisation stochastic`."
         )
-    return found.model, found, scale_pixels(data, found.run["config"].get("scaling"))
+    return dbn, found, scale_pixels(data, found.run["config"].get("scaling"))
+
+
+def dbn_of(found: Pretrained) -> DBN:
+    """The network that was pretrained.
+
+    Raises:
+      ValueError: it is no DBN.
+    """
+    if not isinstance(found.model, DBN):
+        raise InvalidValue(
+            f"`pretrained` is a run of {found.run['program']} but a code is the top "
+            "layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
+        )
+    return found.model
 
 
 def refuse_scaling(found: Pretrained) -> None:
-    """Refuses a model of images that were scaled pixel by pixel.
-
-    Raises:
-      ValueError: they were.
-    """
+    """Refuses, with a ValueError, a model of images that were scaled by pixel."""
     scaling = found.run["config"].get("scaling")
     if scaling is not None:
         raise InvalidValue(
