@@ -48,10 +48,6 @@ from jboltz.runs.pretrained import (
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
 
-MADE_BY = "dbn_mnist --layers 784 500 400 --epochs 10 --learning-rate 0.05"
-MADE_BY += " --batch-size 100"
-"""The command that pretrains, as above."""
-
 
 class Net(NamedTuple):
     """One of the nets that are trained, and whose codes it is given."""
@@ -103,7 +99,7 @@ def check(config: Config, data: Dataset) -> None:
     checks.memory(config, data, channels=3 * weights + images)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
-    pretrained = load_pretrained(config.pretrained, data, made_by=MADE_BY)
+    pretrained = load_pretrained(config.pretrained, data)
     refuse_scaling(pretrained)
     dbn = dbn_of(pretrained)
     parts, num_classes = split(config, data, pretrained)

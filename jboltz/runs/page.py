@@ -1,11 +1,8 @@
 """The page of a run: report.html, which needs no other file, network or script."""
 
-import ast
 import base64
-import importlib.util
 import math
 import pathlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -42,7 +39,6 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 def render(name: str, found: dict[str, Any]) -> str:
     """The page of what `read` found in the workdir called `name`."""
     run = found["run"]
-    program = str(run.get("program", ""))
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
     machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
     environment = jinja2.Environment(
@@ -54,8 +50,7 @@ def render(name: str, found: dict[str, Any]) -> str:
     )
     environment.filters["short"] = short
     return environment.get_template("page.html.jinja").render(
-        title=f"{program or 'A run'}: {name}",
-        summary=what_it_is(program),
+        title=f"{run.get('program', 'A run')}: {name}",
         remarks=[line for line in (found["state"], *found["notes"]) if line],
         diagnostics=list(_diagnostics(numbers)),
         numbers=Table(("Quantity", "Value", "Interval or error"), [*_rows(numbers)]),
@@ -93,16 +88,6 @@ def short(value: Any) -> str:
             return ", ".join(map(short, value))
         return f"{len(value)} entries, {short(value[0])} to {short(value[-1])}"
     return str(value)
-
-
-def what_it_is(program: str) -> str:
-    """The first sentence of a program's docstring; empty where there is none."""
-    name = f"jboltz.experiments.{program}"
-    spec = importlib.util.find_spec(name) if program.isidentifier() else None
-    if spec is None or spec.origin is None:
-        return ""
-    tree = ast.parse(pathlib.Path(spec.origin).read_text(encoding="utf-8"))
-    return re.split("    |\n", ast.get_docstring(tree) or "")[0]
 
 
 def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:

@@ -168,10 +168,9 @@ def draw(
     title: str,
 ) -> dict[str, Any]:
     """The figures of a run, by file name; `title` is that of the filters."""
+    patches = whitened_patches(data, config, config.seed)
     return {
-        "filters": filters(
-            whitened_patches(data, config, config.seed), weights, title=title
-        ),
+        "filters": filters(patches, weights, title=title),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
             title="Free energy of the data less that of the chains",

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import shlex
 from typing import Any, NamedTuple
 
 import jax
@@ -37,22 +36,14 @@ class Pretrained(NamedTuple):
         return self.params[0].weights
 
 
-def load_pretrained(
-    folder: pathlib.Path, data: Dataset, *, made_by: str = "dbn_mnist"
-) -> Pretrained:
+def load_pretrained(folder: pathlib.Path, data: Dataset) -> Pretrained:
     """The model that the run in `folder` trained.
-
-    Args:
-      made_by: the program, with flags, that would make such a run: for the message.
 
     Raises:
       ValueError: there is no finished run, or one of another program, of images of
         another shape, or on other images than `data`.
     """
-    source = "" if data.source in ("tfds", "array") else f"--data.source {data.source} "
-    source += "--data.manual-dir FOLDER " if data.source == "manual" else ""
-    command = f"python -m jboltz.experiments.{made_by} {source}--workdir "
-    run = _run_of(folder, command + shlex.quote(str(folder)))
+    run = _run_of(folder)
     program = run["program"]
     if program not in PROGRAMS:
         raise InvalidValue(
@@ -114,11 +105,12 @@ def refuse_scaling(found: Pretrained) -> None:
         )
 
 
-def _run_of(folder: pathlib.Path, command: str) -> dict[str, Any]:
+def _run_of(folder: pathlib.Path) -> dict[str, Any]:
     if not (folder / "run.json").exists():
         raise InvalidValue(
             f"`pretrained` is {folder}, which holds no run; give the workdir of a "
-            f"finished run of {', '.join(PROGRAMS)}, or make one first: {command}"
+            f"finished run of {', '.join(PROGRAMS)}, or make one first, on the same "
+            f"--data.source: python -m jboltz.experiments.dbn_mnist --workdir {folder}"
         )
     content = seals.load(folder, "run.json")
     if content is None:
