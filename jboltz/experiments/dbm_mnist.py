@@ -33,7 +33,6 @@ from jboltz.ranges import (
     ChainSteps,
     Count,
     CountFromZero,
-    LadderScale,
     Rate,
     Share,
     Steps,
@@ -42,7 +41,6 @@ from jboltz.runs import checks, greedy, likelihoods, program
 from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
@@ -72,27 +70,18 @@ class Config(AnnealingConfig):
     """Step size of plain SGD in pretraining."""
     epochs: Count = 200
     """Epochs of joint training."""
-    learning_rate: Rate = 0.02
-    """First step size of plain SGD in joint training; it falls linearly to 0."""
-    num_chains: Count = 100
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
     max_sweeps: Count = 3
     """Most mean-field sweeps an update."""
     tolerance: Share = 1e-2
     """Mean field ends where no mean moved by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
-    ladder_scale: LadderScale = 1.0
-    """Rungs of the ladders of annealing for log Z, in units of 14 500."""
     clamped_points: Count = 20
     """Images whose log p(v) is also estimated, by annealing with the data held: how
     far above its bound it is."""
     tempering_steps: ChainSteps = 300
     sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:

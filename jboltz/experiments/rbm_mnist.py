@@ -29,11 +29,10 @@ from jboltz.evaluation.log_partitions import (
 )
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.products import Precision
-from jboltz.ranges import ChainSteps, Count, LadderScale, Rate, Several, Share
+from jboltz.ranges import ChainSteps, Count, LadderScale, Several, Share
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
@@ -62,12 +61,7 @@ class Config(AnnealingConfig):
     the test, or compared with ½."""
     epochs: Count = 800
     """Epochs of training."""
-    learning_rate: Rate = 0.02
-    """First step size of plain SGD; it falls linearly to 0."""
     num_chains: Several = 100
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
     products: Precision = "float32"
     """Precision of products in training; accelerators are fastest in `bfloat16`."""
     offset_rate: Share = 0.01
@@ -81,7 +75,6 @@ class Config(AnnealingConfig):
     sample_steps: ChainSteps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:

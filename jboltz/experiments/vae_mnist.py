@@ -7,7 +7,6 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -34,13 +33,11 @@ from jboltz.evaluation.reconstruction import (
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
-from jboltz.ranges import Count, CountFromZero, Range, Rate, Steps
+from jboltz.ranges import Count, Range, Rate, Steps
 from jboltz.runs import checks, program
-from jboltz.runs.config import TrainingConfig
 from jboltz.runs.likelihoods import as_json, check_ladders
-from jboltz.runs.pretrained import Pretrained, load_dbn
+from jboltz.runs.pretrained import Pretrained, PretrainedConfig, load_dbn
 from jboltz.runs.progress import say
-from jboltz.runs.sources import Mnist
 from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -70,7 +67,7 @@ class Models(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Ladders, TrainingConfig):
+class Config(Ladders, PretrainedConfig):
     """Trains a VAE of the code size of a pretrained DBN, and judges both alike."""
 
     PRESETS: ClassVar = {
@@ -81,22 +78,14 @@ class Config(Ladders, TrainingConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, or of rbm_mnist: a DBN of one layer."""
     hidden: tuple[Count, ...] = ()
     """Units of the VAE's hidden layers, from the pixels to the code and back; none
     takes those of the DBN below its top. A DBN's weights serve both ways and a VAE's
     one, so that it then has about twice as many parameters."""
     epochs: Count = 30
-    """Epochs of the VAE; that with the best held-out ELBO is kept."""
+    """Epochs of the VAE; that with the best ELBO of the held-out images is kept."""
     learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose ELBO chooses the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000. The DBN may have been trained on them, too."""
-    read_test: bool = True
-    """Read the test set, once, at the end, and compare; --no-read-test while choosing
-    settings of the VAE."""
     num_weights: Count = 100
     """K of the importance-weighted bounds."""
     bound_images: Count = 1000
@@ -106,7 +95,6 @@ class Config(Ladders, TrainingConfig):
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -37,12 +36,10 @@ from jboltz.nets.finetune import (
     per_layer,
     scale_images,
 )
-from jboltz.ranges import Count, CountFromZero, ShareBelowOne, Strength
+from jboltz.ranges import ShareBelowOne, Strength
 from jboltz.runs import checks
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.pretrained import Pretrained, refuse_scaling
+from jboltz.runs.pretrained import Pretrained, PretrainedConfig, refuse_scaling
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
@@ -51,25 +48,13 @@ Examples = dict[str, LabelledExamples]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NetConfig(TrainingConfig):
+class NetConfig(PretrainedConfig):
     """What a program that trains nets on labelled digits can be asked for besides."""
 
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
-    epochs: Count = 30
-    """Epochs of each net; that with the fewest held-out errors is kept, or the last
-    where nothing is held out."""
     weight_decay: Strength = 0.0
     """Decoupled, as a factor of the learning rate."""
     max_norm: Strength = 0.0
     """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose errors choose the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000. 0 trains on all: for settings that were
-    chosen before."""
-    read_test: bool = True
-    """Read the test set, once, at the end; --no-read-test while choosing settings."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
