@@ -7,9 +7,9 @@ machines.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -56,15 +56,10 @@ def run(
     patches = whitened_patches(data, config, config.seed)
     rbm = build(config)
 
-    def start(key_params, key_weights):
-        params = rbm.init(key_params)  # Whitened, the data have means of 0.
-        shape = params.weights.shape
+    def start(params):
         bias = jnp.full(config.num_hidden, config.hidden_bias)
-        return RBMParams(
-            visible=params.visible,
-            hidden=rbm.hidden.shift(params.hidden, bias),
-            weights=config.weight_scale * jax.random.normal(key_weights, shape),
-        )
+        hidden = rbm.hidden.shift(params.hidden, bias)
+        return dataclasses.replace(params, hidden=hidden)
 
     state, records = on_patches.fit(
         config,
@@ -104,19 +99,14 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     return by_field(adam(config.learning_rate), log_variance=variance[config.variance])
 
 
-def draw_figures(
-    config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
-) -> dict[str, Any]:
-    title = "What each hidden unit adds to a patch"
-    return on_patches.draw(config, data, params.weights, numbers, title=title)
-
-
 PROGRAM = program.Program(
     name="grbm_cifar10",
     config=Config,
     check=check,
     run=run,
-    draw_figures=draw_figures,
+    draw_figures=partial(
+        on_patches.draw, title="What each hidden unit adds to a patch"
+    ),
     report=on_patches.report,
     model=lambda config, data: build(config),
 )

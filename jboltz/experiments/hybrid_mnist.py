@@ -121,11 +121,10 @@ def run(
     key_untrained, key_weights, key_train = random.split(jax.random.key(config.seed), 3)
     parts, num_classes = split(config, data, pretrained)
     coders = {
-        codes: fit_code_scaler(dbn, params, parts["train"].images)
-        for codes, params in (
-            ("pretrained", pretrained.params),
-            ("untrained", dbn.init(key_untrained)),
-        )
+        "pretrained": fit_code_scaler(dbn, pretrained.params, parts["train"].images),
+        "untrained": fit_code_scaler(
+            dbn, dbn.init(key_untrained), parts["train"].images
+        ),
     }
     params, numbers = {}, {}
     for name, net in make_nets(config, data, dbn, num_classes).items():
@@ -214,22 +213,22 @@ def glorot(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    curves = {
-        name: [100 * record["held_out_error"] for record in found["epochs"]]
-        for name, found in numbers["nets"].items()
-    }
-    figures = {
-        f"errors_{form}": plotting.curves(
-            {
-                "convolutional net on the pixels": curves["pixels"],
-                "hybrid": curves[f"{form}_pretrained"],
-                "hybrid, not pretrained": curves[f"{form}_untrained"],
-            },
+    figures = {}
+    for form in config.forms:
+        names = {
+            "convolutional net on the pixels": "pixels",
+            "hybrid": f"{form}_pretrained",
+            "hybrid, not pretrained": f"{form}_untrained",
+        }
+        curves = {
+            label: [100 * x["held_out_error"] for x in numbers["nets"][name]["epochs"]]
+            for label, name in names.items()
+        }
+        figures[f"errors_{form}"] = plotting.curves(
+            curves,
             title=f"Held-out errors of the form “{form}” and of its controls",
             ylabel="%",
         )
-        for form in config.forms
-    }
     if "map" in config.forms:
         figures["maps"] = plotting.states(
             maps(config, data, params["coders"]),

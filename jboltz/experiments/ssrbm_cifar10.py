@@ -7,6 +7,7 @@ spike-and-slab RBMs.
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -77,13 +78,10 @@ def run(
     if isinstance(model.penalty, NoPenalty):
         optimizer = optax.chain(optimizer, project(model.penalty.project))
 
-    def start(key_params, key_weights):
-        # Whitened, the data have means of 0; their variance is shared with the spikes.
-        params = model.init(key_params)
+    def start(params):
+        # The variance of the data is shared with the spikes.
         params = dataclasses.replace(
             params,
-            weights=config.weight_scale
-            * jax.random.normal(key_weights, params.weights.shape),
             spike_bias=jnp.full_like(params.spike_bias, config.spike_bias),
             log_visible_precision=math.log(config.relative_precision)
             - jnp.log(jnp.var(train, axis=0)),
@@ -119,13 +117,6 @@ def build(config: Config) -> SpikeAndSlab:
     )
 
 
-def draw_figures(
-    config: Config, data: Dataset, params: SpikeAndSlabParams, numbers: dict[str, Any]
-) -> dict[str, Any]:
-    title = "What each slab adds to a patch"
-    return on_patches.draw(config, data, params.weights, numbers, title=title)
-
-
 def report(results: dict[str, Any]) -> None:
     on_patches.report(results)
     say(
@@ -139,7 +130,7 @@ PROGRAM = program.Program(
     config=Config,
     check=on_patches.check,
     run=run,
-    draw_figures=draw_figures,
+    draw_figures=partial(on_patches.draw, title="What each slab adds to a patch"),
     report=report,
     model=lambda config, data: build(config),
 )

@@ -221,9 +221,9 @@ def train(
     rows, held_out = parts["train"], parts.get("held_out")
     batch_size = min(config.batch_size, len(rows.labels))
     updates = config.epochs * -(-len(rows.labels) // batch_size)
-    factors = tuple((factors or dict.fromkeys(start, 1.0)).items())
+    by_layer = tuple((factors or dict.fromkeys(start, 1.0)).items())
     optimizer = _optimizer(
-        learning_rate, updates, factors, config.weight_decay, config.max_norm
+        learning_rate, updates, by_layer, config.weight_decay, config.max_norm
     )
     estimator = BestSoFar(CrossEntropy(net))
     state, records = fit_with_checkpoints(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, Key
+from jaxtyping import Array, ArrayLike
 
 from jboltz import plotting
 from jboltz.base import Params
@@ -94,7 +94,7 @@ def fit(
     config: PatchRBMConfig,
     model: PatchRBM,
     optimizer: optax.GradientTransformation,
-    start: Callable[[Key[Array, ""], Key[Array, ""]], Params],
+    start: Callable[[Any], Params],
     train: Array,
     workdir: Workdir,
     stage: str,
@@ -102,8 +102,8 @@ def fit(
     """Trains `model` by PCD with Gibbs sweeps.
 
     Args:
-      start: the first parameters, from a key for those of `model.init` and one for the
-        weights.
+      start: the first parameters, from those of `model.init` with weights of
+        `config.weight_scale`. Whitened, the data have the means of 0 of that `init`.
       stage: as of `fit_with_checkpoints`.
     """
     estimator = PersistentContrastiveDivergence(
@@ -112,8 +112,10 @@ def fit(
 
     def init(key):
         key_params, key_weights, key_estimator = jax.random.split(key, 3)
-        params = start(key_params, key_weights)
-        return init_train_state(params, estimator, optimizer, key_estimator)
+        params = model.init(key_params)
+        weights = jax.random.normal(key_weights, params.weights.shape)
+        params = dataclasses.replace(params, weights=config.weight_scale * weights)
+        return init_train_state(start(params), estimator, optimizer, key_estimator)
 
     return fit_with_checkpoints(
         workdir,
@@ -162,7 +164,7 @@ def evaluate(
 def draw(
     config: PatchRBMConfig,
     data: Dataset,
-    weights: ArrayLike,
+    params: Any,
     numbers: dict[str, Any],
     *,
     title: str,
@@ -170,7 +172,7 @@ def draw(
     """The figures of a run, by file name; `title` is that of the filters."""
     patches = whitened_patches(data, config, config.seed)
     return {
-        "filters": filters(patches, weights, title=title),
+        "filters": filters(patches, params.weights, title=title),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
             title="Free energy of the data less that of the chains",
