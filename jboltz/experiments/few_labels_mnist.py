@@ -65,7 +65,7 @@ def check(config: Config, data: Dataset) -> None:
             f"`num_labels` is {config.num_labels} but needs one or more numbers, each "
             "once."
         )
-    finetune.check(config, data, load_pretrained(config.pretrained, data))
+    finetune.check(config, data)
     known = len(data.train) - num_held_out(data, config.held_out)
     labels = np.asarray(data.train_labels)[:known]
     for count in config.num_labels:

@@ -34,10 +34,6 @@ class Config(finetune.FinetuneConfig):
     """The first step size of the control, in the same way."""
 
 
-def check(config: Config, data: Dataset) -> None:
-    finetune.check(config, data, load_pretrained(config.pretrained, data))
-
-
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[dict[str, Params], dict[str, Any]]:
@@ -93,7 +89,7 @@ def report(results: dict[str, Any]) -> None:
 PROGRAM = program.Program(
     name="finetune_mnist",
     config=Config,
-    check=check,
+    check=finetune.check,
     run=run,
     draw_figures=draw_figures,
     report=report,

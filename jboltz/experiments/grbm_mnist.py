@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 import jboltz
 from jboltz import RBM, Bernoulli, Gaussian, Gibbs, RBMParams, plotting, random
-from jboltz.data import Dataset, Standardizer, fit_standardizer
+from jboltz.data import Dataset, fit_standardizer
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
@@ -80,7 +80,9 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[RBMParams, dict[str, Any]]:
     """Trains and evaluates; the parameters are those of the data as they are."""
-    rbm, standardizer = build(config, data)
+    rbm = build(config, data)
+    found = fit_standardizer(data.train, least_scale=config.least_scale)
+    location, scale = map(jnp.asarray, (found.location, found.scale))
     sampler = SAMPLERS[config.sampler](rbm)
     estimator = jboltz.PersistentContrastiveDivergence(
         rbm, sampler, config.num_chains, config.num_steps
@@ -104,12 +106,9 @@ def run(
         key_train,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
-        prepare=jax.tree_util.Partial(
-            _standardized, standardizer.location, standardizer.scale
-        ),
+        prepare=jax.tree_util.Partial(_standardized, location, scale),
         loss="contrast",
     )
-    location, scale = map(jnp.asarray, (standardizer.location, standardizer.scale))
     params = in_data_units(state.params, location, scale)
     deviation = np.exp(0.5 * np.asarray(state.params.visible.log_variance))
     numbers = {
@@ -124,10 +123,8 @@ def run(
     return params, numbers
 
 
-def build(config: Config, data: Dataset) -> tuple[RBM, Standardizer]:
-    """The model, and the standardiser of the training images."""
-    rbm = RBM(Gaussian(data.train.shape[1]), Bernoulli(config.num_hidden))
-    return rbm, fit_standardizer(data.train, least_scale=config.least_scale)
+def build(config: Config, data: Dataset) -> RBM:
+    return RBM(Gaussian(data.train.shape[1]), Bernoulli(config.num_hidden))
 
 
 def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
@@ -157,14 +154,13 @@ def _standardized(
 def evaluate(config: Config, data: Dataset, params: RBMParams) -> dict[str, float]:
     """Error of mean reconstructions of test images, in gray levels²; and the mean
     free energy of test images less that of as many training images, in nats."""
-    rbm, _ = build(config, data)
+    rbm = build(config, data)
     test = unit_interval(jnp.asarray(data.test))
     seen = unit_interval(jnp.asarray(data.train[: len(test)]))
 
     def one(v):
-        return jnp.mean((v - _reconstruct(rbm, params, v)) ** 2), rbm.free_energy(
-            params, v
-        )
+        error = jnp.mean((v - _reconstruct(rbm, params, v)) ** 2)
+        return error, rbm.free_energy(params, v)
 
     errors, unseen_energies = jax.lax.map(one, test, batch_size=1000)
     _, seen_energies = jax.lax.map(one, seen, batch_size=1000)
@@ -182,7 +178,7 @@ def sample(
     config: Config, data: Dataset, params: RBMParams, digits: Array
 ) -> dict[str, Array]:
     """Means of the pixels along chains that start at `digits` and at noise."""
-    rbm, _ = build(config, data)
+    rbm = build(config, data)
     _, key = jax.random.split(jax.random.key(config.seed))
     keys_noise, keys, keys_from_noise = (
         random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 3)
@@ -245,7 +241,7 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=lambda config, data: build(config, data)[0],
+    model=build,
 )
 
 if __name__ == "__main__":

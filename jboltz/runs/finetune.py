@@ -38,7 +38,12 @@ from jboltz.nets.finetune import (
 )
 from jboltz.ranges import ShareBelowOne, Strength
 from jboltz.runs import checks
-from jboltz.runs.pretrained import Pretrained, PretrainedConfig, refuse_scaling
+from jboltz.runs.pretrained import (
+    Pretrained,
+    PretrainedConfig,
+    load_pretrained,
+    refuse_scaling,
+)
 from jboltz.runs.progress import say, with_error
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -70,7 +75,7 @@ class FinetuneConfig(NetConfig):
     """Share of units left out, of the pixels and of each hidden layer; none for 0."""
 
 
-def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
+def check(config: FinetuneConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
     checks.values(config, data)
     checks.memory(config, data)
@@ -81,6 +86,7 @@ def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
             "net is; hold images out, or read the test set."
         )
+    pretrained = load_pretrained(config.pretrained, data)
     refuse_scaling(pretrained)
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
