@@ -77,6 +77,7 @@ class FinetuneConfig(NetConfig):
 
 def check(config: FinetuneConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
+    pretrained = load_pretrained(config.pretrained, data)
     checks.values(config, data)
     checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
@@ -86,7 +87,6 @@ def check(config: FinetuneConfig, data: Dataset) -> None:
             "`held_out` is 0 and `read_test` False, but then nothing says how good a "
             "net is; hold images out, or read the test set."
         )
-    pretrained = load_pretrained(config.pretrained, data)
     refuse_scaling(pretrained)
     parts, num_classes = _split(config, data)
     for images, labels in parts.values():
