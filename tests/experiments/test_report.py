@@ -110,7 +110,6 @@ def test_a_page_shows_all_of_a_run_and_needs_nothing_else(workdir, capsys):
     page, said = page_of(workdir, capsys)
     for words in (
         "rbm_mnist: a <run>",
-        "RBM on MNIST, and how likely it finds the digits.",
         "log_partition · AIS 878.25 877.5 to 879",
         "log_likelihood · AIS -84.5 standard error 0.25",
         "share 0.125",
