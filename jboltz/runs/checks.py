@@ -41,7 +41,7 @@ def memory(config: RunConfig, data: Dataset, **others: int) -> None:
     total, available = sum(needs.values()), machine.memory_bytes()
     if total > available:
         largest = max(needs, key=lambda name: needs[name])
-        value = shortened(flat_fields(config)[largest])
+        value = shortened(flat_fields(config)[largest][0])
         raise InvalidValue(
             f"`{largest}` is {value}, which needs {needs[largest] / 1e9:,.1f} GB; all "
             f"fields together need at least {total / 1e9:,.1f} GB, but there are "
@@ -54,7 +54,8 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
 
     Weights count three times, for their gradient and their update.
     """
-    fields, pixels = flat_fields(config), data.train.shape[1]
+    fields = {name: value for name, (value, _) in flat_fields(config).items()}
+    pixels = data.train.shape[1]
     width = fields.get("num_components", pixels)
     needs, units = {}, width
     for name in fields.keys() & {"layers", "num_hidden", "hidden"}:

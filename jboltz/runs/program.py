@@ -116,7 +116,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         tensorboard=config.tensorboard,
         mesh=mesh,
     ) as workdir:
-        workdir.write_config(configs.as_toml(configs.as_json(config)))
+        workdir.write_config(configs.as_toml(config))
         results = workdir.results()
         if not workdir.is_whole() or results is None:
             params, numbers = program.run(config, data, workdir)
