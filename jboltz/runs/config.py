@@ -132,10 +132,10 @@ def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
             before = flag + equals
             name = flag[2:].replace("_", "-")
             if name not in known:
+                nearest = ", ".join(f"--{x}" for x in _nearest(name, options))
                 raise InvalidValue(
-                    f"`{shortened(flag)}` is no option; the nearest are "
-                    f"{', '.join(f'--{x}' for x in _nearest(name, options))}, and --help "
-                    "explains all of them."
+                    f"`{shortened(flag)}` is no option; the nearest are {nearest}, and "
+                    "--help explains all of them."
                 )
             if not equals:
                 checked.append(flag)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 
 from jboltz.data import from_arrays
 from jboltz.errors import Diverged, InvalidType, InvalidValue, MissingPackage
+from jboltz.learning.step import TrainState
+from jboltz.runs import sources
 from jboltz.runs.config import RunConfig
 from jboltz.runs.program import Program, main
 
@@ -24,23 +27,20 @@ class Config(RunConfig):
     """A number."""
 
 
-def toy(run=lambda *_: (None, {"score": 1})):
-    return Program(
-        name="toy",
-        config=Config,
-        load=lambda config: from_arrays(IMAGES, IMAGES, image_shape=(2, 2)),
-        check=lambda config, data: None,
-        run=run,
-        draw_figures=lambda *_: {},
-        report=lambda results: print("score", results["score"]),
-    )
+def toy(**functions):
+    own = {
+        "load": lambda config: from_arrays(IMAGES, IMAGES, image_shape=(2, 2)),
+        "run": lambda *_: (None, {"score": 1}),
+        "report": lambda results: print("score", results["score"]),
+    }
+    return Program(name="toy", config=Config, **own | functions)
 
 
 def failing(error):
     def run(*_):
         raise error
 
-    return toy(run)
+    return toy(run=run)
 
 
 @pytest.mark.parametrize("kind", [InvalidValue, InvalidType, MissingPackage, Diverged])
@@ -49,6 +49,34 @@ def test_what_is_raised_on_purpose_is_one_line(kind, tmp_path, capsys):
         main(failing(kind("`size` is 1")), ["--workdir", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: `size` is 1\n"
+
+
+STATE = TrainState(step=0, params=(), opt_state=(), estimator_state=())
+
+
+@pytest.mark.parametrize(
+    ("name", "returned", "words"),
+    [
+        ("load", IMAGES, "`load` returned ndarray but a `jboltz.data.Dataset`"),
+        ("run", {"score": 1}, r"`run` returned dict but \(parameters, numbers\)"),
+        ("run", (STATE, {"score": 1}), "`run` returned TrainState but .*state.params"),
+        ("run", (None, {"score": np.float32(1)}), "`numbers` cannot be .* float32"),
+        ("run", (None, 1), "`numbers` cannot be written as JSON"),
+        ("draw_figures", None, "`draw_figures` returned NoneType but a dictionary"),
+    ],
+)
+def test_what_a_function_should_not_return_is_named(
+    name, returned, words, tmp_path, capsys
+):
+    with pytest.raises(SystemExit):
+        main(toy(**{name: lambda *_: returned}), ["--workdir", str(tmp_path)])
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_program_without_a_load_needs_a_source(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(toy(load=sources.load), ["--workdir", str(tmp_path)])
+    assert re.search("`config` is .*without data, but", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
