@@ -112,8 +112,12 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
 
 def _asked(arguments: list[str], flag: str) -> str:
     """The last value of `flag`; empty where there is none."""
-    pairs = itertools.pairwise([*arguments, ""])
-    return dict(x.split("=", 1) if "=" in x else (x, y) for x, y in pairs).get(flag, "")
+    values = [
+        after if argument == flag else argument.removeprefix(f"{flag}=")
+        for argument, after in itertools.pairwise([*arguments, ""])
+        if argument.split("=")[0] == flag
+    ]
+    return values[-1] if values else ""
 
 
 def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:

@@ -30,8 +30,7 @@ class Workdir:
     """A run's folder, held by one process at a time: a context manager.
 
     Of a run of several processes the first one holds it and writes, the others read.
-    What it writes is sealed: a file that changed since is named when the folder is
-    opened, and counts as missing.
+    A file that changed since it was sealed is named here, and counts as missing.
 
     Args:
       path: made if it is not there.
@@ -156,11 +155,7 @@ class Workdir:
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
     def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `measure` returns, as JSON has it; kept, so that it is measured once.
-
-        For a part that takes minutes and has no checkpoints of its own: a run that ends
-        before its results does not lose it.
-        """
+        """What `measure` returns, as JSON has it; kept, so that it is measured once."""
         file = f"parts/{_plain(name)}.json"
         found = _read(self.path, file)
         if found is None:
@@ -179,8 +174,7 @@ class Workdir:
     def write_metrics(self, stage: str, records: list[dict[str, Any]]) -> None:
         """Replaces the lines of `stage`, and of none other, by these records.
 
-        A stage's records are also in its checkpoint: so the file never holds a line
-        of an epoch that a resumed run has still to do.
+        The file so holds no line of an epoch that a resumed run has still to do.
         """
         lines = (seals.load(self.path, "metrics.jsonl") or b"").decode().splitlines()
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
