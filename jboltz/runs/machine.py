@@ -6,6 +6,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 import warnings
 import zlib
 from typing import Any
@@ -97,16 +98,24 @@ def memory_bytes() -> int:
         return sys.maxsize
 
 
-class CompileClock:
-    """Seconds that XLA has spent compiling in this process, from now on."""
+class Clock:
+    """What this process costs from now on."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._started, self._compiling = time.perf_counter(), 0.0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def costs(self) -> dict[str, float]:
+        """Seconds so far, and of these to compile; the memory of the whole process."""
+        return {
+            "compile_seconds": round(self._compiling, 2),
+            "wall_seconds": round(time.perf_counter() - self._started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+        }
 
     def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += duration_secs
+            self._compiling += duration_secs
 
 
 def _processor() -> str:
