@@ -25,12 +25,7 @@ from jboltz.base import (
     of_hidden,
     record,
 )
-from jboltz.checks import (
-    check_number,
-    dtype_of,
-    is_traced,
-    require,
-)
+from jboltz.checks import check_number, dtype_of, is_traced, require
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
 from jboltz.learning.step import Optimizer, take_update

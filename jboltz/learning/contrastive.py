@@ -26,11 +26,7 @@ from jboltz.checks import check_count, require
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
 from jboltz.models.rbm import RBM
-from jboltz.samplers.chains import (
-    check_num_steps,
-    init_chains,
-    run_chains,
-)
+from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 
 
 @dataclasses.dataclass(frozen=True)

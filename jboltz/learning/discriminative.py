@@ -8,12 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import (
-    Batch,
-    Metrics,
-    Params,
-    State,
-)
+from jboltz.base import Batch, Metrics, Params, State
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
 from jboltz.learning.rows import class_numbers

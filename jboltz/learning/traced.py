@@ -6,13 +6,7 @@ from functools import partial
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.base import (
-    Batch,
-    Metrics,
-    Params,
-    PersistentEstimator,
-    State,
-)
+from jboltz.base import Batch, Metrics, Params, PersistentEstimator, State
 from jboltz.checks import require
 from jboltz.learning.wrapping import StatelessWrapping
 from jboltz.samplers.traced_sampler import observe

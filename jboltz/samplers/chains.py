@@ -11,13 +11,7 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State, hold
-from jboltz.checks import (
-    admit_visible,
-    cast_states,
-    check_key,
-    is_traced,
-    require,
-)
+from jboltz.checks import admit_visible, cast_states, check_key, is_traced, require
 from jboltz.errors import InvalidType, InvalidValue
 
 
