@@ -201,7 +201,7 @@ SLOW = {
         "test_it_learns_by_fit_and_keeps_the_best_epoch": ALL,
         "test_bounds_of_a_data_set_are_those_of_its_examples": ALL,
     },
-    "learning/test_surrogate.py": {
+    "learning/test_contrastive_loss.py": {
         "test_an_encoder_learns_through_the_prior_by_plain_grad": ALL,
     },
     "parity/test_torch_dbn.py": {

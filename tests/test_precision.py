@@ -43,7 +43,7 @@ from jboltz.models.spike_and_slab import SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.nets import finetune, hybrid, vae
 from jboltz.nets.finetune import CrossEntropy
-from jboltz.samplers import ladders, langevin, tempering
+from jboltz.samplers import langevin, tempering
 from tests.units.cases import UNITS
 
 B = jboltz.Bernoulli
@@ -246,10 +246,6 @@ ELSEWHERE = {
     "importance_weighted_bound": (
         lambda p: vae.importance_weighted_bound(VAE, p, V[0], KEY, num_samples=2),
         net_shapes(VAE, V[0]),
-    ),
-    "choose_checkpoints": (
-        lambda p: ladders._acceptances(FOREIGN, p, jnp.stack([V, V])),
-        stacked(2),
     ),
 }
 # Of the rest of the room the products are NumPy's, or there are none.

@@ -10,15 +10,7 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.abilities import LayeredModel
-from jboltz.base import (
-    Leaf,
-    Params,
-    RungUnit,
-    Shape,
-    State,
-    is_exact,
-    record,
-)
+from jboltz.base import Leaf, Params, RungUnit, Shape, State, is_exact, record
 from jboltz.checks import check_normalizable, require, start_of
 from jboltz.errors import InvalidValue
 
