@@ -43,14 +43,11 @@ class VAE(nn.Module):
                 f"The layers have {self.num_visible}, {self.hidden} and "
                 f"{self.code_size} units but each needs at least 1 unit."
             )
-        self.up = {
-            str(layer): nn.Dense(size, name=f"up_{layer}")
-            for layer, size in enumerate(self.hidden, start=1)
-        }
-        self.down = {
-            str(layer): nn.Dense(size, name=f"down_{layer}")
-            for layer, size in reversed(list(enumerate(self.hidden, start=1)))
-        }
+        sizes = list(enumerate(self.hidden, start=1))
+        self.up = [nn.Dense(size, name=f"up_{layer}") for layer, size in sizes]
+        self.down = [
+            nn.Dense(size, name=f"down_{layer}") for layer, size in sizes[::-1]
+        ]
         self.mean = nn.Dense(self.code_size)
         self.log_variance = nn.Dense(self.code_size)
         self.pixels = nn.Dense(self.num_visible)
@@ -59,13 +56,13 @@ class VAE(nn.Module):
         self, v: Float[Array, " visible"]
     ) -> tuple[Float[Array, " code"], Float[Array, " code"]]:
         """μ(v) and log σ²(v); `v` may have gray values."""
-        for layer in self.up.values():
+        for layer in self.up:
             v = nn.tanh(layer(v))
         return self.mean(v), self.log_variance(v)
 
     def decode(self, z: Float[Array, " code"]) -> Float[Array, " visible"]:
         """The log-odds of the pixels given the code `z`."""
-        for layer in self.down.values():
+        for layer in self.down:
             z = nn.tanh(layer(z))
         return self.pixels(z)
 
