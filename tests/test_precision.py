@@ -266,6 +266,7 @@ WITHOUT = {
     "domain_of",
     "summary",
     "weighted_mean_and_error",
+    "mean_with_error",
     "log_estimate",
     "relative_error",
     "interval",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jboltz.evaluation.features import combined_filters, exciting_states
 from jboltz.evaluation.filters import colour_share, filter_extent, filter_orientation
-from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
+from jboltz.evaluation.likelihood import mean_with_error, per_example
 from jboltz.evaluation.probe import fit_linear_probe, predict
 from jboltz.models.dbn import DBN, DBNParams
 
@@ -155,7 +155,7 @@ def summary(
 
     found = {}
     for name, of in (("learnt", learnt), ("control", control)):
-        found[name] = {key: _mean_and_error(x) for key, x in of.items()}
+        found[name] = {key: mean_with_error(x) for key, x in of.items()}
         found[name]["edge_or_blob_share"] = edges_or_blobs(of)
     return found
 
@@ -199,10 +199,4 @@ def _over_images(values: np.ndarray, images: np.ndarray) -> dict[str, float]:
     """The mean over patches, with its standard error over draws of the images."""
     _, inverse, counts = np.unique(images, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, values) / counts
-    mean, error = weighted_mean_and_error(means, counts)
-    return {"mean": mean, "standard_error": error}
-
-
-def _mean_and_error(values: np.ndarray) -> dict[str, float]:
-    mean, error = weighted_mean_and_error(values, None)
-    return {"mean": mean, "standard_error": error}
+    return mean_with_error(means, counts)
