@@ -194,9 +194,6 @@ SLOW = {
     "evaluation/test_bounds.py": {
         "test_the_gap_of_a_dbm_is_the_divergence_of_mean_field": ALL,
     },
-    "evaluation/test_classify.py": {
-        "test_sampled_ways_up_are_averaged": ALL,
-    },
     "nets/test_vae.py": {
         "test_it_learns_by_fit_and_keeps_the_best_epoch": ALL,
         "test_bounds_of_a_data_set_are_those_of_its_examples": ALL,

@@ -263,10 +263,9 @@ def draw_fields(
                 values[title][f"layer {depth}{name}"] = found[key]
         top[f"layer {depth}"] = top_patches(dbn, params[:depth], patches)
         filters = fields.pixel_filters(params[:depth], patches.whitening.inverse)
-        field = jax.vmap(lambda w: receptive_field(w, patches.shape, window=1))(
-            jnp.asarray(filters)
-        )
-        circles[f"layer {depth}"] = (field.centre, field.spread)
+        circles[f"layer {depth}"] = jax.vmap(
+            lambda w: receptive_field(w, patches.shape)
+        )(jnp.asarray(filters))
     return {
         "top_patches": plotting.colour_tiles(
             top,

@@ -6,7 +6,6 @@ give the gradient of every parameter of every unit.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,7 @@ from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 class _FromData:
     """An estimator without a state, whose chains start at the examples."""
 
-    model: Any
+    model: EnergyModel
     sampler: Sampler
     num_steps: int | Integer[Array, ""] = 1
 
@@ -58,7 +57,7 @@ class _FromData:
 class PersistentChains:
     """An estimator whose state has `num_chains` chains that run on between updates."""
 
-    model: Any
+    model: EnergyModel
     sampler: Sampler
     num_chains: int
     num_steps: int | Integer[Array, ""] = 1
@@ -203,7 +202,7 @@ def contrast_with_chains(
 
 
 def check_chains(
-    model: Any, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
+    model: EnergyModel, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
 ) -> None:
     """Refuses counts of chains or steps below 1, and a sampler of another model."""
     require(model, EnergyModel, "the negative phase")

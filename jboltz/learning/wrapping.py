@@ -13,7 +13,7 @@ from jboltz.checks import require
 class Wrapping:
     """An estimator of the model of another `estimator`."""
 
-    estimator: Any
+    estimator: Estimator
 
     def __post_init__(self) -> None:
         require(self.estimator, Estimator, type(self).__name__, "estimator")
