@@ -25,6 +25,8 @@ class TracedEstimator(StatelessWrapping):
     one: `Centred(TracedEstimator(pcd))`.
     """
 
+    estimator: PersistentEstimator
+
     def __post_init__(self) -> None:
         require(self.estimator, PersistentEstimator, "a trace of chains", "estimator")
 
