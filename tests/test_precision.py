@@ -43,7 +43,7 @@ from jboltz.models.spike_and_slab import SpikeSlab
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.nets import finetune, hybrid, vae
 from jboltz.nets.finetune import CrossEntropy
-from jboltz.samplers import langevin, tempering
+from jboltz.samplers import ladders, langevin, tempering
 from tests.units.cases import UNITS
 
 B = jboltz.Bernoulli
@@ -240,6 +240,10 @@ ELSEWHERE = {
     ),
     "elbo": (lambda p: vae.elbo(VAE, p, V[0], KEY), net_shapes(VAE, V[0])),
     "log_weight": (lambda p: vae.log_weight(VAE, p, V[0], KEY), net_shapes(VAE, V[0])),
+    "choose_checkpoints": (
+        lambda p: ladders._acceptances(FOREIGN, p, jnp.stack([V, V])),
+        stacked(2),
+    ),
 }
 # Of the rest of the room the products are NumPy's, or there are none.
 WITHOUT = {

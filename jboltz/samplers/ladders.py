@@ -8,13 +8,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from jboltz import random
-from jboltz.base import Params
+from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.errors import InvalidValue
+from jboltz.products import full_precision
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.tempering import (
     ParallelTempering,
     TemperingLadder,
     TemperingState,
+    join_replicas,
     shapes_of,
 )
 
@@ -118,6 +120,51 @@ def stack_params(checkpoints: Sequence[Params]) -> Params:
                 f"{first}; a ladder is made of checkpoints of one model."
             )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
+
+
+def choose_checkpoints(
+    model: FreeEnergyModel,
+    params: Params,
+    chains: TemperingState,
+    *,
+    acceptance: float = 0.25,
+) -> np.ndarray:
+    """A small set of checkpoints, with the first and the last, whose neighbours swap.
+
+    Starting at the last checkpoint, the next one is the earliest that swaps with it
+    at a rate of at least `acceptance`, or the previous one if there is none.
+
+    Args:
+      params: all checkpoints, stacked.
+      chains: chains of a pilot run of `TrajectoryTempering` with all checkpoints.
+
+    Returns:
+      Ascending indices; `jax.tree.map(lambda x: x[indices], params)` is the ladder.
+    """
+    visible = join_replicas(chains.replicas.visible, chains.visible, axis=1)
+    rates = np.asarray(_acceptances(model, params, visible))
+    indices = [len(rates) - 1]
+    while indices[0] > 0:
+        swaps = np.flatnonzero(rates[indices[0], : indices[0]] >= acceptance)
+        indices.insert(0, int(swaps[0]) if swaps.size else indices[0] - 1)
+    return np.asarray(indices)
+
+
+@full_precision
+def _acceptances(
+    model: FreeEnergyModel, params: Params, visible: State
+) -> Float[Array, "replicas replicas"]:
+    """Mean acceptance of a swap between any two replicas, over chains (axis 0)."""
+    of_states = jax.vmap(model.free_energy, in_axes=(None, 0))
+    of_models = jax.vmap(of_states, in_axes=(0, None))
+
+    def of_chain(visible):
+        energies = of_models(params, visible)  # F_a(x_b)
+        own = jnp.diag(energies)
+        log_ratio = own[:, None] + own[None, :] - energies - energies.T
+        return jnp.exp(jnp.minimum(log_ratio, 0))
+
+    return jnp.mean(jax.vmap(of_chain)(visible), axis=0)
 
 
 def _check_rungs(beta, num_replicas):

@@ -189,11 +189,7 @@ def _start(model, apply, num_replicas, v, key, ladder=()):
 
 def _step(model, apply, state, key):
     key_v, key_h, *keys_swap = random.split(key, 4)
-    h = jax.tree.map(
-        lambda others, target: jnp.concatenate([others, target[None]]),
-        state.replicas.hidden,
-        state.hidden,
-    )
+    h = join_replicas(state.replicas.hidden, state.hidden)
     num_replicas = state.is_renewed.shape[0]
     keys = random.fold_in_range(key_v, num_replicas)
     v = apply(model.sample_visible, _UNMOVED, h, keys)
@@ -249,6 +245,15 @@ def _record(visible, hidden, is_renewed, ladder):
         replicas=jax.tree.map(lambda x: x[:-1], every),
         is_renewed=is_renewed,
         ladder=ladder,
+    )
+
+
+def join_replicas(others: State, target: State, axis: int = 0) -> State:
+    """All replicas along `axis`, the target last."""
+    return jax.tree.map(
+        lambda x, y: jnp.concatenate([x, jnp.expand_dims(y, axis)], axis),
+        others,
+        target,
     )
 
 

@@ -1,24 +1,35 @@
 """Ladders: rungs that swap equally often, checkpoints that still swap, refusals."""
 
+import itertools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jboltz
 from jboltz.models.annealed import Annealed
+from jboltz.samplers.gibbs import GibbsState
 from jboltz.samplers.ladders import (
     _equalize,
     adapt_ladder,
+    choose_checkpoints,
     with_ladder,
 )
 from jboltz.samplers.tempering import (
     ParallelTempering,
+    TemperingState,
 )
 from tests.helpers import (
+    binary_states,
     errors_without_hook,
+    rng_of,
 )
+from tests.samplers.test_stationarity import normalize
 from tests.samplers.test_tempering import (
+    NUM_CHAINS,
     TWO_MODES,
     chains_at,
+    scaled,
     two_modes,
 )
 
@@ -53,6 +64,37 @@ def test_rungs_are_placed_at_equal_parts_of_the_rejections(x64):
     for rate in (0.3, 1.0):
         still = _equalize(beta, jnp.full(2, rate))
         np.testing.assert_allclose(still, beta, rtol=1e-12)
+
+
+def test_checkpoints_are_as_far_apart_as_they_may(getkey):
+    """Chosen neighbours swap a quarter of the time, and with one checkpoint further
+    they would not: by enumeration of scales of one machine, sampled exactly."""
+    every, states = scaled(two_modes(), np.linspace(0, 1, 17)), binary_states(8)
+    of_states = jax.vmap(TWO_MODES.free_energy, (None, 0))
+    energies = np.asarray(jax.vmap(of_states, (0, None))(every, states), np.float64)
+    p, rng = [normalize(-e) for e in energies], rng_of(getkey())
+    index = np.stack([rng.choice(len(q), NUM_CHAINS, p=q) for q in p], axis=1)
+    v, none = states[index], jnp.zeros(0)
+    chains = TemperingState(
+        visible=v[:, -1],
+        hidden=none,
+        replicas=GibbsState(visible=v[:, :-1], hidden=none),
+        is_renewed=none,
+    )
+    indices = choose_checkpoints(TWO_MODES, every, chains)
+
+    def acceptance(a, b):
+        gain = energies[a] - energies[b]
+        return p[a] @ np.exp(np.minimum(gain[:, None] - gain[None], 0)) @ p[b]
+
+    assert indices[0] == 0
+    assert indices[-1] == 16
+    assert len(indices) < 9
+    # The rate is a mean of 500 numbers between 0 and 1.
+    error = 0.5 / np.sqrt(NUM_CHAINS)
+    for a, b in itertools.pairwise(indices):
+        assert acceptance(a, b) > 0.25 - 5 * error
+        assert a == 0 or acceptance(a - 1, b) < 0.25 + 5 * error
 
 
 def test_a_wrong_ladder_is_refused():
