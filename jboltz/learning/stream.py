@@ -103,7 +103,7 @@ def fit_stream(
 
     for stack, count in _stacks(batches, chunk_size, place, domain):
         before = copy(state)
-        state, chunk, all_finite = _run_stack(
+        state, chunk, all_finite = run_stack(
             train_step, state, stack, prepare, key, step, count
         )
         # Dispatch is asynchronous: while this chunk runs, the last one is reported and
@@ -134,7 +134,7 @@ def fit_stream(
 
 
 @partial(jax.jit, donate_argnames="state")
-def _run_stack(train_step, state, stack, prepare, key, first, count):
+def run_stack(train_step, state, stack, prepare, key, first, count):
     """Steps `first` to `first + count`, one per batch of the stack."""
 
     def step(state, t):

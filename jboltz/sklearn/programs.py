@@ -1,0 +1,188 @@
+"""The compiled programs of the estimators, one for all estimators of equal sizes.
+
+A program is compiled for a spec and for shapes. Parameters, keys, counts and learning
+rates are arguments, so another `fit` of the same sizes compiles nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from jboltz import random
+from jboltz.base import Estimator, Params, State, log_normalizer_gain
+from jboltz.evaluation.partition import log_partition, model_log_partition
+from jboltz.evaluation.pseudo_likelihood import site_log_probability
+from jboltz.learning.step import TrainState
+from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBM, RBMParams
+from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
+from jboltz.products import full_precision
+
+SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=1.0)
+ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
+
+RowFunction = Callable[[Any, Params, Any, Array], Any]
+"""(model, params, row, key) -> what is computed for one row of data."""
+
+
+@partial(jax.jit, static_argnames="model")
+def start_params(model: Any, key: Array) -> Params:
+    return model.init(key)
+
+
+@partial(jax.jit, static_argnames="estimator")
+def start_chains(estimator: Estimator, params: Params, key: Array) -> State:
+    return estimator.init(params, key)
+
+
+@partial(jax.jit, static_argnames="optimizer")
+def start_optimizer(optimizer: Any, params: Params) -> State:
+    return optimizer.init(params)
+
+
+@jax.jit
+def start_state(
+    params: Params, opt_state: State, chains: State, step: Any, learning_rate: Any
+) -> TrainState:
+    """A training state of an optimizer with this learning rate."""
+    # `jit` may return its arguments themselves, and training donates the state.
+    params, opt_state, chains = jax.tree.map(
+        jnp.copy, (params, opt_state, chains)
+    )
+    return TrainState(
+        step=jnp.asarray(step, jnp.int32),
+        params=params,
+        opt_state=optax.tree.set(opt_state, learning_rate=learning_rate),
+        estimator_state=chains,
+    )
+
+
+@partial(jax.jit, static_argnames=("function", "model"))
+@full_precision
+def each_row(
+    function: RowFunction, model: Any, params: Params, rows: Any, key: Array, first: Any
+) -> Any:
+    """`function` of each row; row i of the data draws from `fold_in(key, i)`."""
+    count = jax.tree.leaves(rows)[0].shape[0]
+    keys = jax.vmap(random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(count))
+    return jax.vmap(partial(function, model, params))(rows, keys)
+
+
+def mean_hidden(model: Any, params: Params, v: State, key: Array) -> State:
+    del key
+    return model.mean_hidden_state(params, v)
+
+
+def mean_visible(model: Any, params: Params, h: State, key: Array) -> State:
+    del key
+    return model.mean_visible_state(params, h)
+
+
+def gibbs_step(model: Any, params: Params, v: State, key: Array) -> State:
+    """v′ ~ p(v | h) with h ~ p(h | v)."""
+    key_h, key_v = random.split(key)
+    h = model.sample_hidden(params, v, key_h)
+    return model.sample_visible(params, h, key_v)
+
+
+def free_energy(model: Any, params: Params, v: State, key: Array) -> Array:
+    del key
+    return model.free_energy(params, v)
+
+
+def pseudo_log_likelihood(
+    model: RBM, params: tuple[RBMParams, Any], v: State, key: Array
+) -> Array:
+    """Σ_i log p(v_i | rest); `params` are the parameters and `site_alternatives`."""
+    del key
+    return jnp.sum(site_log_probabilities(model, params, v))
+
+
+def site_log_probabilities(
+    model: RBM, params: tuple[RBMParams, Any], v: State
+) -> Array:
+    own, table = params
+    sites = jnp.arange(model.visible.shape[0])
+    return jax.lax.map(site_log_probability(model, own, table, v), sites)
+
+
+def flip_log_likelihood(
+    model: RBM, params: RBMParams, v: Array, key: Array
+) -> Array:
+    """Σ_i −log(1 + exp(F(v) − F(v with v_i ↦ 1 − v_i))), as scikit-learn has it.
+
+    For binary v it is the pseudo-log-likelihood. Other v are not refused.
+    """
+    del key
+    inputs = model.hidden_inputs(params, v)
+
+    def of_site(site):
+        change = 1 - 2 * v[site]
+        weights = change * params.weights[site]
+        gain = log_normalizer_gain(model.hidden, params.hidden, inputs, weights)
+        return -jax.nn.softplus(gain + change * params.visible.bias[site])
+
+    return jnp.sum(jax.lax.map(of_site, jnp.arange(v.size)))
+
+
+@partial(jax.jit, static_argnames="model")
+def rbm_log_partition(model: RBM, params: RBMParams) -> Array:
+    return model_log_partition(model, params)
+
+
+# The spike-and-slab RBM.
+
+
+def spike_code(
+    model: SpikeAndSlab, params: SpikeAndSlabParams, v: Array, key: Array
+) -> Array:
+    """p(spike = 1 | v)."""
+    return mean_hidden(model, params, v, key).spikes
+
+
+def spike_picture(
+    model: SpikeAndSlab, params: SpikeAndSlabParams, spikes: Array, key: Array
+) -> Array:
+    """E[v | spikes, slabs], with slabs at their mean μ."""
+    h = SpikeSlab(spikes=spikes, slabs=params.slab_mean)
+    return mean_visible(model, params, h, key)
+
+
+@partial(jax.jit, static_argnames="model")
+def spike_log_partition(model: SpikeAndSlab, params: SpikeAndSlabParams) -> Array:
+    """log Z by enumeration of the spikes."""
+    free_energy = partial(model.hidden_free_energy, params)
+    return log_partition(free_energy, model.num_hidden)
+
+
+# The deep belief network.
+
+
+def encode(model: DBN, params: DBNParams, v: Array, key: Array) -> Array:
+    del key
+    return model.encode(params, v)
+
+
+def decode(model: DBN, params: DBNParams, h: Array, key: Array) -> Array:
+    del key
+    return model.decode(params, h)
+
+
+def dbn_gibbs_step(model: DBN, params: DBNParams, v: Array, key: Array) -> Array:
+    """A sampled pass upwards, a Gibbs step of the top RBM, and a pass downwards."""
+    key_up, key_top, key_down = random.split(key, 3)
+    directed, top = params[:-1], model.layers[-1]
+    below = (v, *model.sample_layers_up(directed, v, key_up))[-1]
+    below = gibbs_step(top, params[-1], below, key_top)
+    return (*model.sample_layers_down(directed, below, key_down), below)[0]
+
+
+def to_host(tree: Any, dtype: Any = None) -> Any:
+    """The tree as arrays of NumPy, which pickle."""
+    return jax.tree.map(lambda x: np.asarray(x, dtype), tree)
