@@ -43,12 +43,12 @@ class RBMEstimator(BoltzmannEstimator):
     def pseudo_log_likelihood(self, X):
         """Σ_i log p(v_i | the rest of v) of each row, in nats."""
         check_is_fitted(self)
-        X, params = self._validated(X), self._params()
-        given = (params, self._alternatives(params))
-        return self._map(type(self)._pseudo, X, params=given).astype(X.dtype)
+        X, params = self._validated(X), self._pseudo_params(self._params())
+        return self._map(type(self)._pseudo, X, params=params).astype(X.dtype)
 
-    def _alternatives(self, params):
-        return site_alternatives(self._model, params)
+    def _pseudo_params(self, params):
+        """What `_pseudo` takes as parameters."""
+        return params, site_alternatives(self._model, params)
 
     def _progress(self, X):
         return "pseudo-likelihood", float(self.pseudo_log_likelihood(X).mean())
@@ -126,8 +126,8 @@ class BernoulliRBM(RBMEstimator):
     def _set_visible_params(self, visible):
         self.intercept_visible_ = np.asarray(visible.bias, self._dtype)
 
-    def _alternatives(self, params):
-        return ()
+    def _pseudo_params(self, params):
+        return params
 
     def _as_samples(self, rows, dtype):
         return rows.astype(bool)
@@ -183,13 +183,15 @@ class GaussianBernoulliRBM(RBMEstimator):
         self.intercept_visible_ = np.asarray(visible.mean, self._dtype)
         self.log_variance_visible_ = np.asarray(visible.log_variance, self._dtype)
 
-    def _alternatives(self, params):
+    def _pseudo_params(self, params):
         """The nodes of the integrals, filled to a power of two, so that the program
         seldom has another shape."""
-        activities, log_weights = map(np.asarray, super()._alternatives(params))
+        _, table = super()._pseudo_params(params)
+        activities, log_weights = map(np.asarray, table)
         levels = len(activities)
         more = (0, (1 << (levels - 1).bit_length()) - levels)
-        return (
+        filled = (
             jnp.asarray(np.pad(activities, (more, (0, 0), (0, 0)))),
             jnp.asarray(np.pad(log_weights, (more, (0, 0)), constant_values=-np.inf)),
         )
+        return params, filled
