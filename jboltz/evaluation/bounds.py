@@ -78,7 +78,7 @@ def dbn_bounds(
         check_exact(layer)
     check_distribution(dbn, params)
     return _two_bounds(
-        partial(_log_weight, dbn, params),
+        partial(dbn_log_weight, dbn, params),
         as_examples(data, dbn.domain),
         log_partition,
         key,
@@ -216,7 +216,7 @@ def _two_bounds(log_weight, examples, log_partition, key, num_samples, batch_siz
     return elbo, tightened
 
 
-def _log_weight(
+def dbn_log_weight(
     dbn: DBN, params: DBNParams, v: State, key: Key[Array, ""]
 ) -> Float[Array, ""]:
     """log p(v, h¹ … hᴸ⁻¹) + log Z − log q(h¹ … hᴸ⁻¹ | v) at one draw from q."""

@@ -176,6 +176,10 @@ class BoltzmannEstimator(
         rows = X.toarray() if sparse.issparse(X) else X
         return np.asarray(rows, np.float32)
 
+    def _num_visible(self) -> int:
+        """How many numbers a visible state has."""
+        return self.n_features_in_
+
     def _mask(self, rows: Any) -> Any:
         """True at the values of training rows that are known; None if all are."""
         del rows
@@ -188,41 +192,42 @@ class BoltzmannEstimator(
         """Drawn visible states in the form and type of the data."""
         return self._as_data(rows).astype(dtype)
 
-    def _map(self, function, X, rows_of=None, key=None, params=None) -> np.ndarray:
+    def _map(
+        self, function, X, rows_of=None, key=None, params=None, model=None
+    ) -> np.ndarray:
         """`function` of each row, in blocks of one length, so that it compiles once."""
+        model = self._model if model is None else model
         rows_of = self._rows if rows_of is None else rows_of
         params = self._params() if params is None else params
         key = jax.random.key(0) if key is None else key
-        widest = max(X.shape[1], self.n_features_in_)
+        widest = max(X.shape[1], self._num_visible())
         size = int(np.clip(_ROWS_NUMBERS // widest, 8, 512))
         parts = []
         for first in range(0, X.shape[0], size):
             rows = rows_of(X[first : first + size])
             padded = jax.tree.map(lambda x: _pad(x, size), rows)
-            found = programs.each_row(
-                function, self._model, params, padded, key, first
-            )
+            found = programs.each_row(function, model, params, padded, key, first)
             parts.append(np.asarray(found)[: len(jax.tree.leaves(rows)[0])])
         return np.concatenate(parts)
 
-    def _stacks(self, X) -> Iterator[tuple[Batch, int]]:
+    def _stacks(self, X, rows_of=None) -> Iterator[tuple[Batch, int]]:
         """Stacks of batches, (steps, batch, …), of one shape; and how many are full.
 
         A short batch is filled with rows of weight 0.
+
+        Args:
+          rows_of: a function of a slice, by default `_rows` of this piece of `X`.
         """
         size = self.batch_size
-        most = _STACK_NUMBERS // (size * X.shape[1])
+        most = _STACK_NUMBERS // (size * self._num_visible())
         length = size * int(np.clip(most, 1, _MOST_STEPS))
         for first in range(0, X.shape[0], length):
-            rows = self._rows(X[first : first + length])
+            piece = slice(first, first + length)
+            rows = self._rows(X[piece]) if rows_of is None else rows_of(piece)
             count = len(jax.tree.leaves(rows)[0])
             is_row = (np.arange(length) < count).reshape(-1, size)
             share = size / np.maximum(is_row.sum(1, keepdims=True), 1)
-            stack = Batch(
-                values=rows,
-                weights=None,
-                mask=self._mask(rows),
-            )
+            stack = Batch(values=rows, mask=self._mask(rows))
             stack = jax.tree.map(
                 lambda x: _pad(x, length).reshape(-1, size, *x.shape[1:]), stack
             )

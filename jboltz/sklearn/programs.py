@@ -16,13 +16,23 @@ from jaxtyping import Array
 
 from jboltz import random
 from jboltz.base import Estimator, Params, State, log_normalizer_gain
+from jboltz.evaluation.annealing import (
+    annealed_importance_sampling,
+    annealing_ladder,
+)
+from jboltz.evaluation.bounds import dbn_log_weight
+from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.evaluation.partition import log_partition, model_log_partition
 from jboltz.evaluation.pseudo_likelihood import site_log_probability
 from jboltz.learning.step import TrainState
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams, SpikeSlab
+from jboltz.nets.classifier import Classifier, to_linen_params
 from jboltz.products import full_precision
+
+_NUM_PASSES = 16
+_LADDER_SCALE = 0.1  # 1 450 rungs
 
 SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=1.0)
 ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
@@ -52,9 +62,7 @@ def start_state(
 ) -> TrainState:
     """A training state of an optimizer with this learning rate."""
     # `jit` may return its arguments themselves, and training donates the state.
-    params, opt_state, chains = jax.tree.map(
-        jnp.copy, (params, opt_state, chains)
-    )
+    params, opt_state, chains = jax.tree.map(jnp.copy, (params, opt_state, chains))
     return TrainState(
         step=jnp.asarray(step, jnp.int32),
         params=params,
@@ -112,9 +120,7 @@ def site_log_probabilities(
     return jax.lax.map(site_log_probability(model, own, table, v), sites)
 
 
-def flip_log_likelihood(
-    model: RBM, params: RBMParams, v: Array, key: Array
-) -> Array:
+def flip_log_likelihood(model: RBM, params: RBMParams, v: Array, key: Array) -> Array:
     """Σ_i −log(1 + exp(F(v) − F(v with v_i ↦ 1 − v_i))), as scikit-learn has it.
 
     For binary v it is the pseudo-log-likelihood. Other v are not refused.
@@ -181,6 +187,37 @@ def dbn_gibbs_step(model: DBN, params: DBNParams, v: Array, key: Array) -> Array
     below = (v, *model.sample_layers_up(directed, v, key_up))[-1]
     below = gibbs_step(top, params[-1], below, key_top)
     return (*model.sample_layers_down(directed, below, key_down), below)[0]
+
+
+def dbn_bound(
+    model: DBN, params: tuple[DBNParams, Array], v: Array, key: Array
+) -> Array:
+    """log mean w + log Z, of passes upwards with the random numbers of `params[1]`."""
+    del key
+    own, shared = params
+    keys = random.fold_in_range(shared, _NUM_PASSES)
+    log_weights = jax.lax.map(partial(dbn_log_weight, model, own, v), keys)
+    return jax.nn.logsumexp(log_weights) - np.log(_NUM_PASSES)
+
+
+@partial(jax.jit, static_argnames=("model", "num_classes"))
+def start_net(model: DBN, params: DBNParams, num_classes: int, key: Array) -> Params:
+    return to_linen_params(model, params, num_classes, key)
+
+
+def class_probabilities(net: Classifier, params: Params, v: Array, key: Array) -> Array:
+    del key
+    return jax.nn.softmax(net.apply({"params": params}, v))  # pyright: ignore
+
+
+def annealed_log_partition(
+    annealed: Any, params: Params, base: Params, seed: int
+) -> float:
+    """An estimate of log Z by annealed importance sampling."""
+    key, betas = jax.random.key(seed), annealing_ladder(_LADDER_SCALE)
+    with missing_intervals_allowed():
+        found = annealed_importance_sampling(annealed, params, base, betas, key)
+    return float(found.value)
 
 
 def to_host(tree: Any, dtype: Any = None) -> Any:
