@@ -18,24 +18,27 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jboltz import random
-from jboltz.base import Batch, Estimator, Params
+from jboltz.base import Batch, Estimator, Params, State
 from jboltz.checks import check_count
 from jboltz.errors import Diverged, InvalidValue
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.loop import as_pytree
 from jboltz.learning.rows import unchanged
-from jboltz.learning.step import make_train_step
+from jboltz.learning.step import TrainState, TrainStep, make_train_step
 from jboltz.learning.stream import run_stack
 from jboltz.samplers.draw import sample
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
-
-_MOST_STEPS = 64
-_STACK_NUMBERS = 2**21  # numbers of a stack of batches, 8 MB in float32
-_ROWS_NUMBERS = 2**20  # numbers of the rows of other programs
-_SHOWN_ROWS = 1000  # `verbose` measures the first rows
+from jboltz.sklearn.attributes import attributes_of, record_from
 
 FLOATS = (np.float64, np.float32)
+MOST_STATES = 2**14
+"""log Z is exact if a layer has at most this many states."""
+
+_MOST_STEPS = 64
+_STACK_SIZE = 2**21  # numbers in a stack of batches: 8 MB
+_BLOCK_SIZE = 2**20  # numbers in the rows of another program
+_SHOWN_ROWS = 1000  # `verbose` measures the first rows
 
 
 class BoltzmannEstimator(
@@ -44,18 +47,19 @@ class BoltzmannEstimator(
     """A Boltzmann machine with scikit-learn's methods, trained by persistent chains.
 
     Batches are taken in the order of the rows, and a batch at the end of a call may be
-    shorter. A call of `partial_fit` is one pass over its rows; so a loop over pieces of
-    `batch_size` rows gives what one call on all rows gives, and `fit` gives what
-    `n_iter` calls give. Sparse matrices become dense one stack of batches at a time.
-    Computation is in float32, and results have the dtype of the data.
+    shorter. `partial_fit` is one pass over its rows: a loop over pieces of `batch_size`
+    rows gives what one call on all rows gives. `fit` gives what `n_iter` calls give.
+    Sparse matrices become dense one stack of batches at a time. Computation is in
+    float32, and results have the dtype of the data.
 
-    Subclasses say what the model is, where its parameters are kept, and which function
-    of a row (`programs.RowFunction`) each method computes.
+    A subclass names its model and the function of a row (`programs.RowFunction`) that
+    each method computes. Parameters are in the fitted attributes and may be set there.
     """
 
     _code: ClassVar[programs.RowFunction]
     _picture: ClassVar[programs.RowFunction]
     _gibbs: ClassVar[programs.RowFunction]
+    _score_kinds: ClassVar[tuple[str, str]]  # with log Z exact, and for larger layers
     _accepts_nan: ClassVar[bool] = False
 
     def __init__(
@@ -80,28 +84,18 @@ class BoltzmannEstimator(
         """The spec of the model, for data that have been validated."""
 
     @abc.abstractmethod
-    def _params(self) -> Params:
-        """The record of parameters, from the fitted attributes."""
-
-    @abc.abstractmethod
-    def _set_params(self, params: Params) -> None:
-        """Sets the fitted attributes, as arrays of NumPy in `self._dtype`."""
+    def _num_states(self) -> int | float:
+        """The number of states that a sum for log Z has."""
 
     @abc.abstractmethod
     def score_samples(self, X):
         """A number of each row: the better the model explains the row, the higher."""
 
-    def _progress(self, X) -> tuple[str, float]:
-        """The name and the value that `verbose` prints."""
-        found = self.inverse_transform(self.transform(X))
-        rows = X.toarray() if sparse.issparse(X) else X
-        return "reconstruction error", float(np.mean((rows - found) ** 2))
-
     def fit(self, X, y=None):
         """Trains a new model with `n_iter` passes over the rows."""
         X = self._validated(X, reset=True)
         self._begin(X)
-        self._run_passes(X, self.n_iter)
+        self._run_passes(X)
         return self
 
     def partial_fit(self, X, y=None):
@@ -128,7 +122,7 @@ class BoltzmannEstimator(
                 f"`X` has {X.shape[1]} columns but there are {self._n_features_out} "
                 "hidden units; pass what `transform` returns."
             )
-        rows = self._map(type(self)._picture, X, self._dense)
+        rows = self._map(type(self)._picture, X, rows_of=to_dense)
         return self._as_data(rows).astype(X.dtype)
 
     def gibbs(self, v):
@@ -161,6 +155,10 @@ class BoltzmannEstimator(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    @property
+    def _n_features_out(self) -> int:
+        return self.components_.shape[0]
+
     # Data.
 
     def _validated(self, X, reset=False):
@@ -170,11 +168,7 @@ class BoltzmannEstimator(
 
     def _rows(self, X) -> Any:
         """Rows of data as the row functions and `_prepare` take them."""
-        return self._dense(X)
-
-    def _dense(self, X) -> np.ndarray:
-        rows = X.toarray() if sparse.issparse(X) else X
-        return np.asarray(rows, np.float32)
+        return to_dense(X)
 
     def _num_visible(self) -> int:
         """How many numbers a visible state has."""
@@ -184,6 +178,10 @@ class BoltzmannEstimator(
         """True at the values of training rows that are known; None if all are."""
         del rows
 
+    def _prepare(self) -> Any:
+        """The function that makes the values of a batch of rows, on the device."""
+        return unchanged
+
     def _as_data(self, rows: np.ndarray) -> np.ndarray:
         """Visible states in the form of the data."""
         return rows
@@ -192,55 +190,52 @@ class BoltzmannEstimator(
         """Drawn visible states in the form and type of the data."""
         return self._as_data(rows).astype(dtype)
 
-    def _map(
-        self, function, X, rows_of=None, key=None, params=None, model=None
-    ) -> np.ndarray:
+    def _map(self, function, X, *, rows_of=None, key=None, params=None, model=None):
         """`function` of each row, in blocks of one length, so that it compiles once."""
-        model = self._model if model is None else model
         rows_of = self._rows if rows_of is None else rows_of
         params = self._params() if params is None else params
+        model = self._model if model is None else model
         key = jax.random.key(0) if key is None else key
         widest = max(X.shape[1], self._num_visible())
-        size = int(np.clip(_ROWS_NUMBERS // widest, 8, 512))
-        parts = []
+        size, parts = int(np.clip(_BLOCK_SIZE // widest, 8, 512)), []
         for first in range(0, X.shape[0], size):
             rows = rows_of(X[first : first + size])
-            padded = jax.tree.map(lambda x: _pad(x, size), rows)
-            found = programs.each_row(function, model, params, padded, key, first)
-            parts.append(np.asarray(found)[: len(jax.tree.leaves(rows)[0])])
+            filled = jax.tree.map(lambda x: _fill(x, size), rows)
+            found = programs.each_row(function, model, params, filled, key, first)
+            parts.append(np.asarray(found)[: len(rows)])
         return np.concatenate(parts)
 
-    def _stacks(self, X, rows_of=None) -> Iterator[tuple[Batch, int]]:
-        """Stacks of batches, (steps, batch, …), of one shape; and how many are full.
-
-        A short batch is filled with rows of weight 0.
+    def _stacks(self, X, rows_of) -> Iterator[tuple[Batch, int]]:
+        """Stacks of batches, (steps, batch, …), of one shape; and how many to take.
 
         Args:
-          rows_of: a function of a slice, by default `_rows` of this piece of `X`.
+          rows_of: (slice) -> the training rows of this piece of `X`.
         """
         size = self.batch_size
-        most = _STACK_NUMBERS // (size * self._num_visible())
+        most = _STACK_SIZE // (size * self._num_visible())
         length = size * int(np.clip(most, 1, _MOST_STEPS))
         for first in range(0, X.shape[0], length):
-            piece = slice(first, first + length)
-            rows = self._rows(X[piece]) if rows_of is None else rows_of(piece)
-            count = len(jax.tree.leaves(rows)[0])
+            count = min(length, X.shape[0] - first)
+            rows = rows_of(slice(first, first + count))
+            # A short batch is filled with rows of weight 0, to compile nothing else.
             is_row = (np.arange(length) < count).reshape(-1, size)
-            share = size / np.maximum(is_row.sum(1, keepdims=True), 1)
-            stack = Batch(values=rows, mask=self._mask(rows))
-            stack = jax.tree.map(
-                lambda x: _pad(x, length).reshape(-1, size, *x.shape[1:]), stack
+            weights = is_row * (size / np.maximum(is_row.sum(1, keepdims=True), 1))
+            batch = Batch(
+                values=rows,
+                weights=weights.ravel().astype(np.float32),
+                mask=self._mask(rows),
             )
-            weights = (is_row * share).astype(np.float32)
-            batches = Batch(values=stack.values, weights=weights, mask=stack.mask)
-            yield batches, -(-count // size)
+            stack = jax.tree.map(
+                lambda x: _fill(x, length).reshape(-1, size, *x.shape[1:]), batch
+            )
+            yield stack, -(-count // size)
 
     # Training.
 
     def _check(self) -> None:
         """Refuses parameters of the constructor that cannot be used."""
-        for name, least in (("batch_size", 1), ("n_iter", 0)):
-            check_count(name, getattr(self, name), at_least=least)
+        check_count("batch_size", self.batch_size, at_least=1)
+        check_count("n_iter", self.n_iter, at_least=0)
         check_rate("learning_rate", self.learning_rate)
 
     def _begin(self, X) -> None:
@@ -250,6 +245,7 @@ class BoltzmannEstimator(
         self._seed = int(self.random_state_.randint(np.iinfo(np.int32).max))
         self._dtype = X.dtype
         self._model = self._make_model(X)
+        self.score_kind_ = self._score_kinds[self._num_states() > MOST_STATES]
         key_params, key_chains, _ = random.split(jax.random.key(self._seed), 3)
         params = self._start_params(key_params)
         chains = programs.start_chains(self._estimator(), params, key_chains)
@@ -263,16 +259,16 @@ class BoltzmannEstimator(
         model = self._model
         return PersistentContrastiveDivergence(model, Gibbs(model), self.batch_size)
 
-    def _prepare(self) -> Any:
-        """The function of rows, on the device, that makes the values of a batch."""
-        return unchanged
+    def _params(self) -> Params:
+        """The record of parameters, from the fitted attributes."""
+        return record_from(programs.params_like(self._model), vars(self))
 
-    def _store(self, params, chains) -> None:
-        self._set_params(params)
+    def _store(self, params: Params, chains: State) -> None:
+        vars(self).update(attributes_of(params, self._dtype))
         self._chains = programs.to_host(chains)
 
-    def _run_passes(self, X, count) -> None:
-        for iteration in range(1, count + 1):
+    def _run_passes(self, X) -> None:
+        for iteration in range(1, self.n_iter + 1):
             begin = time.perf_counter()
             self._pass(X)
             if self.verbose:
@@ -282,20 +278,25 @@ class BoltzmannEstimator(
                     f"{value:.2f}, time = {time.perf_counter() - begin:.2f}s"
                 )
 
+    def _progress(self, X) -> tuple[str, float]:
+        """The name and the value that `verbose` prints."""
+        error = (to_dense(X) - self.inverse_transform(self.transform(X))) ** 2
+        return "reconstruction error", float(np.mean(error))
+
     def _pass(self, X) -> None:
         """Trains on each row once."""
         self._check()
-        params = self._params()
         state = programs.start_state(
-            params,
-            programs.start_optimizer(programs.SGD, params),
+            programs.SGD,
+            self._params(),
             self._chains,
             self.n_updates_,
             float(self.learning_rate),
         )
         _, _, key = random.split(jax.random.key(self._seed), 3)
         step = make_train_step(self._estimator(), programs.SGD)
-        state = train(step, state, self._stacks(X), self._prepare(), key)
+        stacks = self._stacks(X, lambda piece: self._rows(X[piece]))
+        state = train(step, state, stacks, self._prepare(), key)
         self._store(state.params, state.estimator_state)
         self.n_updates_ = int(state.step)
 
@@ -303,7 +304,32 @@ class BoltzmannEstimator(
         return jax.random.key(int(self.random_state_.randint(np.iinfo(np.int32).max)))
 
 
-def train(step, state, stacks, prepare, key):
+class RealEstimator(BoltzmannEstimator):
+    """An estimator for real features, whose learning rate has to be smaller."""
+
+    def __init__(
+        self,
+        n_components=256,
+        *,
+        learning_rate=0.01,
+        batch_size=10,
+        n_iter=10,
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            n_iter=n_iter,
+            verbose=verbose,
+            random_state=random_state,
+        )
+
+
+def train(
+    step: TrainStep, state: TrainState, stacks: Any, prepare: Any, key: Any
+) -> TrainState:
     """The state after the batches of all stacks; update t draws from fold_in(key, t).
 
     Raises:
@@ -318,8 +344,8 @@ def train(step, state, stacks, prepare, key):
     if not all(map(bool, is_finite)):
         raise Diverged(
             f"Parameters are NaN or infinite after {first} updates, but training needs "
-            "finite ones; lower `learning_rate`, or scale the features, such as by "
-            "`StandardScaler` in front of real units and `MinMaxScaler` of binary ones."
+            "finite ones; lower `learning_rate`, or scale the features, by "
+            "`StandardScaler` for real units and by `MinMaxScaler` for binary ones."
         )
     return state
 
@@ -332,15 +358,14 @@ def check_rate(name: str, value: Any) -> None:
         )
 
 
-def device(x: Any) -> Any:
-    """`x` on the device, in the float type that JAX computes in."""
-    return jnp.asarray(x, jnp.result_type(float))
+def to_dense(X: Any) -> np.ndarray:
+    return np.asarray(X.toarray() if sparse.issparse(X) else X, np.float32)
 
 
-def _pad(x: np.ndarray, length: int) -> np.ndarray:
+def _fill(x: np.ndarray, length: int) -> np.ndarray:
     """`x` with rows of zeros after it."""
     if len(x) == length:
         return x
-    padded = np.zeros((length, *x.shape[1:]), x.dtype)
-    padded[: len(x)] = x
-    return padded
+    filled = np.zeros((length, *x.shape[1:]), x.dtype)
+    filled[: len(x)] = x
+    return filled

@@ -12,7 +12,6 @@ from jboltz.errors import InvalidValue
 from jboltz.learning.imputed import MissingDataEstimator
 from jboltz.models.rbm import RBM
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import device
 from jboltz.sklearn.rbm import RBMEstimator
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.softmax import Softmax, SoftmaxParams
@@ -128,10 +127,9 @@ class CategoricalRBM(RBMEstimator):
                 "begins; pass the number of categories of each group."
             )
         if given is None:
-            X = X.tocsr() if sparse.issparse(X) else X
-            largest = X.max(axis=0).toarray() if sparse.issparse(X) else None
-            largest = np.fmax.reduce(X, axis=0) if largest is None else largest
-            return np.fmax(np.ravel(largest), 0).astype(int) + 1
+            is_sparse = sparse.issparse(X)
+            most = X.nanmax(axis=0).toarray() if is_sparse else np.fmax.reduce(X)
+            return np.fmax(np.ravel(most), 0).astype(int) + 1
         counts = np.atleast_1d(given)
         if np.ndim(given) == 0:
             sites = columns // given if is_one_hot else columns
@@ -164,40 +162,42 @@ class CategoricalRBM(RBMEstimator):
             return self._codes_of_groups(np.nan_to_num(values))
         is_gap = np.isnan(values)
         codes = np.where(is_gap, 0, values)
-        is_wrong = (codes < 0) | (codes >= self.n_categories_) | (codes % 1 != 0)
-        if is_wrong.any():
-            row, column = np.argwhere(is_wrong)[0]
-            raise InvalidValue(
-                f"`X` has {values[row, column]} in column {self._name(column)} but the "
-                "codes of this column are the whole numbers from 0 to "
-                f"{self.n_categories_[column] - 1}, or NaN for a missing value; "
-                "encode it by `OrdinalEncoder`, which can name unknown categories NaN, "
-                "or raise `n_categories`."
-            )
+        self._refuse(values, codes < 0, "Negative values in data: ")
+        self._refuse(values, (codes >= self.n_categories_) | (codes % 1 != 0))
         return np.where(is_gap, -1, codes).astype(np.int32)
+
+    def _refuse(self, values, is_wrong, what=""):
+        if not is_wrong.any():
+            return
+        row, column = np.argwhere(is_wrong)[0]
+        names = vars(self).get("feature_names_in_")
+        name = column if names is None else repr(names[column])
+        raise InvalidValue(
+            f"{what}`X` has {values[row, column]} in column {name} but the codes of "
+            "this column are the whole numbers from 0 to "
+            f"{self.n_categories_[column] - 1}, or NaN for a missing value; encode it "
+            "by `OrdinalEncoder`, which can make unknown categories NaN, or raise "
+            "`n_categories`."
+        )
 
     def _codes_of_groups(self, values):
         counts = self.n_categories_
         starts = np.cumsum(counts) - counts
         total = np.add.reduceat(values, starts, axis=1)
-        is_wrong = (total > 1) | ~np.isin(total, (0, 1))
-        is_wrong |= np.minimum.reduceat(values, starts, axis=1) < 0
-        is_wrong |= np.maximum.reduceat(values, starts, axis=1) != total
+        is_binary = (values == 0) | (values == 1)
+        is_wrong = ~np.minimum.reduceat(is_binary, starts, axis=1) | (total > 1)
         if is_wrong.any():
             row, site = np.argwhere(is_wrong)[0]
-            first, last = starts[site], starts[site] + counts[site]
+            columns = slice(starts[site], starts[site] + counts[site])
             raise InvalidValue(
-                f"`X` has {values[row, first:last].tolist()} in columns {first} to "
-                f"{last - 1} but one-hot columns have a single 1, or zeros alone for a "
-                "missing value; encode it by `OneHotEncoder`, or pass codes."
+                f"`X` has {values[row, columns].tolist()} in the columns from "
+                f"{columns.start} to {columns.stop - 1} but one-hot columns have a "
+                "single 1, or zeros alone for a missing value; encode them by "
+                "`OneHotEncoder`, or pass codes."
             )
         places = np.arange(values.shape[1]) - np.repeat(starts, counts)
         codes = np.add.reduceat(values * places, starts, axis=1)
         return np.where(total == 0, -1, codes).astype(np.int32)
-
-    def _name(self, column):
-        names = vars(self).get("feature_names_in_")
-        return column if names is None else repr(names[column])
 
     def _mask(self, rows):
         return rows >= 0 if (rows < 0).any() else None
@@ -214,9 +214,3 @@ class CategoricalRBM(RBMEstimator):
             return rows.argmax(axis=2)
         parts = [rows[:, i, :count] for i, count in enumerate(self.n_categories_)]
         return np.concatenate(parts, axis=1)
-
-    def _visible_params(self):
-        return SoftmaxParams(bias=device(self.intercept_visible_))
-
-    def _set_visible_params(self, visible):
-        self.intercept_visible_ = np.asarray(visible.bias, self._dtype)

@@ -13,7 +13,7 @@ from jboltz.learning.step import make_train_step
 from jboltz.nets.classifier import classifier_of
 from jboltz.nets.finetune import CrossEntropy, LabelledExamples, scale_images
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import FLOATS, check_rate, device, train
+from jboltz.sklearn.base import FLOATS, check_rate, train
 from jboltz.sklearn.dbn import DBNTransformer
 
 
@@ -37,7 +37,8 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-    coefs_, intercepts_ : lists with the weights and biases of each layer
+    net_params_ : dict
+        The parameters of the classifier, a `jboltz.nets.classifier.Classifier`.
     """
 
     def __init__(
@@ -65,29 +66,28 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
 
     def fit(self, X, y):
         """Trains the deep belief network, and the classifier from its weights."""
-        X, y = self._validated_labels(X, y, reset=True)
-        self.classes_ = np.unique(y)
-        super().fit(X)
+        X, labels = self._validated_pair(X, y, classes=y, reset=True)
+        self._begin(X)
+        self._run_passes(X)
         self._begin_net()
         for _ in range(self.n_iter_fine_tuning):
-            self._tune(X, y)
+            self._tune(X, labels)
         return self
 
     def partial_fit(self, X, y, classes=None):
         """Trains both with one pass; the first call needs all `classes`."""
         is_new = "n_updates_" not in vars(self)
-        X, y = self._validated_labels(X, y, reset=is_new)
         if is_new and classes is None:
             raise InvalidValue(
                 "`classes` is None but the first call of `partial_fit` needs every "
                 "class that later calls may hold; pass them, such as `np.unique(y)`."
             )
+        X, labels = self._validated_pair(X, y, classes=classes, reset=is_new)
         if is_new:
-            self.classes_ = np.unique(classes)
-        super().partial_fit(X)
-        if is_new:
+            self._begin(X)
             self._begin_net()
-        self._tune(X, y)
+        self._pass(X)
+        self._tune(X, labels)
         return self
 
     def predict_proba(self, X):
@@ -97,7 +97,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         found = self._map(
             programs.class_probabilities,
             X,
-            params=self._net_params(),
+            params=self._net.params,
             model=classifier_of(self._model, len(self.classes_)),
         )
         return found.astype(X.dtype)
@@ -110,27 +110,22 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         """The share of rows whose class is predicted."""
         return ClassifierMixin.score(self, X, y)
 
+    @property
+    def net_params_(self):
+        return self._net.params
+
     def _check(self):
         super()._check()
         check_rate("fine_tuning_rate", self.fine_tuning_rate)
         check_count("n_iter_fine_tuning", self.n_iter_fine_tuning, at_least=0)
 
-    def _validated_labels(self, X, y, reset):
+    def _validated_pair(self, X, y, classes, reset):
+        """Data, and the numbers of their classes."""
         options = {"accept_sparse": "csr", "dtype": FLOATS}
         X, y = validate_data(self, X, y, reset=reset, **options)
         check_classification_targets(y)
-        return X, y
-
-    def _begin_net(self):
-        key = random.fold_in(jax.random.key(self._seed), 1)
-        count = len(self.classes_)
-        net = programs.start_net(self._model, self._params(), count, key)
-        self._set_net_params(net)
-        self._opt_state = programs.to_host(programs.start_optimizer(programs.ADAM, net))
-        self.n_tuning_updates_ = 0
-
-    def _tune(self, X, y):
-        """Trains the classifier on each row once."""
+        if reset:
+            self.classes_ = np.unique(classes)
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
             raise InvalidValue(
@@ -138,38 +133,25 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
                 f"{self.classes_.tolist()}; pass all `classes` in the first call of "
                 "`partial_fit`."
             )
-        labels = np.searchsorted(self.classes_, y).astype(np.int32)
+        return X, np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _begin_net(self):
+        key = random.fold_in(jax.random.key(self._seed), 1)
+        net = programs.start_net(self._model, self._params(), len(self.classes_), key)
+        rate = float(self.fine_tuning_rate)
+        self._net = programs.to_host(
+            programs.start_state(programs.ADAM, net, (), 0, rate)
+        )
+
+    def _tune(self, X, labels):
+        """Trains the classifier on each row once."""
 
         def rows_of(piece):
             return LabelledExamples(images=self._rows(X[piece]), labels=labels[piece])
 
         estimator = CrossEntropy(classifier_of(self._model, len(self.classes_)))
-        state = programs.start_state(
-            self._net_params(),
-            self._opt_state,
-            (),
-            self.n_tuning_updates_,
-            float(self.fine_tuning_rate),
-        )
+        state = programs.continue_state(self._net, float(self.fine_tuning_rate))
         step = make_train_step(estimator, programs.ADAM)
         key = random.fold_in(jax.random.key(self._seed), 2)
         state = train(step, state, self._stacks(X, rows_of), scale_images, key)
-        self._set_net_params(state.params)
-        self._opt_state = programs.to_host(state.opt_state)
-        self.n_tuning_updates_ = int(state.step)
-
-    def _names(self):
-        hidden = range(1, len(self.hidden_layer_sizes) + 1)
-        return [*(f"hidden_{layer}" for layer in hidden), "head"]
-
-    def _net_params(self):
-        layers = zip(self._names(), self.coefs_, self.intercepts_, strict=True)
-        return {
-            name: {"kernel": device(kernel), "bias": device(bias)}
-            for name, kernel, bias in layers
-        }
-
-    def _set_net_params(self, params):
-        layers = [programs.to_host(params[name], self._dtype) for name in self._names()]
-        self.coefs_ = [layer["kernel"] for layer in layers]
-        self.intercepts_ = [layer["bias"] for layer in layers]
+        self._net = programs.to_host(state)

@@ -14,12 +14,13 @@ from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import LayerFeatures
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN
-from jboltz.models.rbm import RBMParams
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import BoltzmannEstimator, device
-from jboltz.sklearn.rbm import MOST_STATES
-from jboltz.units.bernoulli import Bernoulli, BernoulliParams
+from jboltz.sklearn.attributes import attributes_of, record_from
+from jboltz.sklearn.base import BoltzmannEstimator
+from jboltz.units.bernoulli import Bernoulli
+
+_LISTS = "components_", "intercept_hidden_", "intercept_visible_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,7 @@ class DBNTransformer(BoltzmannEstimator):
     _code = staticmethod(programs.encode)
     _picture = staticmethod(programs.decode)
     _gibbs = staticmethod(programs.dbn_gibbs_step)
+    _score_kinds = "lower bound", "estimated lower bound"
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class DBNTransformer(BoltzmannEstimator):
         check_is_fitted(self)
         X, params = self._validated(X), self._params()
         top, own = self._model.layers[-1], params[-1]
-        if "estimated" not in self.score_kind_:
+        if self.score_kind_ == self._score_kinds[0]:
             log_z = float(programs.rbm_log_partition(top, own))
         else:
             base = own.visible, top.hidden.init()
@@ -129,46 +131,36 @@ class DBNTransformer(BoltzmannEstimator):
         given = params, jax.random.key(self._seed)
         return (self._map(programs.dbn_bound, X, params=given) - log_z).astype(X.dtype)
 
-    def _begin(self, X):
-        super()._begin(X)
-        self._n_features_out = self._model.layers[-1].hidden.size
-        least = min(map(num_states, self._model.layers[-1].units))
-        prefix = "" if least <= MOST_STATES else "estimated "
-        self.score_kind_ = f"{prefix}lower bound of the log-likelihood"
+    @property
+    def _n_features_out(self):
+        return self.components_[-1].shape[0]
 
     def _make_model(self, X):
-        sizes = X.shape[1], *self.hidden_layer_sizes
+        sizes = X.shape[1], *np.atleast_1d(self.hidden_layer_sizes)
         return DBN.chain(*map(Bernoulli, sizes))
+
+    def _num_states(self):
+        return min(map(num_states, self._model.layers[-1].units))
 
     def _estimator(self):
         return Layerwise(self._model, self.batch_size)
 
-    def _run_passes(self, X, count):
+    def _run_passes(self, X):
         """Trains the layers one after the other."""
         _, chains = self._chains
         for layer in np.eye(len(chains), dtype=bool):
             self._chains = layer, self._chains[1]
-            super()._run_passes(X, count)
+            super()._run_passes(X)
         self._chains = np.ones(len(chains), bool), self._chains[1]
 
     def _params(self):
-        layers = zip(
-            self.components_,
-            self.intercept_hidden_,
-            self.intercept_visible_,
-            strict=True,
-        )
         return tuple(
-            RBMParams(
-                visible=BernoulliParams(bias=device(visible)),
-                hidden=BernoulliParams(bias=device(hidden)),
-                weights=device(weights.T),
-            )
-            for weights, hidden, visible in layers
+            record_from(like, {name: vars(self)[name][layer] for name in _LISTS})
+            for layer, like in enumerate(programs.params_like(self._model))
         )
 
-    def _set_params(self, params):
-        params = programs.to_host(params, self._dtype)
-        self.components_ = [p.weights.T for p in params]
-        self.intercept_hidden_ = [p.hidden.bias for p in params]
-        self.intercept_visible_ = [p.visible.bias for p in params]
+    def _store(self, params, chains):
+        layers = [attributes_of(record, self._dtype) for record in params]
+        for name in _LISTS:
+            setattr(self, name, [layer[name] for layer in layers])
+        self._chains = programs.to_host(chains)

@@ -4,6 +4,7 @@ A program is compiled for a spec and for shapes. Parameters, keys, counts and le
 rates are arguments, so another `fit` of the same sizes compiles nothing.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -41,6 +42,12 @@ RowFunction = Callable[[Any, Params, Any, Array], Any]
 """(model, params, row, key) -> what is computed for one row of data."""
 
 
+@functools.lru_cache(maxsize=64)
+def params_like(model: Any) -> Params:
+    """The shapes of the record of parameters."""
+    return jax.eval_shape(model.init, jax.random.key(0))
+
+
 @partial(jax.jit, static_argnames="model")
 def start_params(model: Any, key: Array) -> Params:
     return model.init(key)
@@ -52,23 +59,24 @@ def start_chains(estimator: Estimator, params: Params, key: Array) -> State:
 
 
 @partial(jax.jit, static_argnames="optimizer")
-def start_optimizer(optimizer: Any, params: Params) -> State:
-    return optimizer.init(params)
-
-
-@jax.jit
 def start_state(
-    params: Params, opt_state: State, chains: State, step: Any, learning_rate: Any
+    optimizer: Any, params: Params, chains: State, step: Any, learning_rate: Any
 ) -> TrainState:
     """A training state of an optimizer with this learning rate."""
     # `jit` may return its arguments themselves, and training donates the state.
-    params, opt_state, chains = jax.tree.map(jnp.copy, (params, opt_state, chains))
+    params, chains = jax.tree.map(jnp.copy, (params, chains))
     return TrainState(
         step=jnp.asarray(step, jnp.int32),
         params=params,
-        opt_state=optax.tree.set(opt_state, learning_rate=learning_rate),
+        opt_state=optax.tree.set(optimizer.init(params), learning_rate=learning_rate),
         estimator_state=chains,
     )
+
+
+@jax.jit
+def continue_state(state: TrainState, learning_rate: Any) -> TrainState:
+    """A copy of a training state, with this learning rate."""
+    return optax.tree.set(jax.tree.map(jnp.copy, state), learning_rate=learning_rate)
 
 
 @partial(jax.jit, static_argnames=("function", "model"))
@@ -220,6 +228,6 @@ def annealed_log_partition(
     return float(found.value)
 
 
-def to_host(tree: Any, dtype: Any = None) -> Any:
-    """The tree as arrays of NumPy, which pickle."""
-    return jax.tree.map(lambda x: np.asarray(x, dtype), tree)
+def to_host(tree: Any) -> Any:
+    """The tree with arrays of NumPy, which pickle."""
+    return jax.tree.map(np.asarray, tree)

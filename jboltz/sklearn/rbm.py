@@ -6,14 +6,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from jboltz.evaluation.partition import num_states
 from jboltz.evaluation.pseudo_likelihood import site_alternatives
-from jboltz.models.rbm import RBM, RBMParams
+from jboltz.models.rbm import RBM
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import BoltzmannEstimator, device
-from jboltz.units.bernoulli import Bernoulli, BernoulliParams
-from jboltz.units.gaussian import Gaussian, GaussianParams
-
-MOST_STATES = 2**14
-"""A likelihood is exact if one of the two layers has at most this many states."""
+from jboltz.sklearn.base import BoltzmannEstimator, RealEstimator
+from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.gaussian import Gaussian
 
 
 class RBMEstimator(BoltzmannEstimator):
@@ -24,6 +21,7 @@ class RBMEstimator(BoltzmannEstimator):
     _gibbs = staticmethod(programs.gibbs_step)
     _energy = staticmethod(programs.free_energy)
     _pseudo = staticmethod(programs.pseudo_log_likelihood)
+    _score_kinds = "log-likelihood", "pseudo-log-likelihood"
 
     def score_samples(self, X):
         """The log-likelihood of each row, or the pseudo-log-likelihood, in nats.
@@ -34,7 +32,7 @@ class RBMEstimator(BoltzmannEstimator):
         `pseudo_log_likelihood` for all.
         """
         check_is_fitted(self)
-        if self.score_kind_ == "pseudo-log-likelihood":
+        if self.score_kind_ != self._score_kinds[0]:
             return self.pseudo_log_likelihood(X)
         X = self._validated(X)
         log_z = float(programs.rbm_log_partition(self._model, self._params()))
@@ -46,6 +44,11 @@ class RBMEstimator(BoltzmannEstimator):
         X, params = self._validated(X), self._pseudo_params(self._params())
         return self._map(type(self)._pseudo, X, params=params).astype(X.dtype)
 
+    @property
+    def h_samples_(self):
+        """The hidden states of the persistent chains."""
+        return self._chains.hidden.astype(self._dtype)
+
     def _pseudo_params(self, params):
         """What `_pseudo` takes as parameters."""
         return params, site_alternatives(self._model, params)
@@ -53,28 +56,8 @@ class RBMEstimator(BoltzmannEstimator):
     def _progress(self, X):
         return "pseudo-likelihood", float(self.pseudo_log_likelihood(X).mean())
 
-    def _begin(self, X):
-        super()._begin(X)
-        self._n_features_out = self.components_.shape[0]
-        least = min(map(num_states, self._model.units))
-        prefix = "" if least <= MOST_STATES else "pseudo-"
-        self.score_kind_ = f"{prefix}log-likelihood"
-
-    def _store(self, params, chains):
-        super()._store(params, chains)
-        self.h_samples_ = self._chains.hidden.astype(self._dtype)
-
-    def _params(self):
-        return RBMParams(
-            visible=self._visible_params(),
-            hidden=BernoulliParams(bias=device(self.intercept_hidden_)),
-            weights=device(self.components_.T),
-        )
-
-    def _set_params(self, params):
-        self.components_ = np.asarray(params.weights, self._dtype).T
-        self.intercept_hidden_ = np.asarray(params.hidden.bias, self._dtype)
-        self._set_visible_params(params.visible)
+    def _num_states(self):
+        return min(map(num_states, self._model.units))
 
 
 class BernoulliRBM(RBMEstimator):
@@ -92,7 +75,7 @@ class BernoulliRBM(RBMEstimator):
     n_iter : int, default=10
         Number of passes over the rows.
     verbose : int, default=0
-        Whether to print the pseudo-likelihood after each pass.
+        Whether to print the pseudo-likelihood of the first 1000 rows after each pass.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -120,12 +103,6 @@ class BernoulliRBM(RBMEstimator):
     def _make_model(self, X):
         return RBM(Bernoulli(X.shape[1]), Bernoulli(self.n_components))
 
-    def _visible_params(self):
-        return BernoulliParams(bias=device(self.intercept_visible_))
-
-    def _set_visible_params(self, visible):
-        self.intercept_visible_ = np.asarray(visible.bias, self._dtype)
-
     def _pseudo_params(self, params):
         return params
 
@@ -143,7 +120,7 @@ class BernoulliRBM(RBMEstimator):
         return rng.uniform(size=p.shape) < p
 
 
-class GaussianBernoulliRBM(RBMEstimator):
+class GaussianBernoulliRBM(RealEstimator, RBMEstimator):
     """An RBM of real features: v | h ~ N(μ + W h, σ²), with binary hidden units.
 
     Features need scales near 1; put `StandardScaler` in front. Variances are learned.
@@ -151,37 +128,8 @@ class GaussianBernoulliRBM(RBMEstimator):
     `intercept_visible_` is μ, and `log_variance_visible_` is log σ².
     """
 
-    def __init__(
-        self,
-        n_components=256,
-        *,
-        learning_rate=0.01,
-        batch_size=10,
-        n_iter=10,
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            n_iter=n_iter,
-            verbose=verbose,
-            random_state=random_state,
-        )
-
     def _make_model(self, X):
         return RBM(Gaussian(X.shape[1]), Bernoulli(self.n_components))
-
-    def _visible_params(self):
-        return GaussianParams(
-            mean=device(self.intercept_visible_),
-            log_variance=device(self.log_variance_visible_),
-        )
-
-    def _set_visible_params(self, visible):
-        self.intercept_visible_ = np.asarray(visible.mean, self._dtype)
-        self.log_variance_visible_ = np.asarray(visible.log_variance, self._dtype)
 
     def _pseudo_params(self, params):
         """The nodes of the integrals, filled to a power of two, so that the program
