@@ -136,7 +136,7 @@ class DBNTransformer(BoltzmannEstimator):
         return self.components_[-1].shape[0]
 
     def _make_model(self, X):
-        sizes = X.shape[1], *np.atleast_1d(self.hidden_layer_sizes)
+        sizes = X.shape[1], *np.atleast_1d(self.hidden_layer_sizes).tolist()
         return DBN.chain(*map(Bernoulli, sizes))
 
     def _num_states(self):
