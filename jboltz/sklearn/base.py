@@ -46,8 +46,8 @@ class BoltzmannEstimator(
 ):
     """A Boltzmann machine with scikit-learn's methods, trained by persistent chains.
 
-    Batches are taken in the order of the rows, and a batch at the end of a call may be
-    shorter. `partial_fit` is one pass over its rows: a loop over pieces of `batch_size`
+    Batches are taken in the order of the rows, so shuffle sorted data first. A batch at
+    the end of a call may be shorter. `partial_fit` is one pass over its rows: a loop over pieces of `batch_size`
     rows gives what one call on all rows gives. `fit` gives what `n_iter` calls give.
     Sparse matrices become dense one stack of batches at a time. Computation is in
     float32, and results have the dtype of the data.

@@ -42,8 +42,8 @@ def test_codes_and_one_hot_columns_are_the_same_data():
 
 
 def test_gaps_are_filled_by_what_the_model_expects():
-    X = np.repeat([[0.0, 0.0], [1.0, 1.0]], 50, axis=0)
-    model = CategoricalRBM(4, learning_rate=0.5, n_iter=100, random_state=0).fit(X)
+    X = np.tile([[0.0, 0.0], [1.0, 1.0]], (50, 1))
+    model = CategoricalRBM(4, n_iter=100, random_state=0).fit(X)
     known = np.array([[0.0, np.nan], [1.0, np.nan]])
     filled = model.inverse_transform(model.transform(known))
     np.testing.assert_array_equal(filled, [[0, 0], [1, 1]])
