@@ -211,12 +211,12 @@ def shapes_of_init(owner: Any, *arguments: Any) -> Any:
         hash(owner)
     except TypeError:  # a spec that holds an array
         return _shapes_of_init.__wrapped__(owner, structure, like, None)
-    return _shapes_of_init(owner, structure, like, jax.config.x64_enabled)
+    return _shapes_of_init(owner, structure, like, jnp.result_type(float))
 
 
 @lru_cache(maxsize=256)
-def _shapes_of_init(owner, structure, like, is_x64):
-    del is_x64  # it changes what `init` makes
+def _shapes_of_init(owner, structure, like, default_dtype):
+    del default_dtype  # 64 bits or 32, which changes what `init` makes
     arguments = [jax.ShapeDtypeStruct(*leaf) for leaf in like]
     return jax.eval_shape(owner.init, *jax.tree.unflatten(structure, arguments))
 
