@@ -31,7 +31,7 @@ from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
 from jboltz.sklearn.attributes import attributes_of, record_from
 
-FLOATS = (np.float64, np.float32)
+FLOATS: Any = (np.float64, np.float32)
 MOST_STATES = 2**14
 """log Z is exact if a layer has at most this many states."""
 
@@ -47,10 +47,10 @@ class BoltzmannEstimator(
     """A Boltzmann machine with scikit-learn's methods, trained by persistent chains.
 
     Batches are taken in the order of the rows, so shuffle sorted data first. A batch at
-    the end of a call may be shorter. `partial_fit` is one pass over its rows: a loop over pieces of `batch_size`
-    rows gives what one call on all rows gives. `fit` gives what `n_iter` calls give.
-    Sparse matrices become dense one stack of batches at a time. Computation is in
-    float32, and results have the dtype of the data.
+    the end of a call may be shorter. `partial_fit` is one pass over its rows: a loop
+    over pieces of `batch_size` rows gives what one call on all rows gives. `fit` gives
+    what `n_iter` calls give. Sparse matrices become dense one stack of batches at a
+    time. Computation is in float32, and results have the dtype of the data.
 
     A subclass names its model and the function of a row (`programs.RowFunction`) that
     each method computes. Parameters are in the fitted attributes and may be set there.
@@ -61,6 +61,9 @@ class BoltzmannEstimator(
     _gibbs: ClassVar[programs.RowFunction]
     _score_kinds: ClassVar[tuple[str, str]]  # with log Z exact, and for larger layers
     _accepts_nan: ClassVar[bool] = False
+
+    components_: Any
+    n_features_in_: int
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class BoltzmannEstimator(
         """The number of states that a sum for log Z has."""
 
     @abc.abstractmethod
-    def score_samples(self, X):
+    def score_samples(self, X) -> Any:
         """A number of each row: the better the model explains the row, the higher."""
 
     def fit(self, X, y=None):
@@ -116,14 +119,14 @@ class BoltzmannEstimator(
     def inverse_transform(self, X):
         """The mean of the visible units given each row of hidden units."""
         check_is_fitted(self)
-        X = check_array(X, dtype=FLOATS, input_name="X")
-        if X.shape[1] != self._n_features_out:
+        codes: Any = check_array(X, dtype=FLOATS, input_name="X")
+        if codes.shape[1] != self._n_features_out:
             raise InvalidValue(
-                f"`X` has {X.shape[1]} columns but there are {self._n_features_out} "
+                f"`X` has {codes.shape[1]} columns but there are {self._n_features_out} "
                 "hidden units; pass what `transform` returns."
             )
-        rows = self._map(type(self)._picture, X, rows_of=to_dense)
-        return self._as_data(rows).astype(X.dtype)
+        rows = self._map(type(self)._picture, codes, rows_of=to_dense)
+        return self._as_data(rows).astype(codes.dtype)
 
     def gibbs(self, v):
         """The rows after one step of Gibbs sampling; another call draws anew."""
@@ -161,10 +164,15 @@ class BoltzmannEstimator(
 
     # Data.
 
-    def _validated(self, X, reset=False):
-        finite = "allow-nan" if self._accepts_nan else True
-        options = {"accept_sparse": "csr", "dtype": FLOATS, "ensure_all_finite": finite}
-        return validate_data(self, X, reset=reset, **options)
+    def _validated(self, X, reset=False) -> Any:
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=FLOATS,
+            ensure_all_finite="allow-nan" if self._accepts_nan else True,
+        )
 
     def _rows(self, X) -> Any:
         """Rows of data as the row functions and `_prepare` take them."""

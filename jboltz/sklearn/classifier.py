@@ -64,7 +64,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         self.fine_tuning_rate = fine_tuning_rate
         self.n_iter_fine_tuning = n_iter_fine_tuning
 
-    def fit(self, X, y):
+    def fit(self, X, y=None):
         """Trains the deep belief network, and the classifier from its weights."""
         X, labels = self._validated_pair(X, y, classes=y, reset=True)
         self._begin(X)
@@ -74,7 +74,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
             self._tune(X, labels)
         return self
 
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X, y=None, classes=None):
         """Trains both with one pass; the first call needs all `classes`."""
         is_new = "n_updates_" not in vars(self)
         if is_new and classes is None:
@@ -106,9 +106,9 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         """The most probable class of each row."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def score(self, X, y):
+    def score(self, X, y=None, sample_weight=None):
         """The share of rows whose class is predicted."""
-        return ClassifierMixin.score(self, X, y)
+        return ClassifierMixin.score(self, X, y, sample_weight)
 
     @property
     def net_params_(self):
