@@ -10,6 +10,7 @@ Reference:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +136,7 @@ def site_terms(
 ) -> tuple[Float[Array, "sites _"], Float[Array, " sites"]]:
     """The activity of each site, and its term of the energy."""
     (own, _), _ = model.parts(params)
-    unit = model.visible
+    unit: Any = model.visible
     return unit.activity(own, v).reshape(unit.shape[0], -1), unit.energies(own, v)
 
 

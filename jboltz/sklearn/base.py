@@ -122,8 +122,8 @@ class BoltzmannEstimator(
         codes: Any = check_array(X, dtype=FLOATS, input_name="X")
         if codes.shape[1] != self._n_features_out:
             raise InvalidValue(
-                f"`X` has {codes.shape[1]} columns but there are {self._n_features_out} "
-                "hidden units; pass what `transform` returns."
+                f"`X` has {codes.shape[1]} columns but the model has "
+                f"{self._n_features_out} hidden units; pass what `transform` returns."
             )
         rows = self._map(type(self)._picture, codes, rows_of=to_dense)
         return self._as_data(rows).astype(codes.dtype)

@@ -63,8 +63,8 @@ class CategoricalRBM(RBMEstimator):
     A column holds codes 0, 1, …, such as `OrdinalEncoder` makes, and NaN where a value
     is missing. With `encoding="one-hot"` each category has a column, as from
     `OneHotEncoder`, and a missing value is a row of zeros. Training draws missing
-    values from the model. Elsewhere they are filled with their means, and a score sums
-    over the known values.
+    values from the model. Elsewhere they are filled with their means, and a score, the
+    pseudo-log-likelihood for every size, sums over the known values.
 
     Parameters are those of `BernoulliRBM`, and
 
@@ -75,8 +75,8 @@ class CategoricalRBM(RBMEstimator):
 
     _code = staticmethod(partial(_of_codes, programs.mean_hidden))
     _gibbs = staticmethod(partial(_of_codes, programs.gibbs_step))
-    _energy = staticmethod(partial(_of_codes, programs.free_energy))
     _pseudo = staticmethod(_pseudo_log_likelihood)
+    _score_kinds = "pseudo-log-likelihood", "pseudo-log-likelihood"
     _accepts_nan = True
 
     def __init__(

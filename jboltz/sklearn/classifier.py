@@ -66,7 +66,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
 
     def fit(self, X, y=None):
         """Trains the deep belief network, and the classifier from its weights."""
-        X, labels = self._validated_pair(X, y, classes=y, reset=True)
+        X, labels = self._validated_pair(X, y, None, reset=True)
         self._begin(X)
         self._run_passes(X)
         self._begin_net()
@@ -82,7 +82,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
                 "`classes` is None but the first call of `partial_fit` needs every "
                 "class that later calls may hold; pass them, such as `np.unique(y)`."
             )
-        X, labels = self._validated_pair(X, y, classes=classes, reset=is_new)
+        X, labels = self._validated_pair(X, y, classes, reset=is_new)
         if is_new:
             self._begin(X)
             self._begin_net()
@@ -104,6 +104,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
 
     def predict(self, X):
         """The most probable class of each row."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def score(self, X, y=None, sample_weight=None):
@@ -125,7 +126,7 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         X, y = validate_data(self, X, y, reset=reset, **options)
         check_classification_targets(y)
         if reset:
-            self.classes_ = np.unique(classes)
+            self.classes_ = np.unique(y if classes is None else classes)
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
             raise InvalidValue(

@@ -184,7 +184,9 @@ def test_other_columns_are_refused(estimator):
     model = fitted(estimator, X)
     with pytest.raises(ValueError, match="X has 4 features, but"):
         model.transform(X[:, :4])
-    with pytest.raises(InvalidValue, match=r"`X` has 5 columns but there are 3 hidden"):
+    with pytest.raises(
+        InvalidValue, match=r"`X` has 5 columns but the model has 3 hidden"
+    ):
         model.inverse_transform(X)
 
 
