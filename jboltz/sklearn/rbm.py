@@ -32,7 +32,7 @@ class RBMEstimator(BoltzmannEstimator):
         `pseudo_log_likelihood` for all.
         """
         check_is_fitted(self)
-        if self.score_kind_ != self._score_kinds[0]:
+        if self.score_kind_ == self._score_kinds[1]:
             return self.pseudo_log_likelihood(X)
         X = self._validated(X)
         log_z = float(programs.rbm_log_partition(self._model, self._params()))
