@@ -255,13 +255,14 @@ class BoltzmannEstimator(
         self._model = self._make_model(X)
         self.score_kind_ = self._score_kinds[self._num_states() > MOST_STATES]
         key_params, key_chains, _ = random.split(jax.random.key(self._seed), 3)
-        params = self._start_params(key_params)
+        params = self._start_params(key_params, X)
         chains = programs.start_chains(self._estimator(), params, key_chains)
         self._store(params, chains)
         self.n_updates_ = 0
 
-    def _start_params(self, key) -> Params:
-        return programs.start_params(self._model, key)
+    def _start_params(self, key, X) -> Params:
+        del X
+        return programs.start_params(self._model, key, None)
 
     def _estimator(self) -> Estimator:
         model = self._model
@@ -313,7 +314,10 @@ class BoltzmannEstimator(
 
 
 class RealEstimator(BoltzmannEstimator):
-    """An estimator for real features, whose learning rate has to be smaller."""
+    """An estimator for real features, whose learning rate has to be smaller.
+
+    Means and variances of the visible units start at those of the first batch.
+    """
 
     def __init__(
         self,
@@ -333,6 +337,10 @@ class RealEstimator(BoltzmannEstimator):
             verbose=verbose,
             random_state=random_state,
         )
+
+    def _start_params(self, key, X):
+        rows = self._rows(X[: self.batch_size])
+        return programs.start_params(self._model, key, rows)
 
 
 def train(

@@ -143,8 +143,8 @@ class CategoricalRBM(RBMEstimator):
             )
         return counts
 
-    def _start_params(self, key):
-        params = super()._start_params(key)
+    def _start_params(self, key, X):
+        params = super()._start_params(key, X)
         is_absent = (
             np.arange(self._model.visible.num_categories)
             >= (self.n_categories_[:, None])

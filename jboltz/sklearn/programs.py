@@ -49,8 +49,8 @@ def params_like(model: Any) -> Params:
 
 
 @partial(jax.jit, static_argnames="model")
-def start_params(model: Any, key: Array) -> Params:
-    return model.init(key)
+def start_params(model: Any, key: Array, data: Any) -> Params:
+    return model.init(key, data=data)
 
 
 @partial(jax.jit, static_argnames="estimator")

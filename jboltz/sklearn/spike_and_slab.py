@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.spike_and_slab import SpikeAndSlab
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import RealEstimator
+from jboltz.sklearn.base import RealEstimator, to_dense
 from jboltz.units.gaussian import GaussianParams
 
 
@@ -15,7 +15,8 @@ class SpikeAndSlabRBM(RealEstimator):
 
     Features need scales near 1; put `StandardScaler` in front. `transform` returns the
     probabilities of the spikes, and `inverse_transform` takes slabs at their means. The
-    parameters are those of `BernoulliRBM`.
+    parameters are those of `BernoulliRBM`. The model is of the rows minus `location_`,
+    the means of the first batch.
     """
 
     _code = staticmethod(programs.spike_code)
@@ -42,7 +43,15 @@ class SpikeAndSlabRBM(RealEstimator):
             log_z = programs.annealed_log_partition(annealed, params, base, self._seed)
         return (-self._map(programs.free_energy, X) - log_z).astype(X.dtype)
 
+    def _rows(self, X):
+        return to_dense(X) - self.location_
+
+    def _as_data(self, rows):
+        return rows + self.location_
+
     def _make_model(self, X):
+        # With means far from 0, precisions and biases would change the same mean.
+        self.location_ = to_dense(X[: self.batch_size]).mean(axis=0)
         return SpikeAndSlab(X.shape[1], self.n_components)
 
     def _num_states(self):
