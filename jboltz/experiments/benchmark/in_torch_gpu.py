@@ -15,10 +15,10 @@ def work(row: Row, num_steps: int, key: Any) -> Any:
     In bfloat16 the products take and return bfloat16; parameters stay float32.
     """
     del key
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
         raise MissingPackage(
-            "PyTorch sees no GPU but JAX computes on one; install a PyTorch with CUDA "
+            "PyTorch sees no GPU but JAX has an accelerator; install a PyTorch with CUDA "
             "to compare them."
         )
     tf32 = {"tensorfloat32": "high"}.get(row.precision, "highest")
