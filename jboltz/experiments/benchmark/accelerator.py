@@ -117,19 +117,22 @@ def measure(row: Row, rate: float | None, seconds: float) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="where the rows are written")
-    parser.add_argument("--seconds", type=float, default=300, help="for all rows")
-    parser.add_argument("--row-seconds", type=float, default=2, help="for a row")
+    parser.add_argument("--seconds", type=float, default=300.0, help="for all rows")
+    parser.add_argument("--row-seconds", type=float, default=2.0, help="for a row")
     parser.add_argument("--small", action="store_true", help="sizes for a processor")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     begin, rates = time.perf_counter(), {}
     with open(options.folder / "benchmark.jsonl", "w", encoding="utf-8") as file:
         print(json.dumps(setting()), file=file, flush=True)
-        for row in rows(SMALL if options.small else Sizes()):
+        table = rows(SMALL if options.small else Sizes())
+        for index, row in enumerate(table):
             if time.perf_counter() - begin > options.seconds:
-                found = {"left_out": "the time was up"}
-            else:
-                found = attempt(row, rates.get(row.precision), options.row_seconds)
+                left_out = [dataclasses.asdict(row) for row in table[index:]]
+                print(json.dumps({"out_of_time": left_out}), file=file, flush=True)
+                say(f"The time is up: {len(left_out)} rows are left out.")
+                break
+            found = attempt(row, rates.get(row.precision), options.row_seconds)
             if row.work == "product":
                 rates[row.precision] = found.get("flops_per_second")
             record = {**dataclasses.asdict(row), **found}

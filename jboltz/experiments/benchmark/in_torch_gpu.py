@@ -18,8 +18,8 @@ def work(row: Row, num_steps: int, key: Any) -> Any:
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
         raise MissingPackage(
-            "PyTorch sees no GPU but JAX has an accelerator; install a PyTorch with CUDA "
-            "to compare them."
+            "PyTorch sees no GPU but JAX has an accelerator; to compare them, install "
+            "a PyTorch with CUDA."
         )
     tf32 = {"tensorfloat32": "high"}.get(row.precision, "highest")
     torch.set_float32_matmul_precision(tf32)
