@@ -155,7 +155,7 @@ def devices() -> list[tuple[int, float, float]]:
         text=True,
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return [tuple(x) for x in json.loads(done.stdout.splitlines()[-1])]
 
 
 def say_devices() -> None:
