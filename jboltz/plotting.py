@@ -1,6 +1,7 @@
 """Figures from arrays. The only module that imports matplotlib."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -296,6 +297,7 @@ def curves_over(
     *,
     title: str,
     xlabel: str,
+    yscale: Literal["linear", "log"] = "linear",
 ) -> Figure:
     """Named panels of curves through points (x, y), x on a logarithmic scale."""
     figure, axes = _wide_panels(len(panels), 6)
@@ -303,7 +305,9 @@ def curves_over(
         for label, points in series.items():
             axis.plot(*zip(*points, strict=True), "o-", markersize=4, label=label)
         axis.set_xscale("log", base=2)
-        axis.set_ylim(bottom=0)
+        axis.set_yscale(yscale)
+        if yscale == "linear":
+            axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         axis.set(title=name, xlabel=xlabel)
     axes[0].legend(frameon=False)
