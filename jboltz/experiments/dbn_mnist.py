@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 import jboltz
-from jboltz import DBN, plotting
+from jboltz import DBN, plotting, random
 from jboltz.data import Dataset, scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.learning.pretrain import Features, unit_interval
@@ -80,7 +80,7 @@ def run(
     """Pretrains and evaluates; returns the parameters and the numbers to record."""
     dbn, data = build(config), scale_pixels(data, config.scaling)
     # Keys: layer i of the fold draws from fold_in(key_train, i).
-    key_train, _ = jax.random.split(jax.random.key(config.seed))
+    key_train, _ = random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
 
     # Biases start at 0, as in the run whose losses are recorded: of digits one pixel in
@@ -99,7 +99,7 @@ def run(
         key_train,
         rule=rule,
         start=lambda below, key: dbn.layers[len(below)].init(key),
-        monitored=unit_interval(train[: greedy.NUM_MONITORED]),
+        monitored=unit_interval(data.train[: greedy.NUM_MONITORED]),
         epochs=config.epochs,
         batch_size=config.batch_size,
         features=config.features,
@@ -139,7 +139,7 @@ def draw_figures(
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
     test = unit_interval(jnp.asarray(data.test[:2000]))
     labels = None if data.test_labels is None else data.test_labels[: len(test)]
-    _, key = jax.random.split(jax.random.key(config.seed))
+    _, key = random.split(jax.random.key(config.seed))
     return {
         "filters": plotting.filters(
             params[0].weights,

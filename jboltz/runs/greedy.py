@@ -8,7 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting
+from jboltz import plotting, random
 from jboltz.base import Estimator, Params, State
 from jboltz.evaluation.monitors import layer_monitors, update_norm
 from jboltz.learning.pretrain import Features, greedy
@@ -69,7 +69,7 @@ def pretrain(
         estimator, optimizer = rule(index)
 
         def init(key):
-            key_params, key_estimator = jax.random.split(key)
+            key_params, key_estimator = random.split(key)
             params = start(tuple(trained), key_params)
             return init_train_state(params, estimator, optimizer, key_estimator)
 
