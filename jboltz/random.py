@@ -114,8 +114,8 @@ def _wide(dtype: Any) -> Any:
 def permutation(key: Key[Array, ""], count: int) -> Array | np.ndarray:
     """`jax.random.permutation(key, count)`.
 
-    On CPU, a key of threefry that is not traced gets its permutation from NumPy's sort: 60 000
-    numbers take 1 ms, and 20 ms by XLA's, which is 3 % of a fast epoch on them.
+    On CPU, a key of threefry that is not traced gets its permutation from NumPy's sort:
+    60 000 numbers take 1 ms, and 20 ms by XLA's, 3 % of a fast epoch on them.
     """
     words, rounds = jax.random.key_data(key), _num_rounds(key)
     # Under `jit` even the words of a concrete key are traced.

@@ -5,31 +5,12 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import optax
-
-import jboltz
-from jboltz import DBN, plotting, random
-from jboltz.data import Dataset, scale_pixels
-from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.learning.pretrain import Features, unit_interval
-from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
-from jboltz.learning.transforms import project, within
-from jboltz.models.dbn import DBNParams
+from jboltz.choices import Features
 from jboltz.ranges import Count, Rate, Scale, Steps
-from jboltz.runs import checks, greedy, program
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.layers import Pictures, draw_layers, draw_samples
-from jboltz.runs.progress import say
+from jboltz.runs.config import TrainingConfig, answer
 from jboltz.runs.sources import Mnist
-from jboltz.runs.workdir import Workdir
-
-BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
-"""Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
-table of the blog that goes with the PyTorch notes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +47,34 @@ class Config(TrainingConfig):
     sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "dbn_mnist")
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jboltz
+from jboltz import DBN, plotting, random
+from jboltz.data import Dataset, scale_pixels
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
+from jboltz.learning.transforms import project, within
+from jboltz.models.dbn import DBNParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
+"""Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
+table of the blog that goes with the PyTorch notes."""
 
 
 def check(config: Config, data: Dataset) -> None:

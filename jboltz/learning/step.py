@@ -27,9 +27,9 @@ from jboltz.base import (
     record,
 )
 from jboltz.checks import check_key, check_params, is_traced, require
+from jboltz.choices import Precision
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.built import how_built
-from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
 """The metrics of a run of steps, one entry per step for each metric."""

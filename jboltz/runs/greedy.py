@@ -10,8 +10,9 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.base import Estimator, Params, State
+from jboltz.choices import Features
 from jboltz.evaluation.monitors import layer_monitors, update_norm
-from jboltz.learning.pretrain import Features, greedy
+from jboltz.learning.pretrain import greedy
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM
