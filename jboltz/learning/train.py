@@ -174,7 +174,7 @@ def fit(
 
 
 @jax.jit
-def _epoch_keys(key: Key[Array, ""], epoch: int) -> tuple[Key[Array, ""], ...]:
+def _epoch_keys(key, epoch):
     """The keys of an epoch's order and of its steps, in one small program."""
     key_order, key_steps = random.split(random.fold_in(key, epoch))
     return key_order, key_steps
