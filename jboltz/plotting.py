@@ -30,7 +30,7 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]
     tiles = weights[:, strongest].T.reshape(-1, *image_shape)
     limit = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
-    figure = _figure(7, 7.8)
+    figure = _figure(7.0, 7.8)
     axes = figure.add_axes((0.02, 0.11, 0.96, 0.84))
     image = axes.imshow(_tile(tiles, 10), cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_title(title)
@@ -118,7 +118,7 @@ def scatter(
     """Points of a plane, (count, 2), coloured by class where labels are given."""
     points = np.asarray(points)
     classes = np.zeros(len(points), int) if labels is None else np.asarray(labels)
-    figure = _figure(7, 6)
+    figure = _figure(7.0, 6.0)
     axes = figure.subplots()
     for index in np.unique(classes):
         of_class = points[classes == index]
@@ -187,7 +187,7 @@ def distributions(
 
 def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) -> Figure:
     """Named curves over epochs, each labelled at its end with its last value."""
-    figure = _figure(7, 4.2)
+    figure = _figure(7.0, 4.2)
     axes = figure.subplots()
     _draw_curves(axes, series, room=0.15)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)

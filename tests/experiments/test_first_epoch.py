@@ -4,6 +4,8 @@ Each costs tens of milliseconds, the smallest too: what is computed outside `jit
 operation at a time, soon costs more than the training.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -31,13 +33,15 @@ def compiled():
     return durations
 
 
+@pytest.mark.slow
 def test_few_programs_are_compiled_up_to_an_epoch(compiled, monkeypatch, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (190, 8, 8), np.uint8)
     digits = data.from_arrays(images[:170], images[170:], name="noise")
     monkeypatch.setattr(sources, "load_mnist", lambda *_, **__: digits)
     counts = []
     monkeypatch.setattr(progress, "say", lambda line: counts.append(len(compiled)))
-    program.main(dbn_mnist.PROGRAM, ["--workdir", str(tmp_path), *FLAGS])
+    quiet = dataclasses.replace(dbn_mnist.PROGRAM, draw_figures=lambda *_: {})
+    program.main(quiet, ["--workdir", str(tmp_path), *FLAGS])
     first_layer, second_layer, *_ = counts
     assert first_layer <= 24
     assert second_layer - first_layer <= 9
