@@ -108,7 +108,7 @@ def run(
         key_train,
         rule=rule,
         start=lambda below, key: dbn.layers[len(below)].init(key),
-        monitored=unit_interval(data.train[: greedy.NUM_MONITORED]),
+        monitored=unit_interval(jnp.asarray(data.train[: greedy.NUM_MONITORED])),
         epochs=config.epochs,
         batch_size=config.batch_size,
         features=config.features,

@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
@@ -152,10 +151,8 @@ def grow(
     return params
 
 
-def unit_interval(rows: Array | np.ndarray) -> Any:
+def unit_interval(rows: Array) -> Array:
     """Images as floats: uint8 is divided by 255, bools become 0 and 1, floats stay.
-
-    Arrays of NumPy stay on the host, where nothing has to be compiled.
 
     Raises:
       TypeError: the dtype is another one, whose scale is not known.
