@@ -312,14 +312,22 @@ def check_like(
             "but needs one floating point dtype; cast them, "
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
-    for path, leaf in leaves.items():
-        # Parameters that a traced function closes over are known, and stay so.
-        with jax.ensure_compile_time_eval():
-            if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-                raise InvalidValue(
-                    f"`{name}{path}` holds NaN or an infinity but every parameter "
-                    f"needs to be finite; {if_not_finite}."
-                )
+    known = {path: x for path, x in leaves.items() if not isinstance(x, Tracer)}
+    # Parameters that a traced function closes over are known, and stay so.
+    with jax.ensure_compile_time_eval():
+        finite = {path: bool(x) for path, x in _are_finite(known).items()}
+    for path in finite:
+        if not finite[path]:
+            raise InvalidValue(
+                f"`{name}{path}` holds NaN or an infinity but every parameter "
+                f"needs to be finite; {if_not_finite}."
+            )
+
+
+@jax.jit
+def _are_finite(leaves: dict[str, Array]) -> dict[str, Array]:
+    """Whether every number of each leaf is finite; one small program for a record."""
+    return {name: jnp.isfinite(x).all() for name, x in leaves.items()}
 
 
 def records_of(tree: Any) -> str:

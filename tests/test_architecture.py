@@ -32,6 +32,7 @@ each_file = pytest.mark.parametrize(
 ORDER = [
     "errors",
     "ranges",
+    "choices",
     "seals",
     "domains",
     "base",

@@ -7,63 +7,12 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 """
 
 import dataclasses
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import DBN, plotting, random
-from jboltz.base import Params
-from jboltz.data import Dataset, hold_out
-from jboltz.errors import InvalidValue
-from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
-from jboltz.evaluation.log_partitions import Ladders
-from jboltz.evaluation.quality import sample_quality, spread
-from jboltz.evaluation.reconstruction import (
-    Reconstruction,
-    dbn_log_odds,
-    pixel_errors,
-    vae_log_odds,
-)
-from jboltz.learning.best import BestSoFar
-from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.evaluation.settings import Ladders
 from jboltz.ranges import Count, Range, Rate, Steps
-from jboltz.runs import checks, program
-from jboltz.runs.likelihoods import as_json, check_ladders
-from jboltz.runs.pretrained import Pretrained, PretrainedConfig, load_dbn
-from jboltz.runs.progress import say
-from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
-from jboltz.samplers.ancestral import generate_from_noise
-
-NUM_DRAWN = 32
-"""Samples of each model in the figure, the first."""
-
-MEAN_IMAGE = "mean training image"
-"""The name of the reconstruction that knows nothing of an image."""
-
-
-class Images(NamedTuple):
-    """Gray, as the DBN was given them."""
-
-    train: np.ndarray
-    held_out: np.ndarray
-    test: np.ndarray
-
-
-class Models(NamedTuple):
-    """A DBN that another run trained, and a VAE of its code size."""
-
-    dbn: DBN
-    vae: VAE
-    params: dict[str, Params]  # "DBN" and "VAE"
+from jboltz.runs.config import answer
+from jboltz.runs.families import PretrainedConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +44,67 @@ class Config(Ladders, PretrainedConfig):
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "vae_mnist")
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import DBN, plotting, random
+from jboltz.base import Params
+from jboltz.data import Dataset, hold_out
+from jboltz.errors import InvalidValue
+from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
+from jboltz.evaluation.quality import sample_quality, spread
+from jboltz.evaluation.reconstruction import (
+    Reconstruction,
+    dbn_log_odds,
+    pixel_errors,
+    vae_log_odds,
+)
+from jboltz.learning.best import BestSoFar
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
+from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.runs import checks, program
+from jboltz.runs.likelihoods import as_json, check_ladders
+from jboltz.runs.pretrained import Pretrained, load_dbn
+from jboltz.runs.progress import say
+from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.ancestral import generate_from_noise
+
+NUM_DRAWN = 32
+"""Samples of each model in the figure, the first."""
+
+MEAN_IMAGE = "mean training image"
+"""The name of the reconstruction that knows nothing of an image."""
+
+
+class Images(NamedTuple):
+    """Gray, as the DBN was given them."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+
+
+class Models(NamedTuple):
+    """A DBN that another run trained, and a VAE of its code size."""
+
+    dbn: DBN
+    vae: VAE
+    params: dict[str, Params]  # "DBN" and "VAE"
 
 
 def check(config: Config, data: Dataset) -> None:

@@ -34,9 +34,9 @@ from jboltz.checks import (
     shape_of_key,
     shapes_of_init,
 )
+from jboltz.choices import Precision
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.built import how_built
-from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
 """The metrics of a run of steps, one entry per step for each metric."""

@@ -100,4 +100,8 @@ every program can be asked for, and a `check` of one's own refuses what cannot b
 before anything is written. What `run` does outside `fit_with_checkpoints` and takes
 minutes is kept by `workdir.part(name, measure)`. An estimator that records no
 `reconstruction_error`, as PCD, needs `loss="contrast"` in `fit_with_checkpoints`.
+
+JAX takes a second to import. A program whose `Config` stands above that import, with a
+call of `jboltz.runs.config.answer` between the two, answers `--help` and a wrong flag
+without it, as `jboltz/experiments/dbn_mnist.py` does.
 '''

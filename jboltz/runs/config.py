@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -108,6 +109,15 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     )
     check_ranges(config)
     return config
+
+
+def answer(config_class: type[RunConfig], program: str) -> None:
+    """Answers --help, and ends this process at a command line that cannot be parsed.
+
+    A program calls this before it imports JAX, which takes longer than the answer.
+    """
+    with terminal.errors_as_lines():
+        parse(config_class, program, sys.argv[1:])
 
 
 def _asked(arguments: list[str], flag: str) -> str:

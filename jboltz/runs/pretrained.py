@@ -1,6 +1,5 @@
 """What a finished run of pretraining left in its workdir, checked and read."""
 
-import dataclasses
 import json
 import pathlib
 import shlex
@@ -17,31 +16,10 @@ from jboltz.errors import InvalidValue
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
-from jboltz.ranges import Count, CountFromZero
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.sources import Mnist
 from jboltz.units.bernoulli import Bernoulli
 
 PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
 """The programs whose models take images scaled to [0, 1]."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PretrainedConfig(TrainingConfig):
-    """What a program that starts from a finished run on MNIST can be asked for."""
-
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
-    epochs: Count = 30
-    """Epochs of each net; that with the fewest held-out errors is kept, or the last
-    where nothing is held out."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose errors choose the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000. 0, where a program takes it, trains on all: for
-    settings that were chosen before."""
-    read_test: bool = True
-    """Read the test set, once, at the end; --no-read-test while choosing settings."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 class Pretrained(NamedTuple):

@@ -1,7 +1,6 @@
 """The frame of a program: from its command line to its results."""
 
 import dataclasses
-import errno
 import sys
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -14,7 +13,7 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
-from jboltz.errors import InvalidType, JboltzError
+from jboltz.errors import InvalidType
 from jboltz.learning.step import TrainState
 from jboltz.runs import config as configs
 from jboltz.runs import machine, processes, sources, terminal
@@ -67,13 +66,9 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
         terminal.take_over()
         arguments = sys.argv[1:]
     try:
-        _run(program, arguments)
-        terminal.finish()
-    except (JboltzError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            say("What was saved is kept: make room, and the same command goes on.")
-        sys.exit(2)
+        with terminal.errors_as_lines():
+            _run(program, arguments)
+            terminal.finish()
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
             raise  # It is this process that has no room.

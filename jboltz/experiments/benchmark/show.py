@@ -3,6 +3,8 @@
 Each record brings its title, and the quantities of its contestants are the columns.
 """
 
+from typing import Any
+
 from jboltz import plotting
 from jboltz.experiments.benchmark.contest import Record
 from jboltz.runs.progress import say
@@ -19,7 +21,7 @@ COLUMNS = {
 """The quantities that a contestant's record may hold: the heading, and the unit."""
 
 
-def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
+def figures(tasks: dict[str, Record]) -> dict[str, Any]:
     """Figures of what was measured, by file name."""
     drawn = {}
     panels = {
