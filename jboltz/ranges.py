@@ -88,8 +88,8 @@ def range_of(hint: Any) -> Range | None:
 
 
 def shortened(value: Any) -> str:
-    """`value` as text that fits into a message."""
-    text = str(value)
+    """`value` as text that fits into the one line of a message."""
+    text = str(value) if str(value).isprintable() else repr(str(value))
     return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
 
 

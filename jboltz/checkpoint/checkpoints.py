@@ -32,7 +32,7 @@ from jboltz.checkpoint.contents import (
     describe_model,
     leaves_of,
 )
-from jboltz.checks import check_count, check_number, records_of
+from jboltz.checks import check_count, check_number, records_of, with_home
 from jboltz.errors import InvalidValue, JboltzError
 
 _PATIENCE = 30.0
@@ -314,8 +314,9 @@ def _kept(steps: list[int], keep: int, growth: float | None) -> set[int]:
 
 def _folder(folder: str | pathlib.Path) -> epath.Path:
     try:
-        path = epath.Path(folder)
-        return path if "://" in str(folder) else path.expanduser().resolve()
+        if "://" in str(folder):
+            return epath.Path(folder)
+        return epath.Path(with_home("folder", folder)).resolve()
     except (KeyError, TypeError) as error:
         raise InvalidValue(
             f"`folder` is {folder!r}, which is no path, or of no scheme that Orbax "
