@@ -241,7 +241,7 @@ def _label_ends(axes: Axes) -> None:
         height = axes.transData.transform((x, y))[1] * 72 / _DPI
         taken[x] = max(height, taken[x] + _LABEL_POINTS)
         axes.annotate(
-            f"{y:.4g}",
+            f"{y:#.4g}",
             (x, y),
             xytext=(6, taken[x] - height),
             textcoords="offset points",

@@ -204,7 +204,7 @@ class Terminal(io.TextIOWrapper):
         (["--preset", "--seed", 3], "Missing value for argument '--preset'. "),
         (["--preset", "big"], r"invalid choice 'big' .* one of \(.*'small'"),
         (["--batch-size", "x"], "Error parsing --batch-size: .*'x'"),
-        (["--layers", 784, "x" * 99], f"parse for arguments: .*{'x' * 99}"),
+        (["--layers", 784, "ten"], r"parse for arguments: \['784', 'ten'\]"),
         (["extra"], "Unrecognized options: extra"),
     ],
 )
