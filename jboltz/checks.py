@@ -4,7 +4,6 @@ Checks run on the host, once a call. Values that are traced, under `jit`, `vmap`
 `grad`, are not known: of these only shapes and dtypes are checked.
 """
 
-import os
 import re
 from typing import Any
 
@@ -119,16 +118,6 @@ def check_callable(name: str, function: Any, does: str) -> None:
         raise InvalidType(
             f"`{name}` is {function!r} but needs to be a function, {does}; pass one."
         )
-
-
-def with_home(name: str, path: str | os.PathLike[str]) -> str:
-    """`path` with the home of a user in place of `~` or `~user`."""
-    whole = os.path.expanduser(os.fspath(path))
-    if whole.startswith("~"):
-        raise InvalidValue(
-            f"`{name}` is {whole!r} but there is no such user; write the whole path."
-        )
-    return whole
 
 
 def check_number(name: str, x: Any, low: int | float, high: int | float) -> None:

@@ -32,8 +32,9 @@ from jboltz.checkpoint.contents import (
     describe_model,
     leaves_of,
 )
-from jboltz.checks import check_count, check_number, records_of, with_home
+from jboltz.checks import check_count, check_number, records_of
 from jboltz.errors import InvalidValue, JboltzError
+from jboltz.ranges import with_home
 
 _PATIENCE = 30.0
 """Seconds that threads of a save or restore that failed have to end."""

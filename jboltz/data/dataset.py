@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from jboltz.checks import check_count
 from jboltz.data.checks import GRAY, check_values, warn_unstandardized
 from jboltz.domains import ArrayDomain, Reals, as_numbers
 from jboltz.errors import InvalidType, InvalidValue
@@ -121,11 +120,12 @@ def from_arrays(
         test_labels = _labels(test_labels, len(test), "test_labels")
     if domain == Reals():
         warn_unstandardized(train, "train")
-    if image_shape is None:
-        image_shape = shape
-    else:
-        sides = (check_count("image_shape", x, at_least=1) for x in image_shape)
-        image_shape = tuple(sides)
+    image_shape = shape if image_shape is None else tuple(image_shape)
+    if image_shape is not None and min(image_shape, default=1) < 1:
+        raise InvalidValue(
+            f"`image_shape` is {image_shape} but every side needs to be 1 or more; "
+            "pass the shape of one example."
+        )
     if image_shape is not None and math.prod(image_shape) != train.shape[1]:
         raise InvalidValue(
             f"`image_shape` is {image_shape}, {math.prod(image_shape)} pixels, but an "

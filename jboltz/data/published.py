@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from jboltz.checks import with_home
 from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.data.download import fetch, probe
 from jboltz.data.files import MOST_BYTES, read_regular
 from jboltz.errors import InvalidValue
+from jboltz.ranges import with_home
 
 Arrays = tuple[np.ndarray, ...]
 

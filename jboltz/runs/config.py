@@ -15,10 +15,9 @@ from typing import Any, ClassVar, TypeVar
 import tomli_w
 import tyro
 
-from jboltz.checks import with_home
 from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
-from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened
+from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened, with_home
 from jboltz.runs import terminal
 
 _DISPLAY_FIELDS = "workdir overwrite config preset tensorboard mesh distributed".split()
