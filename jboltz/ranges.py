@@ -1,4 +1,4 @@
-"""What the numbers and paths of a configuration may be. A field's type says its range."""
+"""What the numbers of a configuration may be: said with each field, as its type."""
 
 import dataclasses
 import os
