@@ -129,8 +129,8 @@ def check_num_steps(
     # NumPy compares, since within `jit` JAX would trace the comparison.
     if not is_traced(num_steps) and not at_least <= np.asarray(num_steps) < 2**31:
         raise InvalidValue(
-            f"`{name}` is {num_steps} but counts steps of a chain; pass a number from "
-            f"{at_least} to 2**31 - 1."
+            f"`{name}` is {num_steps} but a chain needs at least {at_least} and fewer "
+            "than 2**31 steps there; pass such a number."
         )
 
 
