@@ -226,9 +226,15 @@ def shape_of_key() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.random.key, 0)
 
 
-def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
+def require(
+    x: Any, ability: type, purpose: str, name: str = "model", *, example: str = ""
+) -> None:
     """Refuses what lacks an ability, a protocol of `abilities` or `base`, and names
-    the members that are missing."""
+    the members that are missing.
+
+    Args:
+      example: code that makes what is needed, for the message.
+    """
     if isinstance(x, type):
         raise InvalidType(
             f"`{name}` is the class {x.__name__} but {purpose} needs an instance; pass "
@@ -237,14 +243,15 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
     if isinstance(x, ability):
         return
     got = repr(x)
-    if "\n" in got:  # a record of arrays
+    if "\n" in got or " at 0x" in got:  # a record of arrays, or functions
         got = f"an object of {type(x).__name__}"
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
     missing = ", ".join(sorted(members - {*dir(x)}))
     raise InvalidType(
         f"`{name}` is {got} without {missing}, but {purpose} needs all that "
-        f"`{ability.__module__}.{ability.__name__}` declares; add these to "
-        f"`{type(x).__name__}`, or pass another `{name}`."
+        f"`{ability.__module__}.{ability.__name__}` declares; pass "
+        f"{f'`{example}`' if example else f'another `{name}`'}, or add these to "
+        f"`{type(x).__name__}`."
     )
 
 

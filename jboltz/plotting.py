@@ -223,13 +223,16 @@ def _draw_curves(
     for name, values in series.items():
         epochs = np.arange(1, len(values) + 1)
         axes.plot(epochs, values, marker="o", markersize=4, label=name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     last = max(map(len, series.values()), default=1)
     span = max(last - 1, 1)
     axes.set_xlim(1 - 0.05 * span, last + room * span)
     # Errors are shown from 0 on; contrasts may be negative and keep their range.
     if axes.dataLim.y0 >= 0:
         axes.set_ylim(bottom=0)
+    # A label is as high as the margin that it has.
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.05 * (high - low))
     axes.grid(alpha=0.3)
 
 
@@ -246,7 +249,7 @@ def _label_ends(axes: Axes) -> None:
         height = axes.transData.transform((x, y))[1] * 72 / _DPI
         taken[x] = max(height, taken[x] + _LABEL_POINTS)
         axes.annotate(
-            f"{y:.4f}",
+            f"{y:#.4g}",
             (x, y),
             xytext=(6, taken[x] - height),
             textcoords="offset points",

@@ -68,8 +68,7 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     """
     is_made = isinstance(data, EvaluationData)
     values = admit(name, data.values if is_made else data, domain)
-    leaves = zip(jax.tree.leaves(values), domain.leaves, strict=True)
-    how = ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
+    how = refuse_gray(name, values, domain)
     if is_made:
         data = EvaluationData(
             values=values, binarisation=data.binarisation, weights=data.weights
@@ -88,6 +87,12 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     return data
 
 
+def refuse_gray(name: str, values: State, domain: Domain | None) -> str:
+    """Refuses gray values for binary units; returns a name for the binarisation."""
+    leaves = zip(jax.tree.leaves(values), domain.leaves if domain else (), strict=False)
+    return ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
+
+
 def _gray(data):
     array = np.asarray(data)
     if array.dtype == np.uint8:
@@ -102,7 +107,6 @@ def _gray(data):
 
 
 def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
-    """Refuses gray values for binary units; returns a name for the binarisation."""
     if is_traced(values):
         return "not known, traced"
     if not domain.is_binary:

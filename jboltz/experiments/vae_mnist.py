@@ -77,7 +77,7 @@ from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
 from jboltz.runs import checks, program
 from jboltz.runs.likelihoods import as_json, check_ladders
-from jboltz.runs.pretrained import Pretrained, load_dbn
+from jboltz.runs.pretrained import Pretrained, kind_of, load_dbn
 from jboltz.runs.progress import say
 from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
 from jboltz.runs.training import fit_with_checkpoints
@@ -104,7 +104,8 @@ class Models(NamedTuple):
 
     dbn: DBN
     vae: VAE
-    params: dict[str, Params]  # "DBN" and "VAE"
+    kind: str  # "DBN", or "RBM" for a DBN of one layer
+    params: dict[str, Params]  # of this kind and "VAE"
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -139,7 +140,7 @@ def run(
     }
     if config.read_test:
         count, test = config.num_samples, unit_interval(jnp.asarray(images.test))
-        models = Models(dbn, vae, {"DBN": found.params, "VAE": params})
+        models = pair(found, dbn, vae, params)
         compared = reconstructions(models)
         compared[MEAN_IMAGE] = (lambda bias, _: bias, mean_image(dbn, images.train))
         numbers["test"] = {
@@ -220,6 +221,12 @@ def fit(
     }
 
 
+def pair(found: Pretrained, dbn: DBN, vae: VAE, params: Params) -> Models:
+    """What `found` is with its parameters, and the VAE with `params`."""
+    kind = kind_of(found.run)
+    return Models(dbn, vae, kind, {kind: found.params, "VAE": params})
+
+
 def mean_image(dbn: DBN, train: np.ndarray) -> Array:
     """The log-odds of the pixels of the mean training image, which are finite."""
     return dbn.layers[0].visible.fit(unit_interval(jnp.asarray(train))).bias
@@ -232,7 +239,7 @@ def num_parameters(params: Params) -> int:
 def reconstructions(models: Models) -> dict[str, Reconstruction]:
     """The log-odds of the pixels of each model's mean reconstruction."""
     return {
-        "DBN": (partial(dbn_log_odds, models.dbn), models.params["DBN"]),
+        models.kind: (partial(dbn_log_odds, models.dbn), models.params[models.kind]),
         "VAE": (partial(vae_log_odds, models.vae), models.params["VAE"]),
     }
 
@@ -249,7 +256,7 @@ def bounds(
     count = config.num_weights
     log_z, found = dbn_bounds_by_annealing(
         models.dbn,
-        models.params["DBN"],
+        models.params[models.kind],
         examples,
         unit_interval(jnp.asarray(images.train)),
         config,
@@ -257,7 +264,7 @@ def bounds(
         key_bounds=key_dbn,
         num_samples=count,
     )
-    found = {f"DBN by {name}": both for name, both in found.items()}
+    found = {f"{models.kind} by {name}": both for name, both in found.items()}
     found["VAE"] = vae_bounds(
         models.vae, models.params["VAE"], examples, key_vae, num_samples=count
     )
@@ -289,7 +296,7 @@ def sample(
     from_prior = jax.jit(jax.vmap(of_vae, in_axes=(None, 0)))
     steps = jnp.asarray(config.sample_steps)
     return {
-        "DBN": from_noise(models.params["DBN"], keys_dbn, steps),
+        models.kind: from_noise(models.params[models.kind], keys_dbn, steps),
         "VAE": from_prior(models.params["VAE"], keys_vae),
     }
 
@@ -304,7 +311,7 @@ def draw_figures(
 ) -> dict[str, Any]:
     dbn, before, images = load(config, data)
     vae = build(config, dbn)
-    models = Models(dbn, vae, {"DBN": before.params, "VAE": params})
+    models = pair(before, dbn, vae, params)
     shape, code = data.image_shape or (28, 28), f"a code of {vae.code_size}"
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
     name = "test" if config.read_test else "held_out"
@@ -330,8 +337,8 @@ def draw_figures(
                 for part, x in enumerate(jnp.split(row, 2), start=1)
             },
             shape,
-            title=f"Samples, means of pixels: the DBN's after {config.sample_steps} "
-            "sweeps from noise",
+            title=f"Samples, means of pixels: the {models.kind}'s after "
+            f"{config.sample_steps} sweeps from noise",
         ),
         "elbo": plotting.curves(curves, title="ELBO of the VAE", ylabel="nats"),
     }
@@ -339,7 +346,7 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     vae, dbn = results["vae"], results["dbn"]
-    for name, found in (("DBN", dbn), ("VAE", vae)):
+    for name, found in ((kind_of(results["pretraining"]), dbn), ("VAE", vae)):
         hidden = "-".join(map(str, [*found["hidden"], results["code_size"]]))
         say(f"{name}, {hidden}: {found['num_parameters']:,} parameters")
     say(

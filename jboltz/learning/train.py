@@ -23,7 +23,7 @@ from jboltz.learning.loop import (
     join,
     raise_not_finite,
 )
-from jboltz.learning.rows import domain_at, num_rows, take_rows, unchanged
+from jboltz.learning.rows import num_rows, take_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep, model_of
 
 
@@ -106,7 +106,7 @@ def fit(
         on_epoch=on_epoch,
     )
     model = model_of(train_step)
-    rows = as_rows(data, domain_at(model, prepare))
+    rows = as_rows(data, model, prepare)
     num_examples = num_rows(rows)
     num_epochs = check_count("num_epochs", num_epochs, at_least=0)
     first_epoch = check_count("first_epoch", first_epoch, at_least=0)

@@ -37,6 +37,11 @@ class Pretrained(NamedTuple):
         return self.params[0].weights
 
 
+def kind_of(run: dict[str, Any]) -> str:
+    """What the run trained: "RBM", "DBN" or "DBM"."""
+    return run["program"].removesuffix("_mnist").upper()
+
+
 def load_pretrained(
     folder: pathlib.Path, data: Dataset, *, made_by: str = "dbn_mnist"
 ) -> Pretrained:

@@ -1,8 +1,9 @@
 """The frame of a program: from its command line to its results."""
 
 import dataclasses
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -13,13 +14,14 @@ from jboltz.checkpoint import Checkpoints
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
-from jboltz.errors import InvalidType
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import TrainState
 from jboltz.runs import config as configs
 from jboltz.runs import machine, processes, sources, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir, finished
+from jboltz.runs.recorded import ABOUT, COSTS
+from jboltz.runs.workdir import Figure, Workdir, finished
 
 ParamsT = TypeVar("ParamsT")
 
@@ -41,7 +43,7 @@ class Program(Generic[ConfigT, ParamsT]):
     """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
     None to save nothing), and the numbers for `results.json`."""
     draw_figures: Callable[
-        [ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]
+        [ConfigT, Dataset, ParamsT, dict[str, Any]], Mapping[str, Figure]
     ] = lambda config, data, params, numbers: {}
     """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
@@ -146,6 +148,18 @@ def _carry_out(
     _check_returned("run", found, is_right, need)
     params, numbers = found
     check_json("numbers", numbers)
+    if taken := numbers.keys() & {*ABOUT, *COSTS}:
+        raise InvalidValue(
+            f"`numbers` has {', '.join(sorted(taken))}, but every results.json has "
+            "entries of these names already; give other names."
+        )
+    try:
+        json.dumps(numbers, allow_nan=False)
+    except ValueError:
+        say(
+            "warning: `numbers` has NaN or an infinity, which results.json keeps but "
+            "readers of JSON other than Python's may refuse; put None in their place."
+        )
     if params is not None:
         mesh, spec = workdir.mesh, program.model(config, data)
         placed = params if mesh is None else sharding.replicate(params, mesh)
@@ -156,6 +170,10 @@ def _carry_out(
     figures = program.draw_figures(config, data, params, numbers)
     need = "a dictionary of figures by name"
     _check_returned("draw_figures", figures, isinstance(figures, dict), need)
+    for name, figure in figures.items():
+        is_right = isinstance(name, str) and isinstance(figure, Figure)
+        need = "a matplotlib figure by the name of its file"
+        _check_returned(f"draw_figures[{name!r}]", figure, is_right, need)
     workdir.write_figures(figures)
     return numbers
 

@@ -118,7 +118,8 @@ def test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z(whole):
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn(whole, dbn):
-    models, key = vae_mnist.Models(*vae_of(whole, dbn)), jax.random.key(1)
+    model, vae, params = vae_of(whole, dbn)
+    models, key = vae_mnist.Models(model, vae, "DBN", params), jax.random.key(1)
     config = vae_mnist.Config(sample_steps=3)
     many, few = (vae_mnist.sample(config, models, key, count) for count in (9, 4))
     for name, pictures in many.items():
@@ -144,9 +145,7 @@ def test_it_resumes_bit_for_bit(whole, dbn, tmp_path, capsys):
     assert outcome(tmp_path) == outcome(whole)
 
 
-def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(
-    tmp_path, monkeypatch
-):
+def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(tmp_path, capsys):
     pretrain("rbm_mnist", tmp_path / "rbm")
     flags = ["--no-read-test", "--hidden", 7, 5]
     closed = dataset()
@@ -155,6 +154,7 @@ def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(
     assert "test" not in results
     assert (results["vae"]["hidden"], results["code_size"]) == ([7, 5], 8)
     assert results["dbn"]["hidden"] == []
+    assert "\nRBM, 8: 584 parameters\n" in capsys.readouterr().out
 
 
 def test_a_model_that_does_not_fit_is_refused(tmp_path, capsys):

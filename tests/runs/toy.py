@@ -78,6 +78,11 @@ def main(workdir, *flags, **functions):
     return 0
 
 
+def remove(there):
+    """Deletes a file, or a folder with all that is in it."""
+    shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
+
+
 def copy(workdir, to):
     """A copy of a workdir, in the place of what was there."""
     shutil.rmtree(to, ignore_errors=True)
