@@ -1,28 +1,25 @@
 """A contest: one task, done by several contestants that take turns.
 
-Their first calls are checked: whoever does other work than jboltz is not timed.
+Each contestant has a process of its own and sleeps while it is not its turn. The first
+calls are checked: whoever does other work than jboltz is not timed.
 """
 
+import contextlib
 import dataclasses
+import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.special import stdtrit
 
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import peers
-from jboltz.runs import machine
+from jboltz.experiments.benchmark import peers, quiet, worker
+from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.runs.progress import say
-
-Outcome: TypeAlias = tuple[Any, ...]
-"""Arrays of jboltz, NumPy or PyTorch."""
-
-Work: TypeAlias = Callable[[], Outcome]
-"""All of the work that a contestant is timed for. It has finished when it returns, and
-it returns what it computed, so that the work can be checked."""
 
 Record: TypeAlias = dict[str, Any]
 """Numbers and names, as JSON has them."""
@@ -32,9 +29,15 @@ Check: TypeAlias = Callable[[str, Outcome, Outcome], Record]
 name and the two outcomes. It returns `what` is compared, its `value`, and the `limit`
 that the value may not exceed."""
 
-PAUSE = 0.2
-"""Seconds before a measurement: the threads of the library before, which wait for more
-work in a loop, go to sleep (OpenMP's after some milliseconds)."""
+Builders: TypeAlias = Mapping[str, Callable[[], Work | None]]
+"""What builds the work of each contestant, in its process, by a name in `peers.LABELS`.
+They are pickled. None: the contestant cannot take part here."""
+
+BATCH_SECONDS = 0.3
+"""A turn has as many calls as take this long, and one at least."""
+
+FEWEST_ROUNDS = 3
+"""Rounds that are held even when the time is up; an interval needs two."""
 
 
 def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
@@ -52,12 +55,10 @@ class Contest:
     """The task and, after a colon, how much of it a call does."""
     sizes: Mapping[str, Any]
     """What else is recorded of the task."""
-    contestants: Mapping[str, Callable[[], Work | None]]
-    """What builds the work of each contestant, by a name in `peers.LABELS`; jboltz is
-    the first. A work is built only if the package is installed, and after the first
-    call of the contestant before. None: the contestant cannot take part here."""
+    contestants: Builders
+    """jboltz is the first. Those whose package is not there are left out."""
     check: Check = finite
-    """The check of a contestant's first call. `products` are checked by `finite`."""
+    """The check of a contestant's first call. Products are checked by `finite`."""
     parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """How many steps, say, a call takes. Recorded as `milliseconds_a_step`."""
     amounts: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
@@ -65,106 +66,171 @@ class Contest:
     fractions: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """The share of the task that a call does, for contestants that do not do all of it.
     Their recorded seconds are those of the whole task, at the rate of the call."""
-    is_epoch: bool = False
-    """Also record the seconds of jboltz's first epoch, and of compiling it."""
-    reads_memory: bool = False
-    """Also record the peak memory before jboltz, and after its first call."""
 
 
-def hold(contest: Contest, rounds: int, seed: int) -> Record:
+class Contestant:
+    """The handle of a contestant's process."""
+
+    def __init__(self, build: Callable[[], Work | None]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        options = {"args": (theirs, build), "daemon": True}
+        self.process = context.Process(target=worker.serve, **options)
+        self.process.start()
+        theirs.close()
+
+    def ask(self, calls: int) -> Any:
+        """Runs the work, and waits for the answer.
+
+        Raises:
+          ChildProcessError: the process failed; with what it said.
+        """
+        self.connection.send(calls)
+        try:
+            answer = self.connection.recv()
+        except EOFError:
+            self.process.join()
+            answer = f"its process ended with status {self.process.exitcode}"
+        if isinstance(answer, str):
+            raise ChildProcessError(answer)
+        return answer
+
+    def end(self) -> None:
+        self.connection.close()  # It reads no more, and leaves.
+        self.process.join(5)
+        self.process.kill()
+        self.process.join()
+
+
+@contextlib.contextmanager
+def sleeping_pools() -> Iterator[None]:
+    """Processes that are started in here have `worker.SETTINGS`; the user's win."""
+    added = {k: x for k, x in worker.SETTINGS.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
     """Builds, checks and times all contestants.
 
     Args:
       rounds: in each one every contestant is timed once.
       seed: decides the order within a round.
+      seconds: when they are over, no round begins but the first three.
 
     Returns:
-      The title and sizes, and for each of the `contestants` its `label`, `seconds`,
-      `time_over_jboltz`, `first_seconds`, `check` and rates.
+      The title and sizes, for each of the `contestants` its `label`, `seconds`,
+      `time_over_jboltz`, `check`, rates and process, and the disturbed rounds.
 
     Raises:
       ValueError: a contestant does other work than jboltz.
+      ChildProcessError: a process failed.
     """
-    name = contest.title.partition(":")[0]
-    say(f"{name}: the first call of each contestant is checked and not counted")
-    works: dict[str, Work] = {}
-    first: dict[str, tuple[Outcome, float]] = {}
-    memory = {"before": machine.peak_memory_mb()}
-    for contestant, build in contest.contestants.items():
-        work = build() if peers.is_installed(contestant) else None
-        if work is not None:
-            works[contestant], first[contestant] = work, timed(work)
-        # After jboltz, before another library is loaded: the peak is the process's.
-        memory.setdefault("after", machine.peak_memory_mb())
-    checks = {}
-    for contestant, (outcome, _) in first.items():
-        check = finite if contestant == "products" else contest.check
-        checks[contestant] = check(contestant, outcome, first["jboltz"][0])
-        require_same_work(name, contestant, checks[contestant])
-    fractions = {k: share for k, share in contest.fractions.items() if k in works}
-    seconds = take_turns(name, works, rounds, seed=seed, fractions=fractions)
+    name, end = contest.title.partition(":")[0], time.monotonic() + seconds
+    say(f"{name}: the first calls of each contestant are checked and not counted")
+    found, turns = {}, {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sleeping_pools())
+        for contestant, build in contest.contestants.items():
+            if not peers.takes_part(contestant):
+                continue
+            process = Contestant(build)
+            stack.callback(process.end)
+            first = process.ask(1)
+            if first is None:
+                process.end()
+                continue
+            outcome = first.pop("outcome")
+            ours = outcome if contestant == "jboltz" else ours
+            check = finite if contestant in peers.FLOORS else contest.check
+            first["check"] = check(contestant, outcome, ours)
+            require_same_work(name, contestant, first["check"])
+            found[contestant] = first
+            share = contest.fractions.get(contestant, 1)
+            calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
+            turns[contestant] = _turn(process, calls, share)
+        values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
     records = {
         contestant: {
             "label": peers.LABELS[contestant],
-            "seconds": summary(values),
-            "time_over_jboltz": summary(
-                [x / y for x, y in zip(values, seconds["jboltz"], strict=True)]
-            ),
-            "first_seconds": first[contestant][1],
-            "check": checks[contestant],
-            **_rates(contest, float(np.median(values))),
+            "seconds": summary(values[contestant]),
+            "time_over_jboltz": ratio(values[contestant], values["jboltz"]),
+            **_rates(contest, float(np.median(values[contestant]))),
+            **first,
         }
-        for contestant, values in seconds.items()
+        for contestant, first in found.items()
     }
-    record = {"title": contest.title, **contest.sizes, "contestants": records}
-    if contest.fractions:
-        record["measured_fractions"] = fractions
-    if contest.is_epoch:
-        first_seconds = first["jboltz"][1]
-        median = records["jboltz"]["seconds"]["median"]
-        record["first_epoch_seconds"] = first_seconds
-        record["compile_seconds"] = first_seconds - median
-    if contest.reads_memory:
-        record["peak_memory_mb"] = memory
-    return record
+    fractions = {k: x for k, x in contest.fractions.items() if k in found}
+    return {
+        "title": contest.title,
+        **contest.sizes,
+        "measured_fractions": fractions,
+        "contestants": records,
+        "disturbed_rounds": disturbed,
+    }
+
+
+def _turn(process: Contestant, calls: int, share: float) -> Callable[[], float]:
+    return lambda: process.ask(calls) / share
 
 
 def take_turns(
     name: str,
-    works: Mapping[str, Work],
+    turns: Mapping[str, Callable[[], float]],
     rounds: int,
     *,
     seed: int,
-    fractions: Mapping[str, float],
-) -> dict[str, list[float]]:
-    """The seconds of every work in each round.
+    end: float,
+) -> tuple[dict[str, list[float]], list[str]]:
+    """The seconds of every contestant in each round, and a line a disturbed round.
 
-    A disturbance of the machine meets neighbours in time alike, so works are compared
-    within a round. Their order in a round is random: no work always follows the same
-    other one.
+    A disturbance of the machine meets neighbours in time alike, so contestants are
+    compared within a round. Their order in a round is random: no contestant always
+    follows the same other one.
     """
-    order, seconds = random.Random(seed), {contestant: [] for contestant in works}
+    order, seconds = random.Random(seed), {contestant: [] for contestant in turns}
+    observer = quiet.Observer()
     for index in range(rounds):
-        for contestant in order.sample(list(works), len(works)):
-            elapsed = timed(works[contestant])[1]
-            seconds[contestant].append(elapsed / fractions.get(contestant, 1))
-        line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.2f}" for k, s in seconds.items())
+        if index >= FEWEST_ROUNDS and time.monotonic() > end:
+            break
+        with observer.round():
+            for contestant in order.sample(list(turns), len(turns)):
+                seconds[contestant].append(turns[contestant]())
+        line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.3g}" for k, s in seconds.items())
         say(f"{name}  round {index + 1}/{rounds}  seconds: {line}")
-    return seconds
-
-
-def timed(work: Work) -> tuple[Outcome, float]:
-    """What the work computed, and its seconds."""
-    time.sleep(PAUSE)
-    start = time.perf_counter()
-    outcome = work()
-    return outcome, time.perf_counter() - start
+    for line in (disturbed := observer.disturbed()):
+        say(f"{name}: {line}")
+    return seconds, disturbed
 
 
 def summary(values: Sequence[float]) -> Record:
     """Median, quartiles, and all the values in the order they were taken."""
     low, median, high = (float(x) for x in np.quantile(values, (0.25, 0.5, 0.75)))
     return {"median": median, "quartiles": [low, high], "values": list(values)}
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
+    """The ratio of two contestants' seconds: its summary and its 95 % interval.
+
+    The rounds are pairs. With dᵢ = log(theirsᵢ/oursᵢ), whose mean is d and whose
+    standard deviation is s over n rounds, the interval is exp(d ± t s/√n), of Student's
+    t with n − 1 degrees of freedom, about the geometric mean exp(d).
+    """
+    logs, n = np.log(np.divide(theirs, ours)), len(ours)
+    mean = float(np.mean(logs))
+    half = 0.0
+    if n > 1:
+        half = float(stdtrit(n - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(n))
+    interval = np.exp([mean - half, mean + half]).tolist() if n > 1 else None
+    return {
+        **summary(np.exp(logs).tolist()),
+        "geometric_mean": float(np.exp(mean)),
+        "interval": interval,
+    }
 
 
 def _rates(contest: Contest, seconds: float) -> Record:
@@ -187,18 +253,3 @@ def require_same_work(name: str, contestant: str, check: Record) -> None:
             f"{check['what']} is {check['value']:.4g} but may be {check['limit']:g}; "
             "there is nothing to compare until one of the two is mended."
         )
-
-
-def busy() -> float | None:
-    """The load average of the last minute; says what to think of a high one."""
-    if not hasattr(os, "getloadavg"):
-        return None  # Windows.
-    load = os.getloadavg()[0]
-    if load > 1:
-        # At load 4 on two cores PyTorch's epoch took 6 s or 53 s, jboltz's 4 s or 7 s.
-        say(
-            f"warning: the load average is {load:.1f}. Beside other work, OpenMP's "
-            "threads (PyTorch, scikit-learn) wait for one another far longer than "
-            "XLA's; the numbers are fair on a quiet machine only."
-        )
-    return load

@@ -13,10 +13,10 @@ import numpy as np
 from rbms.bernoulli_bernoulli.classes import BBRBM  # pyright: ignore
 from rbms.training.pcd import fit_batch_pcd  # pyright: ignore
 
-from jboltz.experiments.benchmark.contest import Work
 from jboltz.experiments.benchmark.in_torch import torch
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Job, binarised
+from jboltz.experiments.benchmark.worker import Work
+from jboltz.experiments.benchmark.works import Job, binarised, epoch_and_parts, gray
 
 
 class UnscaledRBM(BBRBM):
@@ -59,13 +59,13 @@ def _training(job: Job, start: Callable[..., Any]) -> Work:
     params = _params(job)
     params.init_grad()
     optimizer = torch.optim.SGD(params.parameters(), lr=LEARNING_RATE, maximize=True)
-    data = torch.from_numpy(binarised(job.rows, job.seed))
+    data = torch.from_numpy(binarised(gray(job.rows), job.seed))
     weights, chains = torch.ones(len(data)), params.init_chains(job.size)
 
-    def work():
+    def run(num_steps):
         nonlocal chains
         with torch.no_grad():
-            for _ in range(-(-len(data) // job.size)):
+            for _ in range(num_steps):
                 index = torch.randperm(len(data))[: job.size]
                 batch = data[index], weights[index]
                 chains = start(params, chains, batch)
@@ -75,7 +75,7 @@ def _training(job: Job, start: Callable[..., Any]) -> Work:
                 optimizer.step()
         return tuple(x.detach() for x in params.parameters())
 
-    return work
+    return epoch_and_parts(job, run)
 
 
 def _params(job: Job) -> UnscaledRBM:

@@ -3,26 +3,25 @@
 import numpy as np
 from sklearn.neural_network import BernoulliRBM  # pyright: ignore
 
-from jboltz.experiments.benchmark.contest import Work
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Job, binarised
+from jboltz.experiments.benchmark.worker import Work
+from jboltz.experiments.benchmark.works import Job, binarised, epoch_and_parts, gray
 
 
 def pcd(job: Job) -> Work:
-    """One epoch of `BernoulliRBM.fit`, which begins anew at every call, from weights of
-    its own.
+    """`BernoulliRBM.fit`, which begins anew at every call, from weights of its own.
 
     It is PCD-1 with a chain an example of a batch: the five products of CD-1, on images
     binarised once and never shuffled.
     """
-    binary, rbm = binarised(job.rows, job.seed), _rbm(job)
+    binary, rbm = binarised(gray(job.rows), job.seed), _rbm(job)
     rbm.set_params(batch_size=job.size)
 
-    def work():
-        rbm.fit(binary)
+    def run(num_steps):
+        rbm.fit(binary[: num_steps * job.size])
         return rbm.components_.T, rbm.intercept_visible_, rbm.intercept_hidden_
 
-    return work
+    return epoch_and_parts(job, run)
 
 
 def gibbs(job: Job) -> Work:

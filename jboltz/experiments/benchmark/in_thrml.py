@@ -9,7 +9,7 @@ import numpy as np
 import thrml  # pyright: ignore[reportMissingImports]
 from thrml import models  # pyright: ignore[reportMissingImports]
 
-from jboltz.experiments.benchmark.contest import Work
+from jboltz.experiments.benchmark.worker import Work
 from jboltz.experiments.benchmark.works import Arrays, Job, continued
 
 

@@ -1,15 +1,17 @@
 """The contestants in PyTorch: as fast as is easily written, and as the notes do it."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
-from jboltz.experiments.benchmark.contest import Outcome, Work
+from jboltz.experiments.benchmark.floors import Floor, in_python
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Job
+from jboltz.experiments.benchmark.worker import Outcome, Work
+from jboltz.experiments.benchmark.works import Job, epoch_and_parts, gray
 from jboltz.runs.progress import say
 
 torch.set_num_threads(os.cpu_count() or 1)
@@ -117,27 +119,42 @@ def can_compile() -> bool:
     return True
 
 
+def products(floors: Sequence[Floor]) -> Work:
+    """The products alone, by the BLAS that PyTorch has."""
+    work = in_python(floors, torch.from_numpy)
+
+    def without_gradients():
+        with torch.inference_mode():
+            return work()
+
+    return without_gradients
+
+
 def cd(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
-    """One epoch of CD-1 on slices of a shuffled index; every call is the next epoch."""
-    rbm, data = rbm_class(job), torch.from_numpy(job.rows)
+    """CD-1 on slices of a shuffled index, shuffled anew at every call."""
+    rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
 
-    def work():
-        batches = torch.randperm(len(data)).split(job.size)
-        return _epoch(rbm, (data[index] for index in batches))
+    def run(num_steps):
+        batches = torch.randperm(len(data)).split(job.size)[:num_steps]
+        return _updates(rbm, (data[index] for index in batches))
 
-    return work
+    return epoch_and_parts(job, run)
 
 
 def cd_loader(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """The same with batches from a DataLoader in this process."""
-    rbm, data = rbm_class(job), torch.from_numpy(job.rows)
+    rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(data), batch_size=job.size, shuffle=True
     )
-    return lambda: _epoch(rbm, (x for (x,) in loader))
+
+    def run(num_steps):
+        return _updates(rbm, (x for (x,) in itertools.islice(loader, num_steps)))
+
+    return epoch_and_parts(job, run)
 
 
-def _epoch(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
+def _updates(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
     with torch.no_grad():
         for x in batches:
             rbm.update(x)
@@ -160,7 +177,7 @@ def stacked(train: Callable[[Job], Work], job: Job) -> Work:
     """
 
     def work():
-        x, done = job.rows, []
+        x, done = gray(job.rows), []
         for arrays in job.arrays:
             layer = Job(arrays=arrays, rows=x, size=job.size, seed=job.seed)
             W, b, c = train(layer)()

@@ -1,17 +1,20 @@
 """The contests of sampling from an RBM: Gibbs sweeps, tempering, and annealing."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
 
 from jboltz.base import Sampler
 from jboltz.evaluation.annealing import annealed_importance_sampling
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
-from jboltz.experiments.benchmark import works
-from jboltz.experiments.benchmark.contest import Contest, Outcome, Record, Work
+from jboltz.experiments.benchmark import floors, works
+from jboltz.experiments.benchmark.contest import Contest, Record
+from jboltz.experiments.benchmark.floors import Floor
+from jboltz.experiments.benchmark.sizes import Sizes
+from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.experiments.benchmark.works import Inputs, Job, Machine
 from jboltz.learning.pretrain import unit_interval
 from jboltz.models.annealed import Annealed
@@ -26,47 +29,34 @@ GIBBS_PEERS = {
     "torch_compiled": "in_torch.gibbs_compiled",
     "rbms": "in_rbms.gibbs",
     "sklearn": "in_sklearn.gibbs",
-    "thrml": "in_thrml.gibbs",
 }
-FEW_SWEEPS = {"thrml": 1}
-"""The sweeps of a call, where it does not take all of them: thrml gathers the
-neighbours of every unit of every chain, and needs seconds for one sweep."""
+THRML = {"thrml": "in_thrml.gibbs"}
+"""It takes one sweep a call: it gathers the neighbours of every unit of every chain,
+and needs seconds for that."""
 
 LIMIT = 4.0
 """Bound of the check, whose mean is 1 if two contestants sample alike. Its
 spread is that of a χ² with few degrees of freedom a degree: pixels are correlated."""
-
-TEMPERING_CHAINS, NUM_REPLICAS = 100, 10
-TEMPERING_STEPS = 20
-"""A call."""
-
-AIS_CHAINS = 100
-RUNGS = 1000
-"""A call, evenly spaced."""
 
 
 def gibbs(
     machine: Machine, inputs: Inputs, num_chains: int, num_sweeps: int
 ) -> Contest:
     """Sweeps of chains that start at binarised images."""
-    sampler, params, key = Gibbs(machine.model), machine.params, inputs.key
+    sampler, params = Gibbs(machine.model), machine.params
     starts = works.binary_images(inputs, num_chains)
     arrays, shape = works.as_arrays(params), works.shape(machine.model)
-    chains = partial(chains_of, sampler, params, starts)
-    cheaper = jax.random.wrap_key_data(jax.random.key_data(key), impl=THREEFRY_13)
+    chains = partial(chains_of, sampler, params, starts, inputs)
+    job = Job(arrays=arrays, rows=starts, size=num_sweeps, seed=inputs.seed)
 
     def check(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
-        if contestant in FEW_SWEEPS:
+        if contestant in THRML:
             # Beside as few sweeps of jboltz: neither is at equilibrium.
-            ours = chains(key, num_steps=FEW_SWEEPS[contestant])()
+            ours = chains(num_steps=1)()
         return same_means(outcome, ours)
 
-    def job(contestant):
-        size = FEW_SWEEPS.get(contestant, num_sweeps)
-        return Job(arrays=arrays, rows=starts, size=size, seed=inputs.seed)
-
     return Contest(
-        title=f"Gibbs, {works.sizes(shape)}: {num_sweeps} sweeps of "
+        title=f"Gibbs, {works.joined(shape)}: {num_sweeps} sweeps of "
         f"{num_chains} chains",
         sizes={
             "num_hidden": shape[1],
@@ -74,14 +64,15 @@ def gibbs(
             "num_sweeps": num_sweeps,
         },
         contestants={
-            "jboltz": lambda: chains(key, num_steps=num_sweeps),
-            "threefry_13": lambda: chains(cheaper, num_steps=num_sweeps),
-            "products": lambda: by_products(shape, num_chains, num_sweeps),
+            "jboltz": partial(chains, num_steps=num_sweeps),
+            "threefry_13": partial(threefry_13, chains, num_sweeps),
+            **floors.contestants(Floor(floors.sweep, shape, num_chains, num_sweeps)),
             **works.by_peers(GIBBS_PEERS, job),
+            **works.by_peers(THRML, job.replace(size=1)),
         },
         check=check,
         amounts={"sweeps": num_sweeps} | amounts(shape, num_sweeps * num_chains),
-        fractions={name: count / num_sweeps for name, count in FEW_SWEEPS.items()},
+        fractions={"thrml": 1 / num_sweeps},
     )
 
 
@@ -102,12 +93,14 @@ def chains_of(
     sampler: Sampler,
     params: RBMParams,
     starts: np.ndarray,
-    key: Key[Array, ""],
+    inputs: Inputs,
     *,
     num_steps: int,
+    impl: Any = None,
 ) -> Work:
     """Steps by `run_chains`; every call goes on where the last one stopped."""
-    key_init, key_run = jax.random.split(key)
+    key_init, key_run = jax.random.split(inputs.key(impl))
+    params = jax.tree.map(jnp.asarray, params)
 
     def advance(chains, key):
         return run_chains(sampler, params, chains, key, num_steps=num_steps)[0]
@@ -120,25 +113,9 @@ def chains_of(
     )
 
 
-def by_products(shape: tuple[int, int], num_chains: int, num_sweeps: int) -> Work:
-    run = partial(products, num_sweeps=num_sweeps)
-    return works.of_products(run, shape, num_chains)
-
-
-def products(
-    weights: Float[Array, "visible hidden"],
-    v: Float[Array, "chains visible"],
-    *,
-    num_sweeps: int,
-) -> tuple[Array, Array]:
-    """`num_sweeps` times the two products of a sweep, and nothing else."""
-
-    def sweep(carry, _):
-        h = carry[0] @ weights
-        return (h @ weights.T, h), None
-
-    start = (v, jnp.zeros((v.shape[0], weights.shape[1]), v.dtype))
-    return jax.lax.scan(sweep, start, length=num_sweeps)[0]
+def threefry_13(chains: partial, num_steps: int) -> Work:
+    """The same by the cheaper keys, which cannot be pickled."""
+    return chains(num_steps=num_steps, impl=THREEFRY_13)
 
 
 def same_means(outcome: Outcome, ours: Outcome) -> Record:
@@ -158,54 +135,57 @@ def same_means(outcome: Outcome, ours: Outcome) -> Record:
     }
 
 
-def tempering(machine: Machine, inputs: Inputs) -> Contest:
+def tempering(machine: Machine, inputs: Inputs, sizes: Sizes) -> Contest:
     """Steps of replicas at several temperatures, from binarised images.
 
     The products that a step cannot do without are those of a sweep of every replica:
     an exchange moves what reaches the hidden units along with the state.
     """
-    sampler = ParallelTempering(Annealed(machine.model), NUM_REPLICAS)
-    starts = works.binary_images(inputs, TEMPERING_CHAINS)
-    shape, steps = works.shape(machine.model), TEMPERING_STEPS
-    num_states = TEMPERING_CHAINS * NUM_REPLICAS
+    num_chains, num_replicas = sizes.tempering_chains, sizes.num_replicas
+    sampler = ParallelTempering(Annealed(machine.model), num_replicas)
+    starts = works.binary_images(inputs, num_chains)
+    shape, steps = works.shape(machine.model), sizes.tempering_steps
+    num_states = num_chains * num_replicas
+    ours = partial(chains_of, sampler, machine.params, starts, inputs, num_steps=steps)
     return Contest(
-        title=f"Tempering, {works.sizes(shape)}: {steps} steps of {TEMPERING_CHAINS} "
-        f"chains × {NUM_REPLICAS} replicas",
-        sizes={
-            "num_chains": TEMPERING_CHAINS,
-            "num_replicas": NUM_REPLICAS,
-            "steps": steps,
-        },
+        title=f"Tempering, {works.joined(shape)}: {steps} steps of {num_chains} "
+        f"chains × {num_replicas} replicas",
+        sizes={"num_chains": num_chains, "num_replicas": num_replicas, "steps": steps},
         contestants={
-            "jboltz": lambda: chains_of(
-                sampler, machine.params, starts, inputs.key, num_steps=steps
-            ),
-            "products": lambda: by_products(shape, num_states, steps),
+            "jboltz": ours,
+            **floors.contestants(Floor(floors.sweep, shape, num_states, steps)),
         },
         parts={"step": steps},
         amounts=amounts(shape, steps * num_states),
     )
 
 
-def ais(machine: Machine, inputs: Inputs) -> Contest:
+def ais(machine: Machine, inputs: Inputs, sizes: Sizes) -> Contest:
     """A ladder of annealed importance sampling, from the base rate of the images."""
-    annealed, shape = Annealed(machine.model), works.shape(machine.model)
+    shape, num_chains, rungs = works.shape(machine.model), sizes.ais_chains, sizes.rungs
+    return Contest(
+        title=f"AIS, {works.joined(shape)}: {rungs} rungs of {num_chains} chains",
+        sizes={"num_chains": num_chains, "rungs": rungs},
+        contestants={
+            "jboltz": partial(ladders, machine, inputs, num_chains, rungs),
+            **floors.contestants(Floor(floors.sweep, shape, num_chains, rungs)),
+        },
+        parts={"rung": rungs},
+    )
+
+
+def ladders(machine: Machine, inputs: Inputs, num_chains: int, rungs: int) -> Work:
+    """Climbs by `annealed_importance_sampling`."""
+    annealed = Annealed(machine.model)
+    params = jax.tree.map(jnp.asarray, machine.params)
     base = annealed.fit_base(unit_interval(jnp.asarray(inputs.rows)))
-    betas = np.linspace(0, 1, RUNGS + 1)
+    betas = np.linspace(0, 1, rungs + 1)
 
     def climb(_, key):
         with missing_intervals_allowed():
             found = annealed_importance_sampling(
-                annealed, machine.params, base, betas, key, num_chains=AIS_CHAINS
+                annealed, params, base, betas, key, num_chains=num_chains
             )
         return (found.log_weights,)
 
-    return Contest(
-        title=f"AIS, {works.sizes(shape)}: {RUNGS} rungs of {AIS_CHAINS} chains",
-        sizes={"num_chains": AIS_CHAINS, "rungs": RUNGS},
-        contestants={
-            "jboltz": lambda: works.continued(climb, None, inputs.key),
-            "products": lambda: by_products(shape, AIS_CHAINS, RUNGS),
-        },
-        parts={"rung": RUNGS},
-    )
+    return works.continued(climb, None, inputs.key())

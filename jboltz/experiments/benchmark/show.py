@@ -3,7 +3,10 @@
 Each record brings its title, and the quantities of its contestants are the columns.
 """
 
+import re
+
 from jboltz import plotting
+from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.contest import Record
 from jboltz.runs.progress import say
 from jboltz.runs.tables import say_table
@@ -63,14 +66,25 @@ def _curves(
 
 
 def compile_seconds(tasks: dict[str, Record]) -> str:
-    """How much longer jboltz's first call took than later calls, task by task."""
-    found = []
-    for name, record in tasks.items():
-        if "contestants" in record:
-            ours = record["contestants"]["jboltz"]
-            seconds = ours["first_seconds"] - ours["seconds"]["median"]
-            found.append(f"{name} {seconds:.1f}")
-    return ", ".join(found)
+    """The seconds that XLA compiled for jboltz, task by task."""
+    return ", ".join(
+        f"{name} {record['contestants']['jboltz']['compile_seconds']:.1f}"
+        for name, record in tasks.items()
+        if "contestants" in record
+    )
+
+
+def fastest_products(record: Record) -> str | None:
+    """Who takes the products fastest, and jboltz's share of that rate."""
+    over = {
+        contestant["label"]: contestant["time_over_jboltz"]["median"]
+        for name, contestant in record["contestants"].items()
+        if name in peers.FLOORS
+    }
+    if not over:
+        return None
+    label = min(over, key=over.__getitem__)
+    return f"fastest: {label}, of whose rate jboltz has {over[label]:.0%}"
 
 
 def tables(tasks: dict[str, Record]) -> None:
@@ -93,7 +107,7 @@ def _show_contest(record: Record) -> None:
     rows = []
     for contestant in contestants:
         ratio = contestant["time_over_jboltz"]
-        low, high = ratio["quartiles"]
+        low, high = ratio["interval"] or ratio["quartiles"]
         quantities = (contestant[k] / unit for k, (_, unit) in columns.items())
         rows.append(
             [
@@ -104,8 +118,12 @@ def _show_contest(record: Record) -> None:
                 *map(_three_digits, quantities),
             ]
         )
-    fixed = ("", "seconds", "ratio", "quartiles")
+    fixed = ("", "seconds", "ratio", "95 %")
     say_table(record["title"], [*fixed, *headings], rows)
+    if line := fastest_products(record):
+        say(line)
+    for line in record["disturbed_rounds"]:
+        say(line)
 
 
 def _show_sweep(sweep: Record) -> None:
@@ -124,7 +142,7 @@ def _show_sweep(sweep: Record) -> None:
                     f"{floor['time_over_jboltz']['median']:.2f}",
                     _three_digits(ours["connections_per_second"] / 1e9),
                     "" if flips is None else _three_digits(flips / 1e6),
-                    f"{ours['first_seconds'] - median:.1f}",
+                    f"{ours['compile_seconds']:.1f}",
                 ]
             )
     headings = ["", "hidden", "rows", "ms", "share", "Gconn/s", "Mflips/s", "compile"]
@@ -135,3 +153,9 @@ def _show_sweep(sweep: Record) -> None:
 
 def _three_digits(x: float) -> str:
     return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
+
+
+def record_name(processor: str) -> str:
+    """The name of the file that keeps a record for this family of processors."""
+    name = processor.encode("ascii", "ignore").decode().lower().replace("(r)", "")
+    return f"results-{'-'.join(re.findall(r'[a-z0-9]+', name))}.json"

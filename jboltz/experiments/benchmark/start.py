@@ -23,16 +23,19 @@ print(middle - start, time.perf_counter() - middle)
 """
 
 
-def measure(data: Mnist, rounds: int) -> Record:
-    """One start with an empty folder of compiled programs, and `rounds` with what that
+ROUNDS = 3
+
+
+def measure(data: Mnist) -> Record:
+    """One start with an empty folder of compiled programs, and three with what that
     start left in it; and as often the imports alone."""
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder) / "compiled"
         cold, *warm = (
             first_epoch(data, pathlib.Path(folder) / f"run_{index}", cache)
-            for index in range(1 + rounds)
+            for index in range(1 + ROUNDS)
         )
-    pairs = [import_seconds() for _ in range(rounds)]
+    pairs = [import_seconds() for _ in range(ROUNDS)]
     libraries, jboltz_more = map(summary, zip(*pairs, strict=True))
     return {
         "title": "Start of the main job, to the line of its first epoch",

@@ -6,20 +6,18 @@ fill `seconds` with.
 
 import dataclasses
 import itertools
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-import jax
-import jax.numpy as jnp
-
-from jboltz.experiments.benchmark import sampling, training, works
-from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
-from jboltz.experiments.benchmark.works import Inputs, Machine
-from jboltz.models.rbm import RBM
+from jboltz.experiments.benchmark import floors, sampling, training
+from jboltz.experiments.benchmark.contest import Contest, Record, hold
+from jboltz.experiments.benchmark.floors import Floor
+from jboltz.experiments.benchmark.works import Inputs, Machine, untrained
 from jboltz.ranges import Count, Range
 from jboltz.runs.progress import say
-from jboltz.units.bernoulli import Bernoulli
 
 MOST_PARTS = 1000
 """Updates or sweeps a call; where few rows meet many weights the products take longer
@@ -68,8 +66,7 @@ def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
     records: Record = {name: [] for name in KINDS}
     sizes = {"CD-1": sweep.batch_sizes, "PCD-1": sweep.batch_sizes}
     sizes |= {"Gibbs": sweep.num_chains}
-    for index, (name, kind) in enumerate(KINDS.items()):
-        key = jax.random.fold_in(inputs.key, index)
+    for name, kind in KINDS.items():
         for num_hidden, num_rows in itertools.product(sweep.num_hidden, sizes[name]):
             flops = 2 * kind.num_products * num_rows * num_visible * num_hidden
             expected = flops / rate
@@ -80,14 +77,8 @@ def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
                 left_out.append(line)
                 continue
             parts = min(max(round(sweep.seconds / expected), 1), MOST_PARTS)
-            model = RBM(Bernoulli(num_visible), Bernoulli(num_hidden))
-            key_params, key_run = jax.random.split(key)
-            contest = kind.contest(
-                Machine(model=model, params=model.init(key_params)),
-                Inputs(rows=inputs.rows, key=key_run, seed=inputs.seed),
-                num_rows,
-                parts,
-            )
+            machine = untrained(num_visible, num_hidden, inputs.seed)
+            contest = kind.contest(machine, inputs, num_rows, parts)
             # Without the other libraries, and with the same quantities for all kinds.
             contest = Contest(
                 title=label,
@@ -96,15 +87,19 @@ def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
                 parts={kind.part: parts},
                 amounts={k: x for k, x in contest.amounts.items() if k != "sweeps"},
             )
-            record = hold(contest, rounds, inputs.seed)
+            record = hold(contest, rounds, inputs.seed, math.inf)
             records[name].append({k: x for k, x in record.items() if k != "title"})
     return {"tasks": records, "left_out": left_out, "product_flops_per_second": rate}
 
 
 def product_rate(num_visible: int) -> float:
     """Floating-point operations a second of one large product of the sweep's kind."""
-    weights, v = works.orthonormal((num_visible, 512), 1024)
-    work = works.compiled(lambda v, weights: (jnp.matmul(v, weights),), v, weights)
+    floor = Floor(floors.sweep, (num_visible, 512), 1024, 1)
+    work = floors.by_xla([floor])
     work()
-    seconds = min(timed(work)[1] for _ in range(5))
-    return 2 * v.shape[0] * weights.size / seconds
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return 2 * 2 * 1024 * num_visible * 512 / min(seconds)

@@ -6,19 +6,18 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Params, State
+from jboltz.base import Batch, Estimator, Params, State
 from jboltz.experiments.benchmark import peers
-from jboltz.experiments.benchmark.contest import Outcome, Work
+from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.learning.rows import num_rows
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.rbm import RBM, RBMParams
-from jboltz.units.bernoulli import BernoulliParams
+from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 
 Arrays: TypeAlias = tuple[Any, Any, Any]
 """Weights (visible, hidden), visible biases and hidden biases, as arrays of JAX, NumPy
@@ -30,16 +29,26 @@ class Inputs:
     """What every contest is given."""
 
     rows: np.ndarray  # (images, pixels), stored as uint8 or as float in [0, 1]
-    key: Leaf  # for jboltz's draws
-    seed: int = struct.field(pytree_node=False)  # for the draws of all others
+    seed: int = struct.field(pytree_node=False)
+
+    def key(self, impl: Any = None) -> Key[Array, ""]:
+        """For jboltz's draws, made where it is used: keys cannot be pickled."""
+        return jax.random.key(self.seed, impl=impl)
 
 
 @struct.dataclass
 class Machine:
-    """An RBM to start from."""
+    """An RBM to start from, with parameters that are arrays of NumPy."""
 
     model: RBM = struct.field(pytree_node=False)
     params: RBMParams
+
+
+def untrained(num_visible: int, num_hidden: int, seed: int) -> Machine:
+    """A machine with the parameters that training begins with."""
+    model = RBM(Bernoulli(num_visible), Bernoulli(num_hidden))
+    params = model.init(jax.random.key(seed))
+    return Machine(model=model, params=jax.tree.map(np.array, params))
 
 
 @struct.dataclass
@@ -47,24 +56,31 @@ class Job:
     """What another library is given to do."""
 
     arrays: tuple[Any, ...]  # `Arrays` to start from; of a DBN those of all its RBMs
-    rows: np.ndarray  # in training gray images, in sampling the chains' first states
+    rows: np.ndarray  # in training stored images, in sampling the chains' first states
     size: int = struct.field(pytree_node=False)  # of a batch; in sampling, sweeps
     seed: int = struct.field(pytree_node=False)
 
 
-def by_peers(
-    table: Mapping[str, str], job: Callable[[str], Job]
-) -> dict[str, Callable[[], Work | None]]:
-    """The contestants in a table: what `peers.load` finds builds each one's work.
+PART = 4
+"""Another library takes one epoch, which is checked, and then quarters of one."""
 
-    Args:
-      job: the name of a contestant → what it is given.
-    """
 
-    def build(name):
-        return peers.load(table[name])(job(name))
+def part_of_epoch(num_rows: int, batch_size: int) -> tuple[int, int]:
+    """The updates of an epoch, and those of a later call."""
+    num_steps = -(-num_rows // batch_size)
+    return num_steps, max(1, num_steps // PART)
 
-    return {name: partial(build, name) for name in table}
+
+def epoch_and_parts(job: Job, run: Callable[[int], Outcome]) -> Work:
+    """The first call runs all updates of an epoch, a later one those of a part."""
+    whole, part = part_of_epoch(len(job.rows), job.size)
+    counts = itertools.chain([whole], itertools.repeat(part))
+    return lambda: run(next(counts))
+
+
+def by_peers(table: Mapping[str, str], job: Job) -> dict[str, Any]:
+    """The contestants in a table: what `peers.load` finds builds each one's work."""
+    return {name: partial(peers.build, table[name], job) for name in table}
 
 
 def gray(rows: np.ndarray) -> np.ndarray:
@@ -93,7 +109,8 @@ def as_arrays(params: RBMParams) -> Arrays:
 
 
 def as_params(arrays: Arrays) -> RBMParams:
-    weights, visible_bias, hidden_bias = (jnp.asarray(np.asarray(x)) for x in arrays)
+    """Parameters that are arrays of NumPy."""
+    weights, visible_bias, hidden_bias = map(np.array, arrays)
     return RBMParams(
         visible=BernoulliParams(bias=visible_bias),
         hidden=BernoulliParams(bias=hidden_bias),
@@ -106,7 +123,7 @@ def shape(model: RBM) -> tuple[int, int]:
     return model.visible.size, model.hidden.size
 
 
-def sizes(layers: tuple[int, ...]) -> str:
+def joined(layers: tuple[int, ...]) -> str:
     """As "784–500" of (784, 500)."""
     return "–".join(map(str, layers))
 
@@ -162,36 +179,7 @@ def updates(
     )
 
 
-def of_products(
-    products: Callable[[Array, Array], Outcome], shape: tuple[int, int], num_rows: int
-) -> Work:
-    """Products of orthonormal weights with as many rows."""
-    weights, v = orthonormal(shape, num_rows)
-    return compiled(products, weights, v)
-
-
 def compiled(function: Callable[..., Outcome], *arrays: Any) -> Work:
     """The same call of a function again and again, compiled."""
     run = jax.jit(function)
     return lambda: jax.block_until_ready(run(*arrays))
-
-
-def orthonormal(shape: tuple[int, int], num_rows: int) -> tuple[Array, Array]:
-    """Orthonormal weights and rows of visible states, for products without end.
-
-    v W Wᵀ then neither grows nor vanishes however often it is taken, and no
-    arithmetic is needed to keep it in range.
-    """
-    rng = np.random.default_rng(0)
-    left, _, right = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
-    v = rng.standard_normal((num_rows, shape[0]))
-    return jnp.asarray(left @ right, jnp.float32), jnp.asarray(v, jnp.float32)
-
-
-def orthonormal_layers(
-    layers: tuple[int, ...], num_rows: int = 1
-) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """`orthonormal` for each pair of neighbouring layers: all weights, then all rows
-    of the lower layers."""
-    pairs = [orthonormal(shape, num_rows) for shape in itertools.pairwise(layers)]
-    return tuple(weights for weights, _ in pairs), tuple(rows for _, rows in pairs)
