@@ -2,7 +2,8 @@
 
 import importlib
 import json
-import pathlib
+import math
+import os
 from functools import partial
 
 import jax
@@ -14,43 +15,43 @@ import jboltz
 from jboltz.experiments.benchmark import __main__ as benchmark
 from jboltz.experiments.benchmark import (
     contest,
-    deep,
+    floors,
     peers,
+    quiet,
     sampling,
+    show,
     targets,
     training,
+    worker,
     works,
 )
 from jboltz.runs import program
 
-SMALL = ("--num-examples", "128", "--num-hidden", "16", "--num-chains", "32")
-SMALL += ("--num-sweeps", "3", "--repetitions", "2", "--data.source", "embedded")
+SMALL = ["--repetitions", "2", "--data.source", "embedded"]
+for field, *values in (
+    ("num-examples", 128),
+    ("num-hidden", 16),
+    ("num-chains", 32),
+    ("num-sweeps", 3),
+    ("large-batch", 64),
+    ("small-model", 8),
+    ("many-chains", 16),
+    ("tempering-chains", 3),
+    ("tempering-steps", 2),
+    ("rungs", 4),
+    ("dbm-layers", 784, 6, 4),
+    ("dbm-updates", 2),
+    ("dbm-sweeps", 2),
+    ("num-posteriors", 6),
+    ("net-updates", 2),
+):
+    SMALL += [f"--sizes.{field}", *map(str, values)]
 EVERY_TASK = benchmark.Config().tasks
 
 
 @pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    monkeypatch.setattr(contest, "PAUSE", 0.0)
-
-
-@pytest.fixture
-def small_tasks(monkeypatch):
-    for module, name, value in (
-        (benchmark, "LARGE_BATCH", 64),
-        (benchmark, "SMALL_MODEL", 8),
-        (benchmark, "MANY_CHAINS", 16),
-        (sampling, "TEMPERING_CHAINS", 3),
-        (sampling, "TEMPERING_STEPS", 2),
-        (deep, "DBM_UPDATES", 2),
-        (deep, "NUM_POSTERIORS", 6),
-        (deep, "SWEEPS", 2),
-        (sampling, "RUNGS", 4),
-        (deep, "NET_UPDATES", 2),
-    ):
-        monkeypatch.setattr(module, name, value)
-    if peers.is_installed("torch"):
-        # It takes many seconds; `test_compiled_by_pytorch` is slow.
-        monkeypatch.setattr(file_of("torch"), "can_compile", lambda: False)
+def short_turns(monkeypatch):
+    monkeypatch.setattr(contest, "BATCH_SECONDS", 0.0)
 
 
 def file_of(package):
@@ -70,48 +71,44 @@ def promotion():
         yield
 
 
-@torch_script
-@pytest.mark.parametrize(
-    "tasks",
-    [("cd_epoch", "gibbs"), pytest.param(EVERY_TASK, marks=pytest.mark.slow)],
-    ids=["training and sampling", "every task"],
-)
-def test_smoke(tasks, tmp_path, capsys, small_tasks, promotion):
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [("cd_epoch", "gibbs"), EVERY_TASK], ids=len)
+def test_smoke(tasks, tmp_path, capsys):
     program.main(
-        benchmark.PROGRAM, ["--workdir", str(tmp_path), "--tasks", *tasks, *SMALL]
+        benchmark.PROGRAM,
+        ["--workdir", str(tmp_path), "--minutes", "60", "--tasks", *tasks, *SMALL],
     )
     results = json.loads((tmp_path / "results.json").read_text())
     training, sampling = results["cd_epoch"], results["gibbs"]
     assert (training["num_examples"], training["num_steps"]) == (128, 2)
 
-    alone, installed = {"jboltz", "products"}, peers.installed()
-    others = {"scikit-learn": "sklearn", "torch": "torch", "rbms": "rbms"}
-    others = {name for package, name in others.items() if installed[package]}
-    notes = {"torch_loader", "torch_notes"} if installed["torch"] else set()
-    thrml = {"thrml"} if installed["thrml"] else set()
-    contestants = {
-        **dict.fromkeys(("cd_epoch", "cd_epoch_large_batch"), alone | others | notes),
-        "pcd_epoch": alone | others,
-        "dbn_epoch": alone | notes,
-        **dict.fromkeys(
-            ("gibbs", "gibbs_small_model"), alone | others | thrml | {"threefry_13"}
-        ),
-        **dict.fromkeys(("tempering", "dbm_step", "mean_field"), alone),
-        **dict.fromkeys(("ais", "finetune"), alone),
+    alone = {"jboltz", *peers.FLOORS}
+    others = {
+        "cd_epoch": {"torch", "torch_loader", "torch_notes", "rbms", "sklearn"},
+        "pcd_epoch": {"torch", "rbms", "sklearn"},
+        "dbn_epoch": {"torch_loader", "torch_notes"},
+        "gibbs": {"threefry_13", "torch", "rbms", "sklearn", "thrml"},
     }
-    for name in contestants.keys() & tasks:
+    others["cd_epoch_large_batch"] = others["cd_epoch"]
+    others["gibbs_small_model"] = others["gibbs"]
+    held = [name for name in tasks if name != "start"]
+    for name in held:
         task = results[name]
-        assert task["contestants"].keys() == contestants[name]
+        expected = filter(peers.takes_part, alone | others.get(name, set()))
+        # PyTorch compiles only where there is a compiler.
+        assert task["contestants"].keys() - {"torch_compiled"} == set(expected)
         ours = task["contestants"]["jboltz"]["seconds"]["values"]
         for record in task["contestants"].values():
             seconds, ratio = record["seconds"], record["time_over_jboltz"]
             assert len(seconds["values"]) == 2
             assert min(seconds["values"]) > 0
             assert record["first_seconds"] > 0
-            expected = np.array(seconds["values"]) / ours
-            np.testing.assert_allclose(ratio["values"], expected)
-            assert ratio["median"] == pytest.approx(np.median(expected))
+            assert ratio["values"] == pytest.approx(np.array(seconds["values"]) / ours)
+            low, high = ratio["interval"]
+            assert low <= ratio["geometric_mean"] <= high
             assert record["check"]["value"] <= record["check"]["limit"]
+            assert record["warm_up"]
+        assert task["contestants"]["jboltz"]["compile_seconds"] > 0
     check_rates(training, "connections", 784 * 16 * 128)
     check_rates(sampling, "unit_flips", (784 + 16) * 32 * 3)
     check_rates(sampling, "connections", 2 * 784 * 16 * 32 * 3)
@@ -119,45 +116,20 @@ def test_smoke(tasks, tmp_path, capsys, small_tasks, promotion):
     products = sampling["contestants"]["products"]["time_over_jboltz"]["median"]
     target = results["targets"]["Gibbs, 500 hidden: share of the products' rate"]
     expected = {"value": products, "at_least": 0.7, "is_met": products >= 0.7}
-    assert target == expected
-    ours, products = (
-        np.array(sampling["contestants"][k]["seconds"]["values"])
-        for k in ("threefry_13", "products")
-    )
-    target = results["targets"]["Gibbs, 500 hidden: the same by THREEFRY_13"]
-    assert target["value"] == pytest.approx(np.median(products / ours))
+    assert target == pytest.approx(expected)
     if tasks == EVERY_TASK:
-        check_the_others(results)
-    assert results["peers"] == installed
-    assert results["threads"]["cores"] == results["device"]["cpu_cores"]
+        assert results["fixed_cost"]["num_steps"] == 1
+        assert results["start"]["cold_seconds"] > 0
+    assert results["peers"] == peers.installed()
+    assert results["settings"]["openmp"]["OMP_WAIT_POLICY"] == "PASSIVE"
     assert (tmp_path / "figures" / "benchmark.png").stat().st_size > 1000
 
     out = capsys.readouterr().out
-    for name in contestants.keys() & tasks:
+    for name in held:
         assert results[name]["title"] in out
-    for record in training["contestants"].values():
-        assert record["label"] in out
-    for package, version in results["peers"].items():
-        is_left_out = f"{package} is not installed" in out
-        assert is_left_out == (version is None)
+    for package, reason in peers.left_out().items():
+        assert f"{package} {reason}: it is left out." in out
     assert max(len(line) for line in out.splitlines() if "─" in line) <= 80
-
-
-def check_the_others(results):
-    """All but training and sampling."""
-    assert results["cd_epoch_large_batch"]["batch_size"] == 64
-    small = results["gibbs_small_model"]
-    assert (small["num_hidden"], small["num_chains"]) == (8, 16)
-    joint, ladders = results["dbm_step"], results["ais"]
-    assert (joint["layers"], joint["updates"]) == ([784, 500, 1000], 2)
-    assert (ladders["num_chains"], ladders["rungs"]) == (100, 4)
-    assert results["finetune"]["layers"] == [784, 500, 500, 2000, 10]
-    check_rates(results["tempering"], "unit_flips", (784 + 16) * 10 * 3 * 2)
-    start = results["start"]
-    assert len(start["warm_seconds"]["values"]) == 2
-    imports = start["import_seconds"]["libraries"]["median"]
-    assert 0 < imports < start["warm_seconds"]["median"]
-    assert results["targets"]["Start, seconds"]["at_most"] == max(8, 2 * imports)
 
 
 def check_rates(task, name, amount):
@@ -170,7 +142,7 @@ def test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so(tmp_path, capsys
     sizes = ("--sweep.num-hidden", "5", "--sweep.batch-sizes", "64")
     sizes += ("--sweep.num-chains", "3", "1000000", "--sweep.seconds", "1e-6")
     sizes += ("--sweep.budget", "0.02")
-    arguments = ("--preset", "sweep", *sizes, *SMALL)
+    arguments = ("--preset", "sweep", *SMALL, *sizes)
     program.main(benchmark.PROGRAM, ["--workdir", str(tmp_path), *arguments])
     results = json.loads((tmp_path / "results.json").read_text())
     sweep = results["sweep"]
@@ -188,13 +160,6 @@ def test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so(tmp_path, capsys
     assert "cd_epoch" not in results
     assert (tmp_path / "figures" / "sweep.png").stat().st_size > 1000
     assert not (tmp_path / "figures" / "benchmark.png").exists()
-
-
-def test_a_fraction_of_a_task_counts_as_all_of_it(monkeypatch):
-    monkeypatch.setattr(contest, "timed", lambda work: (work(), 2.0))
-    works = {"jboltz": lambda: (), "thrml": lambda: ()}
-    seconds = contest.take_turns("Gibbs", works, 1, seed=0, fractions={"thrml": 0.01})
-    assert seconds == {"jboltz": [2.0], "thrml": [200.0]}
 
 
 def test_where_pytorch_cannot_compile_it_is_left_out(monkeypatch, capsys):
@@ -252,8 +217,8 @@ def test_thrml_samples_the_machine(getkey, promotion):
     job = works.Job(arrays=machine, rows=starts, size=1, seed=0)
     theirs = in_thrml.gibbs(job)()
     sampler = jboltz.Gibbs(jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4)))
-    params = works.as_params(machine)
-    ours = sampling.chains_of(sampler, params, starts, getkey(), num_steps=1)()
+    params, inputs = works.as_params(machine), works.Inputs(rows=starts, seed=0)
+    ours = sampling.chains_of(sampler, params, starts, inputs, num_steps=1)()
     check = sampling.same_means(theirs, ours)
     contest.require_same_work("Gibbs", "thrml", check)
 
@@ -265,66 +230,58 @@ def machine_and_images(getkey, num_images):
     return (weights, *biases), np.array(images)
 
 
-@pytest.mark.parametrize(
-    ("run", "num_rows", "num_products"),
-    [
-        (lambda w, v: training.products(w, v, num_steps=7), 32, 5),
-        (lambda w, v: sampling.products(w, v, num_sweeps=7), 32, 2),
-    ],
-    ids=["cd", "gibbs"],
-)
-def test_no_product_is_left_out(run, num_rows, num_products):
+FLOORS = {
+    "CD-1": (floors.Floor(floors.cd, (96, 64), 32, 7), 5 * 96 * 64),
+    "Gibbs": (floors.Floor(floors.sweep, (96, 64), 32, 7), 2 * 96 * 64),
+    # Of the second layer one up from the data, and five of CD-1.
+    "pretraining": (
+        floors.Floor(
+            partial(floors.pretraining, 1), (96, 64, 80), 32, 3, (1,), has_batches=True
+        ),
+        96 * 64 + 5 * 64 * 80,
+    ),
+    # One up from the data, two a sweep.
+    "mean field": (
+        floors.Floor(partial(floors.mean_field, 2), (96, 64, 80), 32, 3),
+        96 * 64 + 4 * 64 * 80,
+    ),
+    # Up once, 2 a mean-field sweep, one up, one up, 4 a Gibbs step, 4 outer ones.
+    "DBM": (
+        floors.Floor(partial(floors.dbm, 2, 3), (96, 64, 80), 32, 3, (0, 1)),
+        (1 + 2 * 3 + 2) * 96 * 64 + (4 + 1 + 1 + 2 * 3 + 2) * 64 * 80,
+    ),
+    # Of each layer one up, one for its gradient, and one down but for the first.
+    "net": (
+        floors.Floor(floors.net, (96, 64, 80, 10), 32, 3, (), has_batches=True),
+        2 * 96 * 64 + 3 * 64 * 80 + 3 * 80 * 10,
+    ),
+}
+
+
+@pytest.mark.parametrize(("floor", "amount"), FLOORS.values(), ids=FLOORS)
+def test_no_product_is_left_out(floor, amount):
     """Nor by the compiler, whose count is that of one pass of the loop."""
-    arguments = works.orthonormal((96, 64), num_rows)
-    assert str(jax.make_jaxpr(run)(*arguments)).count("dot_general") == num_products
-    compiled = jax.jit(run).lower(*arguments).compile()
+    arrays = jax.tree.map(jnp.asarray, floor.arrays())
+    compiled = jax.jit(partial(floors.steps, floor)).lower(*arrays).compile()
     assert "while(" in compiled.as_text()
     flops = compiled.cost_analysis()["flops"]
-    assert flops == pytest.approx(num_products * 2 * num_rows * 96 * 64, rel=0.01)
+    assert flops == pytest.approx(2 * 32 * amount, rel=0.02)
 
 
-def test_no_product_of_a_joint_update_is_left_out():
-    """Two up, 2 a mean-field sweep, 4 a Gibbs step, 4 outer ones; each loop once."""
-    (W0, W1), (v, h) = works.orthonormal_layers((96, 64, 80), 32)
-    run = partial(deep.dbm_products, updates=3)
-    assert str(jax.make_jaxpr(run)(W0, W1, v, h)).count("dot_general") == 12
-    compiled = jax.jit(run).lower(W0, W1, v, h).compile()
-    flops = compiled.cost_analysis()["flops"]
-    expected = 2 * 32 * 64 * (5 * 96 + 7 * 80)
-    assert flops == pytest.approx(expected, rel=0.02)
-    assert all(np.isfinite(x).all() for x in run(W0, W1, v, h))
+@pytest.mark.parametrize(("floor", "_"), FLOORS.values(), ids=FLOORS)
+def test_every_library_takes_the_same_products(floor, _):
+    expected = floors.by_xla([floor])()
+    works = [floors.by_numpy([floor])]
+    if peers.takes_part("torch"):
+        works.append(file_of("torch").products([floor]))
+    for work in works:
+        for x, y in zip(work(), expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-2)
 
 
-def test_no_product_of_mean_field_is_left_out(monkeypatch):
-    """One up from the data, two a sweep; the loop once."""
-    monkeypatch.setattr(deep, "SWEEPS", 7)
-    (W0, W1), (v, _) = works.orthonormal_layers((96, 64, 80), 32)
-    compiled = jax.jit(deep.mean_field_products).lower(W0, W1, v).compile()
-    flops = compiled.cost_analysis()["flops"]
-    assert flops == pytest.approx(2 * 32 * 64 * (96 + 2 * 80), rel=0.02)
-
-
-def test_no_product_of_pretraining_is_left_out():
-    """Of the second layer one up from the data, and five of CD-1; the loop once."""
-    weights, _ = works.orthonormal_layers((96, 64, 80))
-    batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
-    run = partial(training.pretraining_products, layer=1)
-    compiled = jax.jit(run).lower(weights, batches).compile()
-    flops = compiled.cost_analysis()["flops"]
-    assert flops == pytest.approx(2 * 32 * 64 * (96 + 5 * 80), rel=0.02)
-    expected = training.products(weights[1], batches[-1] @ weights[0], num_steps=1)
-    for x, y in zip(run(weights, batches), expected, strict=True):
-        np.testing.assert_allclose(x, y, atol=1e-3)
-
-
-def test_no_product_of_fine_tuning_is_left_out():
-    """Of each layer one up, one for its gradient, and one down but for the first."""
-    weights, _ = works.orthonormal_layers((96, 64, 80, 10))
-    batches = jax.random.normal(jax.random.key(0), (3, 32, 96))
-    compiled = jax.jit(deep.net_products).lower(weights, batches).compile()
-    flops = compiled.cost_analysis()["flops"]
-    expected = 2 * 32 * (2 * 96 * 64 + 3 * 64 * 80 + 3 * 80 * 10)
-    assert flops == pytest.approx(expected, rel=0.02)
+def test_a_network_learns_by_the_gradient():
+    floor, _ = FLOORS["net"]
+    weights, _, batches = floor.arrays()
 
     def score(weights):
         v = batches[-1]
@@ -332,34 +289,79 @@ def test_no_product_of_fine_tuning_is_left_out():
             v = v @ W
         return jnp.sum(v**2) / 2
 
-    found = deep.net_products(weights, batches)
+    found = floors.by_numpy([floor])()
     for x, y in zip(found, jax.grad(score)(weights), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
 
 
-def test_products_are_those_of_cd_and_stay_in_range():
-    weights, v = (np.asarray(x) for x in works.orthonormal((12, 5), 8))
-    once = training.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1)
-    h, v_k = v @ weights, v @ weights @ weights.T
-    for found, expected in zip(
-        once, (v_k, v.T @ h, v_k.T @ (v_k @ weights)), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    often = training.products(jnp.asarray(weights), jnp.asarray(v), num_steps=1000)
-    np.testing.assert_allclose(often[0], v_k, atol=1e-2)
-    swept, up = sampling.products(jnp.asarray(weights), jnp.asarray(v), num_sweeps=1)
-    np.testing.assert_allclose(swept, v_k, atol=1e-5)
-    np.testing.assert_allclose(up, h, atol=1e-5)
-
-
 def test_rounds_take_turns():
     calls, names = [], ("jboltz", "products", "torch")
-    works = {name: lambda name=name: (calls.append(name),) for name in names}
-    seconds = contest.take_turns("task", works, 4, seed=0, fractions={})
+    turns = {name: lambda name=name: calls.append(name) or 1.0 for name in names}
+    seconds, _ = contest.take_turns("task", turns, 4, seed=0, end=math.inf)
     assert [len(x) for x in seconds.values()] == [4, 4, 4]
     turns = {tuple(calls[i : i + 3]) for i in range(0, 12, 3)}
     assert len(turns) > 1
     assert all(set(turn) == set(names) for turn in turns)
+
+
+def test_no_round_but_three_begins_when_the_time_is_over():
+    seconds, _ = contest.take_turns(
+        "task", {"jboltz": lambda: 1.0}, 9, seed=0, end=-math.inf
+    )
+    assert len(seconds["jboltz"]) == contest.FEWEST_ROUNDS
+
+
+def test_the_interval_of_a_ratio_holds_it_95_times_in_100():
+    rng = np.random.default_rng(0)
+    disturbed = np.exp(rng.normal(size=(2000, 5, 1)))  # Both in a round.
+    noise = np.exp(0.1 * rng.normal(size=(2000, 5, 2)))
+    seconds = noise * disturbed * [1.0, 1.5]
+    hits = 0
+    for ours, theirs in seconds.transpose(0, 2, 1):
+        low, high = contest.ratio(theirs, ours)["interval"]
+        hits += low <= 1.5 <= high
+    assert abs(hits / 2000 - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)
+    assert contest.ratio([2.0], [1.0])["interval"] is None
+
+
+def test_a_round_that_others_disturb_is_said():
+    observer = quiet.Observer()
+    observer.loads, observer.clocks = [0.0, 0.2, 0.0], [100.0, 100.0, 80.0]
+    assert observer.disturbed() == [
+        "round 2: others took 20% of the cores",
+        "round 3: the clock was 80% of the usual",
+    ]
+
+
+@pytest.mark.slow
+def test_an_unknown_flag_of_xla_is_named(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_no_such_flag=1")
+    with pytest.raises(ValueError, match="not know --xla_cpu_no_such_flag"):
+        quiet.require_known_flags()
+
+
+def test_a_peer_of_another_version_is_named(monkeypatch):
+    versions = {"torch": "2.9", "scikit-learn": "0.9", "rbms": None, "thrml": "0.1.4"}
+    monkeypatch.setattr(peers, "installed", lambda: versions)
+    assert peers.left_out() == {
+        "scikit-learn": "is of version 0.9, where 1.* is needed",
+        "rbms": "is not installed",
+    }
+    assert peers.takes_part("torch_loader")
+    assert not peers.takes_part("sklearn")
+
+
+def test_records_are_named_by_the_family_of_processors():
+    name = show.record_name("Intel(R) Xeon(R) Processor, cpu family 6, model 207")
+    assert name == "results-intel-xeon-processor-cpu-family-6-model-207.json"
+
+
+def test_times_that_stand_end_the_warm_up(monkeypatch):
+    seconds = iter([9.0, 1.0, 0.5, 0.5, 0.51, 0.5])
+    monkeypatch.setattr(worker, "MOST_SECONDS", 100.0)
+    monkeypatch.setattr(worker, "_seconds", lambda work, calls: next(seconds))
+    assert worker.warm_up(lambda: ()) == [9.0, 1.0, 0.5, 0.5, 0.51]
+    assert worker.calls_for(1.2, [9.0, 0.5]) == 3
 
 
 def test_a_contestant_that_samples_something_else_is_not_timed():
@@ -389,32 +391,38 @@ def test_a_contestant_that_learns_something_else_is_not_timed(getkey):
         contest.require_same_work("CD-1", "torch", check("torch", theirs, ours))
 
 
+def result(value):
+    return lambda: (np.array(value),)
+
+
+def compare(contestant, outcome, ours):
+    return {"what": "distance", "value": abs(outcome[0] - ours[0]), "limit": 0.5}
+
+
+@pytest.mark.slow
 def test_a_contest_is_not_held_where_one_does_something_else():
-    calls = []
-
-    def check(contestant, outcome, ours):
-        return {"what": "distance", "value": abs(outcome[0] - ours[0]), "limit": 0.5}
-
-    def result(name, value):
-        return lambda: lambda: (calls.append(name) or value,)
-
     contestants = {
-        "jboltz": result("jboltz", 1.0),
-        "torch_compiled": lambda: None,
-        "threefry_13": result("threefry_13", 2.0),
+        "jboltz": partial(result, 1.0),
+        "sklearn": type(None),  # It cannot take part.
+        "threefry_13": partial(result, 2.0),
     }
-    fair = contest.Contest("title: size", {}, {"jboltz": contestants["jboltz"]}, check)
-    assert contest.hold(fair, 2, seed=0)["contestants"].keys() == {"jboltz"}
-    assert calls == ["jboltz"] * 3
-    unfair = contest.Contest("title: size", {}, contestants, check)
+    fair = contest.Contest("title: size", {}, contestants, fractions={"threefry_13": 2})
+    found = contest.hold(fair, 2, seed=0, seconds=0.0)
+    assert found["contestants"].keys() == {"jboltz", "threefry_13"}
+    assert found["contestants"]["jboltz"]["affinity"] is None or os.cpu_count()
+    unfair = contest.Contest("title: size", {}, contestants, compare)
     with pytest.raises(ValueError, match="title: jboltz, THREEFRY_13 does not do"):
-        contest.hold(unfair, 2, seed=0)
-    assert calls[3:] == ["jboltz", "threefry_13"]
+        contest.hold(unfair, 2, seed=0, seconds=0.0)
+    broken = contest.Contest("title: size", {}, {"jboltz": partial(int, "x")})
+    with pytest.raises(ChildProcessError, match="invalid literal"):
+        contest.hold(broken, 2, seed=0, seconds=0.0)
 
 
 def test_recorded_results_are_compared_with_the_targets():
     recorded = json.loads((targets.FILE.parent / "results.json").read_text())
-    assert targets.compare(benchmark.measured(recorded)) == recorded["targets"]
+    found = targets.compare(benchmark.measured(recorded))
+    # Targets that came later are not in the record.
+    assert recorded["targets"].items() <= found.items()
     lines = list(targets.describe(recorded["targets"]))
     assert "Start, seconds 3.92, at most 8.00: met" in lines
     assert len(lines) == len(recorded["targets"])

@@ -12,23 +12,12 @@ from jboltz.runs import program
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Of two short tasks."""
-    monkeypatch.setattr(contest, "PAUSE", 0.0)
-    monkeypatch.setattr(sampling, "TEMPERING_CHAINS", 3)
-    monkeypatch.setattr(sampling, "TEMPERING_STEPS", 2)
-    monkeypatch.setattr(deep, "DBM_LAYERS", (784, 6, 4))
-    monkeypatch.setattr(deep, "NUM_POSTERIORS", 6)
-    monkeypatch.setattr(deep, "SWEEPS", 2)
-    sizes = ["--data.source", "embedded", "--num-examples", "128", "--num-hidden", "16"]
-    return [
-        "--workdir",
-        str(tmp_path),
-        "--tasks",
-        "tempering",
-        "mean_field",
-        "--repetitions",
-        "1",
-        *sizes,
-    ]
+    monkeypatch.setattr(contest, "BATCH_SECONDS", 0.0)
+    sizes = "--sizes.num-examples 128 --sizes.num-hidden 16 --sizes.tempering-chains 3 "
+    sizes += "--sizes.tempering-steps 2 --sizes.dbm-layers 784 6 4 --sizes.dbm-sweeps 2"
+    tasks = "--tasks tempering mean_field --repetitions 1 --sizes.num-posteriors 6 "
+    tasks += "--sizes.large-batch 64 --data.source embedded --minutes 60"
+    return ["--workdir", str(tmp_path), *sizes.split(), *tasks.split()]
 
 
 def test_what_was_measured_before_a_failure_is_not_measured_again(
@@ -53,7 +42,7 @@ def test_what_was_measured_before_a_failure_is_not_measured_again(
     assert calls == [1]
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["tempering"] == kept
-    assert results["mean_field"]["contestants"].keys() == {"jboltz", "products"}
+    assert results["mean_field"]["contestants"].keys() >= {"jboltz", "products"}
 
 
 def test_a_damaged_part_is_named_and_measured_anew(command, tmp_path, capsys):

@@ -59,7 +59,7 @@ def refuse(name, flags, data, message):
         ("finetune_mnist", "--pretrained 'no'", r"dbn_mnist --workdir ''\"'\"'no'"),
         (
             "benchmark.__main__",
-            "--num-hidden 999999 --num-chains 99999",
+            "--sizes.num-hidden 999999 --sizes.num-chains 99999",
             "`num_chains`",
         ),
     ],

@@ -134,7 +134,7 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     contests, tasks = all_contests(config.sizes, inputs), {}
     names = [name for name in get_args(Task) if name in config.tasks]
 
-    def measure(name: Task) -> Record:
+    def measure(name: str) -> Record:
         if name == "start":
             return start.measure(config.data)
         if name == "sweep":
@@ -215,10 +215,8 @@ def report(results: Record) -> None:
     tasks = measured(results)
     show.tables(tasks)
     rounds = results["config"]["repetitions"]
-    say(
-        f"ratio: time over jboltz's, its median of at most {rounds} rounds, and the 95 %"
-    )
-    say("interval of its geometric mean, by Student's t of the rounds' log ratios")
+    say(f"ratio: time over jboltz's, its median of {rounds} rounds at most, and the")
+    say("95 % interval of its geometric mean, by Student's t of the rounds' log ratios")
     if compiling := show.compile_seconds(tasks):
         say(f"seconds that jboltz compiles: {compiling}")
     if "cd_epoch" in tasks:

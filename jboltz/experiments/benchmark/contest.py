@@ -132,7 +132,7 @@ def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
     """
     name, end = contest.title.partition(":")[0], time.monotonic() + seconds
     say(f"{name}: the first calls of each contestant are checked and not counted")
-    found, turns = {}, {}
+    found, turns, ours = {}, {}, ()
     with contextlib.ExitStack() as stack:
         stack.enter_context(sleeping_pools())
         for contestant, build in contest.contestants.items():
@@ -145,7 +145,7 @@ def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
                 process.end()
                 continue
             outcome = first.pop("outcome")
-            ours = outcome if contestant == "jboltz" else ours
+            ours = ours or outcome  # jboltz is the first.
             check = finite if contestant in peers.FLOORS else contest.check
             first["check"] = check(contestant, outcome, ours)
             require_same_work(name, contestant, first["check"])

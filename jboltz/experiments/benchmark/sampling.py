@@ -68,7 +68,9 @@ def gibbs(
             "threefry_13": partial(threefry_13, chains, num_sweeps),
             **floors.contestants(Floor(floors.sweep, shape, num_chains, num_sweeps)),
             **works.by_peers(GIBBS_PEERS, job),
-            **works.by_peers(THRML, job.replace(size=1)),
+            **works.by_peers(
+                THRML, Job(arrays=arrays, rows=starts, size=1, seed=inputs.seed)
+            ),
         },
         check=check,
         amounts={"sweeps": num_sweeps} | amounts(shape, num_sweeps * num_chains),

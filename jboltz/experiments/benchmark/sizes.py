@@ -42,7 +42,7 @@ class Sizes:
     """Joint updates a call; each gets its own batch."""
     dbm_steps: Count = 5
     dbm_sweeps: Count = 10
-    """Gibbs steps and mean-field sweeps of a joint update; `mean_field` takes as many."""
+    """Gibbs steps, and mean-field sweeps, of a joint update; those of `mean_field` too."""
     num_posteriors: Count = 1000
     """Examples of `mean_field`."""
     net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)

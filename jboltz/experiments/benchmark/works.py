@@ -110,7 +110,8 @@ def as_arrays(params: RBMParams) -> Arrays:
 
 def as_params(arrays: Arrays) -> RBMParams:
     """Parameters that are arrays of NumPy."""
-    weights, visible_bias, hidden_bias = map(np.array, arrays)
+    copies: list[Any] = [np.array(x) for x in arrays]
+    weights, visible_bias, hidden_bias = copies
     return RBMParams(
         visible=BernoulliParams(bias=visible_bias),
         hidden=BernoulliParams(bias=hidden_bias),
