@@ -60,7 +60,7 @@ def refuse(name, flags, data, message):
         (
             "benchmark.__main__",
             "--sizes.num-hidden 999999 --sizes.num-chains 99999",
-            "`num_chains`",
+            "`sizes.num_chains`",
         ),
     ],
 )

@@ -104,9 +104,14 @@ def check(config: Config, data: Dataset) -> None:
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
-    checks.memory(config, data)
+    sizes, pixels = config.sizes, data.train.shape[1]
+    needs = {
+        "sizes.num_examples": sizes.num_examples * pixels,
+        "sizes.num_hidden": 3 * pixels * sizes.num_hidden,
+        "sizes.num_chains": sizes.num_chains * (pixels + sizes.num_hidden),
+    }
+    checks.memory(config, data, **needs)
     check_values(data.train, name="training images")
-    sizes = config.sizes
     batch = max(
         sizes.batch_size,
         sizes.large_batch if "cd_epoch_large_batch" in config.tasks else 1,

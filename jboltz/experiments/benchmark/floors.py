@@ -159,7 +159,8 @@ def dbm(
     """
     (W0, W1), (v, h) = weights, state
     _, (m, _) = mean_field(num_sweeps, weights, (v,), x)
-    top, y, y_top, z = m @ W1, v, h @ W1, h
+    top, y, z = m @ W1, v, h
+    y_top = top
     for _ in range(num_gibbs):
         y, y_top = z @ W0.T, z @ W1
         z = 0.5 * (y @ W0 + y_top @ W1.T)

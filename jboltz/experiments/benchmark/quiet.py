@@ -50,9 +50,7 @@ class Observer:
                 lines.append(f"round {index}: others took {load:.0%} of the cores")
             if abs(speed / usual - 1) > TOLERANCE:
                 moved = speed / usual
-                lines.append(
-                    f"round {index}: the clock ran at {moved:.0%} of the usual"
-                )
+                lines.append(f"round {index}: the clock was {moved:.0%} of the usual")
         return lines
 
 

@@ -47,7 +47,10 @@ def gibbs(
     starts = works.binary_images(inputs, num_chains)
     arrays, shape = works.as_arrays(params), works.shape(machine.model)
     chains = partial(chains_of, sampler, params, starts, inputs)
-    job = Job(arrays=arrays, rows=starts, size=num_sweeps, seed=inputs.seed)
+    job, single = (
+        Job(arrays=arrays, rows=starts, size=size, seed=inputs.seed)
+        for size in (num_sweeps, 1)
+    )
 
     def check(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
         if contestant in THRML:
@@ -68,9 +71,7 @@ def gibbs(
             "threefry_13": partial(threefry_13, chains, num_sweeps),
             **floors.contestants(Floor(floors.sweep, shape, num_chains, num_sweeps)),
             **works.by_peers(GIBBS_PEERS, job),
-            **works.by_peers(
-                THRML, Job(arrays=arrays, rows=starts, size=1, seed=inputs.seed)
-            ),
+            **works.by_peers(THRML, single),
         },
         check=check,
         amounts={"sweeps": num_sweeps} | amounts(shape, num_sweeps * num_chains),

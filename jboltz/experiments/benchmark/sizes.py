@@ -42,7 +42,7 @@ class Sizes:
     """Joint updates a call; each gets its own batch."""
     dbm_steps: Count = 5
     dbm_sweeps: Count = 10
-    """Gibbs steps, and mean-field sweeps, of a joint update; those of `mean_field` too."""
+    """Gibbs steps, and mean-field sweeps, of a joint update and `mean_field`."""
     num_posteriors: Count = 1000
     """Examples of `mean_field`."""
     net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)
