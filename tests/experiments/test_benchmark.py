@@ -342,7 +342,9 @@ def test_a_contest_is_not_held_where_one_does_something_else():
         "sklearn": type(None),  # It cannot take part.
         "threefry_13": partial(result, 2.0),
     }
-    fair = contest.Contest("title: size", {}, contestants, fractions={"threefry_13": 2})
+    fair = contest.Contest(
+        "title: size", {}, contestants, fractions={"threefry_13": 2.0}
+    )
     found = contest.hold(fair, 2, seed=0, seconds=0.0)
     assert found["contestants"].keys() == {"jboltz", "threefry_13"}
     assert found["contestants"]["jboltz"]["affinity"] is None or os.cpu_count()

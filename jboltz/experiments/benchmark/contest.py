@@ -150,7 +150,7 @@ def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
             first["check"] = check(contestant, outcome, ours)
             require_same_work(name, contestant, first["check"])
             found[contestant] = first
-            share = contest.fractions.get(contestant, 1)
+            share = contest.fractions.get(contestant, 1.0)
             calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
             turns[contestant] = _turn(process, calls, share)
         values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
