@@ -331,6 +331,10 @@ def result(value):
     return lambda: (np.array(value),)
 
 
+def broken_build(text):
+    return int(text)
+
+
 def compare(contestant, outcome, ours):
     return {"what": "distance", "value": abs(outcome[0] - ours[0]), "limit": 0.5}
 
@@ -351,7 +355,7 @@ def test_a_contest_is_not_held_where_one_does_something_else():
     unfair = contest.Contest("title: size", {}, contestants, compare)
     with pytest.raises(ValueError, match="title: jboltz, THREEFRY_13 does not do"):
         contest.hold(unfair, 2, seed=0, seconds=0.0)
-    broken = contest.Contest("title: size", {}, {"jboltz": partial(int, "x")})
+    broken = contest.Contest("title: size", {}, {"jboltz": partial(broken_build, "x")})
     with pytest.raises(ChildProcessError, match="invalid literal"):
         contest.hold(broken, 2, seed=0, seconds=0.0)
 

@@ -1,6 +1,7 @@
 """The floors: no product is left out, and every library takes the same ones."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ FLOORS = {
 def test_no_product_is_left_out(floor, amount):
     """Nor by the compiler, whose count is that of one pass of the loop."""
     arrays = jax.tree.map(jnp.asarray, floor.arrays())
-    compiled = jax.jit(partial(floors.steps, floor)).lower(*arrays).compile()
+    compiled: Any = jax.jit(partial(floors.steps, floor)).lower(*arrays).compile()
     assert "while(" in compiled.as_text()
     flops = compiled.cost_analysis()["flops"]
     assert flops == pytest.approx(2 * 32 * amount, rel=0.02)
