@@ -327,12 +327,12 @@ def test_a_contestant_that_learns_something_else_is_not_timed(getkey):
         contest.require_same_work("CD-1", "torch", check("torch", theirs, ours))
 
 
-def result(value):
+def result(value) -> worker.Work:
     return lambda: (np.array(value),)
 
 
-def broken_build(text):
-    return int(text)
+def broken_build(text) -> worker.Work | None:
+    raise RuntimeError(f"invalid literal {text}")
 
 
 def compare(contestant, outcome, ours):
