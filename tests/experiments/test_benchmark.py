@@ -217,7 +217,10 @@ def test_thrml_samples_the_machine(getkey, promotion):
     job = works.Job(arrays=machine, rows=starts, size=1, seed=0)
     theirs = in_thrml.gibbs(job)()
     sampler = jboltz.Gibbs(jboltz.RBM(jboltz.Bernoulli(9), jboltz.Bernoulli(4)))
-    params, inputs = works.as_params(machine), works.Inputs(rows=starts, seed=0)
+    params, inputs = (
+        works.as_params((machine[0], machine[1], machine[2])),
+        works.Inputs(rows=starts, seed=0),
+    )
     ours = sampling.chains_of(sampler, params, starts, inputs, num_steps=1)()
     check = sampling.same_means(theirs, ours)
     contest.require_same_work("Gibbs", "thrml", check)
