@@ -65,7 +65,7 @@ from .learning.step import (
     make_train_step as make_train_step,
 )
 from .learning.stream import fit_stream as fit_stream
-from .learning.surrogate import contrastive_loss as contrastive_loss
+from .learning.contrastive import contrastive_loss as contrastive_loss
 from .learning.traced import TracedEstimator as TracedEstimator
 from .learning.train import fit as fit
 from .learning.up_down import UpDown as UpDown

@@ -226,7 +226,7 @@ class GainUnit(Unit, Protocol):
 
 @runtime_checkable
 class RungUnit(Unit, Protocol):
-    """A `Unit` that computes the difference of Γ between two values of β precisely."""
+    """A `Unit` whose Γ at `interpolate(…, β)` is L(β), with precise changes of it."""
 
     def log_normalizer_change(
         self,

@@ -20,11 +20,7 @@ from jboltz.errors import InvalidType, InvalidValue
 
 
 def check_shape(name: str, x: Any, expected: Shape, owner: Any) -> None:
-    """Refuses what is not one configuration of the expected shape, part by part.
-
-    Raises:
-      ValueError: the shapes differ; a leading batch axis is named as such.
-    """
+    """Refuses what is not one configuration of the expected shape, part by part."""
     if any(isinstance(part, tuple) for part in expected):
         if not isinstance(x, tuple) or len(x) != len(expected):
             raise InvalidValue(
@@ -71,7 +67,14 @@ def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
     if data is None:
         return params
     data = cast_states(admit(name, data, unit.domain), params)
-    check_rows(name, data, unit)
+    shapes = [x.shape for x in jax.tree.leaves(data)]
+    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
+        raise InvalidValue(
+            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
+            "one and as many in every part; pass an array of shape (examples, …)."
+        )
+    first = jax.tree.map(lambda x: x[0], data)
+    check_shape(f"{name}[0]", first, unit.shape, unit)
     params = unit.fit(data)
     for leaf in jax.tree.leaves(params):
         if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
@@ -80,18 +83,6 @@ def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
                 f"pass rows of finite states of the domain '{unit.domain}'."
             )
     return params
-
-
-def check_rows(name: str, data: State, unit: Unit) -> None:
-    """Refuses what is not one state of `unit` a row, with one row at least."""
-    shapes = [jnp.shape(x) for x in jax.tree.leaves(data)]
-    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
-        raise InvalidValue(
-            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
-            "one and as many in every part; pass an array of shape (examples, …)."
-        )
-    first = jax.tree.map(lambda x: x[0], data)
-    check_shape(f"{name}[0]", first, unit.shape, unit)
 
 
 def check_count(name: str, value: Any, *, at_least: int) -> int:
@@ -107,11 +98,7 @@ def check_count(name: str, value: Any, *, at_least: int) -> int:
 
 
 def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
-    """Refuses what is not one key of `jax.random.key`, or an array of `axes` axes.
-
-    Raises:
-      TypeError: a number, None, a legacy key, or keys of another shape.
-    """
+    """Refuses what is not one key of `jax.random.key`, or an array of `axes` axes."""
     got = repr(key)
     if isinstance(key, jax.Array):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == axes:
@@ -168,16 +155,14 @@ def admit(name: str, values: Any, domain: Domain, mask: Any = None) -> State:
             admit(f"{name}[{index}]", *part) for index, part in enumerate(parts)
         )
     is_array = isinstance(values, jax.Array)
-    if is_traced(values, mask) or (is_array and not _is_here(values)):
+    if is_traced(values, mask):
+        return values
+    if is_array and not (values.is_fully_addressable or values.is_fully_replicated):
         return values
     (leaf,) = domain.leaves
     array = leaf.admit(values, name, mask)
     is_same = is_array and (array.shape, array.dtype) == (values.shape, values.dtype)
     return values if is_same else array
-
-
-def _is_here(x: Array) -> bool:
-    return x.is_fully_addressable or x.is_fully_replicated
 
 
 def dtype_of(params: Params) -> Any:
@@ -216,11 +201,8 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
 
 
 def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
-    """Refuses what lacks an ability, a protocol of `abilities` or `base`.
-
-    Raises:
-      TypeError: it names the protocol, and which of its members are missing.
-    """
+    """Refuses what lacks an ability, a protocol of `abilities` or `base`, and names
+    the members that are missing."""
     if isinstance(x, type):
         raise InvalidType(
             f"`{name}` is the class {x.__name__} but {purpose} needs an instance; pass "
@@ -228,30 +210,20 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
         )
     if isinstance(x, ability):
         return
-    got = (
-        f"an object of {type(x).__name__}" if "\n" in repr(x) else repr(x)
-    )  # a record of arrays
-    protocol = f"`{ability.__module__}.{ability.__name__}`"
+    got = repr(x)
+    if "\n" in got:  # a record of arrays
+        got = f"an object of {type(x).__name__}"
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
-    missing = members - {*dir(x)}
-    if len(missing) == len(members) > 1:
-        raise InvalidType(
-            f"`{name}` is {got} but {purpose} needs a {protocol}, of which it has "
-            f"nothing; pass one as `{name}`."
-        )
+    missing = ", ".join(sorted(members - {*dir(x)}))
     raise InvalidType(
-        f"`{name}` is {got} without {', '.join(sorted(missing))}, but {purpose} needs "
-        f"all that {protocol} declares; add these to `{type(x).__name__}`, or take "
-        f"another `{name}`."
+        f"`{name}` is {got} without {missing}, but {purpose} needs all that "
+        f"`{ability.__module__}.{ability.__name__}` declares; add these to "
+        f"`{type(x).__name__}`, or pass another `{name}`."
     )
 
 
 def require_unit(x: Any, purpose: str, name: str) -> None:
-    """Refuses what is no `Unit`, or a unit whose domain is none.
-
-    Raises:
-      TypeError: it names what is missing.
-    """
+    """Refuses what is no `Unit`, or a unit whose domain is none."""
     if isinstance(x, int | np.integer):
         raise InvalidType(
             f"`{name}` is {x} but {purpose} needs units and not their number; pass "
@@ -287,13 +259,13 @@ def is_traced(*trees: Any) -> bool:
 def check_like(
     like: Any, params: Params, name: str, owner: Any, *, if_not_finite: str
 ) -> None:
-    """Refuses a record with other leaves than `like`, a tree of shapes; see above."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    got = {jax.tree_util.keystr(path): jnp.shape(x) for path, x in leaves}
-    need = {
-        jax.tree_util.keystr(path): x.shape
-        for path, x in jax.tree_util.tree_leaves_with_path(like)
-    }
+    """`check_params`, against the record of shapes `like`."""
+    leaves, needed = (
+        {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(tree)}
+        for tree in (params, like)
+    )
+    got = {path: jnp.shape(x) for path, x in leaves.items()}
+    need = {path: x.shape for path, x in needed.items()}
     remedy = "pass what `init` of the same model makes"
     if records_of(params) != records_of(like) or got.keys() != need.keys():
         raise InvalidValue(
@@ -306,22 +278,21 @@ def check_like(
                 f"`{name}{path}` has shape {shape} but {owner} needs {need[path]}; "
                 f"{remedy}."
             )
-    dtypes = {jax.tree_util.keystr(path): jnp.result_type(x) for path, x in leaves}
-    if len({*dtypes.values()}) > 1 or not all(
-        jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values()
-    ):
+    dtypes = {path: jnp.result_type(x) for path, x in leaves.items()}
+    is_inexact = (jnp.issubdtype(dtype, jnp.inexact) for dtype in dtypes.values())
+    if len({*dtypes.values()}) > 1 or not all(is_inexact):
         raise InvalidType(
             f"`{name}` has leaves of dtypes { {k: str(d) for k, d in dtypes.items()} } "
             "but needs one floating point dtype; cast them, "
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
-    for path, leaf in leaves:
+    for path, leaf in leaves.items():
         # Parameters that a traced function closes over are known, and stay so.
         with jax.ensure_compile_time_eval():
             if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
                 raise InvalidValue(
-                    f"`{name}{jax.tree_util.keystr(path)}` holds NaN or an infinity "
-                    f"but every parameter needs to be finite; {if_not_finite}."
+                    f"`{name}{path}` holds NaN or an infinity but every parameter "
+                    f"needs to be finite; {if_not_finite}."
                 )
 
 

@@ -59,8 +59,7 @@ class ArrayDomain(abc.ABC):
         return (self.site_axes, self.num_states, self.bounds) == (0, 2, (0.0, 1.0))
 
     def count(self, shape: tuple[int, ...]) -> int | float:
-        sites = math.prod(self.site_shape(shape))
-        return self.num_states**sites if self.num_states < math.inf else math.inf
+        return self.num_states ** math.prod(self.site_shape(shape))
 
     def state_at(self, shape: tuple[int, ...], number: Any) -> tuple[Any, Any]:
         sites, base = self.site_shape(shape), int(self.num_states)
@@ -73,23 +72,20 @@ class ArrayDomain(abc.ABC):
         """The shape with one entry per site of an array of `shape`."""
         return tuple(shape[: len(shape) - self.site_axes])
 
-    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """`site_shape`, with axes of length 1 added to as many as the array has."""
-        return (*self.site_shape(shape), *(1,) * self.site_axes)
-
     def spread(self, mask: Any, shape: tuple[int, ...]) -> Any:
         """Broadcasts a mask with one entry per site to `shape`; leaves others alone."""
-        of_sites = (self.site_shape(shape), self.mask_shape(shape))
-        if mask.shape == tuple(shape) or mask.shape not in of_sites:
+        sites = self.site_shape(shape)
+        column = (*sites, *(1,) * self.site_axes)
+        if not self.site_axes or mask.shape not in (sites, column):
             return mask
-        site = (1,) * len(of_sites[0]) + tuple(shape[len(of_sites[0]) :])
-        return mask.reshape(of_sites[1]) & np.ones(site, bool)
+        site = (*(1,) * len(sites), *shape[len(sites) :])
+        return mask.reshape(column) & np.ones(site, bool)
 
     def admit(self, values: Any, name: str, mask: Any = None) -> np.ndarray:
-        """Checks `values` and returns them as an array of states, of floats or bools.
+        """`values`, checked, as an array of states: of floats or bools.
 
-        Integers become float32. Class numbers, (examples, sites), become one-hot
-        states. uint8 images are refused where an interval is expected.
+        Integers become float32, and class numbers, (examples, sites), one-hot states.
+        uint8 images are refused where an interval is expected.
 
         Args:
           values: anything that `np.asarray` takes.
@@ -168,11 +164,8 @@ class ArrayDomain(abc.ABC):
                 f"data as bool: `{name}.astype(bool)`."
             )
         if self.is_interval:
-            is_image = array.dtype == np.uint8
-            is_sound = is_image or (self.bounds[0] <= low and high <= self.bounds[1])
-        else:
-            is_sound = all(self.holds(block).all() for block in blocks)
-        if not is_sound:
+            blocks = [] if array.dtype == np.uint8 else [np.asarray(ends, float)]
+        if not all(self.holds(block).all() for block in blocks):
             self._refuse(array, ~self.holds(array), name)
 
     def _refuse(self, array: np.ndarray, is_bad: np.ndarray, name: str) -> None:
@@ -194,6 +187,7 @@ class ArrayDomain(abc.ABC):
 class _Interval(ArrayDomain):
     """All numbers between two bounds."""
 
+    num_states = math.inf
     is_interval = True
 
     def values(self, digits: Any) -> Any:
@@ -232,7 +226,6 @@ class Reals(_Interval):
     """Every real number in the range of a float32."""
 
     name = "real"
-    num_states = math.inf
     bounds = (-_FLOAT32_MAX, _FLOAT32_MAX)
     needs = "float32 holds no such numbers"
     remedy = (
@@ -246,7 +239,6 @@ class NonNegative(_Interval):
     """Every real number from 0 up."""
 
     name = "non-negative"
-    num_states = math.inf
     bounds = (0.0, _FLOAT32_MAX)
     needs = "non-negative units take float32 numbers from 0 up"
     remedy = (
@@ -281,6 +273,7 @@ class Counts(ArrayDomain):
 
     highest: int
 
+    needs = "counts are whole numbers from 0 to {highest}"
     is_count = True
     near_misses = ((0, 1, "make gray values counts by `np.round({highest} * {name})`"),)
     remedy = (
@@ -290,10 +283,8 @@ class Counts(ArrayDomain):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"counts to {self.highest}")
-        needs = f"counts are whole numbers from 0 to {self.highest}"
         object.__setattr__(self, "num_states", self.highest + 1)
         object.__setattr__(self, "bounds", (0.0, float(self.highest)))
-        object.__setattr__(self, "needs", needs)
 
     def values(self, digits: Any) -> Any:
         return digits

@@ -44,8 +44,7 @@ def colour_tiles(
     Gray is zero. Each tile has a scale of its own, so that a weak filter is visible.
     A panel shows at most its first 100 filters.
     """
-    figure = Figure(figsize=(4.6 * len(panels), 5.1), dpi=_DPI)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure, axes = _panels(len(panels), len(panels), (4.6, 5.1))
     for axis, (name, filters) in zip(axes, panels.items(), strict=True):
         tiles = np.asarray(filters, np.float64)[:100]
         largest = np.abs(tiles).max(axis=1, keepdims=True)
@@ -59,9 +58,7 @@ def colour_tiles(
         )
         axis.set_title(name)
         axis.set_axis_off()
-    figure.suptitle(title)
-    figure.tight_layout()
-    return figure
+    return _titled(figure, title)
 
 
 def image_rows(
@@ -72,17 +69,14 @@ def image_rows(
         name: np.asarray(row).reshape(-1, *image_shape) for name, row in rows.items()
     }
     columns = max(len(row) for row in arrays.values())
-    figure = Figure(figsize=(0.62 * columns + 1.4, 0.68 * len(rows) + 0.7), dpi=_DPI)
-    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    figure, axes = _panels(len(rows), 1, (0.62 * columns, 0.68), (1.4, 0.7))
     for axis, (name, row) in zip(axes, arrays.items(), strict=True):
         axis.imshow(_tile(row, columns), cmap="gray", vmin=0, vmax=1)
         axis.set_yticks([image_shape[0] / 2], [name])
         axis.set_xticks([])
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    figure.suptitle(title)
-    figure.tight_layout()
-    return figure
+    return _titled(figure, title)
 
 
 def states(
@@ -100,20 +94,14 @@ def states(
     for column, (name, x) in zip(axes.T, arrays.items(), strict=True):
         column[0].set_title(name, fontsize=9)
         for axis, state in zip(column, x, strict=True):
-            axis.imshow(_picture(state, image_shape), cmap="gray", vmin=0, vmax=1)
+            shape = image_shape
+            if state.size != np.prod(image_shape):
+                shape = (int(np.ceil(np.sqrt(state.size))),) * 2
+            picture = np.full(shape, np.nan)
+            picture.flat[: state.size] = state
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
-    figure.suptitle(title)
-    figure.tight_layout()
-    return figure
-
-
-def _picture(state: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
-    if state.size == np.prod(image_shape):
-        return state.reshape(image_shape)
-    side = int(np.ceil(np.sqrt(state.size)))
-    square = np.full(side * side, np.nan)
-    square[: state.size] = state
-    return square.reshape(side, side)
+    return _titled(figure, title)
 
 
 def scatter(
@@ -155,20 +143,16 @@ def circles(
     """Named panels of circles on an empty image: centres, (count, 2) rows and columns,
     and radii, (count,), in pixels."""
     height, width = image_shape[:2]
-    figure = Figure(figsize=(3.4 * len(panels), 3.9), dpi=_DPI)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure, axes = _panels(len(panels), len(panels), (3.4, 3.9))
     for axis, (name, (centres, radii)) in zip(axes, panels.items(), strict=True):
-        for (row, column), radius in zip(
-            np.asarray(centres), np.asarray(radii), strict=True
-        ):
+        of_units = list(zip(np.asarray(centres), np.asarray(radii), strict=True))
+        for (row, column), radius in of_units:
             circle = Circle((column, row), radius, fill=False, color="C0", alpha=0.3)
             axis.add_patch(circle)
-        axis.set(title=f"{name}: {len(np.asarray(radii))} units", aspect="equal")
+        axis.set(title=f"{name}: {len(of_units)} units", aspect="equal")
         axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         axis.set(xticks=[], yticks=[])
-    figure.suptitle(title)
-    figure.tight_layout()
-    return figure
+    return _titled(figure, title)
 
 
 def distributions(
@@ -176,11 +160,9 @@ def distributions(
 ) -> Figure:
     """Panels of named samples, two in a row. Each sample is a box from the lower to the
     upper quartile, with the median, and whiskers over the middle 90 %."""
-    rows = -(-len(panels) // 2)
-    bars = max(len(panel) for panel in panels.values())
-    figure = Figure(figsize=(10, rows * (0.3 * bars + 0.9) + 0.6), dpi=_DPI)
-    grid = figure.subplots(rows, 2, squeeze=False).ravel()
-    for axes, (name, panel) in zip(grid, panels.items(), strict=False):
+    height = 0.3 * max(map(len, panels.values())) + 0.9
+    figure, grid = _panels(len(panels), 2, (5.0, height), (0.0, 0.6))
+    for axes, (name, panel) in zip(grid, panels.items(), strict=True):
         values = [np.asarray(x, np.float64) for x in panel.values()]
         axes.boxplot(
             values,
@@ -194,11 +176,7 @@ def distributions(
         axes.set_title(name)
         axes.set_xlim(left=0)
         axes.grid(axis="x", alpha=0.3)
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    figure.suptitle(title)
-    figure.tight_layout()
-    return figure
+    return _titled(figure, title)
 
 
 def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) -> Figure:
@@ -218,19 +196,14 @@ def curve_panels(
 ) -> Figure:
     """Small named panels of curves over epochs, three panels in a row; the axis starts
     at 0 if no value is below, and values that are not finite are left out."""
-    rows = -(-len(panels) // 3)
-    figure = Figure(figsize=(11, 2.6 * rows + 0.8), dpi=_DPI)
-    grid = figure.subplots(rows, 3, squeeze=False).ravel()
-    for axes, (name, series) in zip(grid, panels.items(), strict=False):
+    figure, grid = _panels(len(panels), 3, (11 / 3, 2.6), (0.0, 0.8))
+    for axes, (name, series) in zip(grid, panels.items(), strict=True):
         _draw_curves(axes, series, room=0.35)
         axes.set_title(name)
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
     grid[0].legend(frameon=False)
-    figure.suptitle(title)
     figure.supxlabel("epoch")
-    figure.tight_layout()
-    for axes in grid[: len(panels)]:
+    _titled(figure, title)
+    for axes in grid:
         _label_ends(axes)
     return figure
 
@@ -299,7 +272,7 @@ def bars(
     The first bar of a panel is coloured, and the others are compared with it. Bars are
     cut at ten times its length; the number beside a bar is its value.
     """
-    figure, axes = _grid(len(panels), max(map(len, panels.values())))
+    figure, axes = _wide_panels(len(panels), max(map(len, panels.values())))
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
         longest = 10 * next(iter(panel.values()))[0] or np.inf
         for row, (value, *ends) in enumerate(panel.values()):
@@ -315,9 +288,7 @@ def bars(
         axis.set(title=name, xlabel=xlabel)
         axis.spines[["top", "right"]].set_visible(False)
     # The default, 0.98, would leave more than a line above the title of a tall figure.
-    figure.suptitle(title, y=0.998)
-    figure.tight_layout()
-    return figure
+    return _titled(figure, title, y=0.998)
 
 
 def curves_over(
@@ -327,7 +298,7 @@ def curves_over(
     xlabel: str,
 ) -> Figure:
     """Named panels of curves through points (x, y), x on a logarithmic scale."""
-    figure, axes = _grid(len(panels), 6)
+    figure, axes = _wide_panels(len(panels), 6)
     for axis, (name, series) in zip(axes, panels.items(), strict=True):
         for label, points in series.items():
             axis.plot(*zip(*points, strict=True), "o-", markersize=4, label=label)
@@ -336,19 +307,37 @@ def curves_over(
         axis.grid(alpha=0.3)
         axis.set(title=name, xlabel=xlabel)
     axes[0].legend(frameon=False)
-    figure.suptitle(title)
+    return _titled(figure, title)
+
+
+def _wide_panels(count: int, num_bars: int) -> tuple[Figure, np.ndarray]:
+    """At most three panels in a row, each as high as `num_bars` bars."""
+    return _panels(count, min(count, 3), (4.6, 0.42 * num_bars + 1.2), (0.8, 0.4))
+
+
+def _panels(
+    count: int,
+    columns: int,
+    size: tuple[float, float],
+    margin: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Figure, np.ndarray]:
+    """A figure and the axes of its panels, `columns` in a row.
+
+    Args:
+      size: width and height of a panel, in inches.
+      margin: what all panels together leave free.
+    """
+    rows = -(-count // columns)
+    figsize = columns * size[0] + margin[0], rows * size[1] + margin[1]
+    figure = Figure(figsize=figsize, dpi=_DPI)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def _titled(figure: Figure, title: str, y: float = 0.98) -> Figure:
+    """The figure with a title, and its panels laid out below."""
+    figure.suptitle(title, y=y)
     figure.tight_layout()
     return figure
-
-
-def _grid(num_panels: int, num_bars: int) -> tuple[Figure, np.ndarray]:
-    """A figure and the axes of its panels, at most three in a row, each as high as
-    `num_bars` bars."""
-    columns = min(num_panels, 3)
-    rows = -(-num_panels // columns)
-    size = (4.6 * columns + 0.8, (0.42 * num_bars + 1.2) * rows + 0.4)
-    figure = Figure(figsize=size, dpi=_DPI)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[num_panels:]:
-        axis.set_axis_off()
-    return figure, axes[:num_panels]

@@ -37,7 +37,6 @@ def product(x: ArrayLike, y: ArrayLike) -> Array:
         return jnp.matmul(x, y)
     # Operands are rounded here as well, since a processor ignores `precision`: so the
     # numbers are the same on every device.
-    x, y = jnp.asarray(x), jnp.asarray(y)
     return jnp.matmul(_round(x), _round(y), precision="BF16_BF16_F32")
 
 
@@ -66,7 +65,8 @@ def full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return in_full_precision
 
 
-def _round(x: Array) -> Array:
+def _round(x: ArrayLike) -> Array:
     """x rounded to bfloat16 and stored as float32; derivatives pass unchanged."""
+    x = jnp.asarray(x)
     rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x + jax.lax.stop_gradient(rounded - x)

@@ -49,42 +49,34 @@ Activity = Annotated[float, Range(1e-6, 1, is_open=True)]
 ShareBelowOne = Annotated[float, Range(0, 1, is_open=True)]
 
 
-def flat_fields(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The fields of a configuration and of the records in it, by dotted names."""
-    found = {}
+def flat_fields(config: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Value and type of every field, those of the records in it by dotted names."""
+    hints, found = typing.get_type_hints(type(config), include_extras=True), {}
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+        value, name = getattr(config, field.name), prefix + field.name
         if dataclasses.is_dataclass(value):
-            found |= flat_fields(value, f"{prefix}{field.name}.")
+            found |= flat_fields(value, f"{name}.")
         else:
-            found[prefix + field.name] = value
+            found[name] = value, hints[field.name]
     return found
 
 
-def check_ranges(config: Any, prefix: str = "") -> None:
+def check_ranges(config: Any) -> None:
     """Every number is finite, and in the range that the type of its field says.
 
     Raises:
       ValueError: one is not.
     """
-    hints = typing.get_type_hints(type(config), include_extras=True)
-    for field in dataclasses.fields(config):
-        value, name = getattr(config, field.name), prefix + field.name
-        if dataclasses.is_dataclass(value):
-            check_ranges(value, f"{prefix}{field.name}.")
-            continue
-        numbers = value if isinstance(value, tuple) else (value,)
-        limits = range_of(hints[field.name])
-        what = "every number in it" if isinstance(value, tuple) else "it"
+    for name, (value, hint) in flat_fields(config).items():
+        numbers, what = (value,), "it"
+        if isinstance(value, tuple):
+            numbers, what = value, "every number in it"
+        limits = range_of(hint)
         for number in (x for x in numbers if isinstance(x, int | float)):
-            if limits and number not in limits:
-                raise InvalidValue(
-                    f"`{name}` is {shortened(value)} but {what} needs to be {limits}."
-                )
-            if not _is_finite(number):
+            if not (number in limits if limits else _is_finite(number)):
                 raise InvalidValue(
                     f"`{name}` is {shortened(value)} but {what} needs to be "
-                    "finite, in single precision."
+                    f"{limits or 'finite, in single precision'}."
                 )
 
 

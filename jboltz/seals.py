@@ -1,4 +1,4 @@
-"""Seals: the checksums of files, in a checksums.json beside them.
+"""Seals: the checksums of files, in a checksums.json beside them; and locks of folders.
 
 A flipped bit makes another number of a number, in a file that still can be read: only
 its CRC-32 tells. A file that is replaced has two checksums, that of the old content
@@ -11,6 +11,7 @@ import pathlib
 import zlib
 from typing import Any
 
+import filelock
 from etils import epath
 
 NAME = "checksums.json"
@@ -90,6 +91,24 @@ def damage(folder: pathlib.Path | epath.Path) -> list[str]:
             below = name.removesuffix(NAME)
             found += [f"{below}{line}" for line in damage(file.parent)]
     return found
+
+
+def lock(folder: pathlib.Path | epath.Path) -> filelock.BaseFileLock:
+    """A lock for the one writer of `folder`, which the end of its process opens too."""
+    return filelock.FileLock(folder / ".lock", timeout=1, thread_local=False)
+
+
+def is_locked(folder: pathlib.Path | epath.Path) -> bool:
+    """Whether somebody holds the lock of `folder`."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with lock(folder).acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:  # A folder that others may not touch.
+        return False
 
 
 def _regular(file: Any) -> Any:

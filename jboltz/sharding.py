@@ -28,9 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.tree_util import DictKey, GetAttrKey, SequenceKey
+from jax.tree_util import DictKey, GetAttrKey, Partial, SequenceKey
 from jaxtyping import Array, Key
 
+from jboltz.checks import check_count
 from jboltz.errors import InvalidValue
 
 Tree = TypeVar("Tree")
@@ -48,20 +49,15 @@ def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
       ValueError: a number is below 1, `data` × `model` does not divide the number of
         devices, or several processes would leave devices unused.
     """
-    for name, value in ((DATA, data), (MODEL, model)):
-        if value < 1:
-            raise InvalidValue(f"`mesh.{name}` is {value} but needs to be at least 1.")
+    check_count("mesh.data", data, at_least=1)
+    check_count("mesh.model", model, at_least=1)
     devices, need = jax.devices(), data * model
     asked = f"`mesh.data` × `mesh.model` is {data} × {model} = {need}"
-    if need > len(devices):
-        raise InvalidValue(
-            f"{asked} but there are {len(devices)} devices; ask for fewer. (On CPU, "
-            "XLA_FLAGS=--xla_force_host_platform_device_count=8 simulates 8.)"
-        )
     if len(devices) % need:
         raise InvalidValue(
             f"{asked}, which does not divide the {len(devices)} devices; take one of "
-            "their divisors."
+            "their divisors. (On CPU, "
+            "XLA_FLAGS=--xla_force_host_platform_device_count=8 simulates 8.)"
         )
     if need < len(devices) and jax.process_count() > 1:
         raise InvalidValue(
@@ -91,20 +87,18 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
         devices along their axis, or the mesh has no such axis.
     """
     _check_axes(mesh, data=data, model=model)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    tops = [_name(path[0]) if path else "" for path, _ in leaves]
-    has_params = "params" in tops
-    params = {
-        path[has_params:]: (leaf.shape, path)
-        for (path, leaf), top in zip(leaves, tops, strict=True)
-        if (top == "params" if has_params else top != "estimator_state")
-    }
+    tops = {_name(path[0]) for path, _ in jax.tree.leaves_with_path(tree) if path}
+    params = {}
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        top = _name(path[0]) if path else ""
+        if top == "params" or ("params" not in tops and top != "estimator_state"):
+            params[path["params" in tops :]] = leaf.shape, path
 
-    def sharding(path, leaf, top):
+    def sharding(path, leaf):
         axes: list[Axes] = [None] * leaf.ndim
         tails = (params.get(path[start:], ((), ())) for start in range(len(path) + 1))
         own = next((own for shape, own in tails if own and shape == leaf.shape), None)
-        if own is None and top == "estimator_state":
+        if own is None and path and _name(path[0]) == "estimator_state":
             own = path
             fields = {entry.name for entry in path if isinstance(entry, GetAttrKey)}
             if leaf.ndim > 1 and {"visible", "hidden"} & fields:
@@ -115,23 +109,17 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
             _check(f"`{jax.tree_util.keystr(path)}`", size, axis, mesh)
         return NamedSharding(mesh, PartitionSpec(*axes))
 
-    return jax.tree.unflatten(
-        structure,
-        [
-            sharding(path, leaf, top)
-            for (path, leaf), top in zip(leaves, tops, strict=True)
-        ],
-    )
+    return jax.tree.map_with_path(sharding, tree)
 
 
 def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """The shapes and dtypes of `tree` with its `layout`. `Checkpoints.restore` takes it
     to place a state on these devices, whichever devices it was saved from."""
-
-    def one(x, sharding):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-    return jax.tree.map(one, tree, layout(tree, mesh, data=data, model=model))
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        tree,
+        layout(tree, mesh, data=data, model=model),
+    )
 
 
 def place(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
@@ -145,12 +133,7 @@ def place(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """`tree` copied whole to every device of the mesh, such as the training data."""
-    return _put(tree, replicated(mesh))
-
-
-def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of arrays that are whole on every device of the mesh."""
-    return NamedSharding(mesh, PartitionSpec())
+    return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def gather(tree: Tree) -> Tree:
@@ -164,16 +147,16 @@ def gather(tree: Tree) -> Tree:
     return jax.tree.map(whole, tree)
 
 
-def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> jax.tree_util.Partial:
+def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> Partial:
     """`prepare` with the batch divided among the devices along `data`.
 
     A batch that they cannot share equally, as the last of an epoch may be, is copied to
     each of them.
     """
     _check_axes(mesh, data=data)
-    if not isinstance(prepare, jax.tree_util.Partial):
-        prepare = jax.tree_util.Partial(prepare)
-    return jax.tree_util.Partial(_Split(mesh, data), prepare)
+    if not isinstance(prepare, Partial):
+        prepare = Partial(prepare)
+    return Partial(_Split(mesh, data), prepare)
 
 
 def vary(tree: Tree, axes: str | tuple[str, ...]) -> Tree:
@@ -216,8 +199,7 @@ class _Split:
 def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
     """The `place` argument of `fit_stream`: divides each batch along `data`.
 
-    With several processes, each process passes the rows of its own devices, which
-    `batches` gives for its `share`.
+    With several processes, each process passes the rows of its own devices.
     """
     _check_axes(mesh, data=data)
     sharding = NamedSharding(mesh, PartitionSpec(None, data))
@@ -237,27 +219,21 @@ def check_batch(batch_size: int, mesh: Mesh, *, data: Axes = DATA) -> None:
 def _axis_of_hidden(tree: Any, path: tuple[Any, ...], ndim: int) -> int | None:
     """The axis of a leaf along hidden units, as the records on its path declare it."""
     for entry, following in itertools.pairwise((*path, SequenceKey(0))):
-        if dataclasses.is_dataclass(tree):
-            fields = {field.name: field.metadata for field in dataclasses.fields(tree)}
-            name = entry.name if isinstance(entry, GetAttrKey) else ""
-            if of_layer := fields.get(name, {}).get("of_hidden"):
-                layer = following.idx if isinstance(following, SequenceKey) else 0
-                axis = of_layer[layer % len(of_layer)]
-                return None if axis is None or ndim + axis < 0 else ndim + axis
-        tree = _child(tree, entry)
+        match entry:
+            case GetAttrKey(name=name):
+                is_record = dataclasses.is_dataclass(tree)
+                fields = dataclasses.fields(tree) if is_record else ()
+                metadata = {field.name: field.metadata for field in fields}
+                if of_layer := metadata.get(name, {}).get("of_hidden"):
+                    layer = following.idx if isinstance(following, SequenceKey) else 0
+                    axis = of_layer[layer % len(of_layer)]
+                    return None if axis is None or ndim + axis < 0 else ndim + axis
+                tree = getattr(tree, name)
+            case SequenceKey(idx=key) | DictKey(key=key):
+                tree = tree[key]
+            case _:
+                return None
     return None
-
-
-def _child(tree: Any, entry: Any) -> Any:
-    """The child of a node at an entry of a path; () if nodes of its kind have none."""
-    match entry:
-        case GetAttrKey(name=name):
-            return getattr(tree, name)
-        case SequenceKey(idx=index):
-            return tree[index]
-        case DictKey(key=key):
-            return tree[key]
-    return ()
 
 
 def _name(entry: Any) -> str:

@@ -28,13 +28,18 @@ install_import_hook("jboltz", "beartype.beartype")
 # between ranks is a bug.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# The suite compiles many a program more than once, in closures that are built anew. A
-# folder of its own, since a worker that reads what another writes would fail.
+# The suite compiles many a program more than once, in closures that are built anew and
+# in processes that it starts. Each worker has its own folder, since one that reads what
+# another writes would fail.
 _compiled = tempfile.TemporaryDirectory(prefix="jboltz-compiled-")
 atexit.register(_compiled.cleanup)
-jax.config.update("jax_compilation_cache_dir", _compiled.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+for name, value in {
+    "jax_compilation_cache_dir": _compiled.name,
+    "jax_persistent_cache_min_compile_time_secs": 0.05,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 
 def pytest_collection_finish():

@@ -174,16 +174,12 @@ EVALUATIONS = {
         net_shapes(VAE, V[0]),
     ),
     "classify": of(LABELLED, classify.classify, V),
-    "classify_by_samples": of(
-        LABELLED, classify.classify_by_samples, V, KEY, num_samples=2
-    ),
     "free_energy_gap": of(FOREIGN, diagnostics.free_energy_gap, V, V),
     "combined_filters": (
         lambda *W: features.combined_filters(W),
         *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3, 2), (2, 2))),
     ),
     "dbn_inputs": of(DBN, features.dbn_inputs, V[0], depth=2),
-    "dbm_inputs": of(DBM, features.dbm_inputs, V[0], depth=2),
     "maximise_activation": of(
         FOREIGN,
         lambda model, p: features.maximise_activation(
@@ -243,10 +239,7 @@ ELSEWHERE = {
         net_shapes(CONVNET, jnp.zeros(16)),
     ),
     "elbo": (lambda p: vae.elbo(VAE, p, V[0], KEY), net_shapes(VAE, V[0])),
-    "importance_weighted_bound": (
-        lambda p: vae.importance_weighted_bound(VAE, p, V[0], KEY, num_samples=2),
-        net_shapes(VAE, V[0]),
-    ),
+    "log_weight": (lambda p: vae.log_weight(VAE, p, V[0], KEY), net_shapes(VAE, V[0])),
     "choose_checkpoints": (
         lambda p: ladders._acceptances(FOREIGN, p, jnp.stack([V, V])),
         stacked(2),
@@ -273,6 +266,7 @@ WITHOUT = {
     "domain_of",
     "summary",
     "weighted_mean_and_error",
+    "mean_with_error",
     "log_estimate",
     "relative_error",
     "interval",
@@ -515,7 +509,7 @@ def test_draws_are_accepted_by_energies_in_float32(name):
 
 
 # Of these the products are NumPy's, or what a benchmark sets beside the library.
-FREE = {"data/patches.py", "data/whitened.py", "runs/patches.py"}
+FREE = {"data/patches.py", "runs/patches.py"}
 FREE |= {"evaluation/fields.py", "evaluation/probe.py", "models/couplings.py"}
 BENCHMARK = "experiments/benchmark/"
 PRODUCTS = {"dot", "matmul", "einsum", "tensordot", "vdot", "inner", "kron", "vecdot"}

@@ -160,7 +160,8 @@ def collectives(text):
 def compile_step(estimator, size, *, batch=BATCH, num_visible=VISIBLE):
     mesh = mesh_of(size)
     state = jax.eval_shape(partial(start, estimator), jax.random.key(0))
-    whole, key = sharding.replicated(mesh), jax.eval_shape(lambda: jax.random.key(0))
+    whole = NamedSharding(mesh, PartitionSpec())
+    key = jax.eval_shape(lambda: jax.random.key(0))
     rows = jax.ShapeDtypeStruct((batch, num_visible), jnp.uint8, sharding=whole)
     run = partial(prepared_step, make_train_step(estimator, OPTIMIZER))
     placed = sharding.layout(state, mesh), whole
@@ -474,9 +475,9 @@ def test_what_devices_cannot_share_is_refused(getkey):
         "p = {'params': m.init(jax.random.key(0))}"
     )
     errors = {
-        "s.make_mesh(data=0)": "`mesh.data` is 0 but needs to be at least 1.",
+        "s.make_mesh(data=0)": "`mesh.data` is 0 but needs to be a whole number of at",
         "s.make_mesh(data=3)": "3 × 1 = 3, which does not divide the 8 devices; take",
-        "s.make_mesh(data=4, model=4)": "4 × 4 = 16 but there are 8 devices; ask for",
+        "s.make_mesh(data=4, model=4)": "4 × 4 = 16, which does not divide the 8 dev",
         "s.check_batch(100, s.make_mesh(data=8))": (
             "`batch_size` is 100, which `mesh.data` = 8 does not divide; take a "
             "multiple of it, or 4 along `data`."

@@ -7,7 +7,7 @@ from tests.helpers import errors_without_hook
 SETUP = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from jboltz import *
-from jboltz.data import batches
+from jboltz.checkpoint import Checkpoints
 from jboltz.evaluation.annealing import log_partition_trajectory
 from jboltz.evaluation.partition import log_partition
 B = Bernoulli
@@ -31,6 +31,7 @@ def fit_with(data=data, step=step, state=state, key=key, **options):
 
 # What each call has to name.
 CALLS = {
+    "Checkpoints(None)": "`folder`",
     "sample(rbm,params,0,warm_up=1)": "`key`",
     "sample(rbm,params,None,warm_up=1)": "`key`",
     "sample(rbm,params,jax.random.PRNGKey(0),warm_up=1)": "`key`",
@@ -102,8 +103,6 @@ CALLS = {
     "annealing_ladder(float('nan'))": "`scale`",
     "annealing_ladder(-1)": "`scale`",
     'annealing_ladder("a")': "`scale`",
-    "next(iter(batches(np.asarray(data),4,seed=1.5)))": "`seed`",
-    "next(iter(batches(np.asarray(data),2.5,seed=1)))": "`share`",
     "binarise_once(data,seed=2**40)": "`seed`",
     "binarise_once(data,seed=1.5)": "`seed`",
     "binarise_once(data,seed=-1)": "`seed`",

@@ -26,7 +26,7 @@ from jax.experimental import multihost_utils
 from jboltz import seals
 from jboltz.base import State
 from jboltz.checkpoint.contents import (
-    check_notes,
+    check_json,
     check_owner,
     check_template,
     describe_model,
@@ -81,10 +81,9 @@ class Checkpoints:
         if growth is not None:
             check_number("growth", growth, 1, np.inf)
         self.folder, self._damaged, self._is_closed = _folder(folder), set(), False
-        self._lock = None
+        self._turn, self._lock = threading.RLock(), None
         if "://" not in str(self.folder) and jax.process_index() == 0:
-            file = self.folder / ".lock"
-            self._lock = filelock.FileLock(file, timeout=1, thread_local=False)
+            self._lock = seals.lock(self.folder)
         with _quiet_orbax():
             self._manager = ocp.CheckpointManager(
                 self.folder,
@@ -101,16 +100,17 @@ class Checkpoints:
 
     def close(self) -> None:
         """Ends writing: another may write."""
-        self._is_closed = True
-        self._manager.close()
-        if self._lock is not None:
-            self._lock.release()
+        with self._turn:
+            self._is_closed = True
+            self._manager.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def steps(self) -> list[int]:
         """The steps on disk, oldest first; [] if there is no such folder."""
         for attempt in range(10):
             try:
-                with _quiet_orbax():
+                with self._turn, _quiet_orbax():
                     self._manager.reload()
                 break
             except FileNotFoundError:  # The writer deletes a step just now.
@@ -146,7 +146,17 @@ class Checkpoints:
         """
         step, leaves = check_count("step", step, at_least=0), leaves_of("state", state)
         owner = {"records": records_of(state), "model": describe_model(model)}
-        check_notes(notes)
+        check_json("notes", notes)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            leaves=ocp.args.JsonSave(leaves),
+            notes=ocp.args.JsonSave(notes),
+            owner=ocp.args.JsonSave(owner),
+        )
+        with self._turn:
+            self._save(step, items, overwrite)
+
+    def _save(self, step: int, items: ocp.args.Composite, overwrite: bool) -> None:
         self._begin_writing()
         later = [old for old in self.steps() if old >= step]
         kept = sorted({*later} - self._damaged)
@@ -155,26 +165,19 @@ class Checkpoints:
                 f"`step` is {step} but {self.folder} holds steps {kept}; save a later "
                 "step or in another folder, or delete them by `overwrite=True`."
             )
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            leaves=ocp.args.JsonSave(leaves),
-            notes=ocp.args.JsonSave(notes),
-            owner=ocp.args.JsonSave(owner),
-        )
         try:
             with _quiet_orbax():
                 for old in later:
                     self._manager.delete(old)
-                saved = self._manager.save(step, args=items)
+                self._manager.save(step, args=items, force=True)
                 self._manager.wait_until_finished()
-            if saved and jax.process_index() == 0:
-                seals.seal(self.folder / str(step))
-            if jax.process_count() > 1:  # None goes on before the step is sound.
-                multihost_utils.sync_global_devices(f"step {step} is sealed")
-            # Only now: until it is sealed, an older step is the newest sound one.
-            steps = self.steps()
-            with _quiet_orbax():
-                for old in set(steps) - _kept(steps, self._keep, self._growth):
+                if jax.process_index() == 0:
+                    seals.seal(self.folder / str(step))
+                if jax.process_count() > 1:  # None goes on before the step is sound.
+                    multihost_utils.sync_global_devices(f"step {step} is sealed")
+                # Only now: until it is sealed, an older step is the newest sound one.
+                steps = self.steps()
+                for old in {*steps} - _kept(steps, self._keep, self._growth):
                     self._manager.delete(old)
         except Exception as error:
             if (reason := _reason(error)) is None:
@@ -184,20 +187,6 @@ class Checkpoints:
                 "checkpoints are untouched; see that the disk has room and the folder "
                 "can be written, then run again."
             ) from error
-        if not saved:
-            raise OSError(f"Orbax declined to save step {step} in {self.folder}.")
-
-    def _is_written_by_another(self) -> bool:
-        """Whether another writes here: what is not sealed yet is not damaged."""
-        if self._lock is None or self._lock.is_locked or not self.folder.exists():
-            return False
-        try:
-            with self._lock.acquire(timeout=0):
-                return False
-        except filelock.Timeout:
-            return True
-        except OSError:  # A folder that only its owner writes to.
-            return False
 
     def _begin_writing(self) -> None:
         if self._is_closed:
@@ -269,17 +258,20 @@ class Checkpoints:
             )
         for step in steps[::-1] if reverse else steps:
             try:
-                found = self._load(step, template, model)
+                with self._turn:
+                    found = self._load(step, template, model)
             except JboltzError:
                 raise
             except Exception:
                 if step in self.steps():
                     raise
                 continue  # The writer has deleted it meanwhile.
+            is_writer = self._lock is None or self._lock.is_locked
             if isinstance(found, Checkpoint):
                 self._damaged.discard(step)
                 yield found
-            elif not self._is_written_by_another():
+            # What another writes just now is not sealed yet, and not damaged.
+            elif is_writer or not seals.is_locked(self.folder):
                 self._damaged.add(step)
                 yield f"{self.folder / str(step)} is damaged: {found}"
 
@@ -324,10 +316,10 @@ def _folder(folder: str | pathlib.Path) -> epath.Path:
     try:
         path = epath.Path(folder)
         return path if "://" in str(folder) else path.expanduser().resolve()
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise InvalidValue(
-            f"`folder` is {str(folder)!r} but {error} is no scheme that Orbax writes "
-            "to; pass a folder of this machine, or one of `gs://` or `s3://`."
+            f"`folder` is {folder!r}, which is no path, or of no scheme that Orbax "
+            "writes to; pass a folder of this machine, or one of `gs://` or `s3://`."
         ) from error
 
 

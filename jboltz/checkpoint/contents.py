@@ -13,20 +13,23 @@ from jboltz.checks import is_traced, records_of
 from jboltz.errors import InvalidType, InvalidValue
 
 _ARRAYS = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
-_DTYPES = (jnp.number, jnp.bool_, jax.dtypes.prng_key)
-"""The dtypes that the leaves of a state may have."""
 
 
 def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
     """Name → [dtype, shape] of every leaf.
 
     Raises:
-      TypeError: one is no array of numbers or keys, or there is none.
+      TypeError: one is no array of numbers or keys, or there is no tree of them.
     """
     leaves = jax.tree_util.tree_leaves_with_path(state)
+    if not leaves or not leaves[0][0]:
+        raise InvalidType(
+            f"`{name}` is {state!r} but a tree of arrays is needed; put one array into "
+            "a dictionary, `{'x': array}`."
+        )
     for path, leaf in leaves:
         is_array = isinstance(leaf, _ARRAYS) and not is_traced(leaf)
-        if not is_array or not any(jnp.issubdtype(leaf.dtype, x) for x in _DTYPES):
+        if not is_array or not _is_known(leaf.dtype):
             raise InvalidType(
                 f"`{name}` has {leaf!r} at {jax.tree_util.keystr(path)} but every leaf "
                 "needs to be an array of numbers or of keys, known and not traced; "
@@ -37,20 +40,19 @@ def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
                 f"`{name}` has an array of shape {leaf.shape} at "
                 f"{jax.tree_util.keystr(path)}, which is empty; leave it out."
             )
-    if not leaves:
-        raise InvalidValue(f"`{name}` is {state!r}, without an array; save one.")
     return {
         jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)]
         for path, leaf in leaves
     }
 
 
-def check_notes(notes: Any) -> None:
+def check_json(name: str, table: Any) -> None:
+    """Refuses what is no dictionary that can be written as JSON."""
     try:
-        json.dumps({**notes})
+        json.dumps({**table})
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidType(
-            f"`notes` cannot be written as JSON ({error}); pass a dictionary of "
+            f"`{name}` cannot be written as JSON ({error}); pass a dictionary of "
             "strings, numbers, Booleans, None, and lists and dictionaries of them."
         ) from error
 
@@ -92,6 +94,12 @@ def check_template(
                 f"{_describe(need)} is asked for; restore with the configuration that "
                 "it was written with, or point to an empty folder."
             )
+
+
+def _is_known(dtype: Any) -> bool:
+    # A `longdouble`, an object and a text are none of them.
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    return is_key or np.can_cast(dtype, np.complex128)
 
 
 def _describe(leaf: list[Any] | None) -> str:

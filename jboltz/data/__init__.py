@@ -1,29 +1,21 @@
-"""Arrays to train on, and batches of them; host side, NumPy only.
+"""Arrays to train on and evaluate on; host side, NumPy only.
 
-Once JAX has started, a process that loads data must be started by spawn and not by
-fork, which may hang: see `batches`.
+Once JAX has started, the worker processes of a loader must be started by
+`multiprocessing.get_context("spawn")` and not by fork: JAX runs threads, and a copy of
+a process with threads may wait for ever for a lock that one of them held.
 """
 
-from jboltz.data.batches import batches
-from jboltz.data.checks import check_values, warn_unstandardized
+from jboltz.data.checks import check_values
 from jboltz.data.cifar10 import load_cifar10
 from jboltz.data.dataset import (
     Dataset,
+    balanced_subset,
     fingerprint,
     from_arrays,
-    num_held_out,
-    split_validation,
+    hold_out,
 )
 from jboltz.data.mnist import load_mnist
-from jboltz.data.patches import (
-    Whitening,
-    extract_patches,
-    fit_whitening,
-    normalize_contrast,
-    patch_places,
-    unwhiten,
-    whiten,
-)
+from jboltz.data.patches import PatchSpec, WhitenedPatches, whitened_patches
 from jboltz.data.standardize import (
     Scaling,
     Standardizer,
@@ -33,8 +25,6 @@ from jboltz.data.standardize import (
     standardize,
     unstandardize,
 )
-from jboltz.data.subset import balanced_subset
-from jboltz.data.whitened import PatchSpec, WhitenedPatches, whitened_patches
 
 __all__ = [
     "Dataset",
@@ -42,27 +32,17 @@ __all__ = [
     "Scaling",
     "Standardizer",
     "WhitenedPatches",
-    "Whitening",
     "balanced_subset",
-    "batches",
     "check_scaling",
     "check_values",
-    "extract_patches",
     "fingerprint",
     "fit_standardizer",
-    "fit_whitening",
     "from_arrays",
+    "hold_out",
     "load_cifar10",
     "load_mnist",
-    "normalize_contrast",
-    "num_held_out",
-    "patch_places",
     "scale_pixels",
-    "split_validation",
     "standardize",
     "unstandardize",
-    "unwhiten",
-    "warn_unstandardized",
-    "whiten",
     "whitened_patches",
 ]

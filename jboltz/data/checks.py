@@ -4,7 +4,6 @@ Values under `jit` are not checked by the library, so a NaN or a pixel of 255 wh
 probability is meant would train to the end without a word. This is the gate.
 """
 
-import math
 import warnings
 from typing import Any
 
@@ -17,11 +16,7 @@ GRAY = UnitInterval()
 
 
 def check_values(
-    values: Any,
-    *,
-    domain: ArrayDomain = GRAY,
-    num_features: int | None = None,
-    name: str = "data",
+    values: Any, *, domain: ArrayDomain = GRAY, name: str = "data"
 ) -> None:
     """`values` is (num_examples, num_features), finite and inside `domain`, or raise.
 
@@ -36,7 +31,6 @@ def check_values(
     Args:
       values: anything `np.asarray` takes.
       domain: that of the visible unit.
-      num_features: the numbers an example that a model needs, when there is one.
       name: what the messages call `values`.
 
     Raises:
@@ -44,24 +38,14 @@ def check_values(
       ValueError: wrong shape, nothing in it, NaN or infinite, outside the domain.
     """
     array = as_numbers(values, name)
-    _check_shape(array, domain, num_features, name)
-    domain.check(array, name)
-
-
-def _check_shape(
-    array: np.ndarray, domain: ArrayDomain, num_features: int | None, name: str
-) -> None:
+    need, remedy = (
+        "(num_examples, num_features)",
+        f"flatten images with `{name}.reshape(len({name}), -1)`, and make one example "
+        f"a batch with `{name}[None]`",
+    )
+    if domain.site_axes:
+        need, remedy = "(num_examples, sites, num_categories)", domain.advice(name)
     if array.ndim != 2 + domain.site_axes:
-        need, remedy = (
-            "(num_examples, num_features)",
-            (
-                f"flatten images with `{name}.reshape(len({name}), -1)`, and make one "
-                f"example a batch with `{name}[None]`"
-            ),
-        )
-        if domain.site_axes:
-            need = "(num_examples, sites, num_categories)"
-            remedy = domain.advice(name)
         raise InvalidValue(
             f"`{name}` has shape {array.shape} but data of the domain '{domain}' must "
             f"be {need}; {remedy}."
@@ -71,12 +55,7 @@ def _check_shape(
             f"`{name}` is empty, shape {array.shape}, but at least one example with "
             "one feature is needed; look at how it was loaded or filtered."
         )
-    width = math.prod(array.shape[1:])
-    if num_features is not None and width != num_features:
-        raise InvalidValue(
-            f"`{name}` has {width} features but {num_features} are needed; "
-            "build the model for the width of the data, or reshape the data."
-        )
+    domain.check(array, name)
 
 
 # Data suit a layer that starts as N(0, 1) where nothing is a whole unit off centre, no

@@ -1,30 +1,26 @@
 """CIFAR-10 from its official binary files, or from an .npz file of yours."""
 
 import dataclasses
-import functools
 import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jboltz.data.dataset import Dataset, from_arrays
-from jboltz.data.npz import read_npz
-from jboltz.data.published import PublishedDataset, PublishedFile
-from jboltz.data.sources import (
-    ReadManual,
-    find_folder,
-    load_published,
-    manual_source,
-)
+from jboltz.data.files import read_npz
+from jboltz.data.published import PublishedDataset, PublishedFile, load_published
 from jboltz.errors import InvalidValue
 
 IMAGE_SHAPE = (32, 32, 3)
 
 _FOLDER = "cifar-10-batches-bin/"
-_TRAIN = tuple(f"{_FOLDER}data_batch_{i}.bin" for i in range(1, 6))
-_TEST = f"{_FOLDER}test_batch.bin"
+_BATCHES = [
+    *(f"{_FOLDER}data_batch_{i}.bin" for i in range(1, 6)),
+    f"{_FOLDER}test_batch.bin",
+]
 _RECORD = 1 + 3 * 32 * 32  # bytes: a label, then 32 × 32 of red, of green, of blue
 _NPZ_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -36,17 +32,50 @@ def parse_tarball(content: bytes) -> tuple[np.ndarray, ...]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
         for member in tar:
             file = tar.extractfile(member)
-            if file is not None and member.name in (*_TRAIN, _TEST):
+            if file is not None and member.name in _BATCHES:
                 records = np.frombuffer(file.read(), np.uint8)
                 batches[member.name] = records.reshape(-1, _RECORD)
-    train = np.concatenate([batches[batch] for batch in _TRAIN])
-    return *_split_records(train), *_split_records(batches[_TEST])
+    *train, test = (batches[name] for name in _BATCHES)
+    return *_split_records(np.concatenate(train)), *_split_records(test)
 
 
 def _split_records(records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images with colour last, and labels."""
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0]
+
+
+def _read_npz(path: Path) -> Dataset:
+    try:
+        held = read_npz(path, _NPZ_NAMES)
+        if "train_images" not in held:
+            raise InvalidValue("it lacks the array `train_images`; name the images so")
+        for name in held.keys() & {"train_images", "test_images"}:
+            dtype, shape = held[name].dtype, held[name].shape
+            if dtype != np.uint8 or shape[1:] not in (IMAGE_SHAPE, (3072,)):
+                raise InvalidValue(
+                    f"`{name}` is {dtype} of shape {shape}, but must be uint8 of shape "
+                    "(N, 32, 32, 3) or (N, 3072)"
+                )
+        arrays: Any = {name.removesuffix("_images"): x for name, x in held.items()}
+        data = from_arrays(**arrays, name=CIFAR10.name, image_shape=IMAGE_SHAPE)
+        labels = [x for x in (data.train_labels, data.test_labels) if x is not None]
+        largest = max((int(x.max()) for x in labels), default=0)
+        if largest > 9:
+            raise InvalidValue(
+                f"it holds the label {largest}, but labels are from 0 to 9"
+            )
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(
+            f"{path} is not CIFAR-10 in an .npz file: {error} (or pass the official "
+            f"{CIFAR10.files[0].name})."
+        ) from error
+    held_out = "" if "test_images" in held else " (the last of the training images)"
+    note = (
+        f"CIFAR-10: {len(data.train)} of 50000 training and {len(data.test)} of 10000 "
+        f"test images{held_out}, from {path}."
+    )
+    return dataclasses.replace(data, source="manual", note=note)
 
 
 CIFAR10 = PublishedDataset(
@@ -65,6 +94,7 @@ CIFAR10 = PublishedDataset(
     "one of the two",
     where="The binary version, 170 MB, is at https://www.cs.toronto.edu/~kriz/"
     "cifar.html; the Python version is not read, because pickles could run code.",
+    read_npz=_read_npz,
 )
 
 
@@ -78,12 +108,6 @@ def load_cifar10(
 
     In the order of the original files. No images come with jboltz.
 
-    Sources:
-      - "tfds": TFDS's cache, or a download of 170 MB into it.
-      - "manual": `manual_dir`, which is the official cifar-10-binary.tar.gz, an .npz
-        file, or a folder that holds one of these (the first, if both).
-      - "auto": TFDS's cache, `manual_dir` if given, a download.
-
     The official file is verified against SHA-256 before it is decompressed. An .npz
     file, of at most 512 MiB after decompression, is taken at its word: `train_images`,
     uint8 (N, 32, 32, 3) or (N, 3072) with the colour of each pixel last, and, where
@@ -92,8 +116,10 @@ def load_cifar10(
     `Dataset.note`, which programs print, says how many images there are.
 
     Args:
-      source: one of the above.
-      manual_dir: for "manual" and "auto"; a file or a folder.
+      source: "tfds" is TFDS's cache, or a download of 170 MB into it. "manual" is
+        `manual_dir`. "auto" is TFDS's cache, `manual_dir` if given, a download.
+      manual_dir: the official cifar-10-binary.tar.gz, an .npz file, or a folder that
+        holds one of these (the first, if both), for "manual" and "auto".
       data_dir: where TFDS keeps its data; by default TFDS_DATA_DIR, else
         ~/tensorflow_datasets.
 
@@ -104,69 +130,4 @@ def load_cifar10(
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if the network is needed and does not answer.
     """
-    read_manual = manual_source(CIFAR10, source, manual_dir, _find)
-    return load_published(CIFAR10, source, read_manual, data_dir)
-
-
-def _find(path: Path) -> ReadManual:
-    """A function that reads the file at `path`, or the one in the folder `path`."""
-    tarball = CIFAR10.files[0].name
-    if os.path.isfile(path):
-        if path.suffix == ".npz":
-            return functools.partial(_read_npz, path)
-        if path.name != tarball:
-            raise InvalidValue(
-                f"`manual_dir` is the file {str(path)!r} but must be {CIFAR10.manual}. "
-                f"{CIFAR10.where}"
-            )
-        return find_folder(CIFAR10, path.parent)
-    arrays = sorted(path.glob("*.npz"))
-    if len(arrays) == 1 and not os.path.exists(path / tarball):
-        return functools.partial(_read_npz, arrays[0])
-    return find_folder(CIFAR10, path)
-
-
-def _read_npz(path: Path) -> Dataset:
-    try:
-        held = read_npz(path, _NPZ_NAMES)
-        _check_images(held)
-        data = from_arrays(
-            held["train_images"],
-            held.get("test_images"),
-            train_labels=held.get("train_labels"),
-            test_labels=held.get("test_labels"),
-            name=CIFAR10.name,
-            image_shape=IMAGE_SHAPE,
-        )
-        _check_labels(data.train_labels, data.test_labels)
-    except (TypeError, ValueError) as error:
-        raise InvalidValue(
-            f"{path} is not CIFAR-10 in an .npz file: {error} (or pass the official "
-            f"{CIFAR10.files[0].name})."
-        ) from error
-    held_out = "" if "test_images" in held else " (the last of the training images)"
-    note = (
-        f"CIFAR-10: {len(data.train)} of 50000 training and {len(data.test)} of 10000 "
-        f"test images{held_out}, from {path}."
-    )
-    return dataclasses.replace(data, source="manual", note=note)
-
-
-def _check_images(held: dict[str, np.ndarray]) -> None:
-    if "train_images" not in held:
-        raise InvalidValue("it lacks the array `train_images`; name the images so")
-    for name in ("train_images", "test_images"):
-        array = held.get(name, held["train_images"])
-        if array.dtype != np.uint8 or array.shape[1:] not in (IMAGE_SHAPE, (3072,)):
-            raise InvalidValue(
-                f"`{name}` is {array.dtype} of shape {array.shape}, but must be uint8 "
-                "of shape (N, 32, 32, 3) or (N, 3072)"
-            )
-
-
-def _check_labels(*labels: np.ndarray | None) -> None:
-    largest = max(
-        (int(array.max()) for array in labels if array is not None), default=0
-    )
-    if largest > 9:
-        raise InvalidValue(f"it holds the label {largest}, but labels are from 0 to 9")
+    return load_published(CIFAR10, source, manual_dir, data_dir)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from jboltz.data.checks import GRAY, check_values, warn_unstandardized
 from jboltz.domains import ArrayDomain, Reals, as_numbers
@@ -56,7 +57,7 @@ def from_arrays(
     test_labels: Any = None,
     name: str = "array",
     image_shape: tuple[int, ...] | None = None,
-    num_holdout: int | None = None,
+    held_out: int | None = None,
     domain: ArrayDomain = GRAY,
 ) -> Dataset:
     """Your arrays as a `Dataset`: checked, flattened, uint8 or float32.
@@ -72,7 +73,7 @@ def from_arrays(
       test_labels: as `train_labels`; not without `test`.
       name: what results call this data set.
       image_shape: for examples that come flat.
-      num_holdout: without `test`, the last this many training examples become the test
+      held_out: without `test`, the last this many training examples become the test
         set; a tenth by default. Shuffle first if the examples are sorted.
       domain: what the values must lie in, see `check_values`.
 
@@ -91,99 +92,124 @@ def from_arrays(
       >>> data.train.shape, data.test.shape, data.image_shape
       ((45, 784), (5, 784), (28, 28))
     """
-    train, shape = _flat(train, "train", domain, None)
+    if test is None and test_labels is not None:
+        raise InvalidValue(
+            "`test_labels` came without `test`, so there is nothing they label; pass "
+            "both, or neither and `held_out`."
+        )
+    if test is not None and held_out is not None:
+        raise InvalidValue(
+            f"`held_out` is {held_out} but `test` is given too, so there is nothing to "
+            "hold out; pass one of the two."
+        )
+    train, shape = _flat(train, "train", domain)
     train_labels = _labels(train_labels, len(train), "train_labels")
+    origin = ""
     if test is None:
-        if test_labels is not None:
-            raise InvalidValue(
-                "`test_labels` came without `test`, so there is nothing they label; "
-                "pass both, or neither and `num_holdout`."
-            )
-        num_test = _num_holdout(num_holdout, len(train))
-        train, test = train[:-num_test], train[-num_test:]
-        if train_labels is not None:
-            test_labels = train_labels[-num_test:]
-            train_labels = train_labels[:-num_test]
-        origin = f", the test examples being the last {num_test} of the array"
+        held_out = max(1, len(train) // 10) if held_out is None else held_out
+        origin = f", the test examples being the last {held_out} of the array"
+        test = train[:0]
     else:
-        if num_holdout is not None:
+        test, _ = _flat(test, "test", domain)
+        if (test.shape[1], test.dtype) != (train.shape[1], train.dtype):
             raise InvalidValue(
-                f"`num_holdout` is {num_holdout} but `test` is given too, so there is "
-                "nothing to hold out; pass one of the two."
-            )
-        test, _ = _flat(test, "test", domain, train.shape[1])
-        if test.dtype != train.dtype:
-            raise InvalidValue(
-                f"`train` is stored as {train.dtype} but `test` as {test.dtype}, so "
-                "they would be scaled differently; pass both in the same type."
+                f"`test` has {test.shape[1]} features stored as {test.dtype} but "
+                f"`train` has {train.shape[1]} stored as {train.dtype}; pass both in "
+                "the same shape and type, so that they are scaled alike."
             )
         test_labels = _labels(test_labels, len(test), "test_labels")
-        origin = ""
     if domain == Reals():
         warn_unstandardized(train, "train")
-    if image_shape is None:
-        image_shape = shape
-    elif math.prod(image_shape) != train.shape[1]:
+    image_shape = shape if image_shape is None else tuple(image_shape)
+    if image_shape is not None and math.prod(image_shape) != train.shape[1]:
         raise InvalidValue(
-            f"`image_shape` is {tuple(image_shape)}, {math.prod(image_shape)} pixels, "
-            f"but an example has {train.shape[1]} features; pass the shape of one."
+            f"`image_shape` is {image_shape}, {math.prod(image_shape)} pixels, but an "
+            f"example has {train.shape[1]} features; pass the shape of one."
         )
-    return Dataset(
+    data = Dataset(
         name=name,
         train=train,
         train_labels=train_labels,
         test=test,
         test_labels=test_labels,
-        image_shape=None if image_shape is None else tuple(image_shape),
+        image_shape=image_shape,
         source="array",
-        note=f"{name}: {len(train)} training and {len(test)} test examples from an "
-        f"array{origin}.",
+        note="",
+    )
+    data = data if held_out is None else hold_out(data, held_out)
+    note = (
+        f"{len(data.train)} training and {len(data.test)} test examples from an array"
+    )
+    return dataclasses.replace(data, note=f"{name}: {note}{origin}.")
+
+
+def hold_out(dataset: Dataset, count: int | None = None) -> Dataset:
+    """The data set whose test set is the last `count` of its training examples, and
+    whose training set is the others; labels are split alike.
+
+    Views, not copies. The default is a sixth, which is MNIST's convention of 50 000 and
+    10 000.
+
+    Raises:
+      ValueError: fewer than one example would remain on either side.
+    """
+    num_train, labels = len(dataset.train), dataset.train_labels
+    count = num_train // 6 if count is None else count
+    if not 1 <= count < num_train:
+        raise InvalidValue(
+            f"`held_out` is {count} but `train` of data set {dataset.name!r} has "
+            f"{num_train} examples and both parts need at least 1; pass a number from "
+            f"1 to {num_train - 1}, or load a larger source."
+        )
+    return dataclasses.replace(
+        dataset,
+        train=dataset.train[:-count],
+        train_labels=None if labels is None else labels[:-count],
+        test=dataset.train[-count:],
+        test_labels=None if labels is None else labels[-count:],
     )
 
 
-def split_validation(
-    dataset: Dataset, num_validation: int = 10_000
-) -> tuple[np.ndarray, np.ndarray]:
-    """(train, validation): the last `num_validation` training examples are held out.
+def balanced_subset(
+    labels: Int[np.ndarray, " examples"], num_labels: int, seed: int
+) -> Int[np.ndarray, " chosen"]:
+    """Indices of `num_labels` examples, as many of each class, in random order.
 
-    Views, not copies. The labels split alike: `dataset.train_labels[:-num_validation]`
-    belong to the first, `[-num_validation:]` to the second. The default is MNIST's
-    convention of 50 000 and 10 000.
+    Where classes cannot share evenly, or one has too few, the numbers of two classes
+    that have more left differ by one at most. Of the same seed, what is chosen for a
+    number is part of what is chosen for a larger one.
 
     Raises:
-      ValueError: fewer than one example would remain on either side; a smaller source
-        is not split in proportion, because then two runs would differ unseen.
+      ValueError: fewer than there are classes, or more than there are examples.
     """
-    num_train = len(dataset.train)
-    if not 1 <= num_validation < num_train:
+    classes = np.unique(labels)
+    if not len(classes) <= num_labels <= len(labels):
         raise InvalidValue(
-            f"`num_validation` is {num_validation} but data set {dataset.name!r} has "
-            f"{num_train} training examples and both parts need at least 1; pass a "
-            f"number from 1 to {num_train - 1}, or load a larger source."
+            f"`num_labels` is {num_labels} but there are {len(labels)} examples of "
+            f"{len(classes)} classes; take {len(classes)} to {len(labels)}."
         )
-    return dataset.train[:-num_validation], dataset.train[-num_validation:]
-
-
-def num_held_out(dataset: Dataset, asked: int | None) -> int:
-    """How many training examples to hold out: `asked`, or by default a sixth of them,
-    which are the 10 000 of MNIST's convention."""
-    return len(dataset.train) // 6 if asked is None else asked
+    rng = np.random.default_rng(seed)
+    # In a shuffled order the k-th examples of all classes come before any (k + 1)-th.
+    order = rng.permutation(len(labels))
+    rank = np.empty(len(labels), np.int64)
+    for label in classes:
+        of_class = np.flatnonzero(labels[order] == label)
+        rank[of_class] = np.arange(len(of_class))
+    return order[np.argsort(rank, kind="stable")[:num_labels]]
 
 
 def _flat(
-    values: Any, name: str, domain: ArrayDomain, num_features: int | None
+    values: Any, name: str, domain: ArrayDomain
 ) -> tuple[np.ndarray, tuple[int, ...] | None]:
     """Checked values as (num_examples, num_features), and the shape of one image."""
     array = as_numbers(values, name)
     shape = array.shape[1:] if array.ndim > 2 else None
     flat = array if shape is None else array.reshape(len(array), math.prod(shape))
     # Flattened one-hot values do not say where a site ends.
-    checked = array if domain.site_axes else flat
-    check_values(checked, domain=domain, num_features=num_features, name=name)
-    array = flat
-    if array.dtype != np.uint8:
-        array = array.astype(np.float32, copy=False)
-    return array, shape
+    check_values(array if domain.site_axes else flat, domain=domain, name=name)
+    if flat.dtype != np.uint8:
+        flat = flat.astype(np.float32, copy=False)
+    return flat, shape
 
 
 def _labels(labels: Any, num_examples: int, name: str) -> np.ndarray | None:
@@ -208,14 +234,3 @@ def _labels(labels: Any, num_examples: int, name: str) -> np.ndarray | None:
             "return_inverse=True)[1]`."
         )
     return array.astype(np.int32, copy=False)
-
-
-def _num_holdout(num_holdout: int | None, num_examples: int) -> int:
-    count = max(1, num_examples // 10) if num_holdout is None else num_holdout
-    if not 1 <= count < num_examples:
-        raise InvalidValue(
-            f"`num_holdout` is {count} but `train` has {num_examples} examples and "
-            "both training and test set need at least 1; pass `test`, more examples, "
-            "or another number."
-        )
-    return count

@@ -1,39 +1,52 @@
-"""Patches of images, their contrast, and ZCA whitening."""
+"""Patches of images, their contrast, and whitening, by PCA or ZCA."""
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from jboltz.data.checks import check_values, feature_moments
+from jboltz.data.checks import check_values, feature_moments, warn_unstandardized
+from jboltz.data.dataset import Dataset, hold_out
 from jboltz.data.standardize import as_real, as_rows
 from jboltz.domains import Reals, as_numbers
 from jboltz.errors import InvalidValue
+from jboltz.ranges import Count, Patches, Scale
+
+HELD_OUT = 10
+"""One training image in this many, the last ones, is for validation."""
+
+Contrast = Literal["unit", "raw"]
+
+Places = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Image, top row and left column of patches."""
 
 
 def extract_patches(
-    images: np.ndarray, num_patches: int, *, size: int = 8, seed: int
-) -> np.ndarray:
-    """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1].
+    images: np.ndarray, num_patches: int, *, size: int, seed: int
+) -> tuple[np.ndarray, Places]:
+    """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1], and
+    where they were cut.
 
     Image, row and column are uniform and independent, with replacement; a patch is
     flattened like its image, the colours of a pixel side by side. The same seed gives
-    the same patches for ever: positions are raw Philox words, as in `batches`.
+    the same patches for ever: positions are raw Philox words, whose bits NumPy keeps.
 
     Args:
       images: (N, H, W, C) uint8, for a `Dataset`
         `data.train.reshape(-1, *data.image_shape)`.
-      num_patches: how many.
       size: height and width of a patch.
       seed: not negative.
 
     Raises:
-      ValueError: another shape or type, or patches larger than the images.
+      ValueError: another shape or type, no patches, or larger ones than the images.
 
     Example:
-      >>> extract_patches(np.zeros((5, 32, 32, 3), np.uint8), 7, seed=0).shape
-      (7, 192)
+      >>> images = np.zeros((5, 32, 32, 3), np.uint8)
+      >>> patches, (image, row, column) = extract_patches(images, 7, size=8, seed=0)
+      >>> patches.shape, bool(image.max() < 5 and row.max() <= 24)
+      ((7, 192), True)
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.size == 0:
         raise InvalidValue(
@@ -41,33 +54,7 @@ def extract_patches(
             "from uint8 of shape (N, H, W, C); reshape flat images to `(-1, "
             "*image_shape)`, and give grey ones a last axis with `images[..., None]`."
         )
-    places = patch_places(images.shape[:3], num_patches, size=size, seed=seed)
-    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
-    windows = np.lib.stride_tricks.sliding_window_view(
-        images, (size, size), axis=(1, 2)
-    )
-    patches = np.moveaxis(windows[places], 1, -1).reshape(num_patches, -1)
-    return as_real(patches)
-
-
-def patch_places(
-    shape: tuple[int, int, int], num_patches: int, *, size: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, top row and left column of the patches that `extract_patches` cuts with
-    this seed: whose label a patch has.
-
-    Args:
-      shape: (N, H, W) of the images.
-
-    Raises:
-      ValueError: no patches, or patches larger than the images.
-
-    Example:
-      >>> image, row, column = patch_places((5, 32, 32), 7, size=8, seed=0)
-      >>> bool(image.max() < 5 and row.max() <= 24)
-      True
-    """
-    count, height, width = shape
+    count, height, width, _ = images.shape
     if not 1 <= size <= min(height, width):
         raise InvalidValue(
             f"`size` is {size} but the images are {height} by {width}; pass a number "
@@ -78,14 +65,19 @@ def patch_places(
             f"`num_patches` is {num_patches} but at least 1 is needed; pass a positive "
             "number."
         )
-    places = (count, height - size + 1, width - size + 1)
+    shape = (count, height - size + 1, width - size + 1)
     words = np.random.Philox(seed).random_raw(num_patches)
-    # The remainder is uniform to within places / 2⁶⁴. `math.prod` and not NumPy's: with
+    # The remainder is uniform to within shape / 2⁶⁴. `math.prod` and not NumPy's: with
     # its signed integer the words would become floats and lose their last bits.
     image, row, column = np.unravel_index(
-        (words % math.prod(places)).astype(np.int64), places
+        (words % math.prod(shape)).astype(np.int64), shape
     )
-    return image, row, column
+    # (N, rows, columns, C, size, size), a view: no patch is copied that is not chosen.
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    patches = np.moveaxis(windows[image, row, column], 1, -1)
+    return as_real(patches.reshape(num_patches, -1)), (image, row, column)
 
 
 def normalize_contrast(
@@ -186,3 +178,70 @@ def unwhiten(whitening: Whitening, z: Any) -> Any:
     x = z @ whitening.inverse
     (mean,) = as_rows(x, whitening.mean)
     return x + mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchSpec:
+    """Which patches are cut, and how they are whitened."""
+
+    patch_size: Count = 8
+    """Height and width of a patch, in pixels."""
+    num_patches: Patches = 100_000
+    """Training patches; a tenth as many for validation, and for the test."""
+    contrast: Contrast = "unit"
+    """`unit` gives every patch mean 0 and the same contrast before whitening."""
+    num_components: Count = 100
+    """Principal directions that are kept, each with variance 1."""
+    epsilon: Scale = 1e-6
+    """Added to the variance of every direction before it is made 1."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WhitenedPatches:
+    """Whitened patches, (count, num_features) each, and how to undo the whitening."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    whitening: Whitening
+    shape: tuple[int, int, int]  # of one patch
+    images: dict[str, np.ndarray]  # of each patch, by part: the image it was cut from
+
+
+def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
+    """Patches of the training images but the last tenth, of that tenth, and of the test
+    images; the whitening is fitted to the first. Part i has the seed 3 `seed` + i."""
+    if data.image_shape is None:
+        raise InvalidValue(
+            "`data.image_shape` is None but patches are cut from images; give the "
+            "data set the shape of one image."
+        )
+    held = hold_out(data, len(data.train) // HELD_OUT)
+    few = spec.num_patches // HELD_OUT
+    sources = {
+        "train": (held.train, spec.num_patches),
+        "validation": (held.test, few),
+        "test": (data.test, few),
+    }
+    patches, images = {}, {}
+    for index, (name, (source, count)) in enumerate(sources.items()):
+        source = source.reshape(-1, *data.image_shape)
+        cut, (images[name], _, _) = extract_patches(
+            source, count, size=spec.patch_size, seed=3 * seed + index
+        )
+        patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
+    # The held-out images are the last of the training images.
+    images["validation"] = images["validation"] + len(held.train)
+    whitening = fit_whitening(
+        patches["train"], spec.epsilon, num_components=spec.num_components
+    )
+    white = {name: whiten(whitening, x) for name, x in patches.items()}
+    warn_unstandardized(white["train"], "whitened patches")
+    shape = (spec.patch_size, spec.patch_size, data.image_shape[2])
+    return WhitenedPatches(**white, whitening=whitening, shape=shape, images=images)
+
+
+def as_pixels(patches: WhitenedPatches, directions: ArrayLike) -> np.ndarray:
+    """Directions among whitened patches, (count, num_features), as differences of
+    pixels."""
+    return np.asarray(directions) @ patches.whitening.inverse

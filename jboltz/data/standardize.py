@@ -52,7 +52,11 @@ def fit_standardizer(
     """
     check_values(values, domain=Reals(), name="values")
     array = as_numbers(values, "values")
-    _check_name(scaling)
+    if scaling not in get_args(Scaling):
+        raise InvalidValue(
+            f"`scaling` is {scaling!r} but needs to be one of "
+            f"{', '.join(map(repr, get_args(Scaling)))}."
+        )
     if scaling == "standard":
         location, scale = feature_moments(array)
     else:
@@ -76,30 +80,17 @@ def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
     Raises:
       ValueError: the unit cannot take it, and which scaling to use.
     """
-    _check_name(scaling)
-    needs_both_signs = {"min-max": False, "standard": True, "robust": True}
+    lowest = {"min-max": 0.0, "standard": -1.0, "robust": -1.0}
     allowed = [
         name
-        for name, is_signed in needs_both_signs.items()
-        if domain.is_interval and (domain.bounds[0] < 0 or not is_signed)
+        for name, low in lowest.items()
+        if domain.is_interval and domain.bounds[0] <= low
     ]
     if scaling not in allowed:
-        remedy = (
-            f"use {allowed[0]!r}, or `Gaussian` units"
-            if allowed
-            else "leave the data as they are, or use `Gaussian` units"
-        )
+        remedy = f"use {allowed[0]!r}" if allowed else "leave the data as they are"
         raise InvalidValue(
             f"`scaling` is {scaling!r} but units of the domain '{domain}' cannot take "
-            f"what it makes; {remedy}."
-        )
-
-
-def _check_name(scaling: str) -> None:
-    if scaling not in get_args(Scaling):
-        raise InvalidValue(
-            f"`scaling` is {scaling!r} but needs to be one of "
-            f"{', '.join(map(repr, get_args(Scaling)))}."
+            f"what it makes; {remedy}, or use `Gaussian` units."
         )
 
 

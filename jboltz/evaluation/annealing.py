@@ -263,22 +263,12 @@ def log_partition_trajectory(
         check_num_chains(len(jax.tree.leaves(v)[0]), "samples")
         log_weights.append(known(_bridge(model, here, there, v)))
     xp = library_of(log_weights)
-    bridges = [log_estimate(w, 0.0) for w in log_weights]
-    squares = xp.stack([relative_error(w) ** 2 for w in log_weights])
-    error = xp.sqrt(xp.cumsum(squares))
-    ess = xp.stack([bridge.effective_samples for bridge in bridges])
-    value = log_partition + xp.cumsum(xp.stack([bridge.value for bridge in bridges]))
-    least = xp.minimum.accumulate(ess)
+    steps = log_estimate(xp.stack(log_weights), 0.0)
+    error = xp.sqrt(xp.cumsum(relative_error(steps.log_weights) ** 2))
+    value = log_partition + xp.cumsum(steps.value)
+    least = xp.minimum.accumulate(steps.effective_samples)
     lower, upper = interval(value, error, least)
-    return checked(
-        LogEstimate(
-            value=value,
-            lower=lower,
-            upper=upper,
-            effective_samples=ess,
-            log_weights=xp.stack(log_weights),
-        )
-    )
+    return checked(dataclasses.replace(steps, value=value, lower=lower, upper=upper))
 
 
 @full_precision

@@ -133,8 +133,8 @@ def vae_bounds(
 ) -> tuple[MeanLogLikelihood, MeanLogLikelihood]:
     """Two lower bounds on the mean log p(v), from K codes of q(z | v) per example.
 
-    They are the bounds of `dbn_bounds` with w = p(v, z) / q(z | v), which needs no
-    log Z. The arguments and the result are explained there.
+    They are the bounds of `dbn_bounds`, where arguments and result are explained, with
+    w = p(v, z) / q(z | v), which needs no log Z.
     """
     check_key(key)
     return _two_bounds(

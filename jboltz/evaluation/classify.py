@@ -3,15 +3,13 @@
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from jboltz import random
 from jboltz.abilities import LabelModel
 from jboltz.base import Params, record
-from jboltz.checks import check_count, check_key, check_params
+from jboltz.checks import check_params
 from jboltz.evaluation.likelihood import per_example, weighted_mean_and_error
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.rows import class_numbers
@@ -55,35 +53,6 @@ def classify(
         one = partial(label_log_probabilities, model, params)
     rows = unit_interval(jnp.asarray(images))
     return per_example(one, rows, batch_size=batch_size)
-
-
-def classify_by_samples(
-    model: LabelledDBN,
-    params: Params,
-    images: Any,
-    key: Key[Array, ""],
-    *,
-    num_samples: int,
-    batch_size: int = 100,
-) -> Float[np.ndarray | Array, "examples classes"]:
-    """log (1/K) Σ_k p(y | hᴸ⁻¹_k) over K = `num_samples` sampled passes upwards.
-
-    Sample k of example n draws from fold_in(fold_in(key, n), k).
-    """
-    check_key(key)
-    check_count("num_samples", num_samples, at_least=1)
-    check_params(model, params)
-    rows = unit_interval(jnp.asarray(images))
-
-    def one(example):
-        v, key = example
-        keys = random.fold_in_range(key, num_samples)
-        sampled = partial(model.sampled_label_log_probabilities, params, v)
-        log_p = jax.lax.map(sampled, keys)
-        return jax.nn.logsumexp(log_p, axis=0) - np.log(num_samples)
-
-    keys = random.fold_in_range(key, len(rows))
-    return per_example(one, (rows, keys), batch_size=batch_size)
 
 
 def error_rate(

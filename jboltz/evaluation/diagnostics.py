@@ -11,6 +11,7 @@ Reference:
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import NormalDist
 from typing import Any, TypeAlias
 
@@ -19,7 +20,7 @@ from flax import struct
 from jaxtyping import Array, Real
 
 from jboltz.base import FreeEnergyModel, Params, record
-from jboltz.checks import check_params
+from jboltz.checks import check_count, check_params
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import (
@@ -97,7 +98,7 @@ def autocorrelation_time(trace: Trace) -> float:
 
 
 def training_traces(
-    histories: Sequence[Mapping[str, np.ndarray]], *, last: int | None = None
+    histories: Sequence[Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """The traces of a run with `TracedEstimator`, for `convergence_report`.
 
@@ -106,22 +107,20 @@ def training_traces(
 
     Args:
       histories: the list that `fit` returns, or `[history]` from `fit_stream`.
-      last: the number of last updates to keep; None keeps all.
 
     Raises:
-      ValueError: there are no traces in the histories, or `last` is below 1.
+      ValueError: there are no traces in the histories.
     """
     names = [name for name in histories[-1] if name.startswith(PREFIX)]
-    if not names or (last is not None and last < 1):
+    if not names:
         raise InvalidValue(
-            f"`last` is {last} and the histories hold {sorted(histories[-1])}, but at "
-            f"least 1 update and metrics named {PREFIX}… are needed; wrap the "
-            "estimator: `TracedEstimator(PersistentContrastiveDivergence(…))`."
+            f"`histories` hold {sorted(histories[-1])} but metrics named {PREFIX}… are "
+            "needed; wrap the estimator: "
+            "`TracedEstimator(PersistentContrastiveDivergence(…))`."
         )
     traces = {}
     for name in names:
-        values = np.concatenate([history[name] for history in histories])
-        values = values[0 if last is None else -last :].astype(np.float64)
+        values = np.concatenate([history[name] for history in histories], dtype=float)
         values -= values.mean(axis=1, keepdims=True)
         traces[name.removeprefix(PREFIX)] = values.T
     return traces
@@ -158,17 +157,17 @@ def convergence_report(
             "is needed; pass the metrics of a `TracedSampler`."
         )
     spacing = num_steps if spacing is None else spacing
-    if num_steps < 1 or spacing < 1:
-        raise InvalidValue(
-            f"`num_steps` is {num_steps} and `spacing` {spacing} but both need to be "
-            "at least 1 kernel step."
-        )
+    check_count("num_steps", num_steps, at_least=1)
+    check_count("spacing", spacing, at_least=1)
     checked = {name: _as_trace(trace, 2) for name, trace in traces.items()}
     if not checked:
         raise InvalidValue("`traces` is empty but a report needs at least one trace.")
     num_chains, num_points = next(iter(checked.values())).shape
-    least = max(LEAST_POINTS, -(-LEAST_POINTS * num_steps // spacing))
-    least = max(least, -(-LEAST_ESS // num_chains))
+    least = max(
+        LEAST_POINTS,
+        -(-LEAST_POINTS * num_steps // spacing),
+        -(-LEAST_ESS // num_chains),
+    )
     if num_points < least:
         return (
             f"Too short to judge: {num_points} points a chain, and at least {least} "
@@ -222,12 +221,7 @@ class FreeEnergyGap:
 
 
 def free_energy_gap(
-    model: FreeEnergyModel,
-    params: Params,
-    validation: Data,
-    train: Data,
-    *,
-    batch_size: int = 1000,
+    model: FreeEnergyModel, params: Params, validation: Data, train: Data
 ) -> FreeEnergyGap:
     """⟨F⟩_validation − ⟨F⟩_train, which grows with overfitting; log Z cancels.
 
@@ -246,12 +240,10 @@ def free_energy_gap(
             f"{sets[1].binarisation!r}, which cannot be compared; treat both alike."
         )
     check_params(model, params)
+    free_energy = partial(model.free_energy, params)
     (mean, error), (train_mean, train_error) = (
         weighted_mean_and_error(
-            per_example(
-                lambda v: model.free_energy(params, v), x.values, batch_size=batch_size
-            ),
-            x.weights,
+            per_example(free_energy, x.values, batch_size=1000), x.weights
         )
         for x in sets
     )

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from jboltz import random
-from jboltz.base import Leaf, Params, State, Unit, record
+from jboltz.base import Params, State, Unit
 from jboltz.errors import InvalidValue
-from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.products import full_precision, full_product, product
+from jboltz.products import full_precision, full_product
 
 
 def combined_filters(
@@ -57,32 +56,12 @@ def dbn_inputs(
 
     For Bernoulli units they are the log-odds of h = 1 without the bias.
     """
-    _check_depth(depth, len(dbn.layers))
+    if not 1 <= depth <= len(dbn.layers):
+        raise InvalidValue(
+            f"`depth` is {depth} but there are hidden layers 1 to {len(dbn.layers)}."
+        )
     below = dbn.encode(params[: depth - 1], v)
     return dbn.layers[depth - 1].hidden_inputs(params[depth - 1], below)
-
-
-@full_precision
-def dbm_inputs(
-    dbm: DBM, params: DBMParams, v: State, *, depth: int
-) -> Float[Array, " units"]:
-    """The inputs of layer `depth` from below when `v` is passed upwards in means.
-
-    Layers on the way double their inputs, in place of inputs from above.
-
-    Reference:
-      Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 3.1.
-    """
-    _check_depth(depth, len(params.weights))
-
-    def inputs_above(x, index):
-        activity = dbm.units[index].activity(params.units[index], x)
-        return product(activity, params.weights[index])
-
-    for index in range(depth - 1):
-        inputs = 2 * inputs_above(v, index)
-        v = dbm.units[index + 1].mean_state(params.units[index + 1], inputs)
-    return inputs_above(v, depth - 1)
 
 
 @full_precision
@@ -163,37 +142,19 @@ def exciting_states(
     return states
 
 
-@record
-class ReceptiveField:
-    """The location and the extent of a filter's energy, the squared weights."""
-
-    centre: Leaf  # (2,) mean row and column, in pixels
-    spread: Leaf  # () root mean squared distance from the centre, in pixels
-    window_share: Leaf  # () share of the energy in the best square window
-
-
 def receptive_field(
-    weights: Float[Array, " visible"],
-    image_shape: tuple[int, ...],
-    *,
-    window: int,
-) -> ReceptiveField:
-    """Where the energy of one filter is in the image, summed over colours.
+    weights: Float[Array, " visible"], image_shape: tuple[int, ...]
+) -> tuple[Float[Array, "2"], Float[Array, ""]]:
+    """Where the energy of one filter, its squared weights, is in the image.
 
-    The result is NaN for a filter of zeros.
+    Energy is summed over colours. The result is NaN for a filter of zeros.
 
     Args:
       image_shape: (height, width) or (height, width, colours).
-      window: the side of the square window for `window_share`.
 
-    Raises:
-      ValueError: the window is larger than the image.
+    Returns:
+      The mean row and column, and the root mean squared distance from there, in pixels.
     """
-    if not 1 <= window <= min(image_shape[:2]):
-        raise InvalidValue(
-            f"`window` is {window} but an image of {image_shape[0]} × {image_shape[1]} "
-            f"pixels takes windows of 1 to {min(image_shape[:2])}."
-        )
     energy = (weights**2).reshape(*image_shape[:2], -1).sum(axis=-1)
     share = energy / energy.sum()
     positions = jnp.stack(
@@ -201,14 +162,7 @@ def receptive_field(
     )
     centre = jnp.sum(share[..., None] * positions, axis=(0, 1))
     squared = jnp.sum((positions - centre[None, None]) ** 2, axis=-1)
-    sums = jax.lax.reduce_window(
-        share, 0.0, jax.lax.add, (window, window), (1, 1), "valid"
-    )
-    return ReceptiveField(
-        centre=centre,
-        spread=jnp.sqrt(jnp.sum(share * squared)),
-        window_share=jnp.max(sums),
-    )
+    return centre, jnp.sqrt(jnp.sum(share * squared))
 
 
 def principal_components(
@@ -237,10 +191,3 @@ def principal_components(
 def _unit_vector(x: Float[Array, " size"]) -> Float[Array, " size"]:
     """x/‖x‖; zeros, such as the gradient of a unit with zero weights, stay zeros."""
     return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
-
-
-def _check_depth(depth: int, num_layers: int) -> None:
-    if not 1 <= depth <= num_layers:
-        raise InvalidValue(
-            f"`depth` is {depth} but there are hidden layers 1 to {num_layers}."
-        )

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,10 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from jboltz.evaluation.features import combined_filters, exciting_states
 from jboltz.evaluation.filters import colour_share, filter_extent, filter_orientation
-from jboltz.evaluation.likelihood import weighted_mean_and_error
+from jboltz.evaluation.likelihood import mean_with_error, per_example
 from jboltz.evaluation.probe import fit_linear_probe, predict
 from jboltz.models.dbn import DBN, DBNParams
-from jboltz.products import full_precision
 
 Part = tuple[np.ndarray, np.ndarray]
 """Patches, (count, visible), and the class of the image of each patch."""
@@ -76,14 +76,9 @@ def exciting_patches(
     return np.asarray(states) @ to_pixels
 
 
-@full_precision
-def encode_all(dbn: DBN, params: DBNParams, x: Any) -> np.ndarray:
+def encode_all(dbn: DBN, params: DBNParams, x: Any) -> Any:
     """The codes of `x` in the highest layer of `params`; `x` if there are no layers."""
-
-    def encode(v):
-        return dbn.encode(params, v)
-
-    return np.asarray(jax.lax.map(encode, jnp.asarray(x), batch_size=1000))
+    return per_example(partial(dbn.encode, params), jnp.asarray(x), batch_size=1000)
 
 
 def class_errors(
@@ -160,7 +155,7 @@ def summary(
 
     found = {}
     for name, of in (("learnt", learnt), ("control", control)):
-        found[name] = {key: _mean_and_error(x) for key, x in of.items()}
+        found[name] = {key: mean_with_error(x) for key, x in of.items()}
         found[name]["edge_or_blob_share"] = edges_or_blobs(of)
     return found
 
@@ -204,10 +199,4 @@ def _over_images(values: np.ndarray, images: np.ndarray) -> dict[str, float]:
     """The mean over patches, with its standard error over draws of the images."""
     _, inverse, counts = np.unique(images, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, values) / counts
-    mean, error = weighted_mean_and_error(means, counts)
-    return {"mean": mean, "standard_error": error}
-
-
-def _mean_and_error(values: np.ndarray) -> dict[str, float]:
-    mean, error = weighted_mean_and_error(values, None)
-    return {"mean": mean, "standard_error": error}
+    return mean_with_error(means, counts)

@@ -22,7 +22,8 @@ def filter_extent(
     height, width = image_shape[:2]
     # The variance of n places side by side is (n² − 1)/12.
     everywhere = ((height**2 - 1 + width**2 - 1) / 12) ** 0.5
-    return receptive_field(weights, image_shape, window=1).spread / everywhere
+    _, spread = receptive_field(weights, image_shape)
+    return spread / everywhere
 
 
 def filter_orientation(

@@ -167,6 +167,14 @@ def weighted_mean_and_error(
     return _number(mean), _number(xp.sqrt(squares) / xp.sum(w))
 
 
+def mean_with_error(
+    values: Float[np.ndarray, " examples"], weights: np.ndarray | None = None
+) -> dict[str, float]:
+    """`weighted_mean_and_error` by name: "mean" and "standard_error"."""
+    mean, error = weighted_mean_and_error(values, weights)
+    return {"mean": mean, "standard_error": error}
+
+
 def _number(x):
     return x if is_traced(x) else float(x)
 

@@ -6,10 +6,10 @@ can be jitted.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jboltz.base import Metrics
+from jboltz.evaluation.likelihood import per_example
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBMParams
 from jboltz.products import full_precision, full_product
@@ -116,13 +116,8 @@ def sparsity_monitors(q: Float[Array, " hidden"]) -> Metrics:
     }
 
 
-@full_precision
 def reconstruction_errors(
-    dbn: DBN,
-    params: DBNParams,
-    data: Float[Array, "examples visible"],
-    *,
-    batch_size: int = 1000,
+    dbn: DBN, params: DBNParams, data: Float[Array, "examples visible"]
 ) -> list[float]:
     """The mean squared error per pixel of `dbn.reconstruct` at depths 1, 2, …, L.
 
@@ -137,5 +132,5 @@ def reconstruction_errors(
             ]
         )
 
-    errors = jax.lax.map(squared_errors, data, batch_size=batch_size)
-    return [float(x) for x in np.asarray(errors, np.float64).mean(axis=0)]
+    errors = per_example(squared_errors, data, batch_size=1000)
+    return [float(x) for x in errors.mean(axis=0)]

@@ -60,8 +60,8 @@ def log_partition(
             "block, or estimate with `annealed_importance_sampling`."
         )
     count = int(total)
-    zero = jax.tree.map(lambda unit: unit.domain.state_at(unit.shape, 0)[0], hidden)
-    like = jax.eval_shape(hidden_free_energy, jax.tree.map(_as_float, zero))
+    zero = jax.tree.map(lambda x: x.astype(float), state_of(hidden, 0))
+    like = jax.eval_shape(hidden_free_energy, zero)
     dtype = jnp.finfo(like.dtype).dtype  # for a complex F, the dtype of its parts
 
     def log_weight(number):
@@ -153,7 +153,7 @@ def num_states(units: Unit | tuple[Unit, ...]) -> int | float:
     return count
 
 
-def state_of(units: Unit | tuple[Unit, ...], number: Integer[Array, ""]) -> State:
+def state_of(units: Unit | tuple[Unit, ...], number: int | Integer[Array, ""]) -> State:
     """The state with this number, from 0, of a layer or several layers, as integers."""
     leaves, structure = jax.tree.flatten(units)
     states = []
@@ -161,7 +161,3 @@ def state_of(units: Unit | tuple[Unit, ...], number: Integer[Array, ""]) -> Stat
         state, number = unit.domain.state_at(unit.shape, number)
         states.append(state)
     return structure.unflatten(states)
-
-
-def _as_float(x):
-    return x.astype(float)

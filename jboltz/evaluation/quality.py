@@ -36,8 +36,6 @@ def sample_quality(
     test: Float[Array, "test pixels"],
     samples: dict[str, Float[Array, "_ pixels"]],
     image_shape: tuple[int, ...],
-    *,
-    num_neighbours: int = 5,
 ) -> QualityTable:
     """The numbers of `evaluation.generation` for test images and each set of samples.
 
@@ -60,18 +58,16 @@ def sample_quality(
             "at most as many test images."
         )
     return {
-        name: jax.tree.map(
-            float, _scores(train, images, image_shape, num_neighbours=num_neighbours)
-        )
+        name: jax.tree.map(float, _scores(train, images, image_shape))
         for name, images in sets.items()
     }
 
 
-@partial(jax.jit, static_argnames=("image_shape", "num_neighbours"))
-def _scores(train, images, image_shape, *, num_neighbours):
+@partial(jax.jit, static_argnames="image_shape")
+def _scores(train, images, image_shape):
     real = spread(train, len(images))
     return {
-        **precision_recall(real, images, num_neighbours=num_neighbours),
+        **precision_recall(real, images),
         **adversarial_accuracy(real, images),
         **diversity(images),
         "nearest_training": jnp.mean(nearest_distance(images, train)),

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jboltz.base import Params
-from jboltz.evaluation.likelihood import weighted_mean_and_error
+from jboltz.evaluation.likelihood import mean_with_error
 from jboltz.learning.mean_field import mean_field
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN, DBNParams
@@ -49,10 +49,10 @@ def pixel_errors(
     entropy = jax.scipy.special.entr(images) + jax.scipy.special.entr(1 - images)
     table: dict[str, Any] = {"least_cross_entropy": float(jnp.mean(entropy))}
     for name, (log_odds, params) in models.items():
-        table[name] = {}
-        for measure, values in _errors(log_odds, params, images).items():
-            mean, error = weighted_mean_and_error(np.asarray(values, np.float64), None)
-            table[name][measure] = {"mean": mean, "standard_error": error}
+        table[name] = {
+            measure: mean_with_error(np.asarray(values, np.float64))
+            for measure, values in _errors(log_odds, params, images).items()
+        }
     return table
 
 

@@ -35,18 +35,16 @@ def shuffle_units(
     """
     below, shuffled_below, shuffled = data, data, []
     for index, (rbm, layer) in enumerate(zip(dbn.layers, params, strict=True)):
-        above = jax.vmap(rbm.mean_hidden_state, in_axes=(None, 0))(layer, below)
-        drawn = _in_another_order(layer, random.fold_in(key, index))
-        drawn = _as_active(rbm, drawn, shuffled_below, jnp.mean(above, axis=0))
-        shuffled.append(drawn)
         up = jax.vmap(rbm.mean_hidden_state, in_axes=(None, 0))
-        below, shuffled_below = above, up(drawn, shuffled_below)
+        below = up(layer, below)
+        weights = jax.random.permutation(
+            random.fold_in(key, index), layer.weights, axis=0, independent=True
+        )
+        drawn = RBMParams(visible=layer.visible, hidden=layer.hidden, weights=weights)
+        drawn = _as_active(rbm, drawn, shuffled_below, jnp.mean(below, axis=0))
+        shuffled.append(drawn)
+        shuffled_below = up(drawn, shuffled_below)
     return tuple(shuffled)
-
-
-def _in_another_order(layer: RBMParams, key: Key[Array, ""]) -> RBMParams:
-    weights = jax.random.permutation(key, layer.weights, axis=0, independent=True)
-    return RBMParams(visible=layer.visible, hidden=layer.hidden, weights=weights)
 
 
 def _as_active(

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
-from jboltz.base import Estimator, State
+import jboltz
+from jboltz import DBM, RBM, plotting, random
+from jboltz.base import State
 from jboltz.data import Dataset
-from jboltz.evaluation.bounds import dbm_bound, dbm_bound_gap
-from jboltz.evaluation.examples import EvaluationData, binarise_once
+from jboltz.evaluation.bounds import dbm_bound_gap
 from jboltz.evaluation.log_partitions import (
     chain_quality,
     log_partitions,
@@ -27,36 +27,22 @@ from jboltz.evaluation.log_partitions import (
     tempered_chains,
 )
 from jboltz.evaluation.reconstruction import dbm_reconstruction_error
-from jboltz.learning.centred import Centred
-from jboltz.learning.contrastive import (
-    ContrastiveDivergence,
-    PersistentContrastiveDivergence,
-)
-from jboltz.learning.mean_field import MeanFieldPCD
-from jboltz.learning.pretrain import LayerFeatures, greedy, grow, unit_interval
-from jboltz.learning.step import TrainState, init_train_state, make_train_step
-from jboltz.models.annealed import Annealed
-from jboltz.models.dbm import DBM, DBMParams
-from jboltz.models.rbm import RBM, RBMParams
+from jboltz.learning.pretrain import grow, unit_interval
 from jboltz.models.swapped import SwappedLayers
 from jboltz.ranges import (
     ChainSteps,
     Count,
     CountFromZero,
-    LadderScale,
     Rate,
     Share,
     Steps,
 )
-from jboltz.runs import checks, likelihoods, program
+from jboltz.runs import checks, greedy, likelihoods, program
 from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.gibbs import ClampedGibbs, Gibbs
-from jboltz.units.bernoulli import Bernoulli
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,31 +70,21 @@ class Config(AnnealingConfig):
     """Step size of plain SGD in pretraining."""
     epochs: Count = 200
     """Epochs of joint training."""
-    learning_rate: Rate = 0.02
-    """First step size of plain SGD in joint training; it falls linearly to 0."""
-    num_chains: Count = 100
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
     max_sweeps: Count = 3
     """Most mean-field sweeps an update."""
     tolerance: Share = 1e-2
     """Mean field ends where no mean moved by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
-    ladder_scale: LadderScale = 1.0
-    """Rungs of the ladders of annealing for log Z, in units of 14 500."""
     clamped_points: Count = 20
     """Images whose log p(v) is also estimated, by annealing with the data held: how
     far above its bound it is."""
     tempering_steps: ChainSteps = 300
     sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     likelihoods.check(config, data)
     checks.layers(config.layers, data)
     checks.values(config, data)
@@ -118,7 +94,7 @@ def check(config: Config, data: Dataset) -> None:
 
 def run(
     config: Config, data: Dataset, workdir: Workdir
-) -> tuple[DBMParams, dict[str, Any]]:
+) -> tuple[jboltz.DBMParams, dict[str, Any]]:
     """Pretrains, trains and evaluates; returns the parameters and the numbers."""
     dbm = build(config)
     key_pretrain, key_joint, _ = jax.random.split(jax.random.key(config.seed), 3)
@@ -151,7 +127,7 @@ def run(
             state.params,
             chains.hidden,
             train,
-            binarise_once(unseen, config.seed),
+            jboltz.binarise_once(unseen, config.seed),
             random.fold_in(key_joint, config.epochs),
         ),
     }
@@ -161,7 +137,7 @@ def run(
 def fit(
     config: Config,
     model: RBM | DBM,
-    start: RBMParams | DBMParams,
+    start: jboltz.RBMParams | jboltz.DBMParams,
     train: Array,
     workdir: Workdir,
     stage: str,
@@ -169,41 +145,39 @@ def fit(
     *,
     rate: float | optax.Schedule,
     num_epochs: int,
-) -> tuple[TrainState, list[dict[str, Any]]]:
+) -> tuple[jboltz.TrainState, list[dict[str, Any]]]:
     """Trains all layers of `model` together, from `start` on."""
-    estimator, optimizer = make_estimator(config, model), optax.sgd(rate)
-    return fit_with_checkpoints(
-        workdir,
-        stage,
-        make_train_step(estimator, optimizer),
-        lambda key: init_train_state(start, estimator, optimizer, key),
-        train,
-        key,
-        batch_size=config.batch_size,
-        num_epochs=num_epochs,
-        prepare=jax.tree_util.Partial(LayerFeatures((RBM(*model.units[:2]),)), ()),
-        loss=loss_of(model),
-    )
-
-
-def make_estimator(config: Config, model: RBM | DBM) -> Estimator:
-    """Estimates the gradient of all layers of `model` together."""
     if isinstance(model, RBM):
         # With one hidden layer the posterior that mean field would find is exact, and
         # training takes a third less time without mean field.
-        estimator = PersistentContrastiveDivergence(
-            model, Gibbs(model), config.num_chains, config.num_steps
+        estimator = jboltz.PersistentContrastiveDivergence(
+            model, jboltz.Gibbs(model), config.num_chains, config.num_steps
         )
     else:
-        estimator = MeanFieldPCD(
+        estimator = jboltz.MeanFieldPCD(
             model,
-            Gibbs(model),
+            jboltz.Gibbs(model),
             config.num_chains,
             config.num_steps,
             tolerance=config.tolerance,
             max_sweeps=config.max_sweeps,
         )
-    return Centred(estimator) if config.centred else estimator
+    if config.centred:
+        estimator = jboltz.Centred(estimator)
+    optimizer = optax.sgd(rate)
+    images = jboltz.LayerFeatures((RBM(*model.units[:2]),))
+    return fit_with_checkpoints(
+        workdir,
+        stage,
+        jboltz.make_train_step(estimator, optimizer),
+        partial(jboltz.init_train_state, start, estimator, optimizer),
+        train,
+        key,
+        batch_size=config.batch_size,
+        num_epochs=num_epochs,
+        prepare=jax.tree_util.Partial(images, ()),
+        loss=loss_of(model),
+    )
 
 
 def loss_of(model: RBM | DBM) -> str:
@@ -213,21 +187,19 @@ def loss_of(model: RBM | DBM) -> str:
 
 def pretrain(
     config: Config, dbm: DBM, train: Array, workdir: Workdir, key: Key[Array, ""]
-) -> tuple[DBMParams, list[dict[str, Any]]]:
+) -> tuple[jboltz.DBMParams, list[dict[str, Any]]]:
     """Where joint training starts, and of each layer its losses."""
     # With biases of zero all-grey noise is a deep mode of its own.
     params = dbm.init(key, data=unit_interval(train))
     if config.pretrain_epochs == 0:
         return params, []
+    if config.pretraining == "greedy":
+        return pretrain_greedily(config, dbm, params, train, workdir, key)
     layers: list[dict[str, Any]] = []
-
-    def finish(loss, state, records):
-        layers.append({"loss": loss, "losses": [record["loss"] for record in records]})
-        return state.params
 
     def fit_lower(lower, start):
         depth = len(lower.units)
-        found = fit(
+        state, records = fit(
             config,
             lower,
             start,
@@ -238,46 +210,53 @@ def pretrain(
             rate=config.pretrain_learning_rate,
             num_epochs=config.pretrain_epochs,
         )
-        return finish(loss_of(lower), *found)
+        losses = [record["loss"] for record in records]
+        layers.append({"loss": loss_of(lower), "losses": losses})
+        return state.params
 
-    if config.pretraining == "growing":
-        return grow(dbm, params, fit_lower=fit_lower), layers
-    rbms, visible = dbm.pretraining_layers(), params.units[0]
+    return grow(dbm, params, fit_lower=fit_lower), layers
 
-    def fit_layer(index, prepare, key):
-        rbm = rbms[index]
-        estimator = ContrastiveDivergence(rbm, Gibbs(rbm))
-        optimizer = optax.sgd(config.pretrain_learning_rate)
 
-        def init(key):
-            key_params, key_estimator = jax.random.split(key)
-            params = rbm.init(key_params)
-            if index == 0:
-                params = rbm.from_parts((visible, params.hidden), (params.weights,))
-            return init_train_state(params, estimator, optimizer, key_estimator)
+def pretrain_greedily(
+    config: Config,
+    dbm: DBM,
+    params: jboltz.DBMParams,
+    train: Array,
+    workdir: Workdir,
+    key: Key[Array, ""],
+) -> tuple[jboltz.DBMParams, list[dict[str, Any]]]:
+    """An RBM a layer, by CD; the visible units start as in `params`."""
+    rbms = dbm.pretraining_layers()
 
-        found = fit_with_checkpoints(
-            workdir,
-            f"layer_{index + 1}",
-            make_train_step(estimator, optimizer),
-            init,
-            train,
-            key,
-            batch_size=config.batch_size,
-            num_epochs=config.pretrain_epochs,
-            prepare=prepare,
-        )
-        return finish("reconstruction_error", *found)
+    def rule(index):
+        cd = jboltz.ContrastiveDivergence(rbms[index], jboltz.Gibbs(rbms[index]))
+        return cd, optax.sgd(config.pretrain_learning_rate)
 
-    return dbm.compose(greedy(rbms, key, fit_layer=fit_layer)), layers
+    def start(below, key):
+        first = rbms[len(below)].init(key)
+        if below:
+            return first
+        return rbms[0].from_parts((params.units[0], first.hidden), (first.weights,))
+
+    stack, layers = greedy.pretrain(
+        workdir,
+        rbms,
+        train,
+        key,
+        rule=rule,
+        start=start,
+        epochs=config.pretrain_epochs,
+        batch_size=config.batch_size,
+    )
+    return dbm.compose(stack), [{"loss": "reconstruction_error", **x} for x in layers]
 
 
 def evaluate(
     config: Config,
-    params: DBMParams,
+    params: jboltz.DBMParams,
     starts: State,
     train: Array,
-    examples: EvaluationData,
+    examples: jboltz.EvaluationData,
     key: Key[Array, ""],
 ) -> dict[str, Any]:
     """log Z, the bound of mean field, how far it is below log p(v) for some images,
@@ -287,13 +266,13 @@ def evaluate(
     """
     say("estimating the likelihood by annealing")
     dbm = build(config)
-    annealed = Annealed(SwappedLayers(dbm))
+    annealed = jboltz.Annealed(SwappedLayers(dbm))
     base = annealed.fit_base(unit_interval(train))
     key_temper, key_z, key_clamped = jax.random.split(key, 3)
     chains, traces = tempered_chains(annealed, params, base, starts, config, key_temper)
     log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
     few = dataclasses.replace(examples, values=examples.values[: config.clamped_points])
-    bound = dbm_bound(dbm, params, examples, 0.0)
+    bound = jboltz.dbm_bound(dbm, params, examples, 0.0)
     return {
         "binarisation": examples.binarisation,
         "log_partition": {name: as_json(z) for name, z in log_z.items()},
@@ -307,10 +286,10 @@ def evaluate(
 
 
 def build(config: Config) -> DBM:
-    return DBM(tuple(Bernoulli(size) for size in config.layers))
+    return DBM(tuple(map(jboltz.Bernoulli, config.layers)))
 
 
-def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]:
+def sample(config: Config, params: jboltz.DBMParams, digits: Array) -> dict[str, Array]:
     """Pictures along chains that start at `digits`, at the end of others that start at
     noise, and completions of the upper half of `digits`: one chain a digit."""
     dbm = build(config)
@@ -324,7 +303,7 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
     upper = jnp.arange(digits.shape[1]) < digits.shape[1] // 2
     free = jax.tree.map(lambda _: False, near)
     longest, rows = config.sample_steps, {"test digit": digits}
-    after = partial(pictures_after, ClampedGibbs(dbm), params)
+    after = partial(pictures_after, jboltz.ClampedGibbs(dbm), params)
     for name, length in sweep_counts(longest).items():
         rows[name] = after(near, key_data, length, clamp=free)
     rows["from noise"] = after(noise, key_noise, longest, clamp=free)
@@ -334,9 +313,8 @@ def sample(config: Config, params: DBMParams, digits: Array) -> dict[str, Array]
 
 
 def draw_figures(
-    config: Config, data: Dataset, params: DBMParams, numbers: dict[str, Any]
+    config: Config, data: Dataset, params: jboltz.DBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape = data.image_shape or (28, 28)
     digits = unit_interval(jnp.asarray(data.test[:160:10]))
     losses = {
@@ -363,7 +341,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     last = results["joint"][-1]
     say(
         f"joint training ends at a reconstruction error of {last['loss']:.4f}, with "

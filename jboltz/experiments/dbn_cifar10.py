@@ -11,6 +11,7 @@ Krizhevsky (2009), Learning multiple layers of features from tiny images.
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -18,28 +19,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jboltz import plotting
+import jboltz
+from jboltz import DBN, Bernoulli, Gaussian, Gibbs, RBMParams, plotting
 from jboltz.data import Dataset, WhitenedPatches, whitened_patches
-from jboltz.data.whitened import as_pixels
+from jboltz.data.patches import as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation import fields
 from jboltz.evaluation.features import receptive_field
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.evaluation.shuffled import shuffle_units
-from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.sparsity import Sparse
 from jboltz.learning.transforms import by_field
-from jboltz.models.dbn import DBN, DBNParams
-from jboltz.models.rbm import RBMParams
-from jboltz.ranges import Activity, Count, Patches, Rate, Scale, Seed, Steps, Strength
+from jboltz.models.dbn import DBNParams
+from jboltz.ranges import Activity, Count, Patches, Rate, Scale, Steps, Strength
 from jboltz.runs import checks, greedy, program
 from jboltz.runs import patches as on_patches
 from jboltz.runs.layers import Pictures, draw_layers, draw_samples
 from jboltz.runs.progress import say, with_error
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.gibbs import Gibbs
-from jboltz.units.bernoulli import Bernoulli
-from jboltz.units.gaussian import Gaussian, GaussianParams
+from jboltz.units.gaussian import GaussianParams
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,12 +78,9 @@ class Config(on_patches.PatchConfig):
     read_test: bool = True
     """Judge by patches of the test images; without, by those of held-out training
     images, by which settings are chosen."""
-    seed: Seed = 0
-    """Decides patches, initial weights, order, control and every draw."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     on_patches.check(config, data)
     checks.labels(data)
     if not config.layers or min(config.layers) < 2:
@@ -106,16 +100,6 @@ def build(config: Config) -> DBN:
     return DBN.chain(Gaussian(config.num_components), *map(Bernoulli, config.layers))
 
 
-def estimator(config: Config, dbn: DBN, index: int) -> Sparse:
-    """What layer `index`, from 0, is trained by."""
-    rbm = dbn.layers[index]
-    return Sparse(
-        ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps),
-        target=config.sparsity_targets[index],
-        strength=config.sparsity_strengths[index],
-    )
-
-
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[DBNParams, dict[str, Any]]:
@@ -126,17 +110,23 @@ def run(
     adam = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
 
     def rule(index):
+        rbm = dbn.layers[index]
+        estimator = jboltz.Sparse(
+            jboltz.ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps),
+            target=config.sparsity_targets[index],
+            strength=config.sparsity_strengths[index],
+        )
         fixed = {"log_variance": optax.set_to_zero()} if index == 0 else {}
-        return estimator(config, dbn, index), by_field(adam, **fixed)
+        return estimator, by_field(adam, **fixed)
 
     params, layers = greedy.pretrain(
         workdir,
-        dbn,
+        dbn.layers,
         train,
-        train[: greedy.NUM_MONITORED],
         jax.random.key(config.seed),
         rule=rule,
-        start=lambda below, key: start(config, dbn, train, below, key),
+        start=partial(start, config, dbn, train),
+        monitored=train[: greedy.NUM_MONITORED],
         epochs=config.epochs,
         batch_size=config.batch_size,
     )
@@ -273,10 +263,9 @@ def draw_fields(
                 values[title][f"layer {depth}{name}"] = found[key]
         top[f"layer {depth}"] = top_patches(dbn, params[:depth], patches)
         filters = fields.pixel_filters(params[:depth], patches.whitening.inverse)
-        field = jax.vmap(lambda w: receptive_field(w, patches.shape, window=1))(
-            jnp.asarray(filters)
-        )
-        circles[f"layer {depth}"] = (field.centre, field.spread)
+        circles[f"layer {depth}"] = jax.vmap(
+            lambda w: receptive_field(w, patches.shape)
+        )(jnp.asarray(filters))
     return {
         "top_patches": plotting.colour_tiles(
             top,
@@ -312,7 +301,6 @@ def top_patches(dbn: DBN, params: DBNParams, patches: WhitenedPatches) -> np.nda
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     for index, (layer, error) in enumerate(
         zip(results["layers"], results["reconstruction_errors"], strict=True), start=1
     ):

@@ -11,15 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jboltz import plotting
-from jboltz.data import Dataset, Scaling, check_scaling, scale_pixels
-from jboltz.domains import UnitInterval
+import jboltz
+from jboltz import DBN, plotting
+from jboltz.data import Dataset, scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.learning.contrastive import ContrastiveDivergence
 from jboltz.learning.pretrain import Features, unit_interval
 from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
-from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.dbn import DBNParams
 from jboltz.ranges import Count, Rate, Scale, Steps
 from jboltz.runs import checks, greedy, program
 from jboltz.runs.config import TrainingConfig
@@ -27,8 +26,6 @@ from jboltz.runs.layers import Pictures, draw_layers, draw_samples
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.gibbs import Gibbs
-from jboltz.units.bernoulli import Bernoulli
 
 BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
 """Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
@@ -58,9 +55,9 @@ class Config(TrainingConfig):
     0.0001 at epoch 100, in every layer."""
     clip: Scale | None = None
     """Largest size of a weight and of a bias, which no update exceeds."""
-    scaling: Scaling | None = None
-    """What the gray values go through, pixel by pixel, as fitted on the training
-    images; clipped to their range there. Pixels need `min-max` or none."""
+    scaling: Literal["min-max"] | None = None
+    """`min-max` scales each pixel to [0, 1] by its least and largest value in the
+    training images."""
     num_steps: Count = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
     features: Features = "means"
@@ -72,19 +69,16 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.layers(config.layers, data)
     checks.values(config, data)
     checks.memory(config, data)
-    if config.scaling is not None:
-        check_scaling(config.scaling, UnitInterval())
 
 
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[DBNParams, dict[str, Any]]:
     """Pretrains and evaluates; returns the parameters and the numbers to record."""
-    dbn, data = build(config), scale(config, data)
+    dbn, data = build(config), scale_pixels(data, config.scaling)
     # Keys: layer i of the fold draws from fold_in(key_train, i).
     key_train, _ = jax.random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
@@ -93,16 +87,19 @@ def run(
     # five is on, which CD-1 bears. Of sparser data start at `init(key, data=…)`.
     def rule(index):
         rbm = dbn.layers[index]
-        estimator = ContrastiveDivergence(rbm, Gibbs(rbm), num_steps=config.num_steps)
+        estimator = jboltz.ContrastiveDivergence(
+            rbm, jboltz.Gibbs(rbm), num_steps=config.num_steps
+        )
         return estimator, make_optimizer(config, len(train))
 
     params, layers = greedy.pretrain(
         workdir,
-        dbn,
+        dbn.layers,
         train,
-        unit_interval(train[: greedy.NUM_MONITORED]),
         key_train,
         rule=rule,
+        start=lambda below, key: dbn.layers[len(below)].init(key),
+        monitored=unit_interval(train[: greedy.NUM_MONITORED]),
         epochs=config.epochs,
         batch_size=config.batch_size,
         features=config.features,
@@ -113,12 +110,7 @@ def run(
 
 
 def build(config: Config) -> DBN:
-    return DBN.chain(*(Bernoulli(size) for size in config.layers))
-
-
-def scale(config: Config, data: Dataset) -> Dataset:
-    """The data as the first layer gets them."""
-    return scale_pixels(data, config.scaling)
+    return DBN.chain(*map(jboltz.Bernoulli, config.layers))
 
 
 def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
@@ -135,8 +127,7 @@ def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransform
 def draw_figures(
     config: Config, data: Dataset, params: DBNParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
-    dbn, data = build(config), scale(config, data)
+    dbn, data = build(config), scale_pixels(data, config.scaling)
     pictures = Pictures(
         name="digit",
         names="digits",
@@ -166,7 +157,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     errors = results["test"]["reconstruction_errors"]
     for index, (layer, error) in enumerate(
         zip(results["layers"], errors, strict=True), start=1
@@ -175,16 +165,13 @@ def report(results: dict[str, Any]) -> None:
         sizes = f"{layer['num_visible']}-{layer['num_hidden']}"
         say(f"layer {index} ({sizes})  training losses {losses}")
         say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
-    if results["config"]["schedule"] == "blog":
-        _report_beside_blog(results["layers"][0])
-
-
-def _report_beside_blog(layer: dict[str, Any]) -> None:
-    """The errors of the first layer where the blog says its own."""
+    if results["config"]["schedule"] != "blog":
+        return
+    first = results["layers"][0]
     for epoch, error in BLOG_ERRORS.items():
-        if epoch <= len(layer["losses"]):
-            sampled = layer["losses"][epoch - 1]
-            mean = layer["monitors"]["through_error"][epoch - 1]
+        if epoch <= len(first["losses"]):
+            sampled = first["losses"][epoch - 1]
+            mean = first["monitors"]["through_error"][epoch - 1]
             say(
                 f"layer 1 after epoch {epoch}: MSE {sampled:.4f} sampled, {mean:.4f} "
                 f"of means; the blog has {error:.3f}"

@@ -7,7 +7,7 @@ learning?
 """
 
 import dataclasses
-import pathlib
+from operator import itemgetter
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -15,10 +15,9 @@ import numpy as np
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, num_held_out
+from jboltz.data import Dataset, balanced_subset, hold_out
 from jboltz.errors import InvalidValue
-from jboltz.nets.finetune import LabelledExamples
-from jboltz.ranges import Count, CountFromZero, Rate, Seed
+from jboltz.ranges import Count, CountFromZero, Rate
 from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.progress import say
@@ -37,9 +36,6 @@ class Config(finetune.FinetuneConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist, which saw all
-    training images, without their labels."""
     num_labels: tuple[CountFromZero, ...] = (100, 1000, 10_000, 60_000)
     """Numbers of labelled training images, as many of each class; which ones, the seed
     decides."""
@@ -54,12 +50,9 @@ class Config(finetune.FinetuneConfig):
     held_out: CountFromZero | None = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""
-    seed: Seed = 0
-    """Decides which images have labels, initial weights, order, what is left out."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     for name in ("learning_rates", "control_learning_rates"):
         values = getattr(config, name)
         if len(values) not in (1, len(config.num_labels)):
@@ -72,9 +65,10 @@ def check(config: Config, data: Dataset) -> None:
             f"`num_labels` is {config.num_labels} but needs one or more numbers, each "
             "once."
         )
-    finetune.check(config, data, load_pretrained(config.pretrained, data))
-    known = len(data.train) - num_held_out(data, config.held_out)
-    labels = np.asarray(data.train_labels)[:known]
+    finetune.check(config, data)
+    if config.held_out != 0:
+        data = hold_out(data, config.held_out)
+    labels = np.asarray(data.train_labels)
     for count in config.num_labels:
         balanced_subset(labels, count, config.seed)
 
@@ -88,31 +82,30 @@ def run(
     parts, num_classes = finetune.split(config, data, pretrained)
     given = parts["train"]
     params, numbers = {}, {}
-    for index, count in enumerate(config.num_labels):
+    rates = zip(
+        each(config, config.learning_rates),
+        each(config, config.control_learning_rates),
+        strict=True,
+    )
+    for index, (count, both) in enumerate(zip(config.num_labels, rates, strict=True)):
         rows = balanced_subset(np.asarray(given.labels), count, config.seed)
         rows = np.tile(rows, -(-ROWS_PER_EPOCH // count))
         params[str(count)], numbers[str(count)] = finetune.compare(
             config,
             pretrained,
-            parts | {"train": _take(given, rows)},
+            parts | {"train": jax.tree.map(itemgetter(rows), given)},
             num_classes,
             workdir,
             random.fold_in(jax.random.key(config.seed), index),
-            learning_rates=(
-                _at(config.learning_rates, index),
-                _at(config.control_learning_rates, index),
-            ),
+            learning_rates=both,
             stage=f"_{count}",
         )
     return params, {"num_labels": numbers, "pretraining": pretrained.run}
 
 
-def _take(examples: LabelledExamples, rows: np.ndarray) -> LabelledExamples:
-    return jax.tree.map(lambda x: x[rows], examples)
-
-
-def _at(rates: tuple[float, ...], index: int) -> float:
-    return rates[0] if len(rates) == 1 else rates[index]
+def each(config: Config, rates: tuple[float, ...]) -> tuple[float, ...]:
+    """One rate for each number of labels."""
+    return rates * len(config.num_labels) if len(rates) == 1 else rates
 
 
 def draw_figures(
@@ -121,7 +114,6 @@ def draw_figures(
     params: dict[str, dict[str, Params]],
     numbers: dict[str, Any],
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     judged = "test" if config.read_test else "held out"
     panels, curves = {}, {}
     for count, nets in numbers["num_labels"].items():
@@ -148,7 +140,6 @@ def _error(found: dict[str, Any]) -> tuple[float, float]:
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     for count, nets in results["num_labels"].items():
         say(f"{count} labels:")
         finetune.say_errors(nets)

@@ -13,7 +13,7 @@ import jax
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset
-from jboltz.ranges import Count, Rate, Seed
+from jboltz.ranges import Count, Rate
 from jboltz.runs import finetune, program
 from jboltz.runs.pretrained import load_pretrained
 from jboltz.runs.workdir import Workdir
@@ -32,13 +32,6 @@ class Config(finetune.FinetuneConfig):
     """First step size of Adam; it falls linearly to 0."""
     control_learning_rate: Rate = 0.003
     """The first step size of the control, in the same way."""
-    seed: Seed = 0
-    """Decides initial weights, order and what is left out."""
-
-
-def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
-    finetune.check(config, data, load_pretrained(config.pretrained, data))
 
 
 def run(
@@ -62,7 +55,6 @@ def run(
 def draw_figures(
     config: Config, data: Dataset, params: dict[str, Params], numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape = data.image_shape or (28, 28)
     before = load_pretrained(config.pretrained, data).first_weights
     curves = {
@@ -91,14 +83,13 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     finetune.say_errors(results["nets"])
 
 
 PROGRAM = program.Program(
     name="finetune_mnist",
     config=Config,
-    check=check,
+    check=finetune.check,
     run=run,
     draw_figures=draw_figures,
     report=report,

@@ -7,21 +7,19 @@ machines.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 
+from jboltz import RBM, Bernoulli, Gaussian, RBMParams
 from jboltz.data import Dataset, whitened_patches
 from jboltz.learning.transforms import by_field, project, within
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.ranges import Exponent, Rate
 from jboltz.runs import patches as on_patches
 from jboltz.runs import program
 from jboltz.runs.workdir import Workdir
-from jboltz.units.bernoulli import Bernoulli
-from jboltz.units.gaussian import Gaussian
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +45,7 @@ class Config(on_patches.PatchRBMConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
-    on_patches.check_rbm(config, data)
+    on_patches.check(config, data)
     within(*config.log_variance_range)
 
 
@@ -59,15 +56,10 @@ def run(
     patches = whitened_patches(data, config, config.seed)
     rbm = build(config)
 
-    def start(key_params, key_weights):
-        params = rbm.init(key_params)  # Whitened, the data have means of 0.
-        shape = params.weights.shape
+    def start(params):
         bias = jnp.full(config.num_hidden, config.hidden_bias)
-        return RBMParams(
-            visible=params.visible,
-            hidden=rbm.hidden.shift(params.hidden, bias),
-            weights=config.weight_scale * jax.random.normal(key_weights, shape),
-        )
+        hidden = rbm.hidden.shift(params.hidden, bias)
+        return dataclasses.replace(params, hidden=hidden)
 
     state, records = on_patches.fit(
         config,
@@ -107,20 +99,14 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     return by_field(adam(config.learning_rate), log_variance=variance[config.variance])
 
 
-def draw_figures(
-    config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
-) -> dict[str, Any]:
-    """The figures of a run, by file name."""
-    title = "What each hidden unit adds to a patch"
-    return on_patches.draw(config, data, params.weights, numbers, title=title)
-
-
 PROGRAM = program.Program(
     name="grbm_cifar10",
     config=Config,
     check=check,
     run=run,
-    draw_figures=draw_figures,
+    draw_figures=partial(
+        on_patches.draw, title="What each hidden unit adds to a patch"
+    ),
     report=on_patches.report,
     model=lambda config, data: build(config),
 )

@@ -16,14 +16,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
-from jboltz.data import Dataset, Standardizer, fit_standardizer
-from jboltz.learning.contrastive import PersistentContrastiveDivergence
+import jboltz
+from jboltz import RBM, Bernoulli, Gaussian, Gibbs, RBMParams, plotting, random
+from jboltz.data import Dataset, fit_standardizer
 from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.ranges import Count, Exponent, Rate, Share, Steps
 from jboltz.runs import checks, program
 from jboltz.runs.chains import pictures_after, sweep_counts
@@ -32,10 +30,7 @@ from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.gibbs import Gibbs
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-from jboltz.units.bernoulli import Bernoulli
-from jboltz.units.gaussian import Gaussian
 
 SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
 
@@ -76,7 +71,6 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.values(config, data)
     checks.memory(config, data)
     within(*config.log_variance_range)
@@ -86,9 +80,11 @@ def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[RBMParams, dict[str, Any]]:
     """Trains and evaluates; the parameters are those of the data as they are."""
-    rbm, standardizer = build(config, data)
+    rbm = build(config, data)
+    found = fit_standardizer(data.train, least_scale=config.least_scale)
+    location, scale = map(jnp.asarray, (found.location, found.scale))
     sampler = SAMPLERS[config.sampler](rbm)
-    estimator = PersistentContrastiveDivergence(
+    estimator = jboltz.PersistentContrastiveDivergence(
         rbm, sampler, config.num_chains, config.num_steps
     )
     optimizer = make_optimizer(config, len(data.train))
@@ -96,7 +92,7 @@ def run(
     def init(key):
         key_params, key_estimator = jax.random.split(key)
         # Standardised, the data have the means and variances that units start with.
-        return init_train_state(
+        return jboltz.init_train_state(
             rbm.init(key_params), estimator, optimizer, key_estimator
         )
 
@@ -104,18 +100,15 @@ def run(
     state, records = fit_with_checkpoints(
         workdir,
         "grbm",
-        make_train_step(estimator, optimizer),
+        jboltz.make_train_step(estimator, optimizer),
         init,
         jnp.asarray(data.train),
         key_train,
         batch_size=config.batch_size,
         num_epochs=config.epochs,
-        prepare=jax.tree_util.Partial(
-            _standardized, standardizer.location, standardizer.scale
-        ),
+        prepare=jax.tree_util.Partial(_standardized, location, scale),
         loss="contrast",
     )
-    location, scale = map(jnp.asarray, (standardizer.location, standardizer.scale))
     params = in_data_units(state.params, location, scale)
     deviation = np.exp(0.5 * np.asarray(state.params.visible.log_variance))
     numbers = {
@@ -130,10 +123,8 @@ def run(
     return params, numbers
 
 
-def build(config: Config, data: Dataset) -> tuple[RBM, Standardizer]:
-    """The model, and the standardiser of the training images."""
-    rbm = RBM(Gaussian(data.train.shape[1]), Bernoulli(config.num_hidden))
-    return rbm, fit_standardizer(data.train, least_scale=config.least_scale)
+def build(config: Config, data: Dataset) -> RBM:
+    return RBM(Gaussian(data.train.shape[1]), Bernoulli(config.num_hidden))
 
 
 def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
@@ -163,14 +154,13 @@ def _standardized(
 def evaluate(config: Config, data: Dataset, params: RBMParams) -> dict[str, float]:
     """Error of mean reconstructions of test images, in gray levels²; and the mean
     free energy of test images less that of as many training images, in nats."""
-    rbm, _ = build(config, data)
+    rbm = build(config, data)
     test = unit_interval(jnp.asarray(data.test))
     seen = unit_interval(jnp.asarray(data.train[: len(test)]))
 
     def one(v):
-        return jnp.mean((v - _reconstruct(rbm, params, v)) ** 2), rbm.free_energy(
-            params, v
-        )
+        error = jnp.mean((v - _reconstruct(rbm, params, v)) ** 2)
+        return error, rbm.free_energy(params, v)
 
     errors, unseen_energies = jax.lax.map(one, test, batch_size=1000)
     _, seen_energies = jax.lax.map(one, seen, batch_size=1000)
@@ -188,7 +178,7 @@ def sample(
     config: Config, data: Dataset, params: RBMParams, digits: Array
 ) -> dict[str, Array]:
     """Means of the pixels along chains that start at `digits` and at noise."""
-    rbm, _ = build(config, data)
+    rbm = build(config, data)
     _, key = jax.random.split(jax.random.key(config.seed))
     keys_noise, keys, keys_from_noise = (
         random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 3)
@@ -207,7 +197,6 @@ def sample(
 def draw_figures(
     config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape = data.image_shape or (28, 28)
     digits = unit_interval(jnp.asarray(data.test[:160:10]))
     deviation = jnp.exp(0.5 * params.visible.log_variance)
@@ -234,7 +223,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     test, deviation = results["test"], results["standard_deviation"]
     say(
         f"mean reconstruction of test images: MSE {test['reconstruction_error']:.4f}; "
@@ -253,7 +241,7 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=lambda config, data: build(config, data)[0],
+    model=build,
 )
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ document recognition, for the convolutional net.
 
 import dataclasses
 import pathlib
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from jaxtyping import Array, Key
 
 from jboltz import plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, num_held_out
+from jboltz.data import Dataset, balanced_subset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN
 from jboltz.nets.finetune import LabelledExamples
@@ -36,16 +37,16 @@ from jboltz.nets.hybrid import (
     fit_code_scaler,
     square_side,
 )
-from jboltz.ranges import Count, CountFromZero, Rate, Seed, ShareBelowOne
+from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne
 from jboltz.runs import checks, finetune, program
-from jboltz.runs.pretrained import Pretrained, load_pretrained, refuse_scaling
+from jboltz.runs.pretrained import (
+    Pretrained,
+    dbn_of,
+    load_pretrained,
+    refuse_scaling,
+)
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
-
-MADE_BY = (
-    "dbn_mnist --layers 784 500 400 --epochs 10 --learning-rate 0.05 --batch-size 100"
-)
-"""The command that pretrains, as above."""
 
 
 class Net(NamedTuple):
@@ -74,7 +75,6 @@ class Config(finetune.NetConfig):
     """Training images whose class is known, as many of each class; 0 for all but those
     held out."""
     epochs: Count = 8
-    """Epochs of each net; that with the fewest held-out errors is kept."""
     learning_rate: Rate = 0.002
     """First step size of Adam, for every net; it falls linearly to 0."""
     channels: tuple[Count, Count] = (8, 16)
@@ -83,16 +83,9 @@ class Config(finetune.NetConfig):
     """Units of the dense layer below the head."""
     dropout: ShareBelowOne = 0.25
     """Share left out of what the head sees: the dense layer's units, and the code's."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose errors choose the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000."""
-    seed: Seed = 0
-    """Decides initial weights, the untrained network, labels, order and what is left
-    out."""
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
     if not config.forms or len(set(config.forms)) < len(config.forms):
@@ -106,7 +99,12 @@ def check(config: Config, data: Dataset) -> None:
     checks.memory(config, data, channels=3 * weights + images)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
-    pretrained = load_pretrained(config.pretrained, data, made_by=MADE_BY)
+    made_by = (
+        "dbn_mnist --layers 784 500 400 --epochs 10 --learning-rate 0.05 "
+        "--batch-size 100"
+    )
+    pretrained = load_pretrained(config.pretrained, data, made_by=made_by)
+    refuse_scaling(pretrained)
     dbn = dbn_of(pretrained)
     parts, num_classes = split(config, data, pretrained)
     if config.batch_size > len(parts["train"].labels):
@@ -127,11 +125,10 @@ def run(
     key_untrained, key_weights, key_train = random.split(jax.random.key(config.seed), 3)
     parts, num_classes = split(config, data, pretrained)
     coders = {
-        codes: fit_code_scaler(dbn, params, parts["train"].images)
-        for codes, params in (
-            ("pretrained", pretrained.params),
-            ("untrained", dbn.init(key_untrained)),
-        )
+        "pretrained": fit_code_scaler(dbn, pretrained.params, parts["train"].images),
+        "untrained": fit_code_scaler(
+            dbn, dbn.init(key_untrained), parts["train"].images
+        ),
     }
     params, numbers = {}, {}
     for name, net in make_nets(config, data, dbn, num_classes).items():
@@ -154,21 +151,6 @@ def run(
     }
 
 
-def dbn_of(pretrained: Pretrained) -> DBN:
-    """The network that was pretrained.
-
-    Raises:
-      ValueError: it is no DBN, or one of images that were scaled pixel by pixel.
-    """
-    refuse_scaling(pretrained)
-    if not isinstance(pretrained.model, DBN):
-        raise InvalidValue(
-            f"`pretrained` is a run of {pretrained.run['program']} but a code is the "
-            "top layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
-        )
-    return pretrained.model
-
-
 def split(
     config: Config, data: Dataset, pretrained: Pretrained
 ) -> tuple[finetune.Examples, int]:
@@ -177,7 +159,7 @@ def split(
     if config.num_labels:
         labels = np.asarray(parts["train"].labels)
         chosen = balanced_subset(labels, config.num_labels, config.seed)
-        parts["train"] = jax.tree.map(lambda x: x[chosen], parts["train"])
+        parts["train"] = jax.tree.map(itemgetter(chosen), parts["train"])
     return parts, num_classes
 
 
@@ -235,23 +217,22 @@ def glorot(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
-    curves = {
-        name: [100 * record["held_out_error"] for record in found["epochs"]]
-        for name, found in numbers["nets"].items()
-    }
-    figures = {
-        f"errors_{form}": plotting.curves(
-            {
-                "convolutional net on the pixels": curves["pixels"],
-                "hybrid": curves[f"{form}_pretrained"],
-                "hybrid, not pretrained": curves[f"{form}_untrained"],
-            },
+    figures = {}
+    for form in config.forms:
+        names = {
+            "convolutional net on the pixels": "pixels",
+            "hybrid": f"{form}_pretrained",
+            "hybrid, not pretrained": f"{form}_untrained",
+        }
+        curves = {
+            label: [100 * x["held_out_error"] for x in numbers["nets"][name]["epochs"]]
+            for label, name in names.items()
+        }
+        figures[f"errors_{form}"] = plotting.curves(
+            curves,
             title=f"Held-out errors of the form “{form}” and of its controls",
             ylabel="%",
         )
-        for form in config.forms
-    }
     if "map" in config.forms:
         figures["maps"] = plotting.states(
             maps(config, data, params["coders"]),
@@ -266,11 +247,10 @@ def maps(
 ) -> dict[str, np.ndarray]:
     """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
     dbn = dbn_of(load_pretrained(config.pretrained, data))
-    count = num_held_out(data, config.held_out)
-    images, labels = data.train[-count:], np.asarray(data.train_labels)[-count:]
-    if config.read_test:
-        images, labels = data.test, np.asarray(data.test_labels)
-    digits = images[np.unique(labels, return_index=True)[1]]
+    if not config.read_test:
+        data = hold_out(data, config.held_out)
+    labels = np.asarray(data.test_labels)
+    digits = data.test[np.unique(labels, return_index=True)[1]]
     codes = {
         name: np.clip(0.5 + encode(dbn, coder, jnp.asarray(digits)) / 6, 0, 1)
         for name, coder in coders.items()
@@ -280,7 +260,6 @@ def maps(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     say(f"{results['num_labels']} labelled images")
     finetune.say_errors(results["nets"])
     counts = {name: net["num_parameters"] for name, net in results["nets"].items()}

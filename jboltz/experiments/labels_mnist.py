@@ -15,29 +15,22 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
+import jboltz
 from jboltz import plotting, random
-from jboltz.data import Dataset
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
-from jboltz.evaluation.classify import classify, error_rate
-from jboltz.learning.centred import Centred
-from jboltz.learning.contrastive import ContrastiveDivergence
-from jboltz.learning.discriminative import HybridDiscriminative, pair_with_labels
-from jboltz.learning.pretrain import Features, LayerFeatures, greedy, unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.learning.up_down import UpDown, UpDownParams, untie_weights
+from jboltz.learning.discriminative import pair_with_labels
+from jboltz.learning.pretrain import Features, unit_interval
+from jboltz.learning.up_down import UpDownParams, untie_weights
 from jboltz.models.dbn import DBNParams
-from jboltz.models.labelled import LabelledDBN
-from jboltz.models.rbm import RBM
 from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne, Steps, Strength
-from jboltz.runs import checks, program
+from jboltz.runs import checks, greedy, program
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say, with_error
 from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 from jboltz.samplers.ancestral import generate_labelled
-from jboltz.samplers.gibbs import Gibbs
-from jboltz.units.bernoulli import Bernoulli
 
 NUM_PICTURES = 10
 """Samples of each class that are drawn."""
@@ -90,7 +83,6 @@ class Config(TrainingConfig):
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.layers(config.layers, data)
     if len(config.layers) < 3:
         raise InvalidValue(
@@ -133,9 +125,9 @@ def run(
     }
 
 
-def build(config: Config, data: Dataset) -> LabelledDBN:
-    units = map(Bernoulli, config.layers)
-    return LabelledDBN.chain(*units, num_classes=num_classes(data))
+def build(config: Config, data: Dataset) -> jboltz.LabelledDBN:
+    units = map(jboltz.Bernoulli, config.layers)
+    return jboltz.LabelledDBN.chain(*units, num_classes=num_classes(data))
 
 
 def num_classes(data: Dataset) -> int:
@@ -144,69 +136,63 @@ def num_classes(data: Dataset) -> int:
 
 def split(config: Config, data: Dataset) -> tuple[Images, Images]:
     """What to train on, and unseen images to judge by."""
-    images, labels = data.train, np.asarray(data.train_labels)
-    if not config.held_out:
-        return (images, labels), (data.test, np.asarray(data.test_labels))
-    cut = -config.held_out
-    return (images[:cut], labels[:cut]), (images[cut:], labels[cut:])
+    if config.held_out:
+        data = hold_out(data, config.held_out)
+    train = data.train, np.asarray(data.train_labels)
+    return train, (data.test, np.asarray(data.test_labels))
 
 
-def errors(model: LabelledDBN, params: DBNParams, unseen: Images) -> dict[str, float]:
+def errors(
+    model: jboltz.LabelledDBN, params: DBNParams, unseen: Images
+) -> dict[str, float]:
     """Errors by the exact p(y | code of the gray image) of the top RBM."""
     images, labels = unseen
-    return vars(error_rate(classify(model, params, images), labels))
+    return vars(jboltz.error_rate(jboltz.classify(model, params, images), labels))
 
 
 def pretrain(
     config: Config,
-    model: LabelledDBN,
+    model: jboltz.LabelledDBN,
     rows: tuple[Array, Array],
     workdir: Workdir,
     key: Key[Array, ""],
 ) -> tuple[DBNParams, list[dict[str, Any]]]:
     """Greedy training, the labels beside the features of the top RBM."""
-    layers = []
     updates = config.epochs * -(-len(rows[0]) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
     weight = config.discriminative
 
-    def fit_layer(index, prepare, key):
+    def rule(index):
         rbm = model.layers[index]
-        estimator = Centred(ContrastiveDivergence(rbm, Gibbs(rbm)))
-        optimizer = optax.sgd(rate, config.momentum)
+        cd = jboltz.ContrastiveDivergence(rbm, jboltz.Gibbs(rbm))
+        estimator, optimizer = jboltz.Centred(cd), optax.sgd(rate, config.momentum)
         if rbm == model.top and weight:
             # `Hybrid` weighs the generative part, and the rate is said of that part.
-            estimator = HybridDiscriminative(estimator, 1 / weight)
+            estimator = jboltz.HybridDiscriminative(estimator, 1 / weight)
             optimizer = optax.chain(optax.scale(weight), optimizer)
+        return estimator, optimizer
 
-        def init(key):
-            key_params, key_estimator = jax.random.split(key)
-            # What feeds the other layers starts at means of one half.
-            images = unit_interval(rows[0]) if index == 0 else None
-            params = rbm.init(key_params, data=images)
-            return init_train_state(params, estimator, optimizer, key_estimator)
+    def start(below, key):
+        # What feeds the other layers starts at means of one half.
+        images = None if below else unit_interval(rows[0])
+        return model.layers[len(below)].init(key, data=images)
 
-        state, records = fit_with_checkpoints(
-            workdir,
-            f"layer_{index + 1}",
-            make_train_step(estimator, optimizer),
-            init,
-            rows,
-            key,
-            batch_size=config.batch_size,
-            num_epochs=config.epochs,
-            prepare=prepare,
-        )
-        layers.append({"losses": [record["loss"] for record in records]})
-        return state.params
-
-    stack = greedy(model.layers, key, fit_layer=fit_layer, features=config.features)
-    return stack, layers
+    return greedy.pretrain(
+        workdir,
+        model.layers,
+        rows,
+        key,
+        rule=rule,
+        start=start,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        features=config.features,
+    )
 
 
 def fine_tune(
     config: Config,
-    model: LabelledDBN,
+    model: jboltz.LabelledDBN,
     stack: DBNParams,
     rows: tuple[Array, Array],
     unseen: Images,
@@ -217,8 +203,8 @@ def fine_tune(
     params, records, total = untie_weights(stack), [], sum(config.up_down_epochs)
     steps_per_epoch = -(-len(rows[0]) // config.batch_size)
     # What the first layer is fed, beside the label as it stands.
-    entrance = RBM(model.visible, model.layers[0].hidden)
-    prepare = jax.tree_util.Partial(LayerFeatures((entrance,)), ())
+    entrance = jboltz.RBM(model.visible, model.layers[0].hidden)
+    prepare = jax.tree_util.Partial(jboltz.LayerFeatures((entrance,)), ())
 
     def follow(before, after):
         del before
@@ -234,12 +220,14 @@ def fine_tune(
         optimizer = optax.sgd(
             optax.linear_schedule(first, last, num_epochs * steps_per_epoch)
         )
-        estimator = UpDown(model, num_steps, discriminative=config.discriminative)
+        estimator = jboltz.UpDown(
+            model, num_steps, discriminative=config.discriminative
+        )
         state, new = fit_with_checkpoints(
             workdir,
             f"up_down_{index + 1}",
-            make_train_step(estimator, optimizer),
-            partial(init_train_state, params, estimator, optimizer),
+            jboltz.make_train_step(estimator, optimizer),
+            partial(jboltz.init_train_state, params, estimator, optimizer),
             rows,
             random.fold_in(key, index),
             batch_size=config.batch_size,
@@ -289,11 +277,9 @@ def _generate(model, params, labels, keys, num_steps):
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     shape, after = data.image_shape or (28, 28), params["up_down"]
-    losses = {
-        f"layer {index}": layer["losses"]
-        for index, layer in enumerate(numbers["layers"], start=1)
+    layers = {
+        f"layer {index}": layer for index, layer in enumerate(numbers["layers"], 1)
     }
     nats = {
         "way down, of states of the way up": [x["loss"] for x in numbers["epochs"]],
@@ -310,11 +296,7 @@ def draw_figures(
             shape,
             title="Samples of each class after greedy training",
         ),
-        "losses": plotting.curves(
-            losses,
-            title="Reconstruction error of CD-1 on training data",
-            ylabel="mean squared error a unit, sampled",
-        ),
+        "losses": greedy.draw_losses(layers, rule="CD-1"),
         "up_down": plotting.curves(
             nats, title="What each way takes the other's states for", ylabel="nats"
         ),
@@ -322,7 +304,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     for name, stage in (("greedy", "greedy training"), ("up_down", "up–down")):
         found = results[name]
         say(

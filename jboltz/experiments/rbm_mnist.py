@@ -15,16 +15,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
+import jboltz
+from jboltz import RBM, Bernoulli, Gibbs, RBMParams, plotting, random
 from jboltz.data import Dataset
-from jboltz.evaluation.annealing import annealing_ladder, reverse_ais_log_likelihood
-from jboltz.evaluation.diagnostics import convergence_report, free_energy_gap
-from jboltz.evaluation.examples import (
-    EvaluationData,
-    binarise_by_threshold,
-    binarise_once,
-)
-from jboltz.evaluation.likelihood import log_likelihood
+from jboltz.evaluation.diagnostics import free_energy_gap
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import (
     chain_quality,
@@ -33,27 +27,14 @@ from jboltz.evaluation.log_partitions import (
     normalized,
     tempered_chains,
 )
-from jboltz.evaluation.partition import model_log_partition
-from jboltz.evaluation.pseudo_likelihood import pseudo_log_likelihood
-from jboltz.learning.centred import Centred
-from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.learning.step import TrainState, init_train_state, make_train_step
-from jboltz.models.annealed import Annealed
-from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import Precision
-from jboltz.ranges import ChainSteps, Count, LadderScale, Rate, Seed, Several, Share
+from jboltz.ranges import ChainSteps, Count, LadderScale, Several, Share
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
-from jboltz.samplers.chains import run_chains
-from jboltz.samplers.draw import observe_visible_mean, sample
-from jboltz.samplers.gibbs import Gibbs
-from jboltz.samplers.traced_sampler import TracedSampler
-from jboltz.units.bernoulli import Bernoulli
 
 MOST_ENUMERATED = 20
 """Hidden units up to which log Z by enumeration takes seconds."""
@@ -80,12 +61,7 @@ class Config(AnnealingConfig):
     the test, or compared with ½."""
     epochs: Count = 800
     """Epochs of training."""
-    learning_rate: Rate = 0.02
-    """First step size of plain SGD; it falls linearly to 0."""
     num_chains: Several = 100
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
     products: Precision = "float32"
     """Precision of products in training; accelerators are fastest in `bfloat16`."""
     offset_rate: Share = 0.01
@@ -99,13 +75,9 @@ class Config(AnnealingConfig):
     sample_steps: ChainSteps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
-    seed: Seed = 0
-    """Decides initial weights, order, every draw, and the binary test images."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     checks.values(config, data)
     checks.memory(config, data)
     checks.at_most(config, {"raise_points": config.held_out or len(data.test)})
@@ -128,21 +100,23 @@ def build(config: Config, data: Dataset) -> RBM:
     return RBM(Bernoulli(data.train.shape[1]), Bernoulli(config.num_hidden))
 
 
-def binary(config: Config, images: np.ndarray) -> EvaluationData:
+def binary(config: Config, images: np.ndarray) -> jboltz.EvaluationData:
     """Images made binary once and for all, as they are judged by."""
     if config.binarisation == "threshold":
-        return binarise_by_threshold(images)
-    return binarise_once(images, config.seed)
+        return jboltz.binarise_by_threshold(images)
+    return jboltz.binarise_once(images, config.seed)
 
 
 def fit(
     config: Config, rbm: RBM, images: np.ndarray, workdir: Workdir, key: Key[Array, ""]
-) -> tuple[TrainState, list[dict[str, Any]]]:
+) -> tuple[jboltz.TrainState, list[dict[str, Any]]]:
     """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
     is_gray = config.binarisation == "stochastic"
-    train = jnp.asarray(images) if is_gray else binarise_by_threshold(images).values
-    estimator = Centred(
-        PersistentContrastiveDivergence(
+    train = (
+        jnp.asarray(images) if is_gray else jboltz.binarise_by_threshold(images).values
+    )
+    estimator = jboltz.Centred(
+        jboltz.PersistentContrastiveDivergence(
             rbm, Gibbs(rbm), config.num_chains, config.num_steps
         ),
         config.offset_rate,
@@ -155,9 +129,9 @@ def fit(
         params = rbm.init(key_params, data=unit_interval(train))
         # The chains' first draw is one of training.
         with jax.default_matmul_precision(config.products):
-            return init_train_state(params, estimator, optimizer, key_estimator)
+            return jboltz.init_train_state(params, estimator, optimizer, key_estimator)
 
-    step = make_train_step(estimator, optimizer, precision=config.products)
+    step = jboltz.make_train_step(estimator, optimizer, precision=config.products)
     return fit_with_checkpoints(
         workdir,
         "rbm",
@@ -175,7 +149,7 @@ def fit(
 def evaluate(
     config: Config,
     rbm: RBM,
-    state: TrainState,
+    state: jboltz.TrainState,
     train: np.ndarray,
     unseen: np.ndarray,
     key: Key[Array, ""],
@@ -185,34 +159,34 @@ def evaluate(
     say("estimating the likelihood by annealing")
     params, chains = state.params, state.estimator_state.inner
     key_gibbs, key_temper, key_z, key_raise = jax.random.split(key, 4)
-    _, gibbs = run_chains(
-        TracedSampler(Gibbs(rbm)),
+    _, gibbs = jboltz.run_chains(
+        jboltz.TracedSampler(Gibbs(rbm)),
         params,
         chains,
         key_gibbs,
         num_steps=config.sample_steps,
     )
-    annealed = Annealed(rbm)
+    annealed = jboltz.Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
     examples = binary(config, unseen)
-    unnormalised = log_likelihood(rbm, params, examples, 0.0)
+    unnormalised = jboltz.log_likelihood(rbm, params, examples, 0.0)
     chains, metrics = tempered_chains(
         annealed, params, base, chains.visible, config, key_temper
     )
     log_z = log_partitions(annealed, params, base, chains.visible, config, key_z)
     found = {name: normalized(unnormalised, z) for name, z in log_z.items()}
     if config.num_hidden <= MOST_ENUMERATED:
-        exact = float(jax.jit(partial(model_log_partition, rbm))(params))
-        found["enumeration"] = log_likelihood(rbm, params, examples, exact)
+        exact = float(jax.jit(partial(jboltz.model_log_partition, rbm))(params))
+        found["enumeration"] = jboltz.log_likelihood(rbm, params, examples, exact)
     few = dataclasses.replace(examples, values=examples.values[: config.raise_points])
 
     def by_raise(scale, key):
         with missing_intervals_allowed():
-            return reverse_ais_log_likelihood(
+            return jboltz.reverse_ais_log_likelihood(
                 annealed,
                 params,
                 base,
-                annealing_ladder(scale),
+                jboltz.annealing_ladder(scale),
                 few.values,
                 key,
                 num_chains=config.raise_chains,
@@ -220,13 +194,13 @@ def evaluate(
 
     last = by_raise(config.ladder_scale, key_raise)
     along = {
-        str(len(annealing_ladder(scale)) - 1): _summary(
+        str(len(jboltz.annealing_ladder(scale)) - 1): _summary(
             by_raise(scale, random.fold_in(key, index))
         )
         for index, scale in enumerate(config.raise_ladders)
     }
-    by_ais = log_likelihood(rbm, params, few, log_z["AIS"])
-    pseudo = pseudo_log_likelihood(rbm, params, examples)
+    by_ais = jboltz.log_likelihood(rbm, params, few, log_z["AIS"])
+    pseudo = jboltz.pseudo_log_likelihood(rbm, params, examples)
     gap = free_energy_gap(rbm, params, examples, binary(config, train[: len(unseen)]))
     return {
         "judged_by": "held-out" if config.held_out else "test",
@@ -241,7 +215,9 @@ def evaluate(
         },
         "pseudo_log_likelihood": as_json(pseudo),
         "free_energy_gap": {"gap": gap.gap, "standard_error": gap.standard_error},
-        "verdict": convergence_report(gibbs, num_steps=config.num_steps, spacing=1),
+        "verdict": jboltz.convergence_report(
+            gibbs, num_steps=config.num_steps, spacing=1
+        ),
         "tempered_chains": chain_quality(metrics),
     }
 
@@ -263,7 +239,6 @@ def _summary(estimate: LogEstimate) -> dict[str, float | None]:
 def draw_figures(
     config: Config, data: Dataset, params: RBMParams, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     rbm = build(config, data)
     shape = data.image_shape or (28, 28)
     train, unseen = likelihoods.split(config, data)
@@ -274,7 +249,7 @@ def draw_figures(
     starts = jax.vmap(rbm.sample_start, in_axes=(None, 0))(
         params, jax.random.split(key_start, 64)
     )
-    annealed = Annealed(rbm)
+    annealed = jboltz.Annealed(rbm)
     base = annealed.fit_base(unit_interval(jnp.asarray(train)))
     tempered, _ = tempered_chains(annealed, params, base, starts, config, key_temper)
     pictures = jax.vmap(rbm.mean_visible_state, in_axes=(None, 0))(
@@ -287,14 +262,14 @@ def draw_figures(
         "left half given": jnp.arange(size) % shape[1] < shape[1] // 2,
     }
     for name, mask in masks.items():
-        _, (filled,), _ = sample(
+        _, (filled,), _ = jboltz.sample(
             rbm,
             params,
             key_fill,
             warm_up=config.sample_steps,
             start=digits,
             clamp=mask,
-            observe=observe_visible_mean,
+            observe=jboltz.observe_visible_mean,
         )
         rows[name] = filled
     contrast = [record["loss"] for record in numbers["epochs"]]
@@ -319,7 +294,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     say(f"{results['judged_by']} images, {results['binarisation']}, in nats:")
     for name, found in results["log_likelihood"].items():
         say_likelihood(f"log-likelihood by {name}", found)

@@ -7,16 +7,17 @@ spike-and-slab RBMs.
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jboltz import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.data import Dataset, whitened_patches
-from jboltz.data.whitened import Contrast
+from jboltz.data.patches import Contrast
 from jboltz.learning.transforms import by_field, project
-from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeAndSlabParams
 from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.ranges import Count, Exponent, Scale
 from jboltz.runs import patches as on_patches
@@ -62,11 +63,6 @@ class Config(on_patches.PatchRBMConfig):
     """Initial log-odds of a spike where the patch does not meet its filter."""
 
 
-def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
-    on_patches.check_rbm(config, data)
-
-
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[SpikeAndSlabParams, dict[str, Any]]:
@@ -82,13 +78,10 @@ def run(
     if isinstance(model.penalty, NoPenalty):
         optimizer = optax.chain(optimizer, project(model.penalty.project))
 
-    def start(key_params, key_weights):
-        # Whitened, the data have means of 0; their variance is shared with the spikes.
-        params = model.init(key_params)
+    def start(params):
+        # The variance of the data is shared with the spikes.
         params = dataclasses.replace(
             params,
-            weights=config.weight_scale
-            * jax.random.normal(key_weights, params.weights.shape),
             spike_bias=jnp.full_like(params.spike_bias, config.spike_bias),
             log_visible_precision=math.log(config.relative_precision)
             - jnp.log(jnp.var(train, axis=0)),
@@ -124,16 +117,7 @@ def build(config: Config) -> SpikeAndSlab:
     )
 
 
-def draw_figures(
-    config: Config, data: Dataset, params: SpikeAndSlabParams, numbers: dict[str, Any]
-) -> dict[str, Any]:
-    """The figures of a run, by file name."""
-    title = "What each slab adds to a patch"
-    return on_patches.draw(config, data, params.weights, numbers, title=title)
-
-
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     on_patches.report(results)
     say(
         f"smallest eigenvalue of the precision {results['smallest_eigenvalue']:.3g}; "
@@ -144,9 +128,9 @@ def report(results: dict[str, Any]) -> None:
 PROGRAM = program.Program(
     name="ssrbm_cifar10",
     config=Config,
-    check=check,
+    check=on_patches.check,
     run=run,
-    draw_figures=draw_figures,
+    draw_figures=partial(on_patches.draw, title="What each slab adds to a patch"),
     report=report,
     model=lambda config, data: build(config),
 )

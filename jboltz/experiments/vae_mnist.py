@@ -7,7 +7,6 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 """
 
 import dataclasses
-import pathlib
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -17,12 +16,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting, random
+import jboltz
+from jboltz import DBN, plotting, random
 from jboltz.base import Params
-from jboltz.data import Dataset, num_held_out, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
-from jboltz.evaluation.examples import binarise_once
 from jboltz.evaluation.log_partitions import Ladders
 from jboltz.evaluation.quality import sample_quality, spread
 from jboltz.evaluation.reconstruction import (
@@ -33,16 +32,12 @@ from jboltz.evaluation.reconstruction import (
 )
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.learning.step import init_train_state, make_train_step
-from jboltz.models.dbn import DBN
 from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
-from jboltz.ranges import Count, CountFromZero, Range, Rate, Seed, Steps
+from jboltz.ranges import Count, Range, Rate, Steps
 from jboltz.runs import checks, program
-from jboltz.runs.config import TrainingConfig
 from jboltz.runs.likelihoods import as_json, check_ladders
-from jboltz.runs.pretrained import Pretrained, load_dbn
+from jboltz.runs.pretrained import Pretrained, PretrainedConfig, load_dbn
 from jboltz.runs.progress import say
-from jboltz.runs.sources import Mnist
 from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
@@ -72,7 +67,7 @@ class Models(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Ladders, TrainingConfig):
+class Config(Ladders, PretrainedConfig):
     """Trains a VAE of the code size of a pretrained DBN, and judges both alike."""
 
     PRESETS: ClassVar = {
@@ -83,22 +78,14 @@ class Config(Ladders, TrainingConfig):
 
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, or of rbm_mnist: a DBN of one layer."""
     hidden: tuple[Count, ...] = ()
     """Units of the VAE's hidden layers, from the pixels to the code and back; none
     takes those of the DBN below its top. A DBN's weights serve both ways and a VAE's
     one, so that it then has about twice as many parameters."""
     epochs: Count = 30
-    """Epochs of the VAE; that with the best held-out ELBO is kept."""
+    """Epochs of the VAE; that with the best ELBO of the held-out images is kept."""
     learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose ELBO chooses the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000. The DBN may have been trained on them, too."""
-    read_test: bool = True
-    """Read the test set, once, at the end, and compare; --no-read-test while choosing
-    settings of the VAE."""
     num_weights: Count = 100
     """K of the importance-weighted bounds."""
     bound_images: Count = 1000
@@ -108,19 +95,15 @@ class Config(Ladders, TrainingConfig):
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
-    seed: Seed = 0
-    """Decides initial weights, order, every draw, and the binary test images."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Refuses, with a ValueError, what cannot be run."""
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
     checks.values(config, data)
     checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
-    count = len(data.train) - num_held_out(data, config.held_out)
+    count = len(hold_out(data, config.held_out).train)
     images = {"bound_images": len(data.test), "num_samples": min(len(data.test), count)}
     checks.at_most(config, images)
     check_ladders(config)
@@ -165,9 +148,8 @@ def run(
 def load(config: Config, data: Dataset) -> tuple[DBN, Pretrained, Images]:
     """The DBN in `config.pretrained`, its run, and the images as it was given them."""
     dbn, found, data = load_dbn(config.pretrained, data)
-    count = num_held_out(data, config.held_out)
-    images = Images(*split_validation(data, count), data.test)
-    return dbn, found, images
+    held = hold_out(data, config.held_out)
+    return dbn, found, Images(held.train, held.test, data.test)
 
 
 def build(config: Config, dbn: DBN) -> VAE:
@@ -191,7 +173,7 @@ def fit(
     """
     rows = jnp.asarray(images.train)
     key_held_out, key_fit = jax.random.split(key)
-    held_out = binarise_once(images.held_out, config.seed).values
+    held_out = jboltz.binarise_once(images.held_out, config.seed).values
     updates = config.epochs * -(-len(rows) // config.batch_size)
     optimizer = optax.adam(optax.linear_schedule(config.learning_rate, 0.0, updates))
     estimator = BestSoFar(NegativeELBO(vae))
@@ -202,12 +184,12 @@ def fit(
         # Else the code would have to say that most of an image is black.
         bias = mean_image(dbn, images.train)
         params["pixels"] = {**params["pixels"], "bias": bias}
-        return init_train_state(params, estimator, optimizer, key_estimator)
+        return jboltz.init_train_state(params, estimator, optimizer, key_estimator)
 
     state, records = fit_with_checkpoints(
         workdir,
         "vae",
-        make_train_step(estimator, optimizer),
+        jboltz.make_train_step(estimator, optimizer),
         init,
         rows,
         key_fit,
@@ -251,7 +233,7 @@ def bounds(
     """Both bounds of both models, of evenly spaced test images, binarised once."""
     say("estimating the bounds of the likelihood by annealing")
     key_z, key_dbn, key_vae = jax.random.split(key, 3)
-    examples = binarise_once(images.test, config.seed)
+    examples = jboltz.binarise_once(images.test, config.seed)
     few = spread(examples.values, config.bound_images)
     examples = dataclasses.replace(examples, values=few)
     count = config.num_weights
@@ -310,7 +292,6 @@ def keys(config: Config) -> jax.Array:
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a run, by file name."""
     dbn, before, images = load(config, data)
     vae = build(config, dbn)
     models = Models(dbn, vae, {"DBN": before.params, "VAE": params})
@@ -347,7 +328,6 @@ def draw_figures(
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results in a few lines."""
     vae, dbn = results["vae"], results["dbn"]
     for name, found in (("DBN", dbn), ("VAE", vae)):
         hidden = "-".join(map(str, [*found["hidden"], results["code_size"]]))

@@ -4,16 +4,16 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
-from jboltz.checks import check_callable, is_traced, require
+from jboltz.base import Batch, Leaf, Metrics, Params, State, record
+from jboltz.checks import check_callable, is_traced
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import TrainState
+from jboltz.learning.wrapping import Wrapping
 from jboltz.products import full_precision
 
 
@@ -27,21 +27,12 @@ class BestSoFarState:
 
 
 @dataclasses.dataclass(frozen=True)
-class BestSoFar:
+class BestSoFar(Wrapping):
     """An estimator that keeps the parameters of the best epoch in its state.
 
     The gradient comes from the wrapped `estimator`. Pass `keep_least(…)` to `fit` as
     `end_epoch`; the best parameters are then `state.estimator_state.params`.
     """
-
-    estimator: Estimator
-
-    def __post_init__(self) -> None:
-        require(self.estimator, Estimator, "early stopping", "estimator")
-
-    @property
-    def model(self) -> Any:
-        return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> BestSoFarState:
         return BestSoFarState(

@@ -25,16 +25,11 @@ from jboltz.base import (
     of_hidden,
     record,
 )
-from jboltz.checks import (
-    check_callable,
-    check_number,
-    dtype_of,
-    is_traced,
-    require,
-)
+from jboltz.checks import check_number, dtype_of, is_traced, require
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
 from jboltz.learning.step import Optimizer, take_update
+from jboltz.learning.wrapping import Wrapping
 from jboltz.products import full_product
 
 Offsets = tuple[Array, ...]
@@ -47,34 +42,6 @@ class CentredState:
 
     inner: State
     offsets: tuple[Leaf, ...] = of_hidden(None, -1)  # (size,) each
-
-
-@dataclasses.dataclass(frozen=True)
-class DataMeanOffsets:
-    """Offsets at the means over the data, ⟨a⟩_data.
-
-    Reference:
-      Montavon & Müller (2012), Deep Boltzmann machines and the centering trick.
-    """
-
-    def __call__(self, data: Array, slope: Array) -> Array:
-        """The offset of a layer from ⟨a⟩_data and ⟨a⟩_model − ⟨a⟩_data."""
-        del slope
-        return data
-
-
-@dataclasses.dataclass(frozen=True)
-class MidpointOffsets:
-    """Offsets half way between the means over data and model, ½(⟨a⟩_data + ⟨a⟩_model).
-
-    Reference:
-      Cho, Raiko & Ilin (2011), Enhanced gradient and adaptive learning rate for
-      training restricted Boltzmann machines.
-    """
-
-    def __call__(self, data: Array, slope: Array) -> Array:
-        """The offset of a layer from ⟨a⟩_data and ⟨a⟩_model − ⟨a⟩_data."""
-        return data + slope / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +71,7 @@ class Mask:
 
 
 @dataclasses.dataclass(frozen=True)
-class Centred:
+class Centred(Wrapping):
     """The gradient of another estimator, taken in centred coordinates.
 
     With offsets o_l, a model with the biases b_l = b̃_l − W_l o_{l+1} − W_{l−1}ᵀ o_{l−1}
@@ -115,8 +82,9 @@ class Centred:
         ΔW̃_l = ΔW_l − o_l Δb_{l+1}ᵀ − Δb_l o_{l+1}ᵀ  and
         Δb_l − ΔW̃_l o_{l+1} − ΔW̃_{l−1}ᵀ o_{l−1}.
 
-    In every batch the offsets move towards the values of `around` by a share `rate`.
-    They start at the mean activities without weights, and stay there if `rate` is 0.
+    In every batch the offsets move by a share `rate` towards ⟨a⟩_data, or with
+    `model_share` s towards (1 − s) ⟨a⟩_data + s ⟨a⟩_model. They start at the mean
+    activities without weights, and stay there if `rate` is 0.
     Means over the data are `mean_activities`: exact in an RBM, from one pass upwards in
     a DBM.
 
@@ -133,23 +101,18 @@ class Centred:
       >>> estimator = Centred(ContrastiveDivergence(rbm, Gibbs(rbm)))
     """
 
-    estimator: Estimator
     rate: float = 0.01
-    around: DataMeanOffsets | MidpointOffsets = DataMeanOffsets()
+    model_share: float = 0.0
     masks: tuple[Any, ...] = ()
     """One array of 0 and 1 for each matrix of weights, 1 where a weight is trained; ()
     trains all. They are kept as `Mask`."""
 
     def __post_init__(self) -> None:
-        require(self.estimator, Estimator, "centring", "estimator")
+        super().__post_init__()
         require(self.model, CentrableModel, "centring")
         check_number("rate", self.rate, 0, 1)
-        check_callable("around", self.around, "such as `DataMeanOffsets()`")
+        check_number("model_share", self.model_share, 0, 1)
         object.__setattr__(self, "masks", tuple(map(Mask.of, self.masks)))
-
-    @property
-    def model(self) -> CentrableModel:
-        return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> CentredState:
         """Offsets at the mean activity of each layer without weights."""
@@ -199,11 +162,15 @@ class Centred:
         ]
         slopes = _slopes(self.model, gradient)
         offsets = tuple(
-            o + self.rate * (self.around(d, slope) - o)
+            o + self.rate * (self._target(d, slope) - o)
             for o, d, slope in zip(state.offsets, data, slopes, strict=True)
         )
         gradient = centre(self.model, gradient, offsets, self.masks)
         return gradient, CentredState(inner=inner, offsets=offsets), metrics
+
+    def _target(self, data: Array, slope: Array) -> Array:
+        """An offset from ⟨a⟩_data and ⟨a⟩_model − ⟨a⟩_data."""
+        return data + self.model_share * slope if self.model_share else data
 
 
 def enhanced_gradient(estimator: Estimator, *, rate: float = 1.0) -> Centred:
@@ -212,8 +179,12 @@ def enhanced_gradient(estimator: Estimator, *, rate: float = 1.0) -> Centred:
     At rate 1 the offsets come from the batch and its chains alone, and weights move
     along Cov_data(a_l, a_{l+1}) − Cov_model(a_l, a_{l+1}). This is noisy in small
     batches; a rate of 0.01 averages over about a hundred of them.
+
+    Reference:
+      Cho, Raiko & Ilin (2011), Enhanced gradient and adaptive learning rate for
+      training restricted Boltzmann machines.
     """
-    return Centred(estimator, rate, MidpointOffsets())
+    return Centred(estimator, rate, model_share=0.5)
 
 
 def centre(

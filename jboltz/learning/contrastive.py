@@ -6,7 +6,6 @@ give the gradient of every parameter of every unit.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,15 +25,62 @@ from jboltz.checks import check_count, require
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
 from jboltz.models.rbm import RBM
-from jboltz.samplers.chains import (
-    check_num_steps,
-    init_chains,
-    run_chains,
-)
+from jboltz.samplers.chains import check_num_steps, init_chains, run_chains
 
 
 @dataclasses.dataclass(frozen=True)
-class ContrastiveDivergence:
+class _FromData:
+    """An estimator without a state, whose chains start at the examples."""
+
+    model: EnergyModel
+    sampler: Sampler
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_chains(self.model, self.sampler, self.num_steps)
+
+    def init(self, params: Params, key: Key[Array, ""]) -> State:
+        del params, key
+        return ()
+
+    def chains_from(
+        self, params: Params, v: State, key: Key[Array, ""], *, skip: int = 0
+    ) -> State:
+        """Chains from the examples `v` after `num_steps` − `skip` kernel steps."""
+        key_init, key_run = random.split(key)
+        chains = init_chains(self.sampler, params, v, key_init)
+        num_steps = self.num_steps - skip
+        return run_chains(self.sampler, params, chains, key_run, num_steps=num_steps)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class PersistentChains:
+    """An estimator whose state has `num_chains` chains that run on between updates."""
+
+    model: EnergyModel
+    sampler: Sampler
+    num_chains: int
+    num_steps: int | Integer[Array, ""] = 1
+
+    def __post_init__(self) -> None:
+        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
+
+    def start(self, params: Params, key: Key[Array, ""]) -> State:
+        """Chains that start at draws of `model.sample_start`."""
+        key_visible, key_chains = random.split(key)
+        visible = jax.vmap(self.sampler.model.sample_start, in_axes=(None, 0))(
+            params, random.fold_in_range(key_visible, self.num_chains)
+        )
+        return init_chains(self.sampler, params, visible, key_chains)
+
+    def advance(self, params: Params, chains: State, key: Key[Array, ""]) -> State:
+        """The chains after `num_steps` kernel steps."""
+        num_steps = self.num_steps
+        return run_chains(self.sampler, params, chains, key, num_steps=num_steps)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveDivergence(_FromData):
     """CD-k: a chain starts at each example and runs k = `num_steps` kernel steps.
 
     Both phases use means of the hidden units and samples of the visible units.
@@ -50,22 +96,13 @@ class ContrastiveDivergence:
     """
 
     model: FreeEnergyModel
-    sampler: Sampler
-    num_steps: int | Integer[Array, ""] = 1
-
-    def __post_init__(self) -> None:
-        check_chains(self.model, self.sampler, self.num_steps)
-
-    def init(self, params: Params, key: Key[Array, ""]) -> State:
-        del params, key
-        return ()
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
         """The metric `reconstruction_error` is mean((v − v_k)²), with v_k sampled."""
         batch = complete(batch, params)
-        chains = _chains_from_data(self, params, batch, key)
+        chains = self.chains_from(params, batch.values, key)
 
         def contrast(params):
             free_energy = jax.vmap(self.model.free_energy, in_axes=(None, 0))
@@ -79,7 +116,7 @@ class ContrastiveDivergence:
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfStepContrastiveDivergence:
+class HalfStepContrastiveDivergence(_FromData):
     """CD whose chains end half a step earlier, with visible means in the last half.
 
     The negative statistic of the weights is E[a_v(v) | h] a_h(h)ᵀ, where h is the
@@ -89,22 +126,13 @@ class HalfStepContrastiveDivergence:
     """
 
     model: RBM
-    sampler: Sampler
-    num_steps: int | Integer[Array, ""] = 1
-
-    def __post_init__(self) -> None:
-        check_chains(self.model, self.sampler, self.num_steps)
-
-    def init(self, params: Params, key: Key[Array, ""]) -> State:
-        del params, key
-        return ()
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Params, State, Metrics]:
         """The metric `reconstruction_error` is mean((v − E[v | h])²)."""
         batch = complete(batch, params)
-        chains = _chains_from_data(self, params, batch, key, skip=1)
+        chains = self.chains_from(params, batch.values, key, skip=1)
 
         def contrast(params):
             data = jax.vmap(self.model.free_energy, in_axes=(None, 0))
@@ -121,7 +149,7 @@ class HalfStepContrastiveDivergence:
 
 
 @dataclasses.dataclass(frozen=True)
-class PersistentContrastiveDivergence:
+class PersistentContrastiveDivergence(PersistentChains):
     """PCD-k: `num_chains` chains that continue from one update to the next.
 
     The chains are the state of the estimator. Their number is independent of the batch
@@ -140,16 +168,10 @@ class PersistentContrastiveDivergence:
     """
 
     model: FreeEnergyModel
-    sampler: Sampler
-    num_chains: int
-    num_steps: int | Integer[Array, ""] = 1
-
-    def __post_init__(self) -> None:
-        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
 
     def init(self, params: Params, key: Key[Array, ""]) -> State:
         """Chains that start at `model.sample_start`."""
-        return start_chains(self.sampler, params, key, self.num_chains)
+        return self.start(params, key)
 
     def chains_of(self, state: State) -> State:
         return state
@@ -160,10 +182,7 @@ class PersistentContrastiveDivergence:
         """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains. It is near 0 while the chains
         are at equilibrium, and falls when they no longer follow the model."""
         batch = complete(batch, params)
-        chains, _ = run_chains(
-            self.sampler, params, state, key, num_steps=self.num_steps
-        )
-
+        chains = self.advance(params, state, key)
         value, gradient = contrast_with_chains(self.model, params, batch, chains)
         return gradient, chains, {"contrast": value}
 
@@ -182,19 +201,8 @@ def contrast_with_chains(
     return jax.value_and_grad(contrast)(params)
 
 
-def start_chains(
-    sampler: Sampler, params: Params, key: Key[Array, ""], num_chains: int
-) -> State:
-    """Chains that start at draws of `sample_start` of the sampler's model."""
-    key_visible, key_chains = random.split(key)
-    visible = jax.vmap(sampler.model.sample_start, in_axes=(None, 0))(
-        params, random.fold_in_range(key_visible, num_chains)
-    )
-    return init_chains(sampler, params, visible, key_chains)
-
-
 def check_chains(
-    model: Any, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
+    model: EnergyModel, sampler: Sampler, num_steps: int | Array, num_chains: int = 1
 ) -> None:
     """Refuses counts of chains or steps below 1, and a sampler of another model."""
     require(model, EnergyModel, "the negative phase")
@@ -208,18 +216,30 @@ def check_chains(
         )
 
 
-def _chains_from_data(
-    estimator: ContrastiveDivergence | HalfStepContrastiveDivergence,
-    params: Params,
-    batch: Batch,
-    key: Key[Array, ""],
-    skip: int = 0,
-) -> State:
-    """Chains from the examples after `num_steps` − `skip` kernel steps."""
-    key_init, key_run = random.split(key)
-    chains = init_chains(estimator.sampler, params, batch.values, key_init)
-    num_steps = estimator.num_steps - skip
-    chains, _ = run_chains(
-        estimator.sampler, params, chains, key_run, num_steps=num_steps
-    )
-    return chains
+def contrastive_value(
+    model: FreeEnergyModel, params: Params, v: State, negative: State
+) -> Float[Array, ""]:
+    """mean F(v) − mean F(negative), the loss of contrastive divergence.
+
+    `negative` is held fixed. The gradient in `params` is an estimate of the gradient of
+    mean −log p(v), unbiased if `negative` are samples of the model. The gradient in
+    `v`, ∂F/∂v / batch, is exact. The value is not a likelihood, as it lacks log Z.
+
+    Args:
+      v: a batch of visible states, which may come from an encoder.
+      negative: a batch of any size, such as the `visible` states of chains.
+    """
+    free_energy = jax.vmap(model.free_energy, in_axes=(None, 0))
+    held = jax.lax.stop_gradient(negative)
+    return jnp.mean(free_energy(params, v)) - jnp.mean(free_energy(params, held))
+
+
+def contrastive_loss(
+    estimator: ContrastiveDivergence, params: Params, v: State, key: Key[Array, ""]
+) -> Float[Array, ""]:
+    """`contrastive_value` of `v` and of the chains that `estimator` starts at `v`.
+
+    Its gradient in `params` equals `estimator.estimate` with the same key.
+    """
+    chains = estimator.chains_from(params, v, key)
+    return contrastive_value(estimator.model, params, v, chains.visible)

@@ -8,16 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import (
-    Batch,
-    Estimator,
-    Metrics,
-    Params,
-    State,
-)
+from jboltz.base import Batch, Metrics, Params, State
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
 from jboltz.learning.rows import class_numbers
+from jboltz.learning.wrapping import StatelessWrapping
 from jboltz.models.labelled import label_log_probabilities, parts_of
 from jboltz.models.rbm import RBM
 from jboltz.products import full_product
@@ -59,7 +54,7 @@ class Discriminative:
 
 
 @dataclasses.dataclass(frozen=True)
-class HybridDiscriminative:
+class HybridDiscriminative(StatelessWrapping):
     """The gradient of the mean −log p(y | x) + `weight` × the mean −log p(x, y).
 
     `estimator` estimates the gradient of the mean −log p(x, y), and its state is the
@@ -71,23 +66,16 @@ class HybridDiscriminative:
       Boltzmann machines, section 5.
     """
 
-    estimator: Estimator
     weight: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         parts_of(self.model.visible)
         if not 0 <= self.weight < float("inf"):
             raise InvalidValue(
                 f"`weight` is {self.weight} but the weight of a gradient needs to be "
                 "finite and at least 0."
             )
-
-    @property
-    def model(self) -> RBM:
-        return self.estimator.model
-
-    def init(self, params: Params, key: Key[Array, ""]) -> State:
-        return self.estimator.init(params, key)
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]

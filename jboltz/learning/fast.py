@@ -4,13 +4,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Integer, Key
+from jaxtyping import Array, Key
 
-from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, Sampler, State, record
+from jboltz.base import Batch, FreeEnergyModel, Metrics, Params, State, record
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete
-from jboltz.learning.contrastive import check_chains, contrast_with_chains, start_chains
-from jboltz.samplers.chains import run_chains
+from jboltz.learning.contrastive import PersistentChains, contrast_with_chains
 
 
 @record
@@ -22,7 +21,7 @@ class FastState:
 
 
 @dataclasses.dataclass(frozen=True)
-class FastPersistentContrastiveDivergence:
+class FastPersistentContrastiveDivergence(PersistentChains):
     """PCD whose chains move with the parameters θ + θ_f, where θ_f are fast weights.
 
     θ_f ← `decay` · θ_f − `fast_rate` · gradient. The energy rises where chains stay, so
@@ -36,14 +35,11 @@ class FastPersistentContrastiveDivergence:
     """
 
     model: FreeEnergyModel
-    sampler: Sampler
-    num_chains: int
-    num_steps: int | Integer[Array, ""] = 1
     fast_rate: float = 0.1
     decay: float = 0.95
 
     def __post_init__(self) -> None:
-        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
+        super().__post_init__()
         if self.fast_rate < 0 or not 0 <= self.decay < 1:
             raise InvalidValue(
                 f"`fast_rate` is {self.fast_rate} and `decay` {self.decay} but fast "
@@ -52,7 +48,7 @@ class FastPersistentContrastiveDivergence:
 
     def init(self, params: Params, key: Key[Array, ""]) -> FastState:
         """Chains that start at `model.sample_start`, and zero fast weights."""
-        chains = start_chains(self.sampler, params, key, self.num_chains)
+        chains = self.start(params, key)
         return FastState(chains=chains, fast=jax.tree.map(jnp.zeros_like, params))
 
     def chains_of(self, state: FastState) -> State:
@@ -64,9 +60,7 @@ class FastPersistentContrastiveDivergence:
         """The metric `contrast` is ⟨F⟩_data − ⟨F⟩_chains, without the fast weights."""
         batch = complete(batch, params)
         driven = jax.tree.map(jnp.add, params, state.fast)
-        chains, _ = run_chains(
-            self.sampler, driven, state.chains, key, num_steps=self.num_steps
-        )
+        chains = self.advance(driven, state.chains, key)
         value, gradient = contrast_with_chains(self.model, params, batch, chains)
         fast = jax.tree.map(
             lambda f, g: self.decay * f - self.fast_rate * g, state.fast, gradient

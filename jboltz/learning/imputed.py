@@ -13,15 +13,16 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.abilities import AugmentedModel, DataModel, data_of
-from jboltz.base import Batch, EnergyModel, Estimator, Metrics, Params, State
-from jboltz.checks import cast_states, require
+from jboltz.base import Batch, Metrics, Params, State
+from jboltz.checks import cast_states
 from jboltz.errors import InvalidValue
+from jboltz.learning.wrapping import StatelessWrapping
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
 
 
 @dataclasses.dataclass(frozen=True)
-class MissingDataEstimator:
+class MissingDataEstimator(StatelessWrapping):
     """An estimator on examples whose missing entries are drawn from the model.
 
     `batch.mask` is True where a value was observed; elsewhere `batch.values` may be
@@ -38,19 +39,11 @@ class MissingDataEstimator:
       >>> estimator = MissingDataEstimator(cd)  # data: Batch(values=…, mask=…)
     """
 
-    estimator: Estimator
     num_steps: int | Integer[Array, ""] = 10
 
     def __post_init__(self) -> None:
-        require(self.estimator, Estimator, "filling gaps", "estimator")
+        super().__post_init__()
         check_num_steps(self.num_steps, at_least=1)
-
-    @property
-    def model(self) -> EnergyModel:
-        return self.estimator.model
-
-    def init(self, params: Params, key: Key[Array, ""]) -> State:
-        return self.estimator.init(params, key)
 
     def estimate(
         self, params: Params, state: State, batch: Batch, key: Key[Array, ""]

@@ -12,15 +12,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key
+from jaxtyping import Array, Float, Key
 
-from jboltz.base import Batch, Leaf, Metrics, Sampler, State, record
+from jboltz.base import Batch, Leaf, Metrics, State, record
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_squared_error, weighted_mean
-from jboltz.learning.contrastive import check_chains, start_chains
+from jboltz.learning.contrastive import PersistentChains
 from jboltz.models.dbm import DBM, DBMParams, inputs_of
 from jboltz.products import full_product, product
-from jboltz.samplers.chains import run_chains
 
 
 @record
@@ -118,7 +117,7 @@ def variational_free_energy(
 
 
 @dataclasses.dataclass(frozen=True)
-class MeanFieldPCD:
+class MeanFieldPCD(PersistentChains):
     """Mean field for the positive phase, persistent chains for the negative phase.
 
     It is the gradient of the mean variational free energy of the data minus the mean
@@ -129,19 +128,16 @@ class MeanFieldPCD:
     """
 
     model: DBM
-    sampler: Sampler
-    num_chains: int
-    num_steps: int | Integer[Array, ""] = 1
     tolerance: float = 1e-4
     max_sweeps: int = 50
 
     def __post_init__(self) -> None:
-        check_chains(self.model, self.sampler, self.num_steps, self.num_chains)
+        super().__post_init__()
         _check_ascent(self.tolerance, self.max_sweeps)
 
     def init(self, params: DBMParams, key: Key[Array, ""]) -> State:
         """Chains that start at `model.sample_start`."""
-        return start_chains(self.sampler, params, key, self.num_chains)
+        return self.start(params, key)
 
     def chains_of(self, state: State) -> State:
         return state
@@ -158,9 +154,7 @@ class MeanFieldPCD:
             mean_field, model, tolerance=self.tolerance, max_sweeps=self.max_sweeps
         )
         q = jax.vmap(infer, in_axes=(None, 0))(params, batch.values)
-        chains, _ = run_chains(
-            self.sampler, params, state, key, num_steps=self.num_steps
-        )
+        chains = self.advance(params, state, key)
 
         def contrast(params):
             bound = partial(variational_free_energy, model)

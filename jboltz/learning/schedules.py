@@ -19,10 +19,9 @@ class PiecewiseRate:
 
     Between two points ln rate is linear in the epoch t,
 
-        ln rate = ln r₀ + (t − t₀)/(t₁ − t₀) · (ln r₁ − ln r₀),
+        ln rate = ln r₀ + (t − t₀)/(t₁ − t₀) · (ln r₁ − ln r₀).
 
-    or without `is_geometric` the rate itself. An epoch has `steps_per_epoch` updates,
-    and t may be fractional.
+    An epoch has `steps_per_epoch` updates, and t may be fractional.
 
     Example:
       >>> rate = PiecewiseRate(BLOG_POINTS, steps_per_epoch=938)
@@ -32,7 +31,6 @@ class PiecewiseRate:
 
     points: tuple[tuple[float, float], ...]
     steps_per_epoch: int
-    is_geometric: bool = True
 
     def __post_init__(self) -> None:
         epochs = [epoch for epoch, _ in self.points]
@@ -57,6 +55,4 @@ class PiecewiseRate:
         """The rate of the update after `count` updates."""
         epochs, rates = (jnp.asarray(x) for x in zip(*self.points, strict=True))
         epoch = jnp.asarray(count) / self.steps_per_epoch
-        if self.is_geometric:
-            return jnp.exp(jnp.interp(epoch, epochs, jnp.log(rates)))
-        return jnp.interp(epoch, epochs, rates)
+        return jnp.exp(jnp.interp(epoch, epochs, jnp.log(rates)))

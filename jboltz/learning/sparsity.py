@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jboltz.abilities import TwoLayerModel
-from jboltz.base import Batch, Estimator, Leaf, Metrics, Params, State, record
+from jboltz.base import Batch, Leaf, Metrics, Params, State, record
 from jboltz.checks import dtype_of, require
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, weighted_mean
+from jboltz.learning.wrapping import Wrapping
 
 Penalty = Callable[[Float[Array, ""], float], Float[Array, ""]]
 """(mean activity of a unit, target) -> the penalty in nats."""
@@ -47,7 +48,7 @@ class SparseState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sparse:
+class Sparse(Wrapping):
     """The gradient of an RBM from `estimator`, plus the gradient of a sparsity penalty.
 
     The penalty is
@@ -74,14 +75,13 @@ class Sparse:
       'squared_distance'
     """
 
-    estimator: Estimator
     target: float
     strength: float
     rate: float = 0.1
     penalty: Penalty = squared_distance
 
     def __post_init__(self) -> None:
-        require(self.estimator, Estimator, "a penalty on mean activities", "estimator")
+        super().__post_init__()
         require(self.model, TwoLayerModel, "a penalty on mean activities")
         for name, value, needed, is_valid in (
             ("target", self.target, "between 0 and 1", 0 < self.target < 1),
@@ -100,10 +100,6 @@ class Sparse:
                 "but a mean activity from 0 to 1 needs units of the unit interval; "
                 "take `Bernoulli`, or no sparsity target."
             )
-
-    @property
-    def model(self) -> TwoLayerModel:
-        return self.estimator.model
 
     def init(self, params: Params, key: Key[Array, ""]) -> SparseState:
         """The running means start at the mean activities without weights."""

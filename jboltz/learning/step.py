@@ -12,10 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import (
-    NamedSharding,
-    PartitionSpec,
-)
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from jboltz.abilities import OptimizerCheckingEstimator, WrappingEstimator

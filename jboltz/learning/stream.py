@@ -66,6 +66,15 @@ def fit_stream(
       FloatingPointError: as in `fit`; the message names the step of the stream.
       ValueError: there is no batch, `chunk_size` is below 1, a weight is negative, all
         weights of a batch are 0, or `state` is of another estimator or optimizer.
+
+    Example:
+      The rows of a memory map in the order that `fit` takes in this epoch, where
+      `random` is `jboltz.random`:
+
+          key_order, _ = random.split(random.fold_in(key, epoch))
+          order = random.permutation(key_order, len(rows))
+          starts = range(0, len(rows), batch_size)
+          batches = (rows[order[i : i + batch_size]] for i in starts)
     """
     chunk_size = check_count("chunk_size", chunk_size, at_least=1)
     check_known("fit_stream", state, key)

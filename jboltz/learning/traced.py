@@ -6,15 +6,9 @@ from functools import partial
 import jax
 from jaxtyping import Array, Key
 
-from jboltz.base import (
-    Batch,
-    FreeEnergyModel,
-    Metrics,
-    Params,
-    PersistentEstimator,
-    State,
-)
+from jboltz.base import Batch, Metrics, Params, PersistentEstimator, State
 from jboltz.checks import require
+from jboltz.learning.wrapping import StatelessWrapping
 from jboltz.samplers.traced_sampler import observe
 
 PREFIX = "chain_"
@@ -22,7 +16,7 @@ PREFIX = "chain_"
 
 
 @dataclasses.dataclass(frozen=True)
-class TracedEstimator:
+class TracedEstimator(StatelessWrapping):
     """An estimator that adds the numbers of `observe` for each chain to its metrics.
 
     The metrics `chain_free_energy`, `chain_visible_mean_1` … have one entry per chain.
@@ -35,13 +29,6 @@ class TracedEstimator:
 
     def __post_init__(self) -> None:
         require(self.estimator, PersistentEstimator, "a trace of chains", "estimator")
-
-    @property
-    def model(self) -> FreeEnergyModel:
-        return self.estimator.model
-
-    def init(self, params: Params, key: Key[Array, ""]) -> State:
-        return self.estimator.init(params, key)
 
     def chains_of(self, state: State) -> State:
         return self.estimator.chains_of(state)

@@ -150,23 +150,19 @@ class DBN:
         self, params: DBNParams, states: tuple[State, ...]
     ) -> Float[Array, ""]:
         """log q(h¹ | v) + log q(h² | h¹) + … of `states` = (v, h¹, …), in nats."""
-        total = jnp.zeros(())
-        for layer, p, v, h in zip(
-            self.layers, params, states, states[1:], strict=False
-        ):
-            total += layer.hidden_log_probability(p, v, h)
-        return total
+        pairs = itertools.pairwise(states)
+        layers = zip(self.layers, params, pairs, strict=False)
+        logs = (layer.hidden_log_probability(p, *pair) for layer, p, pair in layers)
+        return sum(logs, start=jnp.zeros(()))
 
     def log_probability_down(
         self, params: DBNParams, states: tuple[State, ...]
     ) -> Float[Array, ""]:
         """log p(v | h¹) + log p(h¹ | h²) + … of `states` = (v, h¹, …), in nats."""
-        total = jnp.zeros(())
-        for layer, p, v, h in zip(
-            self.layers, params, states, states[1:], strict=False
-        ):
-            total += layer.visible_log_probability(p, v, h)
-        return total
+        pairs = itertools.pairwise(states)
+        layers = zip(self.layers, params, pairs, strict=False)
+        logs = (layer.visible_log_probability(p, *pair) for layer, p, pair in layers)
+        return sum(logs, start=jnp.zeros(()))
 
     def check_normalizable(self, params: DBNParams) -> None:
         """Refuses a top RBM whose Z is infinite; the layers below need no Z."""

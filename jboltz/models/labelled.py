@@ -12,10 +12,7 @@ from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product
-from jboltz.units.composite import (
-    Joined,
-    JoinedParams,
-)
+from jboltz.units.composite import Joined, JoinedParams
 from jboltz.units.softmax import Softmax
 
 

@@ -44,9 +44,8 @@ class SpikeAndSlabParams:
 
     weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden) W
     spike_bias: Leaf = of_hidden(-1)  # (num_hidden,) b
-    slab_mean: Leaf = of_hidden(
-        -1
-    )  # (num_hidden,) μ, mean of a slab that is on when W = 0
+    # (num_hidden,) μ, mean of a slab that is on when W = 0
+    slab_mean: Leaf = of_hidden(-1)
     log_slab_precision: Leaf = of_hidden(-1)  # (num_hidden,) log α
     visible_bias: Leaf  # (num_visible,) a, so that E(x) holds −a·x
     log_visible_precision: Leaf  # (num_visible,) log Λ

@@ -18,15 +18,23 @@ EDGE = 0.999
 """Largest ‖Λ^-½ W α^-½‖₂ after `NoPenalty.project`; at 1 Z is infinite."""
 
 
+class _DominantPenalty:
+    """A penalty with the parameter φ̂ and Φ_i ⪰ w_i w_iᵀ/α_i."""
+
+    has_parameter = True
+
+    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
+        # No spike lowers the precision: all off is the worst case.
+        return jnp.min(jnp.exp(params.log_visible_precision))
+
+
 @dataclasses.dataclass(frozen=True)
-class GershgorinPenalty:
+class GershgorinPenalty(_DominantPenalty):
     """Φ_i = diag_j(φ̂_i + |W_ji| ‖w_i‖₁/α_i), which dominates w_i w_iᵀ/α_i row by row.
 
     No diagonal bound on w_i w_iᵀ/α_i has a smaller trace than this one, ‖w_i‖₁²/α_i.
     It costs two more matrix products per step.
     """
-
-    has_parameter = True
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
@@ -42,9 +50,6 @@ class GershgorinPenalty:
         flat = full_product(jnp.exp(params.log_penalty), spikes)
         return flat + product(jnp.abs(params.weights), self._reach(params) * spikes)
 
-    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
-        return _smallest_visible_precision(params)
-
     def _reach(self, params: Params) -> Inexact[Array, " hidden"]:
         reason = "|W| has no complex derivative; take `NormPenalty`"
         check_real("params.weights", params.weights, self, reason)
@@ -53,10 +58,8 @@ class GershgorinPenalty:
 
 
 @dataclasses.dataclass(frozen=True)
-class NormPenalty:
+class NormPenalty(_DominantPenalty):
     """Φ_i = (φ̂_i + ‖w_i‖²/α_i) I, the same for every visible unit."""
-
-    has_parameter = True
 
     def of_visible(
         self, params: Params, squares: Float[Array, " visible"]
@@ -70,9 +73,6 @@ class NormPenalty:
         """The diagonal of Σ_i Φ_i h_i."""
         flat = full_product(self._flat(params), spikes)
         return jnp.full_like(params.visible_bias, flat)
-
-    def smallest_eigenvalue(self, params: Params) -> Float[Array, ""]:
-        return _smallest_visible_precision(params)
 
     def _flat(self, params: Params) -> Inexact[Array, " hidden"]:
         norm = jnp.sum(params.weights**2, axis=0)
@@ -121,8 +121,3 @@ class NoPenalty:
         return dataclasses.replace(
             params, weights=params.weights - excess / left / right
         )
-
-
-def _smallest_visible_precision(params):
-    # Φ_i ⪰ w_i w_iᵀ/α_i, so no spike lowers the precision: all off is the worst case.
-    return jnp.min(jnp.exp(params.log_visible_precision))

@@ -47,17 +47,15 @@ class Classifier(nn.Module):
             )
         glorot = nn.initializers.glorot_uniform()
         self.dropped = [nn.Dropout(rate) for rate in rates]
-        self.hidden_layers = {
-            str(layer): nn.Dense(size, kernel_init=glorot, name=f"hidden_{layer}")
+        self.hidden_layers = [
+            nn.Dense(size, kernel_init=glorot, name=f"hidden_{layer}")
             for layer, size in enumerate(self.hidden, start=1)
-        }
+        ]
         below_top = self.hidden[:-1] if self.is_augmented else ()
-        self.above_layers = {
-            str(layer): nn.Dense(
-                size, use_bias=False, kernel_init=glorot, name=f"above_{layer}"
-            )
+        self.above_layers = [
+            nn.Dense(size, use_bias=False, kernel_init=glorot, name=f"above_{layer}")
             for layer, size in enumerate(below_top, start=1)
-        }
+        ]
         self.head = nn.Dense(self.num_classes, kernel_init=glorot)
 
     def features(
@@ -80,9 +78,9 @@ class Classifier(nn.Module):
             )
         x = self.dropped[0](v, deterministic=not is_training)
         for index, dropped in enumerate(self.dropped[1:]):
-            inputs = self.hidden_layers[str(index + 1)](x)
+            inputs = self.hidden_layers[index](x)
             if index < len(above):
-                inputs = inputs + self.above_layers[str(index + 1)](above[index])
+                inputs = inputs + self.above_layers[index](above[index])
             x = dropped(nn.sigmoid(inputs), deterministic=not is_training)
         return x
 

@@ -77,10 +77,13 @@ def label_examples(
     )
 
 
-def scale_images(rows: LabelledExamples, key: Key[Array, ""]) -> LabelledExamples:
+def scale_images(
+    rows: LabelledExamples, key: Key[Array, ""] | None = None
+) -> LabelledExamples:
     """The `prepare` for supervised training, which divides uint8 images by 255."""
     del key
-    return _scale(rows)
+    images = unit_interval(rows.images)
+    return LabelledExamples(images=images, labels=rows.labels, above=rows.above)
 
 
 @partial(jax.jit, static_argnames="net")
@@ -91,7 +94,7 @@ def evaluate_classifier(
     """Mean `cross_entropy` in nats, and the share `error`, without dropout."""
 
     def one(example):
-        return _judge(net, params, _scale(example), None)[1]
+        return _judge(net, params, scale_images(example), None)[1]
 
     return jax.tree.map(jnp.mean, jax.lax.map(one, examples, batch_size=1000))
 
@@ -152,11 +155,6 @@ def bounded(params: Params, max_norm: float) -> Params:
         return x * (max_norm / jnp.maximum(norms, max_norm))
 
     return jax.tree.map(shrink, params)
-
-
-def _scale(rows: LabelledExamples) -> LabelledExamples:
-    images = unit_interval(rows.images)
-    return LabelledExamples(images=images, labels=rows.labels, above=rows.above)
 
 
 def _judge(net, params, example, key):

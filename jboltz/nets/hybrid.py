@@ -34,10 +34,8 @@ def fit_code_scaler(
     learning rate suits trained networks and untrained ones, whose codes hardly vary.
     """
     codes = np.asarray(_encode_all(dbn, params, images))
-    mean, variance = (
-        moment(codes, axis=0, dtype=np.float64) for moment in (np.mean, np.var)
-    )
-    scale = np.sqrt(variance.mean())
+    mean = np.mean(codes, axis=0, dtype=np.float64)
+    scale = np.sqrt(np.var(codes, axis=0, dtype=np.float64).mean())
     return CodeScaler(
         dbn=params,
         mean=jnp.asarray(mean, codes.dtype),

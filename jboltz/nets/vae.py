@@ -7,13 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Domain, Metrics, Params, State
-from jboltz.checks import check_count
 from jboltz.domains import UnitInterval
 from jboltz.errors import InvalidValue
 from jboltz.learning.batch import complete, mean_gradient
@@ -45,14 +43,11 @@ class VAE(nn.Module):
                 f"The layers have {self.num_visible}, {self.hidden} and "
                 f"{self.code_size} units but each needs at least 1 unit."
             )
-        self.up = {
-            str(layer): nn.Dense(size, name=f"up_{layer}")
-            for layer, size in enumerate(self.hidden, start=1)
-        }
-        self.down = {
-            str(layer): nn.Dense(size, name=f"down_{layer}")
-            for layer, size in reversed(list(enumerate(self.hidden, start=1)))
-        }
+        sizes = list(enumerate(self.hidden, start=1))
+        self.up = [nn.Dense(size, name=f"up_{layer}") for layer, size in sizes]
+        self.down = [
+            nn.Dense(size, name=f"down_{layer}") for layer, size in sizes[::-1]
+        ]
         self.mean = nn.Dense(self.code_size)
         self.log_variance = nn.Dense(self.code_size)
         self.pixels = nn.Dense(self.num_visible)
@@ -61,13 +56,13 @@ class VAE(nn.Module):
         self, v: Float[Array, " visible"]
     ) -> tuple[Float[Array, " code"], Float[Array, " code"]]:
         """μ(v) and log σ²(v); `v` may have gray values."""
-        for layer in self.up.values():
+        for layer in self.up:
             v = nn.tanh(layer(v))
         return self.mean(v), self.log_variance(v)
 
     def decode(self, z: Float[Array, " code"]) -> Float[Array, " visible"]:
         """The log-odds of the pixels given the code `z`."""
-        for layer in self.down.values():
+        for layer in self.down:
             z = nn.tanh(layer(z))
         return self.pixels(z)
 
@@ -159,32 +154,6 @@ def log_weight(
     # log p(z) − log q(z | v); the terms with 2π cancel.
     ratio = 0.5 * jnp.sum(noise**2 - z**2 + log_variance)
     return log_likelihood_of_pixels(_decode(vae, params, z), v) + ratio
-
-
-@full_precision
-def importance_weighted_bound(
-    vae: VAE,
-    params: Params,
-    v: Float[Array, " visible"],
-    key: Key[Array, ""],
-    *,
-    num_samples: int,
-) -> Float[Array, ""]:
-    """log (1/K) Σ_k w_k, whose expectation is a lower bound on log p(v), in nats.
-
-    With K = 1 the expectation is the ELBO. It grows with K and tends to log p(v).
-
-    Args:
-      key: sample k draws from `fold_in(key, k)`.
-      num_samples: K.
-
-    Reference:
-      Burda, Grosse & Salakhutdinov (2016), Importance weighted autoencoders.
-    """
-    check_count("num_samples", num_samples, at_least=1)
-    keys = random.fold_in_range(key, num_samples)
-    log_w = jax.lax.map(partial(log_weight, vae, params, v), keys)
-    return jax.nn.logsumexp(log_w) - np.log(num_samples)
 
 
 def kl_to_prior(

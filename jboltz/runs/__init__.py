@@ -42,7 +42,7 @@ explains its options.
 
     def load(config):
         answers = np.load(config.answers).astype(bool)
-        return from_arrays(answers, num_holdout=len(answers) // 10, name="survey")
+        return from_arrays(answers, name="survey")
 
 
     def build(config, data):

@@ -1,10 +1,13 @@
-"""What every program refuses before it writes anything; `ranges` comes before."""
+"""What every program refuses before it writes anything; `ranges` comes before.
+
+Each function raises a `ValueError` that names the field.
+"""
 
 import itertools
 import math
 from collections.abc import Mapping
 
-from jboltz.data import Dataset, check_values, num_held_out
+from jboltz.data import Dataset, check_values, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.ranges import flat_fields, shortened
 from jboltz.runs import machine
@@ -13,11 +16,7 @@ from jboltz.runs.progress import say
 
 
 def at_most(config: RunConfig, most: Mapping[str, int]) -> None:
-    """Each named field asks for no more images than there are.
-
-    Raises:
-      ValueError: one does.
-    """
+    """Each named field asks for no more images than there are."""
     for name, count in most.items():
         if getattr(config, name) > count:
             raise InvalidValue(
@@ -32,16 +31,13 @@ def memory(config: RunConfig, data: Dataset, **others: int) -> None:
     Args:
       others: numbers in single precision that a field makes the program hold, for
         fields that only this program has.
-
-    Raises:
-      ValueError: it does not, and which field needs most of it.
     """
     floats = _num_floats(config, data) | others
     needs = {name: 4 * x for name, x in floats.items()}
     total, available = sum(needs.values()), machine.memory_bytes()
     if total > available:
-        largest = max(needs, key=lambda name: needs[name])
-        value = shortened(flat_fields(config)[largest])
+        largest = max(needs, key=needs.__getitem__)
+        value = shortened(flat_fields(config)[largest][0])
         raise InvalidValue(
             f"`{largest}` is {value}, which needs {needs[largest] / 1e9:,.1f} GB; all "
             f"fields together need at least {total / 1e9:,.1f} GB, but there are "
@@ -54,7 +50,8 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
 
     Weights count three times, for their gradient and their update.
     """
-    fields, pixels = flat_fields(config), data.train.shape[1]
+    fields = {name: value for name, (value, _) in flat_fields(config).items()}
+    pixels = data.train.shape[1]
     width = fields.get("num_components", pixels)
     needs, units = {}, width
     for name in fields.keys() & {"layers", "num_hidden", "hidden"}:
@@ -67,9 +64,8 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
     def product(*names: str) -> int:
         return math.prod(fields.get(name, 0) for name in names)
 
-    for name in ("batch_size", "num_chains", "num_samples", "num_weights"):
+    for name in "batch_size num_chains num_samples num_weights annealed_chains".split():
         needs[name] = units * product(name)
-    needs["annealed_chains"] = units * product("annealed_chains")
     needs["num_replicas"] = units * product("num_replicas", "annealed_chains")
     needs["tempering_steps"] = product("tempering_steps", "annealed_chains")
     needs["raise_points"] = units * product("raise_points", "raise_chains")
@@ -79,11 +75,7 @@ def _num_floats(config: RunConfig, data: Dataset) -> dict[str, int]:
 
 
 def layers(sizes: tuple[int, ...], data: Dataset) -> None:
-    """`layers` begins with the pixels and has a hidden layer.
-
-    Raises:
-      ValueError: it has fewer than two, or more than 100, or another first one.
-    """
+    """`layers` begins with the pixels and has a hidden layer."""
     if not 2 <= len(sizes) <= 100:
         raise InvalidValue(
             f"`layers` is {shortened(sizes)} but needs two or more sizes, and at most "
@@ -98,11 +90,7 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
 
 
 def values(config: TrainingConfig, data: Dataset) -> None:
-    """The images are gray or binary, and make at least one batch.
-
-    Raises:
-      ValueError: they are not.
-    """
+    """The images are gray or binary, and make at least one batch."""
     check_values(data.train, name="training images")
     check_values(data.test, name="test images")
     if config.batch_size > len(data.train):
@@ -115,12 +103,12 @@ def values(config: TrainingConfig, data: Dataset) -> None:
 def held_out(asked: int | None, batch_size: int, data: Dataset) -> None:
     """What `held_out` leaves to train on is a batch or more; says how many it is where
     that was not asked.
-
-    Raises:
-      ValueError: it leaves less.
     """
-    count, num_train = num_held_out(data, asked), len(data.train)
-    if count > num_train - batch_size:
+    if asked == 0:
+        return
+    held = hold_out(data, asked)
+    count, num_train = len(held.test), len(data.train)
+    if len(held.train) < batch_size:
         raise InvalidValue(
             f"`held_out` is {count} but of {num_train} training images "
             f"that leaves no batch of {batch_size}; hold out fewer."
@@ -130,11 +118,7 @@ def held_out(asked: int | None, batch_size: int, data: Dataset) -> None:
 
 
 def labels(data: Dataset) -> None:
-    """Every image has a class.
-
-    Raises:
-      ValueError: there are no labels.
-    """
+    """Every image has a class."""
     for name in ("train_labels", "test_labels"):
         if getattr(data, name) is None:
             raise InvalidValue(

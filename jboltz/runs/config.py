@@ -1,13 +1,14 @@
 """Configurations: frozen dataclasses as command lines, TOML files and records."""
 
-import argparse
 import dataclasses
 import difflib
+import itertools
+import json
 import os
 import pathlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import tomli_w
@@ -18,8 +19,7 @@ from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened
 from jboltz.runs import terminal
 
-DISPLAY_FIELDS = ("workdir", "overwrite", "config", "preset", "tensorboard")
-DISPLAY_FIELDS += ("mesh", "distributed")
+_DISPLAY_FIELDS = "workdir overwrite config preset tensorboard mesh distributed".split()
 """Fields that do not make a run another run: where and how it is kept, where its data
 were found (what they are is compared by their checksum), and on which devices."""
 
@@ -93,83 +93,80 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         status 2.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
-    names = {name.replace("_", "-"): x for name, x in flat_fields(default).items()}
-    _check_arguments(arguments, names)
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config", type=pathlib.Path)
-    finder.add_argument("--preset")
-    found, _ = finder.parse_known_args(arguments)
-    if found.config is not None:
-        of_file = _read_toml(pathlib.Path(os.path.expanduser(found.config)), names)
-        _check_arguments(of_file, names)
+    options = {k.replace("_", "-"): x for k, (x, _) in flat_fields(default).items()}
+    arguments = _checked(arguments, options)
+    if file := _asked(arguments, "--config"):
+        of_file = _checked(_read_toml(pathlib.Path(file), options), options)
         arguments = [*of_file, *arguments]
-        found, _ = finder.parse_known_args(arguments)
     # One that is unknown is left to tyro, which says what there is.
-    preset = config_class.PRESETS.get(found.preset, {})
+    preset = config_class.PRESETS.get(_asked(arguments, "--preset"), {})
     config = tyro.cli(
         config_class,
         prog=terminal.command(),
-        args=[*_flags(preset), *arguments],
+        args=[*_flags(_flat(preset)), *arguments],
         default=default,
     )
     check_ranges(config)
-    return _at_home(config)
+    return config
 
 
-def _at_home(config: Any) -> Any:
-    """The same configuration, with the home of the user for `~` in its paths."""
-    changed = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, pathlib.Path):
-            try:
-                changed[field.name] = value.expanduser()
-            except RuntimeError as error:
-                raise InvalidValue(
-                    f"`--{field.name.replace('_', '-')}` is {value}, but there is no "
-                    "such user; write the whole path."
-                ) from error
-        elif dataclasses.is_dataclass(value):
-            changed[field.name] = _at_home(value)
-    return dataclasses.replace(config, **changed)
+def _asked(arguments: list[str], flag: str) -> str:
+    """The last value of `flag`; empty where there is none."""
+    values = [
+        after if argument == flag else argument.removeprefix(f"{flag}=")
+        for argument, after in itertools.pairwise([*arguments, ""])
+        if argument.split("=")[0] == flag
+    ]
+    return values[-1] if values else ""
 
 
-def _check_arguments(arguments: list[str], names: Mapping[str, Any]) -> None:
-    """Refuses what tyro would not explain.
+def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
+    """The arguments, with the home of the user for `~`; refuses what tyro would not
+    explain.
 
     Args:
-      names: the options, without dashes, and their defaults.
+      options: their names, without dashes, and defaults.
     """
-    flag, known = "", {*names, "help", *(f"no-{name}" for name in names)}
+    checked, flag = [], ""
+    known = {*options, "help", *(f"no-{name}" for name in options)}
     for argument in arguments:
-        value = argument
+        before, value = "", argument
         if argument.startswith("--"):
-            flag, *rest = argument.split("=", 1)
+            flag, equals, value = argument.partition("=")
+            before = flag + equals
             name = flag[2:].replace("_", "-")
             if name not in known:
+                nearest = ", ".join(f"--{x}" for x in _nearest(name, options))
                 raise InvalidValue(
-                    f"`{shortened(flag)}` is no option; the nearest are "
-                    f"{', '.join(f'--{x}' for x in _nearest(name, names))}, and --help "
-                    "explains all of them."
+                    f"`{shortened(flag)}` is no option; the nearest are {nearest}, and "
+                    "--help explains all of them."
                 )
-            if not rest:
+            if not equals:
+                checked.append(flag)
                 continue
-            (value,) = rest
         if not value or not value.isprintable():
             raise InvalidValue(
                 f"`{flag}` is {shortened(repr(value))} but a value needs characters, "
                 "and none that cannot be printed."
             )
-        default = names.get(flag[2:].replace("_", "-"))
+        home = os.path.expanduser(value)
+        if home.startswith("~"):
+            raise InvalidValue(
+                f"`{flag}` is {shortened(value)}, but there is no such user; write the "
+                "whole path."
+            )
+        default = options.get(flag[2:].replace("_", "-"))
         is_list = isinstance(default, tuple) and str not in map(type, default)
         if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
             raise InvalidValue(
                 f"`{flag}` is {shortened(value)} but its values need spaces between "
                 f"them and nothing else; write {flag} {shortened(' '.join(parts))}."
             )
+        checked.append(before + home)
+    return checked
 
 
-def _nearest(name: str, names: Mapping[str, Any]) -> list[str]:
+def _nearest(name: str, options: Iterable[str]) -> list[str]:
     """The three options whose name, last word or initials are most like `name`."""
 
     def likeness(option: str) -> float:
@@ -179,30 +176,21 @@ def _nearest(name: str, names: Mapping[str, Any]) -> list[str]:
             difflib.SequenceMatcher(None, name[:40], form).ratio() for form in forms
         )
 
-    return sorted(names, key=lambda x: (-likeness(x), len(x)))[:3]
+    return sorted(options, key=lambda x: (-likeness(x), len(x)))[:3]
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """The fields that make two runs the same run, as JSON."""
-    fields = as_json(config)
     return {
         name: value
-        for name, value in fields.items()
-        if name not in DISPLAY_FIELDS and not isinstance(getattr(config, name), Source)
+        for name, value in as_json(config).items()
+        if name not in _DISPLAY_FIELDS and not isinstance(getattr(config, name), Source)
     }
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
     """All fields as JSON values: tuples become lists, paths strings."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: convert(v) for k, v in value.items()}
-        if isinstance(value, tuple | list):
-            return [convert(v) for v in value]
-        return str(value) if isinstance(value, pathlib.Path) else value
-
-    return convert(dataclasses.asdict(config))
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -215,43 +203,43 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted names, of tables in tables."""
     flat = {}
     for name, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat
 
 
-def as_toml(fields: dict[str, Any]) -> str:
+def as_toml(config: RunConfig) -> str:
     """A file that `--config` reads back: the values themselves, without the preset or
     the file that they came from, and without what is asked of one start alone.
 
-    None, which TOML lacks, is left out.
+    None, which TOML lacks, is left out, and so is a table of nothing else.
     """
+
+    def without_none(table: dict[str, Any]) -> dict[str, Any]:
+        return {k: value for k, value in table.items() if value not in (None, {})}
+
     of_one_start = ("preset", "config", "overwrite")
-    kept = {k: v for k, v in fields.items() if k not in of_one_start}
-
-    def convert(table: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: convert(value) if isinstance(value, dict) else value
-            for name, value in table.items()
-            if value is not None
-        }
-
-    return tomli_w.dumps(convert(kept))
+    kept = {k: v for k, v in as_json(config).items() if k not in of_one_start}
+    return tomli_w.dumps(json.loads(json.dumps(kept), object_hook=without_none))
 
 
-def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
+def _read_toml(path: pathlib.Path, options: Iterable[str]) -> list[str]:
     """A file of at most 16 KiB, as flags, so that tyro checks both in the same way."""
     try:
-        fields = tomllib.loads(read_regular(path, 2**14).decode())
-        if unknown := _unknown(fields, names):
+        found = _flat(tomllib.loads(read_regular(path, 2**14).decode()))
+        fields = {name.replace("_", "-"): value for name, value in found.items()}
+        if len(fields) < len(found):
+            raise InvalidValue("it gives an option twice, with `_` and with `-`")
+        if unknown := [x for x in found if x.replace("_", "-") not in options]:
             raise InvalidValue(
                 f"{shortened(', '.join(unknown))}: no such options; the nearest to the "
-                f"first are {', '.join(_nearest(unknown[0], names))}"
+                f"first are {', '.join(_nearest(unknown[0], options))}"
             )
         if "config" in fields:
             raise InvalidValue("one file cannot ask for another by `config`")
@@ -263,40 +251,24 @@ def _read_toml(path: pathlib.Path, names: Mapping[str, Any]) -> list[str]:
         ) from error
     except (RecursionError, ValueError) as error:
         is_deep = isinstance(error, RecursionError)
-        reason = "brackets are nested too deeply" if is_deep else error
+        reason = "its values are nested too deeply" if is_deep else error
         raise InvalidValue(
             f"`--config` {path} is no TOML file of options ({reason})."
         ) from error
 
 
-def _unknown(
-    fields: dict[str, Any], names: Mapping[str, Any], prefix: str = ""
-) -> list[str]:
-    """The keys that are no options; of tables that have options, those inside."""
-    unknown = []
-    for key, value in fields.items():
-        name = prefix + key.replace("_", "-")
-        if isinstance(value, dict) and any(x.startswith(f"{name}.") for x in names):
-            unknown += _unknown(value, names, f"{name}.")
-        elif name not in names:
-            unknown.append(prefix + key)
-    return unknown
-
-
-def _flags(fields: dict[str, Any], prefix: str = "") -> list[str]:
+def _flags(fields: Mapping[str, Any]) -> list[str]:
     """Fields as the flags that ask for them."""
     flags = []
     for name, value in fields.items():
-        flag = f"--{prefix}{name.replace('_', '-')}"
+        option = name.replace("_", "-")
         values = value if isinstance(value, list) else [value]
-        if isinstance(value, dict):
-            flags += _flags(value, f"{prefix}{name.replace('_', '-')}.")
-        elif isinstance(value, bool):
-            flags.append(flag if value else flag.replace("--", "--no-", 1))
+        if isinstance(value, bool):
+            flags.append(f"--{option}" if value else f"--no-{option}")
         elif any(str(x).startswith("--") for x in values):
             raise InvalidValue(
                 f"`{name}` is {shortened(value)}, which begins like an option"
             )
         else:
-            flags += [flag, *(str(x) for x in values)]
+            flags += [f"--{option}", *(str(x) for x in values)]
     return flags

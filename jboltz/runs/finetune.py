@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from flax import linen as nn
 from jaxtyping import Array, Key
 
 from jboltz.base import Params
-from jboltz.data import Dataset, num_held_out, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.learning.best import BestSoFar
 from jboltz.learning.pretrain import unit_interval
@@ -37,12 +36,15 @@ from jboltz.nets.finetune import (
     per_layer,
     scale_images,
 )
-from jboltz.ranges import Count, CountFromZero, ShareBelowOne, Strength
+from jboltz.ranges import ShareBelowOne, Strength
 from jboltz.runs import checks
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.pretrained import Pretrained, refuse_scaling
+from jboltz.runs.pretrained import (
+    Pretrained,
+    PretrainedConfig,
+    load_pretrained,
+    refuse_scaling,
+)
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.sources import Mnist
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
@@ -51,25 +53,13 @@ Examples = dict[str, LabelledExamples]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NetConfig(TrainingConfig):
+class NetConfig(PretrainedConfig):
     """What a program that trains nets on labelled digits can be asked for besides."""
 
-    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
-    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
-    epochs: Count = 30
-    """Epochs of each net; that with the fewest held-out errors is kept, or the last
-    where nothing is held out."""
     weight_decay: Strength = 0.0
     """Decoupled, as a factor of the learning rate."""
     max_norm: Strength = 0.0
     """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
-    held_out: CountFromZero | None = None
-    """Training images, the last ones, whose errors choose the epoch; by default a sixth
-    of them, 10 000 of MNIST's 60 000. 0 trains on all: for settings that were
-    chosen before."""
-    read_test: bool = True
-    """Read the test set, once, at the end; --no-read-test while choosing settings."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,8 +75,9 @@ class FinetuneConfig(NetConfig):
     """Share of units left out, of the pixels and of each hidden layer; none for 0."""
 
 
-def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None:
+def check(config: FinetuneConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
+    pretrained = load_pretrained(config.pretrained, data)
     checks.values(config, data)
     checks.memory(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
@@ -109,26 +100,19 @@ def check(config: FinetuneConfig, data: Dataset, pretrained: Pretrained) -> None
             )
 
 
-def examples(
-    pretrained: Pretrained, images: np.ndarray, labels: Any, num_classes: int
-) -> LabelledExamples:
-    """Labelled images, of a DBM with their posterior, found in one program."""
-    above = ()
-    if isinstance(pretrained.model, DBM):
-        rows = jnp.asarray(images)
-        above = _posteriors(pretrained.model, pretrained.params, rows)
-    return label_examples(images, labels, num_classes, above=above)
-
-
 def split(
     config: NetConfig, data: Dataset, pretrained: Pretrained
 ) -> tuple[Examples, int]:
-    """What to train on, to choose by and, unless it stays closed, to test on; and the
-    number of classes."""
+    """What to train on, to choose by and, unless it stays closed, to test on, of a DBM
+    with the posteriors; and the number of classes."""
     parts, num_classes = _split(config, data)
-    return {
-        name: examples(pretrained, *part, num_classes) for name, part in parts.items()
-    }, num_classes
+    examples, model = {}, pretrained.model
+    for name, (images, labels) in parts.items():
+        above = ()
+        if isinstance(model, DBM):
+            above = _posteriors(model, pretrained.params, jnp.asarray(images))
+        examples[name] = label_examples(images, labels, num_classes, above=above)
+    return examples, num_classes
 
 
 def compare(
@@ -158,7 +142,10 @@ def compare(
     key_head, key_tuned, key_weights, key_control = jax.random.split(key, 4)
     net = classifier_of(pretrained.model, num_classes, dropout=config.dropout)
     control = Classifier(net.hidden, num_classes, dropout=config.dropout)
-    images = {name: _without_above(part) for name, part in parts.items()}
+    images = {
+        name: LabelledExamples(images=part.images, labels=part.labels)
+        for name, part in parts.items()
+    }
     start = to_linen_params(pretrained.model, pretrained.params, num_classes, key_head)
     pixels = jnp.zeros(parts["train"].images.shape[1])
     glorot = control.init(key_weights, pixels)["params"]
@@ -204,15 +191,14 @@ def say_errors(numbers: dict[str, Any]) -> None:
 def _split(
     config: NetConfig, data: Dataset
 ) -> tuple[dict[str, tuple[np.ndarray, Any]], int]:
-    labels = np.asarray(data.train_labels)
-    parts: dict[str, tuple[np.ndarray, Any]] = {"train": (data.train, labels)}
-    if count := num_held_out(data, config.held_out):
-        train, held_out = split_validation(data, count)
-        parts["train"] = (train, labels[:-count])
-        parts["held_out"] = (held_out, labels[-count:])
+    parts = {"train": (data.train, data.train_labels)}
+    if config.held_out != 0:
+        held = hold_out(data, config.held_out)
+        parts["train"] = (held.train, held.train_labels)
+        parts["held_out"] = (held.test, held.test_labels)
     if config.read_test:
         parts["test"] = (data.test, data.test_labels)
-    return parts, int(labels.max()) + 1
+    return parts, int(np.asarray(data.train_labels).max()) + 1
 
 
 def train(
@@ -240,21 +226,16 @@ def train(
     rows, held_out = parts["train"], parts.get("held_out")
     batch_size = min(config.batch_size, len(rows.labels))
     updates = config.epochs * -(-len(rows.labels) // batch_size)
-    if factors is None:
-        factors = dict.fromkeys(start, 1.0)
+    by_layer = tuple((factors or dict.fromkeys(start, 1.0)).items())
     optimizer = _optimizer(
-        learning_rate,
-        updates,
-        tuple(factors.items()),
-        config.weight_decay,
-        config.max_norm,
+        learning_rate, updates, by_layer, config.weight_decay, config.max_norm
     )
     estimator = BestSoFar(CrossEntropy(net))
     state, records = fit_with_checkpoints(
         workdir,
         stage,
         make_train_step(estimator, optimizer),
-        lambda key: init_train_state(start, estimator, optimizer, key),
+        partial(init_train_state, start, estimator, optimizer),
         rows,
         key,
         batch_size=batch_size,
@@ -304,20 +285,14 @@ def _factors(config: FinetuneConfig, params: Params) -> dict[str, float]:
     rates = config.rates or (1.0,) * (count + 1)
     if config.train == "head":
         rates = (*(0.0,) * count, rates[-1])
-    below = {str(layer): rate for layer, rate in enumerate(rates[:-1], start=1)}
     return {
-        name: rates[-1] if name == "head" else below[name.split("_")[1]]
+        name: rates[-1 if name == "head" else int(name.split("_")[1]) - 1]
         for name in params
     }
 
 
-def _without_above(part: LabelledExamples) -> LabelledExamples:
-    return LabelledExamples(images=part.images, labels=part.labels)
-
-
 @partial(jax.jit, static_argnames="dbm")
 def _posteriors(dbm: DBM, params: Params, images: Array) -> tuple[Array, ...]:
-    def one(v):
-        return posterior(dbm, params, unit_interval(v))
-
-    return jax.lax.map(one, images, batch_size=500)
+    return jax.lax.map(
+        lambda v: posterior(dbm, params, unit_interval(v)), images, batch_size=500
+    )

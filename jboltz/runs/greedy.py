@@ -1,6 +1,6 @@
-"""Greedy pretraining of a DBN, each layer followed while it trains."""
+"""Greedy pretraining of a stack of RBMs, each layer followed while it trains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from jboltz.evaluation.monitors import layer_monitors, update_norm
 from jboltz.learning.pretrain import Features, greedy
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
+from jboltz.models.rbm import RBM
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
@@ -38,13 +39,13 @@ MONITORS = {
 
 def pretrain(
     workdir: Workdir,
-    dbn: DBN,
+    layers: Sequence[RBM],
     rows: State,
-    monitored: State,
     key: Key[Array, ""],
     *,
     rule: Callable[[int], tuple[Estimator, optax.GradientTransformation]],
-    start: Callable[[DBNParams, Key[Array, ""]], Params] | None = None,
+    start: Callable[[DBNParams, Key[Array, ""]], Params],
+    monitored: State | None = None,
     epochs: int,
     batch_size: int,
     features: Features = "means",
@@ -53,30 +54,28 @@ def pretrain(
 
     Args:
       rows: the data as they are stored.
-      monitored: states of the data, on which each epoch is judged.
       rule: the estimator and the optimizer of layer `index`, from 0.
-      start: the first parameters of a layer, given those of the layers below it; None:
-        as its RBM initialises them.
+      start: the first parameters of a layer, given those of the layers below it.
+      monitored: states of the data, on which each epoch is judged; None: on none.
 
     Returns:
-      One params record a layer, and of each layer its sizes, and its losses, seconds
-      and monitors an epoch.
+      One params record a layer, and of each layer its losses and, where it was
+      `monitored`, its sizes, and its seconds and monitors an epoch.
     """
-    layers: list[dict[str, Any]] = []
     trained: list[Params] = []
+    found: list[dict[str, Any]] = []
 
     def fit_layer(index, prepare, key):
-        rbm = dbn.layers[index]
         estimator, optimizer = rule(index)
 
         def init(key):
             key_params, key_estimator = jax.random.split(key)
-            init_params = partial(start, tuple(trained)) if start else rbm.init
-            params = init_params(key_params)
+            params = start(tuple(trained), key_params)
             return init_train_state(params, estimator, optimizer, key_estimator)
 
         def monitor(before, after):
-            return _monitor(dbn, (*trained, before), (*trained, after), monitored)
+            stacks = (*trained, before), (*trained, after)
+            return _monitor(DBN(tuple(layers)), *stacks, monitored)
 
         state, records = fit_with_checkpoints(
             workdir,
@@ -88,23 +87,22 @@ def pretrain(
             batch_size=batch_size,
             num_epochs=epochs,
             prepare=prepare,
-            monitor=monitor,
+            monitor=None if monitored is None else monitor,
         )
         trained.append(state.params)
-        layers.append(
-            {
-                "num_visible": rbm.visible.size,
-                "num_hidden": rbm.hidden.size,
-                "losses": [record["loss"] for record in records],
+        found.append({"losses": [record["loss"] for record in records]})
+        if monitored is not None:
+            found[-1] |= {
+                "num_visible": layers[index].visible.size,
+                "num_hidden": layers[index].hidden.size,
                 "seconds": [record["seconds"] for record in records],
                 "monitors": {
                     name: [record[name] for record in records] for name in MONITORS
                 },
             }
-        )
         return state.params
 
-    return greedy(dbn.layers, key, fit_layer=fit_layer, features=features), layers
+    return greedy(layers, key, fit_layer=fit_layer, features=features), found
 
 
 @partial(jax.jit, static_argnames="dbn")
@@ -114,7 +112,7 @@ def _monitor(dbn, before, after, data):
 
 
 def draw(layers: list[dict[str, Any]], *, rule: str, on: str) -> dict[str, Any]:
-    """Figures by file name, of what `pretrain` returned.
+    """Figures by file name, of what `pretrain` returned of `monitored` layers.
 
     Args:
       rule: what the layers were trained by, "CD-1".
@@ -129,12 +127,17 @@ def draw(layers: list[dict[str, Any]], *, rule: str, on: str) -> dict[str, Any]:
         for key, label in MONITORS.items()
     }
     return {
-        "losses": plotting.curves(
-            {name: layer["losses"] for name, layer in named.items()},
-            title=f"Reconstruction error of {rule} on training data",
-            ylabel="mean squared error a unit, sampled",
-        ),
+        "losses": draw_losses(named, rule=rule),
         "monitors": plotting.curve_panels(
             monitors, title=f"Each layer while it trained, on the same {on}"
         ),
     }
+
+
+def draw_losses(layers: dict[str, dict[str, Any]], *, rule: str) -> Any:
+    """A figure of the losses of layers by name, as `pretrain` returned them."""
+    return plotting.curves(
+        {name: layer["losses"] for name, layer in layers.items()},
+        title=f"Reconstruction error of {rule} on training data",
+        ylabel="mean squared error a unit, sampled",
+    )

@@ -38,6 +38,11 @@ class Pictures:
     of_states: Callable[[Array], ArrayLike] = lambda v: v
     """Rows of states → rows of pixels in [0, 1], with ½ for nothing."""
 
+    def draw(self, rows: dict[str, Array], title: str) -> Any:
+        """A figure of rows of states, by their names."""
+        pictures = {name: self.of_states(row) for name, row in rows.items()}
+        return plotting.image_rows(pictures, self.shape, title=title)
+
 
 def draw_layers(
     dbn: DBN,
@@ -54,6 +59,7 @@ def draw_layers(
     Args:
       kind: which data the examples are, "test" or "held-out".
     """
+    title = f"{kind.capitalize()} {pictures.names}"
     codes = jax.vmap(dbn.encode, in_axes=(None, 0))(params, examples)
     coordinates, shares = principal_components(codes)
     combined, maximised = {}, {}
@@ -78,14 +84,14 @@ def draw_layers(
         "maximised_activations": plotting.colour_tiles(
             maximised, pictures.shape, title="Images that excite a unit most"
         ),
-        "reconstructions": _reconstructions(
-            dbn, params, examples[:160:10], pictures, kind
+        "reconstructions": pictures.draw(
+            _reconstructions(dbn, params, examples[:160:10], f"{kind} {pictures.name}"),
+            f"{title} and their mean reconstructions",
         ),
         "chains": plotting.states(
             chains,
             pictures.shape,
-            title=f"{kind.capitalize()} {pictures.names} up through all layers and "
-            "down again, in means",
+            title=f"{title} up through all layers and down again, in means",
         ),
         "codes": plotting.scatter(
             coordinates,
@@ -129,12 +135,8 @@ def draw_samples(
     rows["from noise"] = _generate(
         dbn, params, from_noise, keys_from_noise, jnp.asarray(longest)
     )
-    return plotting.image_rows(
-        {name: pictures.of_states(row) for name, row in rows.items()},
-        pictures.shape,
-        title=f"Samples: Gibbs sweeps in the top RBM, from {pictures.names} and from "
-        "noise",
-    )
+    sources = f"{pictures.names} and from noise"
+    return pictures.draw(rows, f"Samples: Gibbs sweeps in the top RBM, from {sources}")
 
 
 @partial(jax.jit, static_argnames="dbn")
@@ -143,16 +145,12 @@ def _generate(dbn, params, starts, keys, num_steps):
     return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
 
 
-def _reconstructions(dbn, params, examples, pictures, kind):
-    rows = {f"{kind} {pictures.name}": examples}
+def _reconstructions(dbn, params, examples, name):
+    rows = {name: examples}
     for depth, layer in enumerate(dbn.layers, start=1):
         through = partial(dbn.reconstruct, params, depth=depth)
         rows[f"through {layer.hidden.size}"] = jax.vmap(through)(examples)
-    return plotting.image_rows(
-        {name: pictures.of_states(row) for name, row in rows.items()},
-        pictures.shape,
-        title=f"{kind.capitalize()} {pictures.names} and their mean reconstructions",
-    )
+    return rows
 
 
 def _up_and_down(dbn: DBN, params: DBNParams, x: Array) -> dict[str, Array]:

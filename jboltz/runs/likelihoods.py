@@ -6,24 +6,33 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.data import Dataset, split_validation
+from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import Ladders, Tempering
-from jboltz.ranges import CountFromZero
+from jboltz.ranges import Count, CountFromZero, Rate
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say, with_error
+from jboltz.runs.sources import Mnist
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnnealingConfig(Tempering, TrainingConfig):
-    """What a program that estimates log Z can be asked for."""
+    """What a program with persistent chains on MNIST that estimates log Z can be asked
+    for."""
 
+    learning_rate: Rate = 0.02
+    """First step size of plain SGD; it falls linearly to 0."""
+    num_chains: Count = 100
+    """Persistent chains."""
+    num_steps: Count = 1
+    """Gibbs sweeps of each chain an update."""
     held_out: CountFromZero = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check_ladders(config: Ladders) -> None:
@@ -44,9 +53,9 @@ def check(config: AnnealingConfig, data: Dataset) -> None:
 
 def split(config: AnnealingConfig, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Images to train on, and unseen ones to judge by."""
-    if not config.held_out:
-        return data.train, data.test
-    return split_validation(data, config.held_out)
+    if config.held_out:
+        data = hold_out(data, config.held_out)
+    return data.train, data.test
 
 
 def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
+import warnings
+import zlib
 from typing import Any
 
 import jax
@@ -26,6 +29,31 @@ def use_wide_vectors() -> None:
     is_old = jax.__version_info__ < (0, 10)
     if name not in flags and not is_file and not is_old:
         os.environ["XLA_FLAGS"] = f"{flags} {name}=512".strip()
+
+
+def keep_compiled_programs() -> None:
+    """Keeps what XLA compiles in the user's cache folder, for the next start.
+
+    A folder that the user has given to JAX wins. Each kind of processor and setting of
+    XLA has its own folder, since machines may share a home. If the folder cannot be
+    made, nothing is kept.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    setting = f"{_processor()} {os.environ.get('XLA_FLAGS', '')}"
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    folder = cache / "jboltz" / "compiled" / f"{zlib.crc32(setting.encode()):08x}"
+    try:
+        folder = folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # JAX keeps what took a second; most parts of a program take a tenth.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # What a killed program left half-written is compiled again.
+    about = "Error (reading|writing) persistent compilation cache entry"
+    warnings.filterwarnings("ignore", about)
 
 
 def environment() -> dict[str, Any]:
@@ -70,16 +98,24 @@ def memory_bytes() -> int:
         return sys.maxsize
 
 
-class CompileClock:
-    """Seconds that XLA has spent compiling in this process, from now on."""
+class Clock:
+    """What this process costs from now on."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._started, self._compiling = time.perf_counter(), 0.0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def costs(self) -> dict[str, float]:
+        """Seconds so far, and of these to compile; the memory of the whole process."""
+        return {
+            "compile_seconds": round(self._compiling, 2),
+            "wall_seconds": round(time.perf_counter() - self._started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+        }
 
     def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += duration_secs
+            self._compiling += duration_secs
 
 
 def _processor() -> str:

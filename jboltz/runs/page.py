@@ -1,8 +1,6 @@
 """The page of a run: report.html, which needs no other file, network or script."""
 
-import ast
 import base64
-import importlib.util
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -31,7 +29,6 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 
     Raises:
       ValueError: as `read`.
-      OSError: the folder cannot be read or written.
     """
     found = read(workdir)
     page = workdir / "report.html"
@@ -42,7 +39,6 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 def render(name: str, found: dict[str, Any]) -> str:
     """The page of what `read` found in the workdir called `name`."""
     run = found["run"]
-    program = str(run.get("program", ""))
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
     machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
     environment = jinja2.Environment(
@@ -54,11 +50,10 @@ def render(name: str, found: dict[str, Any]) -> str:
     )
     environment.filters["short"] = short
     return environment.get_template("page.html.jinja").render(
-        title=f"{program or 'A run'}: {name}",
-        summary=what_it_is(program),
+        title=f"{run.get('program', 'A run')}: {name}",
         remarks=[line for line in (found["state"], *found["notes"]) if line],
         diagnostics=list(_diagnostics(numbers)),
-        numbers=_numbers(numbers),
+        numbers=Table(("Quantity", "Value", "Interval or error"), [*_rows(numbers)]),
         curves=[
             curve(f"{stage}: {metric}", epochs, values)
             for stage, records in found["records"].items()
@@ -70,9 +65,12 @@ def render(name: str, found: dict[str, Any]) -> str:
             for stem, image in found["figures"].items()
         ],
         facts=[
-            ("Configuration", _plain(found["config"])),
-            ("Data", _plain(run.get("data", {}))),
-            ("Machine, versions and cost", _plain(machine)),
+            (head, Table(("Name", "Value"), [row[:2] for row in _rows(tree)]))
+            for head, tree in (
+                ("Configuration", found["config"]),
+                ("Data", run.get("data", {})),
+                ("Machine, versions and cost", machine),
+            )
         ],
     )
 
@@ -90,18 +88,6 @@ def short(value: Any) -> str:
             return ", ".join(map(short, value))
         return f"{len(value)} entries, {short(value[0])} to {short(value[-1])}"
     return str(value)
-
-
-def what_it_is(program: str) -> str:
-    """The first sentence of a program's docstring; empty where there is none."""
-    if not program.isidentifier():
-        return ""
-    spec = importlib.util.find_spec(f"jboltz.experiments.{program}")
-    if spec is None or spec.origin is None:
-        return ""
-    source = pathlib.Path(spec.origin).read_text(encoding="utf-8")
-    summary, *_ = (ast.get_docstring(ast.parse(source)) or "").splitlines() or [""]
-    return summary.split("    ")[0]
 
 
 def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
@@ -145,40 +131,21 @@ def _diagnostics(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from _diagnostics(value, f"{path} {name}".strip())
 
 
-def _numbers(tree: dict[str, Any]) -> Table:
-    """One row a number: its name, its value and how well it is known."""
-    rows = []
-
-    def walk(path: tuple[str, ...], value: Any) -> None:
-        name = " · ".join(path)
-        if path and path[-1] in WORDS:
-            return
-        if isinstance(value, dict):
-            centre, known, rest = _interval(value)
-            if centre is not None:
-                rows.append((name, centre, known))
-            for key, inner in rest.items():
-                walk((*path, key), inner)
-        elif isinstance(value, list) and any(isinstance(x, dict) for x in value):
-            if isinstance(value[0], dict) and "epoch" in value[0]:
-                return  # These are the curves.
-            for index, inner in enumerate(value, start=1):
-                walk((*path, str(index)), inner)
-        else:
-            rows.append((name, value, ""))
-
-    walk((), tree)
-    return Table(("Quantity", "Value", "Interval or error"), rows)
-
-
-def _plain(tree: dict[str, Any]) -> Table:
-    rows = []
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            rows += [(f"{name} · {k}", *rest) for k, *rest in _plain(value).rows]
-        else:
-            rows.append((name, value))
-    return Table(("Name", "Value"), rows)
+def _rows(tree: Any, *path: str) -> Iterator[tuple[str, Any, str]]:
+    """(name, value, how well it is known) of every number and text in `tree`."""
+    if isinstance(tree, list) and any(isinstance(x, dict) for x in tree):
+        if isinstance(tree[0], dict) and "epoch" in tree[0]:
+            return  # These are the curves.
+        tree = {str(index): x for index, x in enumerate(tree, start=1)}
+    if not isinstance(tree, dict):
+        yield " · ".join(path), tree, ""
+        return
+    centre, known, rest = _interval(tree)
+    if centre is not None:
+        yield " · ".join(path), centre, known
+    for name, value in rest.items():
+        if name not in WORDS:
+            yield from _rows(value, *path, name)
 
 
 def _series(
@@ -202,8 +169,8 @@ def _interval(entry: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
     The number is None where the entry is no estimate.
     """
     centre = next((name for name in CENTRES if name in entry), None)
-    if centre is None or isinstance(entry[centre], dict | list):
-        return None, "", dict(entry)
+    if centre is None or not entry.keys() & {"upper", "quartiles", "standard_error"}:
+        return None, "", entry
     rest = {name: value for name, value in entry.items() if name != centre}
     known = []
     if {"lower", "upper"} <= rest.keys():

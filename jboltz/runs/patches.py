@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, Key
+from jaxtyping import Array, ArrayLike
 
 from jboltz import plotting
 from jboltz.base import Params
 from jboltz.data import Dataset, PatchSpec, WhitenedPatches, whitened_patches
-from jboltz.data.whitened import HELD_OUT, as_pixels
+from jboltz.data.patches import HELD_OUT, as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import gaussian_log_likelihood
 from jboltz.evaluation.partition import log_partition
@@ -22,7 +22,7 @@ from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.rbm import RBM
 from jboltz.models.spike_and_slab import SpikeAndSlab
-from jboltz.ranges import Count, Rate, Scale, Seed
+from jboltz.ranges import Count, Rate, Scale
 from jboltz.runs import checks
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.progress import say
@@ -41,12 +41,8 @@ PatchRBM = RBM | SpikeAndSlab
 class PatchConfig(PatchSpec, TrainingConfig):
     """What a program on patches can be asked for."""
 
-    batch_size: Count = 100
-    """Patches an update; the last batch of an epoch may be shorter."""
     learning_rate: Rate = 0.01
     """First step size of Adam; it falls linearly to 0."""
-    seed: Seed = 0
-    """Decides patches, initial weights, order and every draw."""
     data: Cifar10 = dataclasses.field(default_factory=Cifar10)
 
 
@@ -65,11 +61,6 @@ class PatchRBMConfig(PatchConfig):
     """Persistent chains."""
     num_steps: Count = 1
     """Gibbs sweeps of each chain an update."""
-
-
-def check_rbm(config: PatchRBMConfig, data: Dataset) -> None:
-    """Refuses, with a ValueError, what no RBM of patches can be trained on."""
-    check(config, data)
 
 
 def check(config: PatchConfig, data: Dataset) -> None:
@@ -103,7 +94,7 @@ def fit(
     config: PatchRBMConfig,
     model: PatchRBM,
     optimizer: optax.GradientTransformation,
-    start: Callable[[Key[Array, ""], Key[Array, ""]], Params],
+    start: Callable[[Any], Params],
     train: Array,
     workdir: Workdir,
     stage: str,
@@ -111,8 +102,8 @@ def fit(
     """Trains `model` by PCD with Gibbs sweeps.
 
     Args:
-      start: the first parameters, from a key for those of `model.init` and one for the
-        weights.
+      start: the first parameters, from those of `model.init` with weights of
+        `config.weight_scale`. Whitened, the data have the means of 0 of that `init`.
       stage: as of `fit_with_checkpoints`.
     """
     estimator = PersistentContrastiveDivergence(
@@ -121,8 +112,10 @@ def fit(
 
     def init(key):
         key_params, key_weights, key_estimator = jax.random.split(key, 3)
-        params = start(key_params, key_weights)
-        return init_train_state(params, estimator, optimizer, key_estimator)
+        params = model.init(key_params)
+        weights = jax.random.normal(key_weights, params.weights.shape)
+        params = dataclasses.replace(params, weights=config.weight_scale * weights)
+        return init_train_state(start(params), estimator, optimizer, key_estimator)
 
     return fit_with_checkpoints(
         workdir,
@@ -171,16 +164,15 @@ def evaluate(
 def draw(
     config: PatchRBMConfig,
     data: Dataset,
-    weights: ArrayLike,
+    params: Any,
     numbers: dict[str, Any],
     *,
     title: str,
 ) -> dict[str, Any]:
     """The figures of a run, by file name; `title` is that of the filters."""
+    patches = whitened_patches(data, config, config.seed)
     return {
-        "filters": filters(
-            whitened_patches(data, config, config.seed), weights, title=title
-        ),
+        "filters": filters(patches, params.weights, title=title),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
             title="Free energy of the data less that of the chains",

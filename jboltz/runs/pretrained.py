@@ -1,5 +1,6 @@
 """What a finished run of pretraining left in its workdir, checked and read."""
 
+import dataclasses
 import json
 import pathlib
 import shlex
@@ -16,10 +17,31 @@ from jboltz.errors import InvalidValue
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
+from jboltz.ranges import Count, CountFromZero
+from jboltz.runs.config import TrainingConfig
+from jboltz.runs.sources import Mnist
 from jboltz.units.bernoulli import Bernoulli
 
 PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
 """The programs whose models take images scaled to [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedConfig(TrainingConfig):
+    """What a program that starts from a finished run on MNIST can be asked for."""
+
+    pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
+    """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""
+    epochs: Count = 30
+    """Epochs of each net; that with the fewest held-out errors is kept, or the last
+    where nothing is held out."""
+    held_out: CountFromZero | None = None
+    """Training images, the last ones, whose errors choose the epoch; by default a sixth
+    of them, 10 000 of MNIST's 60 000. 0, where a program takes it, trains on all: for
+    settings that were chosen before."""
+    read_test: bool = True
+    """Read the test set, once, at the end; --no-read-test while choosing settings."""
+    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 class Pretrained(NamedTuple):
@@ -49,10 +71,7 @@ def load_pretrained(
       ValueError: there is no finished run, or one of another program, of images of
         another shape, or on other images than `data`.
     """
-    source = "" if data.source in ("tfds", "array") else f"--data.source {data.source} "
-    source += "--data.manual-dir FOLDER " if data.source == "manual" else ""
-    command = f"python -m jboltz.experiments.{made_by} {source}--workdir "
-    run = _run_of(folder, command + shlex.quote(str(folder)))
+    run = _run_of(folder, made_by)
     program = run["program"]
     if program not in PROGRAMS:
         raise InvalidValue(
@@ -80,27 +99,32 @@ def load_dbn(folder: pathlib.Path, data: Dataset) -> tuple[DBN, Pretrained, Data
         images that were not made binary by draws from their gray values.
     """
     found = load_pretrained(folder, data)
-    if not isinstance(found.model, DBN):
-        raise InvalidValue(
-            f"`pretrained` is {folder}, a run of {found.run['program']}, but a VAE is "
-            "compared with a DBN, which has a way up to a code and a way down; give "
-            "the workdir of dbn_mnist, or of rbm_mnist for one layer."
-        )
+    dbn = dbn_of(found)
     if found.run["config"].get("binarisation") == "threshold":
         raise InvalidValue(
             f"`pretrained` is {folder}, trained on images compared with ½, "
             "but both models are judged on images drawn from their gray values; give "
             "the workdir of a run with `--binarisation stochastic`."
         )
-    return found.model, found, scale_pixels(data, found.run["config"].get("scaling"))
+    return dbn, found, scale_pixels(data, found.run["config"].get("scaling"))
+
+
+def dbn_of(found: Pretrained) -> DBN:
+    """The network that was pretrained.
+
+    Raises:
+      ValueError: it is no DBN.
+    """
+    if not isinstance(found.model, DBN):
+        raise InvalidValue(
+            f"`pretrained` is a run of {found.run['program']} but a code is the top "
+            "layer of a DBN; give the workdir of dbn_mnist or rbm_mnist."
+        )
+    return found.model
 
 
 def refuse_scaling(found: Pretrained) -> None:
-    """Refuses a model of images that were scaled pixel by pixel.
-
-    Raises:
-      ValueError: they were.
-    """
+    """Refuses, with a ValueError, a model of images that were scaled by pixel."""
     scaling = found.run["config"].get("scaling")
     if scaling is not None:
         raise InvalidValue(
@@ -109,11 +133,13 @@ def refuse_scaling(found: Pretrained) -> None:
         )
 
 
-def _run_of(folder: pathlib.Path, command: str) -> dict[str, Any]:
+def _run_of(folder: pathlib.Path, made_by: str) -> dict[str, Any]:
     if not (folder / "run.json").exists():
         raise InvalidValue(
             f"`pretrained` is {folder}, which holds no run; give the workdir of a "
-            f"finished run of {', '.join(PROGRAMS)}, or make one first: {command}"
+            f"finished run of {', '.join(PROGRAMS)}, or make one first, on the same "
+            f"--data.source: python -m jboltz.experiments.{made_by} --workdir "
+            f"{shlex.quote(str(folder))}"
         )
     content = seals.load(folder, "run.json")
     if content is None:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -19,8 +19,6 @@ HEARTBEAT_SECONDS = 30
 
 _ROOM = 1 << 16
 """Bytes of what a process says of itself."""
-
-Result = TypeVar("Result")
 
 
 def join() -> None:
@@ -71,18 +69,18 @@ def check_agreement(about: dict[str, Any]) -> None:
             )
 
 
-def by_first(act: Callable[[], Result]) -> Result | None:
-    """What `act` returns, on the first process; None on others, which wait for it.
+def by_first(act: Callable[[], None]) -> None:
+    """Calls `act` on the first process, for which the others wait.
 
     Raises:
       OSError: it failed, on every process; on the first, the error itself.
     """
     if jax.process_count() == 1:
         return act()
-    result, failed = None, None
+    failed = None
     if is_first():
         try:
-            result = act()
+            act()
         except Exception as error:
             failed = error
     said = _share(str(failed) if failed else "")[0]
@@ -90,7 +88,6 @@ def by_first(act: Callable[[], Result]) -> Result | None:
         raise failed
     if said:
         raise OSError(said)
-    return result
 
 
 def leave(error: Exception) -> NoReturn:

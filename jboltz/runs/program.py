@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -12,19 +11,18 @@ from jax.sharding import Mesh
 
 from jboltz import sharding
 from jboltz.checkpoint import Checkpoints
+from jboltz.checkpoint.contents import check_json
+from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
-from jboltz.errors import JboltzError
+from jboltz.errors import InvalidType, JboltzError
+from jboltz.learning.step import TrainState
 from jboltz.runs import config as configs
-from jboltz.runs import machine, processes, terminal
+from jboltz.runs import machine, processes, sources, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir
+from jboltz.runs.workdir import Workdir, finished
 
 ParamsT = TypeVar("ParamsT")
-
-
-def _load_data(config: Any) -> Dataset:
-    return config.data.load()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,7 @@ class Program(Generic[ConfigT, ParamsT]):
     """The module's, and the default folder's below runs/."""
     config: type[ConfigT]
     """Its fields are the flags."""
-    load: Callable[[ConfigT], Dataset] = _load_data
+    load: Callable[[ConfigT], Dataset] = sources.load
     """Loads the data, whose `note` is shown; by default those of the field `data`."""
     check: Callable[[ConfigT, Dataset], None] = lambda config, data: None
     """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
@@ -83,17 +81,18 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
 
 
 def _run(program: Program[Any, Any], arguments: list[str]) -> None:
-    started, clock = time.perf_counter(), machine.CompileClock()
+    clock = machine.Clock()
     machine.use_wide_vectors()
+    machine.keep_compiled_programs()
     config = configs.parse(program.config, program.name, arguments)
     is_distributed = isinstance(config, TrainingConfig) and config.distributed
     if is_distributed:
         processes.join()
     mesh = _mesh(config)
     data = program.load(config)
+    _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
     say(data.note)
     program.check(config, data)
-    about_machine = machine.environment()
     about_data = {
         "name": data.name,
         "num_train": len(data.train),
@@ -107,49 +106,71 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
     }
     if is_distributed:
         laid_out = {"mesh": dataclasses.asdict(config.mesh)}
-        versions = {"versions": about_machine["versions"]}
+        versions = {"versions": machine.environment()["versions"]}
         processes.check_agreement(identity | laid_out | versions)
-    with Workdir(
-        config.workdir,
-        identity,
-        overwrite=config.overwrite,
-        tensorboard=config.tensorboard,
-        mesh=mesh,
-    ) as workdir:
-        workdir.write_config(configs.as_toml(configs.as_json(config)))
-        results = workdir.results()
-        if not workdir.is_whole() or results is None:
-            params, numbers = program.run(config, data, workdir)
-            if params is not None:
-                with Checkpoints(workdir.path / "model") as model:
-                    placed = (
-                        params if mesh is None else sharding.replicate(params, mesh)
-                    )
-                    spec = program.model(config, data)
-                    # A run that was stopped after this does it again.
-                    model.save(0, placed, {}, model=spec, overwrite=True)
-            say("drawing the figures")
-            workdir.write_figures(program.draw_figures(config, data, params, numbers))
-            # Results that are sound stay, with the seconds that they took.
-            results = results or {
-                "program": program.name,
-                "config": configs.as_json(config),
-                "data": {**about_data, "source": data.source},
-                **numbers,
-                **about_machine,
-                "compile_seconds": round(clock.seconds, 2),
-                "wall_seconds": round(time.perf_counter() - started, 2),
-                "peak_memory_mb": machine.peak_memory_mb(),
-            }
-            workdir.write_results(results)
-        else:
-            say(f"{workdir.path} holds a finished run; these are its results.")
+    results = None if config.overwrite else finished(config.workdir, identity)
+    if results is not None:
+        say(f"{config.workdir} holds a finished run; these are its results.")
+    if results is None or config.tensorboard:
+        with Workdir(
+            config.workdir,
+            identity,
+            overwrite=config.overwrite,
+            tensorboard=config.tensorboard,
+            mesh=mesh,
+        ) as workdir:
+            workdir.write_config(configs.as_toml(config))
+            if results is None:
+                numbers = _carry_out(program, config, data, workdir)
+                # Results that are sound stay, with the seconds that they took.
+                results = workdir.results() or {
+                    "program": program.name,
+                    "config": configs.as_json(config),
+                    "data": {**about_data, "source": data.source},
+                    **numbers,
+                    **machine.environment(),
+                    **clock.costs(),
+                }
+                workdir.write_results(results)
     program.report(results)
     say(
         f"The last start took {results['wall_seconds']:.1f} s, of these "
         f"{results['compile_seconds']:.1f} s to compile; figures and results.json are "
         f"in {config.workdir}"
     )
+
+
+def _carry_out(
+    program: Program[Any, Any], config: Any, data: Dataset, workdir: Workdir
+) -> dict[str, Any]:
+    """Trains, evaluates and draws; the numbers of `program.run`."""
+    found = program.run(config, data, workdir)
+    is_pair = isinstance(found, tuple) and len(found) == 2
+    is_right = is_pair and not isinstance(found[0], TrainState)
+    need = "(parameters, numbers), such as `state.params, {…}`,"
+    _check_returned("run", found, is_right, need)
+    params, numbers = found
+    check_json("numbers", numbers)
+    if params is not None:
+        mesh, spec = workdir.mesh, program.model(config, data)
+        placed = params if mesh is None else sharding.replicate(params, mesh)
+        with Checkpoints(workdir.path / "model") as model:
+            # A run that was stopped after this does it again.
+            model.save(0, placed, {}, model=spec, overwrite=True)
+    say("drawing the figures")
+    figures = program.draw_figures(config, data, params, numbers)
+    need = "a dictionary of figures by name"
+    _check_returned("draw_figures", figures, isinstance(figures, dict), need)
+    workdir.write_figures(figures)
+    return numbers
+
+
+def _check_returned(name: str, value: Any, is_right: bool, need: str) -> None:
+    if not is_right:
+        raise InvalidType(
+            f"`{name}` returned {records_of(value)} but {need} is needed; see "
+            "`jboltz.runs.program.Program` for what each function returns."
+        )
 
 
 def _mesh(config: configs.RunConfig) -> Mesh | None:

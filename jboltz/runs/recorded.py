@@ -7,7 +7,7 @@ from typing import Any
 
 from jboltz import seals
 from jboltz.errors import InvalidValue
-from jboltz.runs.workdir import damage, is_held
+from jboltz.runs.workdir import damage
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     if not workdir.is_dir():
         raise InvalidValue(f"{workdir} is no folder; name the workdir of a run.")
     # What a process is writing just now is not damaged.
-    notes = [] if is_held(workdir) else [f"{line}." for line in damage(workdir)]
+    notes = [] if seals.is_locked(workdir) else [f"{line}." for line in damage(workdir)]
     sealed = seals.read(workdir)
 
     def content(name: str) -> bytes | None:
@@ -52,11 +52,10 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     figures = {name: image for name, image in images.items() if image is not None}
     if results and not figures:
         notes.append("The folder holds no figures.")
-    records = _records(content("metrics.jsonl") or b"", notes)
     return {
         "run": {**run, **results},
         "config": results.get("config") or config or run.get("config", {}),
-        "records": records or _recorded_in(results),
+        "records": _records(content("metrics.jsonl") or b"", notes),
         "checkpoints": _checkpoints(workdir / "checkpoints"),
         "figures": figures,
         "notes": notes,
@@ -68,7 +67,7 @@ def _state(workdir: pathlib.Path, results: dict[str, Any]) -> str:
     """A sentence; empty for a run that is finished."""
     if results:
         return ""
-    if is_held(workdir):
+    if seals.is_locked(workdir):
         return "This run is still running: what follows is what there is so far."
     if (workdir / "results.json").exists():
         return "The results of this run cannot be read: what follows is the rest."
@@ -90,28 +89,6 @@ def _records(content: bytes, notes: list[str]) -> dict[str, list[dict[str, Any]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             notes.append(f"Line {number} of metrics.jsonl is damaged and left out.")
     return stages
-
-
-def _recorded_in(tree: Any, path: str = "") -> dict[str, list[dict[str, Any]]]:
-    """The epochs inside results.json, for a folder that keeps no metrics.jsonl."""
-    if isinstance(tree, dict):
-        items = list(tree.items())
-        if isinstance(tree.get("losses"), list):
-            records = [
-                {"epoch": epoch, "loss": loss}
-                for epoch, loss in enumerate(tree["losses"], start=1)
-            ]
-            return {path or "losses": records}
-    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
-        if "epoch" in tree[0]:
-            return {path or "epochs": tree}
-        items = list(enumerate(tree, start=1))
-    else:
-        return {}
-    found = {}
-    for name, value in items:
-        found |= _recorded_in(value, f"{path} {name}".strip())
-    return found
 
 
 def _checkpoints(folder: pathlib.Path) -> dict[str, list[int]]:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from jboltz.checks import require
 from jboltz.data import Dataset, load_cifar10, load_mnist
 from jboltz.runs.config import Source
 
@@ -34,3 +35,17 @@ class Cifar10(Source):
 
     def load(self) -> Dataset:
         return load_cifar10(self.source, manual_dir=self.manual_dir)
+
+
+@runtime_checkable
+class SourceConfig(Protocol):
+    """A configuration whose field `data` says where the data come from."""
+
+    @property
+    def data(self) -> Mnist | Cifar10: ...
+
+
+def load(config: Any) -> Dataset:
+    """What the field `data` of a `SourceConfig` names."""
+    require(config, SourceConfig, "a program without a `load` of its own", "config")
+    return config.data.load()

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import signal
+import socket
 import sys
 import threading
 import time
@@ -35,9 +36,9 @@ def take_over() -> None:
     characters that it cannot encode are written as escapes.
     """
     _open_streams()
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
+    reader, writer = socket.socketpair()  # On Windows a pipe would not do.
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach())
     # A thread, because the main one may be inside XLA for minutes.
     threading.Thread(target=_leave_at_signal, args=(reader,), daemon=True).start()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -61,7 +62,7 @@ def command() -> str:
 
 
 def _give_back(before: Mapping[signal.Signals, Any]) -> None:
-    # A signal that ends a forked child would end its parent, which reads the same pipe.
+    # A signal that ends a forked child would end its parent, which reads the same.
     signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -72,8 +73,8 @@ def _wait_for_the_end(*_: Any) -> None:
     time.sleep(2 * _PATIENCE)
 
 
-def _leave_at_signal(reader: int) -> None:
-    while (number := os.read(reader, 1)[0]) not in _SIGNALS:
+def _leave_at_signal(reader: socket.socket) -> None:
+    while (number := reader.recv(1)[0]) not in _SIGNALS:
         pass
     # A thread of its own, because writing to a pipe that nobody reads takes for ever.
     last = threading.Thread(target=_say_stopped, daemon=True)

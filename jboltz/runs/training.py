@@ -58,9 +58,8 @@ def fit_with_checkpoints(
         data = sharding.replicate(as_batch(data), mesh)
     folder = workdir.checkpoints(stage)
     with Checkpoints(folder) as checkpoints:
-        found, damaged = None, []
-        if checkpoints.steps():
-            found, damaged = checkpoints.restore(template)
+        has_steps = bool(checkpoints.steps())
+        found, damaged = checkpoints.restore(template) if has_steps else (None, [])
         for line in damaged:
             say(f"warning: {line}; it is not used")
         records = found.notes["epochs"] if found else []
@@ -72,15 +71,21 @@ def fit_with_checkpoints(
             say(f"{stage}: goes on after epoch {len(records)} of {num_epochs}")
         started, before = time.perf_counter(), _gathered(state.params, mesh)
 
+        def on_chunk(_: int, __: TrainState, history: History) -> None:
+            if loss not in history:
+                raise InvalidValue(
+                    f"`loss` is {loss!r} but the step records {', '.join(history)}; "
+                    "pass one of these."
+                )
+            show_chunk(history[loss])
+
         def on_epoch(epoch: int, state: TrainState, history: History) -> None:
             nonlocal started, before
-            mean = float(np.mean(_metric(history, loss), dtype=np.float64))
             seconds = round(time.perf_counter() - started, 3)
             others = {
-                name: float(np.mean(x, dtype=np.float64))
-                for name, x in history.items()
-                if name != loss
+                name: float(np.mean(x, dtype=np.float64)) for name, x in history.items()
             }
+            mean = others.pop(loss)
             record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
             if monitor is not None:
                 after = _gathered(state.params, mesh)
@@ -110,7 +115,7 @@ def fit_with_checkpoints(
                     first_epoch=len(records),
                     # A chunk is what a signal waits for, and what moves the bar.
                     chunks_per_epoch=min(10, steps),
-                    on_chunk=lambda _, __, history: show_chunk(_metric(history, loss)),
+                    on_chunk=on_chunk,
                     on_epoch=on_epoch,
                 )
             except FloatingPointError as error:
@@ -120,15 +125,6 @@ def fit_with_checkpoints(
                 ) from error
     # What comes after training runs on one device, of every process.
     return _gathered(state, mesh), records
-
-
-def _metric(history: History, name: str) -> Any:
-    if name not in history:
-        raise InvalidValue(
-            f"`loss` is {name!r} but the step records {', '.join(history)}; pass one "
-            "of these."
-        )
-    return history[name]
 
 
 def _gathered(tree: Any, mesh: Mesh | None) -> Any:

@@ -17,9 +17,10 @@ from jboltz.runs import processes
 from jboltz.runs.config import differences
 from jboltz.runs.progress import say
 
-OWN_NAMES = ("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures")
-OWN_NAMES += ("model", "parts", "results.json", "tensorboard", "report.html")
-OWN_NAMES += (seals.NAME,)
+OWN_NAMES = (
+    *("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures", "model"),
+    *("parts", "results.json", "tensorboard", "report.html", seals.NAME),
+)
 
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
@@ -29,8 +30,7 @@ class Workdir:
     """A run's folder, held by one process at a time: a context manager.
 
     Of a run of several processes the first one holds it and writes, the others read.
-    What it writes is sealed: a file that changed since is named when the folder is
-    opened, and counts as missing.
+    A file that changed since it was sealed is named here, and counts as missing.
 
     Args:
       path: made if it is not there.
@@ -63,7 +63,7 @@ class Workdir:
         path = self.path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path)
+            self._lock = seals.lock(path)
             self._lock.acquire()
         except filelock.Timeout:
             raise OSError(
@@ -80,28 +80,27 @@ class Workdir:
             if not _found(path):
                 (path / _OVERWRITE_MARK).unlink(missing_ok=True)
             if overwrite and not self._was_begun_by_overwrite(run):
-                _check_is_run(path)
                 _delete_run(path)
                 (path / _OVERWRITE_MARK).touch()
             self._enter(run)
-            self._events = _events(path) if tensorboard else None
+            if tensorboard:
+                # Imported only where it is asked for: tensorboardX is slow to import.
+                from jboltz.runs.tensorboard import Events
+
+                self._events = Events(path)
         except BaseException:
             self._lock.release()
             raise
 
     def _was_begun_by_overwrite(self, run: dict[str, Any]) -> bool:
         """Whether the folder holds this run, begun with `overwrite` and unfinished."""
-        names = [
-            x for x in (_OVERWRITE_MARK, "results.json") if (self.path / x).exists()
-        ]
-        text, file = _text(run), self.path / "run.json"
-        is_this = seals.fits(self.path, "run.json", text) or (
-            file.exists() and file.read_bytes() == text
-        )
-        if names != [_OVERWRITE_MARK] or not is_this:
+        path = self.path
+        if (path / "results.json").exists() or not (path / _OVERWRITE_MARK).exists():
+            return False
+        if not seals.fits(path, "run.json", _text(run)):
             return False
         say(
-            f"{self.path} was begun with --overwrite and goes on; to begin once more, "
+            f"{path} was begun with --overwrite and goes on; to begin once more, "
             "delete that folder."
         )
         return True
@@ -112,23 +111,24 @@ class Workdir:
         A damaged run.json is written anew if its checksum says that it was that of this
         run. One that has no checksum counts as it is.
         """
-        path, text = self.path, _text(run)
-        found = _found(path)
+        path, text, found = self.path, _text(run), _found(self.path)
+        changed = damage(path) if found else []
         old = seals.load(path, "run.json")
         if old is None and "run.json" in found and "run.json" not in seals.read(path):
             old = (path / "run.json").read_bytes()
-        changed = damage(path) if found else []
-        if old is not None and (before := _parsed(old)):
-            _check_same_run(path, before, run)
-            seals.write(path, "run.json", text)
-        elif found and not seals.fits(path, "run.json", text):
+        before = _parsed(old or b"")
+        if before and (others := differences(before, run)):
+            raise InvalidValue(
+                f"The workdir {path} holds another run: {'; '.join(others)}. Give the "
+                "old values to go on, another --workdir, or --overwrite to begin anew."
+            )
+        if found and not before and not seals.fits(path, "run.json", text):
             raise InvalidValue(
                 f"The workdir {path} holds {', '.join(found)} but no sound run.json "
                 "that says of which run; give the command that began it, another "
                 "--workdir, or delete that folder."
             )
-        else:
-            seals.write(path, "run.json", text)
+        seals.write(path, "run.json", text)
         for line in changed:
             say(f"warning: {path / line}; what the run needs of it is made anew")
 
@@ -143,16 +143,7 @@ class Workdir:
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run recorded; None while it is not finished."""
-        return self._read("results.json")
-
-    def is_whole(self) -> bool:
-        """Whether the run is finished and all that it wrote is there, undamaged.
-
-        Checkpoints apart: a finished run needs them no more.
-        """
-        is_whole = self.results() is not None and not seals.damage(self.path)
-        # What the first process found: it is the one that makes things anew.
-        return bool(multihost_utils.broadcast_one_to_all(is_whole))
+        return _read(self.path, "results.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
         """The last thing that a run does: afterwards it is finished."""
@@ -164,13 +155,9 @@ class Workdir:
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
     def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `measure` returns, as JSON has it; kept, so that it is measured once.
-
-        For a part that takes minutes and has no checkpoints of its own: a run that ends
-        before its results does not lose it.
-        """
+        """What `measure` returns, as JSON has it; kept, so that it is measured once."""
         file = f"parts/{_plain(name)}.json"
-        found = self._read(file)
+        found = _read(self.path, file)
         if found is None:
             text = json.dumps(measure(), indent=1)
             self._write(file, text)
@@ -187,11 +174,8 @@ class Workdir:
     def write_metrics(self, stage: str, records: list[dict[str, Any]]) -> None:
         """Replaces the lines of `stage`, and of none other, by these records.
 
-        A stage's records are also in its checkpoint: so the file never holds a line
-        of an epoch that a resumed run has still to do.
+        The file so holds no line of an epoch that a resumed run has still to do.
         """
-        if self._lock is None:
-            return
         lines = (seals.load(self.path, "metrics.jsonl") or b"").decode().splitlines()
         kept = [line for line in lines if json.loads(line)["stage"] != stage]
         new = [json.dumps({"stage": stage, **record}) for record in records]
@@ -200,54 +184,46 @@ class Workdir:
 
     def write_figures(self, figures: dict[str, Any]) -> None:
         """Saves matplotlib figures as figures/NAME.png."""
-        if self._lock is None:
-            return
         for name, figure in figures.items():
             image = io.BytesIO()
             figure.savefig(image, format="png")
-            seals.write(self.path, f"figures/{_plain(name)}.png", image.getvalue())
+            self._write(f"figures/{_plain(name)}.png", image.getvalue())
         self._update_events()
 
     def _update_events(self) -> None:
         if self._events is not None:
             self._events.update()
 
-    def _read(self, name: str) -> dict[str, Any] | None:
-        content = seals.load(self.path, name)
-        return None if content is None else json.loads(content)
-
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, content: str | bytes) -> None:
         if self._lock is not None:
-            seals.write(self.path, name, text.encode())
+            data = content.encode() if isinstance(content, str) else content
+            seals.write(self.path, name, data)
+
+
+def finished(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of this run, where it is finished and all that it wrote is there,
+    undamaged. Nothing is written.
+
+    Checkpoints apart: a finished run needs them no more.
+    """
+    results = _read(path, "results.json")
+    is_whole = results is not None and _read(path, "run.json") == run
+    is_whole = is_whole and not seals.damage(path)
+    # What the first process found: it is the one that makes things anew.
+    if not multihost_utils.broadcast_one_to_all(is_whole):
+        return None
+    for line in damage(path):
+        say(f"warning: {path / line}; a finished run needs it no more")
+    return results
+
+
+def _read(path: pathlib.Path, name: str) -> dict[str, Any] | None:
+    content = seals.load(path, name)
+    return None if content is None else json.loads(content)
 
 
 def _text(run: dict[str, Any]) -> bytes:
     return json.dumps(run, indent=1).encode()
-
-
-def _events(path: pathlib.Path):
-    # Imported only where it is asked for: tensorboardX is slow to import.
-    from jboltz.runs.tensorboard import Events
-
-    return Events(path)
-
-
-def _lock(path: pathlib.Path) -> filelock.BaseFileLock:
-    """A lock that the operating system opens when this process ends."""
-    return filelock.FileLock(path / ".lock", timeout=1, thread_local=False)
-
-
-def is_held(path: pathlib.Path) -> bool:
-    """Whether a process is running in the workdir `path`."""
-    if not (path / ".lock").exists():
-        return False
-    try:
-        with _lock(path).acquire(timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-    except OSError:  # A folder that others may not touch.
-        return False
 
 
 def damage(path: pathlib.Path) -> list[str]:
@@ -294,8 +270,8 @@ def _plain(name: str) -> str:
     return name
 
 
-def _check_is_run(path: pathlib.Path) -> None:
-    """Refuses a folder whose files no run wrote."""
+def _delete_run(path: pathlib.Path) -> None:
+    """Deletes a run; refuses a folder whose files no run wrote."""
     found = _found(path)
     if found and not {"run.json", seals.NAME} & {*found}:
         raise InvalidValue(
@@ -303,22 +279,8 @@ def _check_is_run(path: pathlib.Path) -> None:
             f"{seals.NAME}, so no run made it and --overwrite deletes nothing; give "
             "another --workdir."
         )
-
-
-def _delete_run(path: pathlib.Path) -> None:
-    for name in OWN_NAMES:
-        target = path / name
-        if target.is_dir():
-            shutil.rmtree(target)
+    for name in found:
+        if (path / name).is_dir():
+            shutil.rmtree(path / name)
         else:
-            target.unlink(missing_ok=True)
-
-
-def _check_same_run(
-    path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
-) -> None:
-    if found := differences(old, new):
-        raise InvalidValue(
-            f"The workdir {path} holds another run: {'; '.join(found)}. Give the old "
-            "values to go on, another --workdir, or --overwrite to begin anew."
-        )
+            (path / name).unlink()

@@ -11,13 +11,7 @@ from jaxtyping import Array, Integer, Key
 
 from jboltz import random
 from jboltz.base import Metrics, Params, Sampler, State, hold
-from jboltz.checks import (
-    admit_visible,
-    cast_states,
-    check_key,
-    is_traced,
-    require,
-)
+from jboltz.checks import admit_visible, cast_states, check_key, is_traced, require
 from jboltz.errors import InvalidType, InvalidValue
 
 
@@ -36,7 +30,8 @@ def run(
     of steps. Derivatives treat states as constants, see `hold`.
 
     Args:
-      state: is cast to the dtypes that a step returns.
+      state: float64 is cast to float32 if the parameters are not float64; then the
+        state is cast to the dtypes that a step returns.
       num_steps: an int, for which a scan of this length is compiled; or an integer
         array, for which one program serves all values. Both draw the same chain.
       first_step: the first t. A chain that took n steps continues at t = n, bit for
@@ -52,7 +47,7 @@ def run(
     """
     check_num_steps(num_steps, at_least=0)
     check_key(key)
-    params, state = hold(sampler, params, state)
+    params, state = hold(sampler, params, _narrowed(state, params))
     if isinstance(num_steps, jax.Array):
         return _loop(sampler, params, state, key, num_steps, first_step)
     return _scan(sampler, params, state, key, first_step, num_steps=int(num_steps))
@@ -137,6 +132,17 @@ def check_num_steps(
             "and takes fewer than 2**31; to evaluate without sampling call the model's "
             "own functions."
         )
+
+
+def _narrowed(state: State, params: Params) -> State:
+    """`state` without float64 where `params` have none: chains would go on in it."""
+    widest = jnp.result_type(jnp.float32, *jax.tree.leaves(params))
+    if widest == jnp.float64:
+        return state
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, widest) if jnp.result_type(x) == jnp.float64 else x,
+        state,
+    )
 
 
 def as_stepped(step: Callable, state: State, x: Any) -> tuple[State, Any]:

@@ -1,5 +1,6 @@
 """Samples of a model, and their moments without storing the samples."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -113,21 +114,12 @@ def sample(
       (5, 8, 4)
     """
     sampler = sampler_for(model, sampler, start, clamp)
-    _check(model, params, key, sampler, observe)
-    _check_counts(warm_up, thinning, num_chains)
-    return _sample(
-        model,
-        sampler,
-        params,
-        admit_start(model, start, clamp),
-        clamp,
-        key,
-        warm_up,
-        thinning,
-        observe=observe,
-        num_samples=check_count("num_samples", num_samples, at_least=1),
-        num_chains=num_chains,
-    )
+    draws = _Draws(model, sampler, observe, num_chains)
+    draws.check(params, key, warm_up, thinning)
+    num_samples = check_count("num_samples", num_samples, at_least=1)
+    start = admit_start(model, start, clamp)
+    given = (params, start, clamp, key, warm_up, thinning)
+    return _sample(draws, given, num_samples=num_samples)
 
 
 def sample_moments(
@@ -162,92 +154,76 @@ def sample_moments(
       analysis and recommendations.
     """
     sampler = sampler_for(model, sampler, start, clamp)
-    _check(model, params, key, sampler, observe)
-    _check_counts(warm_up, thinning, num_chains)
+    draws = _Draws(model, sampler, observe, num_chains)
+    draws.check(params, key, warm_up, thinning)
     check_num_steps(num_samples, at_least=1, name="num_samples")
-    return _moments(
-        model,
-        sampler,
-        params,
-        admit_start(model, start, clamp),
-        clamp,
-        key,
-        warm_up,
-        thinning,
-        num_samples,
-        observe=observe,
-        num_chains=num_chains,
-        with_covariance=with_covariance,
-    )
+    start = admit_start(model, start, clamp)
+    given = (params, start, clamp, key, warm_up, thinning)
+    return _moments(draws, given, num_samples, with_covariance=with_covariance)
 
 
-def _check(model, params, key, sampler, observe):
-    if sampler.model != model:
-        raise InvalidValue(
-            f"`sampler` is of {sampler.model} but `model` is {model}; pass a sampler "
-            "of this model."
+@dataclasses.dataclass(frozen=True)
+class _Draws:
+    """What a compiled program of draws depends on, beside shapes."""
+
+    model: SampledModel
+    sampler: Sampler
+    observe: Observe
+    num_chains: int | None
+
+    def check(self, params, key, warm_up, thinning) -> None:
+        if self.sampler.model != self.model:
+            raise InvalidValue(
+                f"`sampler` is of {self.sampler.model} but `model` is {self.model}; "
+                "pass a sampler of this model."
+            )
+        check_key(key)
+        check_callable("observe", self.observe, "such as `observe_visible`")
+        check_distribution(self.model, params)
+        check_num_steps(warm_up, at_least=0, name="warm_up")
+        check_num_steps(thinning, at_least=1, name="thinning")
+        # Under `jax.export`, `num_chains` may be a symbolic dimension.
+        numbers = int | float | np.number | np.ndarray | jax.Array
+        if isinstance(self.num_chains, numbers):
+            check_count("num_chains", self.num_chains, at_least=1)
+
+    def begin(self, given) -> tuple[ChainStates, Callable]:
+        """The chains before the first sample, and the body of a scan that advances them
+        to the next sample and observes it."""
+        params, start, clamp, key, warm_up, thinning = given
+        key_start, key_run = random.split(key)
+        chains = start_chains(
+            self.sampler, params, key_start, self.num_chains, start, clamp
         )
-    check_key(key)
-    check_callable("observe", observe, "such as `observe_visible`")
-    check_distribution(model, params)
+
+        def draw(chains, index):
+            # The warm-up is part of the first sample: the kernel compiles once.
+            num_steps = thinning + jnp.where(index == 0, warm_up, 0)
+            states, metrics = run_chains(
+                self.sampler,
+                params,
+                chains.states,
+                key_run,
+                num_steps=num_steps,
+                first_step=chains.num_steps,
+            )
+            total = chains.num_steps + num_steps.astype(chains.num_steps.dtype)
+            observed = jax.vmap(partial(self.observe, self.model, params))(states)
+            return ChainStates(states=states, num_steps=total), (observed, metrics)
+
+        return as_stepped(draw, chains, 0)[0], draw
 
 
-def _check_counts(warm_up, thinning, num_chains):
-    check_num_steps(warm_up, at_least=0, name="warm_up")
-    check_num_steps(thinning, at_least=1, name="thinning")
-    # Under `jax.export`, `num_chains` may be a symbolic dimension.
-    if isinstance(num_chains, int | float | np.number | np.ndarray | jax.Array):
-        check_count("num_chains", num_chains, at_least=1)
-
-
-@partial(
-    jax.jit,
-    static_argnames=("model", "sampler", "observe", "num_samples", "num_chains"),
-)
-def _sample(
-    model,
-    sampler,
-    params,
-    start,
-    clamp,
-    key,
-    warm_up,
-    thinning,
-    *,
-    observe,
-    num_samples,
-    num_chains,
-):
-    key_start, key_run = random.split(key)
-    chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
-    draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
-    chains, _ = as_stepped(draw, chains, 0)
+@partial(jax.jit, static_argnames=("draws", "num_samples"))
+def _sample(draws, given, *, num_samples):
+    chains, draw = draws.begin(given)
     chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
     return chains, observed, metrics
 
 
-@partial(
-    jax.jit,
-    static_argnames=("model", "sampler", "observe", "num_chains", "with_covariance"),
-)
-def _moments(
-    model,
-    sampler,
-    params,
-    start,
-    clamp,
-    key,
-    warm_up,
-    thinning,
-    num_samples,
-    *,
-    observe,
-    num_chains,
-    with_covariance,
-):
-    key_start, key_run = random.split(key)
-    chains = start_chains(sampler, params, key_start, num_chains, start, clamp)
-    draw = _draw(model, sampler, observe, params, key_run, warm_up, thinning)
+@partial(jax.jit, static_argnames=("draws", "with_covariance"))
+def _moments(draws, given, num_samples, *, with_covariance):
+    chains, draw = draws.begin(given)
 
     def body(index, carry):
         chains, so_far, means = carry
@@ -259,8 +235,6 @@ def _moments(
             metrics,
         )
         return chains, so_far, means
-
-    chains, _ = as_stepped(draw, chains, 0)
 
     def first(chains):
         seen = jax.tree.map(lambda x: x[0].astype(_float_of(x)), draw(chains, 0)[1])
@@ -277,27 +251,6 @@ def _moments(
         covariance=square if with_covariance else None,
     )
     return jax.lax.fori_loop(0, num_samples, body, (chains, nothing, metrics))
-
-
-def _draw(model, sampler, observe, params, key, warm_up, thinning):
-    """The body of a scan that advances chains to the next sample and observes it."""
-
-    def draw(chains, index):
-        # The warm-up is part of the first sample, so that the kernel compiles once.
-        num_steps = thinning + jnp.where(index == 0, warm_up, 0)
-        states, metrics = run_chains(
-            sampler,
-            params,
-            chains.states,
-            key,
-            num_steps=num_steps,
-            first_step=chains.num_steps,
-        )
-        total = chains.num_steps + num_steps.astype(chains.num_steps.dtype)
-        observed = jax.vmap(partial(observe, model, params))(states)
-        return ChainStates(states=states, num_steps=total), (observed, metrics)
-
-    return draw
 
 
 def _merge(so_far: Moments, x: Any, index: Integer[Array, ""]) -> Moments:

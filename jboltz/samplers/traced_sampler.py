@@ -6,14 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jboltz.base import (
-    FreeEnergyModel,
-    Metrics,
-    Params,
-    Sampler,
-    State,
-    is_pathwise,
-)
+from jboltz.base import FreeEnergyModel, Metrics, Params, Sampler, State, is_pathwise
 
 NUM_PARTS = 4
 

@@ -10,8 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from jboltz.base import State
-from jboltz.checks import check_shape, check_size
+from jboltz.checks import check_real, check_shape, check_size
 from jboltz.domains import ArrayDomain
+
+ON_THE_REAL_LINE = (
+    "its Γ is written for the real line; Bernoulli, Spin, Softmax and Gaussian units "
+    "take complex ones"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,9 @@ class BiasedUnit(abc.ABC):
 
     Params: ClassVar[type]
     """The class of the parameters, a record with `bias` in the shape of a state."""
+
+    is_analytic: ClassVar[bool] = True
+    """Whether the formulas hold for a complex field too; if not, it is refused."""
 
     def __post_init__(self) -> None:
         fields = dataclasses.fields(self)
@@ -52,7 +60,10 @@ class BiasedUnit(abc.ABC):
     ) -> Inexact[Array, "*shape"]:
         check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, (math.prod(self.shape),), self)
-        return params.bias + inputs.reshape(self.shape)
+        field = params.bias + inputs.reshape(self.shape)
+        if not self.is_analytic:
+            check_real("params", field, self, ON_THE_REAL_LINE)
+        return field
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Units made of units: tied copies of one, and two side by side."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -176,67 +178,50 @@ class Joined:
 
     def energy(self, params: JoinedParams, x: State) -> Inexact[Array, ""]:
         check_shape("x", x, self.shape, self)
-        first, second = x
-        return self.first.energy(params.first, first) + self.second.energy(
-            params.second, second
-        )
+        first, second = self._each(params, x, lambda unit, p, x: unit.energy(p, x))
+        return first + second
 
     def activity(self, params: JoinedParams, x: State) -> Inexact[Array, " size"]:
         check_shape("x", x, self.shape, self)
-        first, second = x
         return jnp.concatenate(
-            [
-                self.first.activity(params.first, first),
-                self.second.activity(params.second, second),
-            ]
+            self._each(params, x, lambda unit, p, x: unit.activity(p, x))
         )
 
     def log_normalizer(
         self, params: JoinedParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, ""]:
-        first, second = self._split(inputs)
-        return self.first.log_normalizer(
-            params.first, first
-        ) + self.second.log_normalizer(params.second, second)
+        parts = self._split(inputs)
+        first, second = self._each(
+            params, parts, lambda u, p, i: u.log_normalizer(p, i)
+        )
+        return first + second
 
     def mean(
         self, params: JoinedParams, inputs: Inexact[Array, " size"]
     ) -> Inexact[Array, " size"]:
-        first, second = self._split(inputs)
+        parts = self._split(inputs)
         return jnp.concatenate(
-            [
-                self.first.mean(params.first, first),
-                self.second.mean(params.second, second),
-            ]
+            self._each(params, parts, lambda unit, p, i: unit.mean(p, i))
         )
 
     def mean_state(
         self, params: JoinedParams, inputs: Inexact[Array, " size"]
     ) -> State:
-        first, second = self._split(inputs)
-        return (
-            self.first.mean_state(params.first, first),
-            self.second.mean_state(params.second, second),
-        )
+        parts = self._split(inputs)
+        return self._each(params, parts, lambda unit, p, i: unit.mean_state(p, i))
 
     def sample(
         self, params: JoinedParams, inputs: Float[Array, " size"], key: Key[Array, ""]
     ) -> State:
-        first, second = self._split(inputs)
-        key_first, key_second = random.split(key)
-        return (
-            self.first.sample(params.first, first, key_first),
-            self.second.sample(params.second, second, key_second),
-        )
+        parts = zip(self._split(inputs), random.split(key), strict=True)
+        return self._each(params, parts, lambda unit, p, part: unit.sample(p, *part))
 
     def shift(
         self, params: JoinedParams, inputs: Inexact[Array, " size"]
     ) -> JoinedParams:
-        first, second = self._split(inputs)
-        return JoinedParams(
-            first=self.first.shift(params.first, first),
-            second=self.second.shift(params.second, second),
-        )
+        parts = self._split(inputs)
+        first, second = self._each(params, parts, lambda unit, p, i: unit.shift(p, i))
+        return JoinedParams(first=first, second=second)
 
     def interpolate(
         self, params: JoinedParams, base: JoinedParams, beta: Float[Array, ""]
@@ -252,13 +237,24 @@ class Joined:
         inputs: Inexact[Array, " size"],
         change: Inexact[Array, " size"],
     ) -> Inexact[Array, ""]:
-        (first, second), changes = self._split(inputs), self._split(change)
-        return log_normalizer_gain(
-            self.first, params.first, first, changes[0]
-        ) + log_normalizer_gain(self.second, params.second, second, changes[1])
+        parts = zip(self._split(inputs), self._split(change), strict=True)
+        first, second = self._each(
+            params, parts, lambda unit, p, part: log_normalizer_gain(unit, p, *part)
+        )
+        return first + second
 
     def components(self, params: JoinedParams) -> tuple[tuple[Unit, Params, int], ...]:
         return ((self.first, params.first, 1), (self.second, params.second, 1))
+
+    def _each(
+        self, params: JoinedParams, parts: Any, function: Callable[..., Any]
+    ) -> tuple[Any, Any]:
+        """`function(unit, its parameters, its part)` of both units."""
+        first, second = parts
+        return (
+            function(self.first, params.first, first),
+            function(self.second, params.second, second),
+        )
 
     def _split(
         self, inputs: Inexact[Array, " size"]

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Leaf, record
-from jboltz.checks import check_real
 from jboltz.domains import NonNegative
 from jboltz.products import full_product
 from jboltz.units.biased import BiasedUnit
@@ -45,6 +44,7 @@ class NoisyReLU(BiasedUnit):
 
     Params: ClassVar = NoisyReLUParams
     is_exact: ClassVar[bool] = False
+    is_analytic: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,18 +67,18 @@ class NoisyReLU(BiasedUnit):
     def log_normalizer(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, ""]:
-        return jnp.sum(_integral_of_softplus(self._real_field(params, inputs)))
+        return jnp.sum(_integral_of_softplus(self._field(params, inputs)))
 
     def mean(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
-        return jax.nn.softplus(self._real_field(params, inputs))
+        return jax.nn.softplus(self._field(params, inputs))
 
     def mean_state(
         self, params: NoisyReLUParams, inputs: Float[Array, " size"]
     ) -> Float[Array, " size"]:
         """E max(0, c + sε) = c Φ(c/s) + s φ(c/s), with s = √σ(c)."""
-        c = self._real_field(params, inputs)
+        c = self._field(params, inputs)
         s = jnp.sqrt(jax.nn.sigmoid(c))
         density = jnp.exp(-0.5 * (c / s) ** 2) / math.sqrt(2 * math.pi)
         return 0.5 * c * jax.lax.erfc(-math.sqrt(0.5) * c / s) + s * density
@@ -89,22 +89,11 @@ class NoisyReLU(BiasedUnit):
         inputs: Float[Array, " size"],
         key: Key[Array, ""],
     ) -> Float[Array, " size"]:
-        field = self._real_field(params, inputs)
+        field = self._field(params, inputs)
         c = random.widened(field)
         noise = random.normal(key, c.shape, c.dtype)
         x = jax.nn.relu(c + jnp.sqrt(jax.nn.sigmoid(c)) * noise)
         return x.astype(field.dtype)
-
-    def _real_field(
-        self, params: NoisyReLUParams, inputs: Float[Array, " size"]
-    ) -> Float[Array, " size"]:
-        field = self._field(params, inputs)
-        reason = (
-            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
-            "Gaussian units take complex ones"
-        )
-        check_real("params", field, self, reason)
-        return field
 
 
 @jax.custom_jvp

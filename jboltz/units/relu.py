@@ -11,6 +11,7 @@ from jboltz.base import Leaf, record
 from jboltz.checks import check_real, check_shape, check_size
 from jboltz.domains import NonNegative
 from jboltz.units import _truncated_normal as truncated_normal
+from jboltz.units.biased import ON_THE_REAL_LINE
 
 # The smallest θ/√γ of a fit. There a unit is exponential to within 2 %; data with a
 # heavier tail than an exponential have no precision of maximum likelihood.
@@ -156,9 +157,5 @@ class ReLU:
         check_shape("params.bias", params.bias, self.shape, self)
         check_shape("inputs", inputs, self.shape, self)
         field = params.bias + inputs
-        reason = (
-            "its Γ is written for the real line; Bernoulli, Spin, Softmax and "
-            "Gaussian units take complex ones"
-        )
-        check_real("params", field, self, reason)
+        check_real("params", field, self, ON_THE_REAL_LINE)
         return field

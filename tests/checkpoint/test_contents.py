@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,9 @@ def test_a_step_is_a_whole_number(tmp_path, step):
         ({"a": np.array(["text"])}, {}, r"`state` has array\(\['text'\]"),
         ({"a": np.array([object()])}, {}, r"`state` has array\(\[<object"),
         ({"a": jnp.ones((0, 3))}, {}, r"array of shape \(0, 3\) at \['a'\]"),
-        ((), {}, r"`state` is \(\), without an array"),
+        ((), {}, r"`state` is \(\) but a tree of arrays"),
+        (jnp.ones(2), {}, r"`state` is Array.* but a tree of arrays"),
+        ({"a": np.ones(2, np.longdouble)}, {}, r"`state` has array.* at \['a'\]"),
     ],
 )
 def test_what_cannot_be_saved_is_named_without_advice_about_the_disk(
@@ -157,6 +160,15 @@ def test_a_folder_has_one_writer_and_readers_that_see_its_steps(tmp_path):
         assert second.restore(TEMPLATE)[0].step == 2
         first.close()
         second.save(3, STATE, {})
+
+
+def test_threads_take_turns(tmp_path):
+    with Checkpoints(tmp_path) as saved, ThreadPoolExecutor(3) as pool:
+        saved.save(0, STATE, {})
+        steps = [pool.submit(saved.save, 1, STATE, {})]
+        steps += [pool.submit(saved.restore, TEMPLATE) for _ in range(4)]
+        assert steps[0].result() is None
+        assert {x.result()[0].step for x in steps[1:]} <= {0, 1}
 
 
 def _save_and_hang(folder, has_saved):

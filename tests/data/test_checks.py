@@ -112,15 +112,6 @@ def test_bad_values_raise(values, domain, error, message):
         check_values(values, domain=domain)
 
 
-def test_the_width_of_the_model_is_checked():
-    check_values(np.eye(3), domain=Reals(), num_features=3)
-    with pytest.raises(ValueError, match="`images` has 3 features but 784 are needed"):
-        check_values(np.eye(3), domain=Reals(), num_features=784, name="images")
-    check_values(np.eye(3)[None], domain=OneHot(3), num_features=9)
-    with pytest.raises(ValueError, match="`data` has 9 features but 3 are needed"):
-        check_values(np.eye(3)[None], domain=OneHot(3), num_features=3)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_checking_makes_no_copy(dtype):
     values = np.ones((20_000, 100), dtype) * dtype(1)

@@ -5,13 +5,12 @@ import io
 import os
 import pathlib
 import tarfile
-import warnings
 import zipfile
 
 import numpy as np
 import pytest
 
-from jboltz.data import cifar10, fingerprint, load_cifar10, npz
+from jboltz.data import cifar10, files, fingerprint, load_cifar10
 from jboltz.data.cifar10 import parse_tarball
 from tests.data.publishing import Server, publish_files
 
@@ -257,7 +256,7 @@ def test_folder_with_several_npz_files_is_ambiguous(tmp_path):
         ({"train_labels": np.arange(3)}, "there are 20 examples"),
         ({"test_labels": np.zeros(3)}, "labels are class numbers"),
         ({"test_images": None}, "came without `test`"),
-        ({"train_images": np.array([{}])}, "holds pickled objects"),
+        ({"train_images": np.array([{}])}, "Object arrays cannot be loaded"),
         ({"train_labels": np.array(["cat"] * 20)}, "Boltzmann machines need numbers"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -299,11 +298,10 @@ def header(shape, descr="|u1"):
     return repr({"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def archive(*members, **options):
+def archive(*members):
     """An .npz file of (name, bytes)."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", **options) as file:
-        warnings.simplefilter("ignore")  # of a name that is there twice
+    with zipfile.ZipFile(buffer, "w") as file:
         for name, content in members:
             file.writestr(f"{name}.npy", content)
     return buffer.getvalue()
@@ -323,18 +321,26 @@ ONE = npy(header((1, 3072)), bytes(3072))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive(("train_images", npy(header((2**50, 3072))))), "but holds 0"),
-        (archive(("train_images", npy(header((1, 3072)), bytes(9)))), "but holds 9"),
-        (archive(("train_images", npy(header((-1, 3072))))), "but holds 0"),
-        (archive(("train_images", npy(header((1,), "|O"), b"."))), "pickled objects"),
+        (archive(("train_images", npy(header((2**50, 3072))))), "cannot be read"),
+        (
+            archive(("train_images", npy(header((1, 3072)), bytes(9)))),
+            "expected 3072 bytes got 9",
+        ),
+        (archive(("train_images", npy(header((-1, 3072))))), "negative dimensions"),
+        (
+            archive(("train_images", npy(header((1,), "|O"), b"."))),
+            "Object arrays cannot",
+        ),
         (archive(("train_images", npy("import os"))), "is not CIFAR-10"),
-        (archive(("train_images", b"\x93NUMPY\x09\x00")), "unknown version"),
-        (archive(("train_images", b"")), "it is damaged"),
-        (archive(("train_images", npy("-" * 9000))), "it is damaged"),
-        (archive(("train_images", npy("(" * 90))), "it is damaged"),
-        (flagged(archive(("train_images", ONE)), 32), "it is damaged"),
-        (archive(("train_images", ONE), ("train_images", ONE)), "an array twice"),
-        (archive(("train_images", ONE), compression=zipfile.ZIP_LZMA), "method 14"),
+        (
+            archive(("train_images", b"\x93NUMPY\x09\x00")),
+            "only support format version",
+        ),
+        (archive(("train_images", b"")), "it cannot be read"),
+        (archive(("train_images", npy("-" * 9000))), "it cannot be read"),
+        (archive(("train_images", npy("(" * 90))), "it cannot be read"),
+        (flagged(archive(("train_images", ONE)), 32), "it cannot be read"),
+        (archive(("train_images", ONE + b"x")), "goes on after its array"),
         (flagged(archive(("train_images", ONE))), "is encrypted"),
         (archive(("train_labels", ONE)), "lacks the array `train_images`"),
     ],
@@ -351,8 +357,11 @@ def test_malicious_npz(tmp_path, content, message):
 def test_sizes_of_an_npz_are_limited_before_it_is_decompressed(tmp_path, monkeypatch):
     path = tmp_path / "some.npz"
     np.savez_compressed(path, train_images=np.zeros((100, 3072), np.uint8))
-    for limit, message in ((100_000, "its arrays have 307328"), (100, "are read")):
-        monkeypatch.setattr(npz, "MOST_BYTES", limit)
+    for limit, message in (
+        (100_000, "its arrays have 307328 bytes, above 1000"),
+        (100, "are read"),
+    ):
+        monkeypatch.setattr(files, "MOST_BYTES", limit)
         with pytest.raises(ValueError, match=message):
             load_cifar10("manual", manual_dir=path)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.data import fingerprint, from_arrays, split_validation
+from jboltz.data import balanced_subset, fingerprint, from_arrays, hold_out
 from jboltz.domains import Reals
 
 IMAGES = np.arange(10 * 28 * 28, dtype=np.uint32).reshape(10, 28, 28).astype(np.uint8)
@@ -51,7 +51,7 @@ def test_jax_images_stay_uint8():
 
 
 def test_without_test_set_the_last_examples_are_held_out():
-    data = from_arrays(IMAGES, train_labels=LABELS, num_holdout=3)
+    data = from_arrays(IMAGES, train_labels=LABELS, held_out=3)
     np.testing.assert_array_equal(data.train, IMAGES[:7].reshape(7, 784))
     np.testing.assert_array_equal(data.test, IMAGES[7:].reshape(3, 784))
     np.testing.assert_array_equal(data.train_labels, LABELS[:7])
@@ -77,13 +77,13 @@ def test_real_values_are_accepted_where_they_are_meant():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"test": IMAGES[:, :14]}, ValueError, "`test` has 392 features but 784"),
-        ({"test": IMAGES / 255}, ValueError, "stored as uint8 but `test` as float32"),
+        ({"test": IMAGES[:, :14]}, ValueError, "`test` has 392 features .* has 784"),
+        ({"test": IMAGES / 255}, ValueError, "as float32 but `train` .* as uint8"),
         ({"test": IMAGES / 1.0}, ValueError, "`test`.*to 255"),
         ({"test": IMAGES[:0]}, ValueError, "`test` is empty"),
-        ({"test": IMAGES, "num_holdout": 2}, ValueError, "`num_holdout` is 2 but"),
-        ({"num_holdout": 0}, ValueError, "`num_holdout` is 0 but"),
-        ({"num_holdout": 10}, ValueError, "`num_holdout` is 10 but `train` has 10"),
+        ({"test": IMAGES, "held_out": 2}, ValueError, "`held_out` is 2 but"),
+        ({"held_out": 0}, ValueError, "`held_out` is 0 but"),
+        ({"held_out": 10}, ValueError, "`held_out` is 10 but `train` .* has 10"),
         ({"test_labels": LABELS}, ValueError, "`test_labels` came without `test`"),
         ({"train_labels": LABELS[:5]}, ValueError, r"shape \(5,\) but there are 10"),
         ({"train_labels": np.eye(10, dtype=int)}, ValueError, "argmax"),
@@ -140,20 +140,55 @@ def test_fingerprint_does_not_depend_on_memory_layout():
 
 
 def test_validation_is_the_end_of_the_training_set():
-    data = from_arrays(IMAGES, IMAGES)
-    train, validation = split_validation(data, 3)
-    np.testing.assert_array_equal(np.concatenate([train, validation]), data.train)
-    assert len(validation) == 3
-    assert np.shares_memory(validation, data.train)
+    data = from_arrays(IMAGES, IMAGES, train_labels=LABELS)
+    held = hold_out(data, 3)
+    np.testing.assert_array_equal(np.concatenate([held.train, held.test]), data.train)
+    labels = np.concatenate([held.train_labels, held.test_labels])
+    np.testing.assert_array_equal(labels, LABELS)
+    assert len(held.test) == len(held.test_labels) == 3
+    assert np.shares_memory(held.test, data.train)
+    assert len(hold_out(from_arrays(IMAGES, IMAGES)).test) == 1  # a sixth of 10
 
 
-@pytest.mark.parametrize("num_validation", [0, -1, 10, 10_000])
-def test_validation_that_does_not_fit_raises(num_validation):
-    with pytest.raises(ValueError, match=f"`num_validation` is {num_validation} but"):
-        split_validation(from_arrays(IMAGES, IMAGES), num_validation)
+@pytest.mark.parametrize("count", [0, -1, 10, 10_000])
+def test_validation_that_does_not_fit_raises(count):
+    with pytest.raises(ValueError, match=f"`held_out` is {count} but"):
+        hold_out(from_arrays(IMAGES, IMAGES), count)
 
 
 def test_raw_real_values_get_a_warning_with_the_numbers():
     values = 50 + 10 * np.linspace(-3, 3, 20).reshape(10, 2)
     with pytest.warns(UserWarning, match=r"`train` has features with means from 4\d"):
         from_arrays(values, domain=Reals())
+
+
+OF_CLASSES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 30, 5]))
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "counts"),
+    [(3, [1, 1, 1]), (12, [4, 4, 4]), (25, [10, 10, 5]), (65, [30, 30, 5])],
+)
+def test_classes_share_evenly_while_they_last(num_labels, counts):
+    chosen = balanced_subset(OF_CLASSES, num_labels, 0)
+    assert len(np.unique(chosen)) == num_labels
+    np.testing.assert_array_equal(np.bincount(OF_CLASSES[chosen]), counts)
+
+
+def test_an_uneven_number_is_spread_by_one_at_most():
+    counts = np.bincount(OF_CLASSES[balanced_subset(OF_CLASSES, 11, 0)])
+    assert np.ptp(counts) == 1
+
+
+def test_a_larger_number_holds_the_smaller_and_the_seed_decides():
+    few, many = (set(balanced_subset(OF_CLASSES, n, 3)) for n in (10, 40))
+    assert few < many
+    assert few != set(balanced_subset(OF_CLASSES, 10, 4))
+
+
+@pytest.mark.parametrize("num_labels", [2, 66])
+def test_too_few_and_too_many_are_refused(num_labels):
+    with pytest.raises(
+        ValueError, match=f"`num_labels` is {num_labels} but .* 65 .* 3"
+    ):
+        balanced_subset(OF_CLASSES, num_labels, 0)

@@ -230,16 +230,14 @@ def test_bucket_is_refused(publish):
 
 PROGRAM = """
 import signal
+import dataclasses
 from jboltz.data import load_mnist, mnist
-from jboltz.data.mnist import PublishedDataset, PublishedFile
+from jboltz.data.published import PublishedFile
 files = []
 for argument in sys.argv[2:]:
     name, size, sha256 = argument.split(":")
     files.append(PublishedFile(sys.argv[1] + name, int(size), sha256, "small"))
-old = mnist.MNIST
-mnist.MNIST = PublishedDataset(
-    old.name, old.title, tuple(files), old.parse, old.manual, old.where
-)
+mnist.MNIST = dataclasses.replace(mnist.MNIST, files=tuple(files))
 # A test suite in the background is started with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print(load_mnist("tfds").note)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jboltz.data import load_mnist
-from jboltz.data.embedded import load_embedded
+from jboltz.data.mnist import load_embedded
 
 
 def test_balanced_stored_and_not_sorted():

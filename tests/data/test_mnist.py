@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from jboltz.data import fingerprint, load_mnist, split_validation
+from jboltz.data import fingerprint, hold_out, load_mnist
 from jboltz.data.mnist import MNIST
 
 IMAGES, LABELS = MNIST.files[0].name, MNIST.files[3].name
@@ -32,8 +32,8 @@ def test_real_mnist_from_a_folder(real_mnist_dir):
         974,
         1009,
     ]
-    train, validation = split_validation(data)
-    assert (len(train), len(validation)) == (50_000, 10_000)
+    held = hold_out(data)
+    assert (len(held.train), len(held.test)) == (50_000, 10_000)
 
 
 @pytest.mark.parametrize("source", ["auto", "manual"])

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.data import (
+from jboltz import data
+from jboltz.data.patches import (
     extract_patches,
     fit_whitening,
     normalize_contrast,
-    patch_places,
     unwhiten,
     whiten,
 )
@@ -22,7 +22,7 @@ def numbered_images():
 
 
 def test_patches_are_pieces_of_the_images():
-    patches = extract_patches(numbered_images(), 50, size=4, seed=0)
+    patches, _ = extract_patches(numbered_images(), 50, size=4, seed=0)
     assert patches.shape == (50, 4 * 4 * 3)
     assert patches.dtype == np.float32
     pieces = np.rint(patches * 255).astype(int).reshape(50, 4, 4, 3)
@@ -36,7 +36,7 @@ def test_patches_are_pieces_of_the_images():
 def test_places_are_uniform():
     """Binomial counts: 5 standard errors for each of 6 · 6 · 8 places."""
     num_patches, num_places = 100_000, 6 * 6 * 8
-    patches = extract_patches(numbered_images(), num_patches, size=4, seed=1)
+    patches, _ = extract_patches(numbered_images(), num_patches, size=4, seed=1)
     image, row, column = np.rint(patches[:, :3] * 255).astype(int).T
     counts = np.bincount((image * 6 + row) * 8 + column, minlength=num_places)
     assert len(counts) == num_places
@@ -47,7 +47,9 @@ def test_places_are_uniform():
 
 def test_the_seed_decides():
     images = numbered_images()
-    first, again, other = (extract_patches(images, 9, seed=s) for s in (3, 3, 4))
+    first, again, other = (
+        extract_patches(images, 9, size=8, seed=s)[0] for s in (3, 3, 4)
+    )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     # For ever: these are the remainders of the first raw words.
@@ -58,18 +60,17 @@ def test_the_seed_decides():
 
 def test_places_are_those_of_the_patches():
     """Each patch begins with its image, row and column."""
-    patches = extract_patches(numbered_images(), 40, size=4, seed=5)
-    image, row, column = patch_places((6, 9, 11), 40, size=4, seed=5)
+    patches, places = extract_patches(numbered_images(), 40, size=4, seed=5)
     corners = np.rint(patches[:, :3] * 255).astype(int)
-    np.testing.assert_array_equal(corners, np.stack([image, row, column], axis=1))
+    np.testing.assert_array_equal(corners, np.stack(places, axis=1))
 
 
 def test_whole_images_and_grey_ones():
     images = numbered_images()[..., :1]
-    patches = extract_patches(images, 3, size=9, seed=0)
+    patches, _ = extract_patches(images, 3, size=9, seed=0)
     assert patches.shape == (3, 81)
     square = np.zeros((2, 5, 5, 1), np.uint8)
-    assert extract_patches(square, 2, size=5, seed=0).shape == (2, 25)
+    assert extract_patches(square, 2, size=5, seed=0)[0].shape == (2, 25)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +193,32 @@ def test_leading_components_are_white_and_come_back_as_a_projection():
     for number in (0, 7):
         with pytest.raises(ValueError, match="num_components"):
             fit_whitening(patches, 1e-9, num_components=number)
+
+
+def test_each_patch_is_of_the_image_it_is_said_to_be_cut_from():
+    pixels = np.random.default_rng(0).integers(0, 256, (190, 8, 8, 3), dtype=np.uint8)
+    images = data.from_arrays(pixels[:170], pixels[170:])
+    patches = data.whitened_patches(
+        images,
+        data.PatchSpec(
+            patch_size=4,
+            num_patches=130,
+            num_components=48,
+            epsilon=1e-9,
+            contrast="raw",
+        ),
+        seed=0,
+    )
+    assert patches.shape == (4, 4, 3)
+    assert len(patches.validation) == len(patches.test) == 13
+    train = images.train.reshape(-1, 8, 8, 3) / 255
+    for part in ("train", "validation"):
+        white = getattr(patches, part)
+        pixels = unwhiten(patches.whitening, white).reshape(-1, 4, 4, 3)
+        for pixel, index in zip(pixels[:12], patches.images[part], strict=False):
+            windows = np.lib.stride_tricks.sliding_window_view(
+                train[index], (4, 4), axis=(0, 1)
+            )
+            distances = np.abs(np.moveaxis(windows, 2, -1) - pixel[None, None])
+            assert distances.max(axis=(2, 3, 4)).min() < 1e-3
+    assert patches.images["train"].max() < 153 <= patches.images["validation"].min()

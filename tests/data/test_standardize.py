@@ -12,8 +12,8 @@ from jboltz.data import (
     from_arrays,
     standardize,
     unstandardize,
-    warn_unstandardized,
 )
+from jboltz.data.checks import warn_unstandardized
 from jboltz.domains import NonNegative, OneHot, Reals, Spins, UnitInterval
 from tests.helpers import errors_without_hook
 

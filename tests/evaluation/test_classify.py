@@ -9,7 +9,6 @@ import pytest
 
 import jboltz
 from jboltz import Bernoulli
-from jboltz.evaluation.classify import classify_by_samples
 from tests.helpers import draw_like, rng_of
 
 MODEL = jboltz.LabelledDBN.chain(*map(Bernoulli, (5, 4, 3)), num_classes=3)
@@ -32,20 +31,6 @@ def test_examples_are_classified_one_by_one_gray_as_they_are(getkey):
     )
     of_top = jboltz.classify(MODEL.top, params[-1], code)
     np.testing.assert_allclose(of_top, expected, rtol=1e-5)
-
-
-def test_sampled_ways_up_are_averaged(getkey):
-    """From the documented keys."""
-    params, images = draw_case(getkey)
-    key = getkey()
-    got = classify_by_samples(MODEL, params, images, key, num_samples=4)
-    keys = jax.random.split(jax.random.split(key, 7)[6], 4)
-    v = jnp.asarray(images[6] / 255, jnp.float32)
-    one = jax.jit(partial(MODEL.sampled_label_log_probabilities, params, v))
-    expected = np.mean([np.exp(one(k)) for k in keys], axis=0)
-    np.testing.assert_allclose(np.exp(got[6]), expected, rtol=1e-5)
-    with pytest.raises(ValueError, match="`num_samples` is 0"):
-        classify_by_samples(MODEL, params, images, key, num_samples=0)
 
 
 def test_an_error_rate_has_the_standard_error_of_a_share():

@@ -114,7 +114,7 @@ def test_what_cannot_be_judged_is_refused():
         ),
         "convergence_report({}, num_steps=1)": "at least one trace",
         "convergence_report({'x': np.ones((2, 9))}, num_steps=0)": (
-            "at least 1 kernel step"
+            "`num_steps` is 0 but needs to be a whole number of at least 1"
         ),
         "convergence_report({'x': x}, num_steps=1, contrast=np.ones(2))": (
             "pass the trace `free_energy` too"
@@ -263,8 +263,6 @@ def test_traces_of_training_are_of_the_chains_that_train(getkey):
     last = np.asarray(state.estimator_state.visible)[:, 5]
     expected = last - last.mean()
     np.testing.assert_allclose(traces["visible_mean_4"][:, -1], expected, atol=1e-6)
-    shorter = training_traces(histories, last=2)["free_energy"]
-    np.testing.assert_array_equal(shorter, traces["free_energy"][:, -2:])
     text = jboltz.convergence_report(traces, num_steps=1)
     assert text.startswith("Too short to judge")
 
@@ -291,7 +289,7 @@ def test_the_gap_is_a_difference_of_means(getkey):
     validation, train = (
         np.round(rng.uniform(size=(n, 6))).astype(np.float32) for n in (9, 14)
     )
-    got = free_energy_gap(MODEL, params, validation, train, batch_size=4)
+    got = free_energy_gap(MODEL, params, validation, train)
     free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))
     v, t = (np.asarray(free(params, x), np.float64) for x in (validation, train))
     np.testing.assert_allclose(got.gap, v.mean() - t.mean(), rtol=2e-5)

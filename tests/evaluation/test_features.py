@@ -11,7 +11,6 @@ import pytest
 import jboltz
 from jboltz.evaluation.features import (
     combined_filters,
-    dbm_inputs,
     dbn_inputs,
     maximise_activation,
     principal_components,
@@ -52,18 +51,10 @@ def test_the_maximum_of_a_layer_on_gaussians_is_the_filter_of_the_unit(getkey, x
     assert np.all(np.diff(trace, axis=1) > -1e-9)
 
 
-@pytest.mark.parametrize("model", ["dbn", "dbm"])
-def test_a_maximum_lies_above_every_image_of_the_same_norm(model, getkey, x64):
+def test_a_maximum_lies_above_every_image_of_the_same_norm(getkey, x64):
     units = tuple(map(jboltz.Bernoulli, (8, 5, 4)))
-    if model == "dbn":
-        spec, params = stack(getkey, *units)
-        up = partial(dbn_inputs, spec, params, depth=2)
-        visible = params[0].visible
-    else:
-        spec = jboltz.DBM(units)
-        params = draw_like(jax.eval_shape(spec.init, getkey()), getkey(), scale=0.8)
-        up = partial(dbm_inputs, spec, params, depth=2)
-        visible = params.units[0]
+    dbn, params = stack(getkey, *units)
+    up, visible = partial(dbn_inputs, dbn, params, depth=2), params[0].visible
     maximise = partial(maximise_activation, up, units[0], visible, norm=5.0)
     images, trace = maximise(jnp.arange(4), getkey())
     assert images.shape == (4, 8)
@@ -110,18 +101,12 @@ def test_a_unit_that_nothing_reaches_has_a_picture(getkey):
     assert np.all(trace == 0)
 
 
-def test_the_dbn_and_dbm_of_one_hidden_layer_have_the_inputs_of_their_rbm(getkey, x64):
+def test_the_dbn_of_one_hidden_layer_has_the_inputs_of_its_rbm(getkey, x64):
     dbn, params = stack(getkey, jboltz.Gaussian(5), jboltz.Bernoulli(3))
-    dbm = jboltz.DBM((jboltz.Gaussian(5), jboltz.Bernoulli(3)))
-    rbm_params = params[0]
-    dbm_params = dbm.compose((rbm_params,))
     v = jax.random.normal(getkey(), (5,))
-    expected = dbn.layers[0].hidden_inputs(rbm_params, v)
-    for found in (
-        dbn_inputs(dbn, params, v, depth=1),
-        dbm_inputs(dbm, dbm_params, v, depth=1),
-    ):
-        chex.assert_trees_all_close(found, expected, rtol=1e-12)
+    expected = dbn.layers[0].hidden_inputs(params[0], v)
+    found = dbn_inputs(dbn, params, v, depth=1)
+    chex.assert_trees_all_close(found, expected, rtol=1e-12)
 
 
 def test_the_receptive_field_of_a_gaussian_bump_is_its_centre_and_width(x64):
@@ -129,18 +114,13 @@ def test_the_receptive_field_of_a_gaussian_bump_is_its_centre_and_width(x64):
     squared = (row - 10) ** 2 + (column - 7) ** 2
     # Energy is the square: exp(−r²/2σ²) for the weights below, σ = 2.
     bump = jnp.asarray(np.exp(-squared / (4 * 2.0**2)))
-    field = receptive_field(bump.ravel(), (24, 20), window=24 - 4)
-    chex.assert_trees_all_close(field.centre, jnp.array([10.0, 7.0]), atol=2e-2)
-    chex.assert_trees_all_close(field.spread, jnp.array(2 * 2**0.5), atol=1e-2)
-    chex.assert_trees_all_close(field.window_share, jnp.array(1.0), atol=1e-3)
-
-    small = receptive_field(bump.ravel(), (24, 20), window=3)
-    expected = (bump[9:12, 6:9] ** 2).sum() / (bump**2).sum()
-    chex.assert_trees_all_close(small.window_share, expected, rtol=1e-12)
+    field = centre, spread = receptive_field(bump.ravel(), (24, 20))
+    chex.assert_trees_all_close(centre, jnp.array([10.0, 7.0]), atol=2e-2)
+    chex.assert_trees_all_close(spread, jnp.array(2 * 2**0.5), atol=1e-2)
 
     coloured = jnp.repeat(bump[..., None], 3, axis=-1).ravel()
-    again = receptive_field(coloured, (24, 20, 3), window=3)
-    chex.assert_trees_all_close(again, small, rtol=1e-10)
+    again = receptive_field(coloured, (24, 20, 3))
+    chex.assert_trees_all_close(again, field, rtol=1e-10)
 
 
 def test_principal_components_are_those_of_the_covariance(getkey, x64):
@@ -169,7 +149,5 @@ def test_bad_input_is_refused(getkey):
             getkey(),
             norm=-1.0,
         )
-    with pytest.raises(ValueError, match="`window` is 7 but an image of 2 × 3"):
-        receptive_field(jnp.ones(6), (2, 3), window=7)
     with pytest.raises(ValueError, match="`num_components` is 5 but 3 codes of 4"):
         principal_components(jnp.ones((3, 4)), 5)

@@ -87,7 +87,7 @@ def test_a_net_with_a_posterior_is_trained_on_a_mesh(tmp_path):
     ("flags", "words"),
     [
         ("--mesh.data 3", ["3 × 1 = 3", "8 devices"]),
-        ("--mesh.data 16", ["16", "8 devices", "fewer"]),
+        ("--mesh.data 16", ["16", "8 devices", "divisors"]),
         ("--mesh.data 0", ["mesh.data", "0", "at least 1"]),
         ("--mesh.data 8 --batch-size 36", ["batch_size", "36", "mesh.data", "8"]),
         ("--distributed", ["--distributed", "JAX_COORDINATOR_ADDRESS"]),

@@ -13,7 +13,7 @@ import jboltz
 from jboltz import Batch, Bernoulli
 from jboltz.base import Estimator
 from jboltz.checkpoint import Checkpoints
-from jboltz.learning.surrogate import contrastive_value
+from jboltz.learning.contrastive import contrastive_value
 from jboltz.learning.up_down import UpDownParams, untie_weights
 from tests.helpers import (
     binary_states,

@@ -79,3 +79,40 @@ def test_an_xla_whose_bits_would_change_is_not_asked(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     machine.use_wide_vectors()
     assert os.environ["XLA_FLAGS"] == ""
+
+
+@pytest.fixture
+def jax_without_cache():
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_compiled_programs_are_kept_by_processor_and_flags(
+    jax_without_cache, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = set()
+    for flags in ("", "--xla_dump_to=x", ""):
+        monkeypatch.setenv("XLA_FLAGS", flags)
+        jax.config.update("jax_compilation_cache_dir", None)
+        machine.keep_compiled_programs()
+        kept.add(jax.config.jax_compilation_cache_dir)
+    assert kept == {str(path) for path in tmp_path.glob("jboltz/compiled/*")}
+    assert len(kept) == 2
+
+
+def test_the_users_own_folder_wins_and_a_home_that_cannot_be_written_is_no_error(
+    jax_without_cache, monkeypatch, tmp_path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    machine.keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir is None
+    jax.config.update("jax_compilation_cache_dir", "mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    machine.keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir == "mine"

@@ -1,46 +1,25 @@
 """What `main` makes of errors; what a program of one's own is called."""
 
-import dataclasses
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from jboltz.data import from_arrays
 from jboltz.errors import Diverged, InvalidType, InvalidValue, MissingPackage
-from jboltz.runs.config import RunConfig
-from jboltz.runs.program import Program, main
-
-IMAGES = np.zeros((4, 4), np.uint8)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
-    """A program for tests."""
-
-    size: int = 1
-    """A number."""
-
-
-def toy(run=lambda *_: (None, {"score": 1})):
-    return Program(
-        name="toy",
-        config=Config,
-        load=lambda config: from_arrays(IMAGES, IMAGES, image_shape=(2, 2)),
-        check=lambda config, data: None,
-        run=run,
-        draw_figures=lambda *_: {},
-        report=lambda results: print("score", results["score"]),
-    )
+from jboltz.learning.step import TrainState
+from jboltz.runs import sources
+from jboltz.runs.program import main
+from tests.runs import toy
 
 
 def failing(error):
     def run(*_):
         raise error
 
-    return toy(run)
+    return toy.make(run=run)
 
 
 @pytest.mark.parametrize("kind", [InvalidValue, InvalidType, MissingPackage, Diverged])
@@ -49,6 +28,36 @@ def test_what_is_raised_on_purpose_is_one_line(kind, tmp_path, capsys):
         main(failing(kind("`size` is 1")), ["--workdir", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: `size` is 1\n"
+
+
+STATE = TrainState(step=0, params=(), opt_state=(), estimator_state=())
+
+
+@pytest.mark.parametrize(
+    ("name", "returned", "words"),
+    [
+        (
+            "load",
+            np.zeros((4, 4)),
+            "`load` returned ndarray but a `jboltz.data.Dataset`",
+        ),
+        ("run", {"score": 1}, r"`run` returned dict but \(parameters, numbers\)"),
+        ("run", (STATE, {"score": 1}), "`run` returned TrainState but .*state.params"),
+        ("run", (None, {"score": np.float32(1)}), "`numbers` cannot be .* float32"),
+        ("run", (None, 1), "`numbers` cannot be written as JSON"),
+        ("draw_figures", None, "`draw_figures` returned NoneType but a dictionary"),
+    ],
+)
+def test_what_a_function_should_not_return_is_named(
+    name, returned, words, tmp_path, capsys
+):
+    assert toy.main(tmp_path, **{name: lambda *_: returned}) == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_program_without_a_load_needs_a_source(tmp_path, capsys):
+    assert toy.main(tmp_path, load=sources.load) == 2
+    assert re.search("`config` is .*without data, but", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -67,16 +76,17 @@ def test_called_from_python_an_interrupt_is_left_to_the_caller(tmp_path):
 @pytest.mark.parametrize("name", ["bytes \udcff", "two\nlines", "\x7f"])
 def test_a_folder_that_cannot_be_printed_is_refused(name, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(toy(), ["--workdir", str(tmp_path / name)])
+        main(toy.make(), ["--workdir", str(tmp_path / name)])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not list(tmp_path.iterdir())
 
 
 OWN = """
-from tests.runs.test_program import main, toy
+from jboltz.runs.program import main
+from tests.runs.toy import make
 if __name__ == "__main__":
-    main(toy())
+    main(make())
 """
 
 
@@ -98,6 +108,6 @@ def test_a_program_of_ones_own_says_its_own_command(tmp_path):
     found = start("--workdir", workdir, PYTHONIOENCODING="ascii")
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""
-    assert "score 1" in found.stdout
+    assert "the mean is" in found.stdout
     assert "r\\xfcn \\u2013" in found.stdout
     assert (tmp_path / workdir / "results.json").exists()

@@ -31,7 +31,7 @@ def refuse(name, flags, data, message):
     module = importlib.import_module(f"jboltz.experiments.{name}")
     asked = config.parse(module.Config, name, flags.split())
     with pytest.raises(InvalidValue, match=message):
-        module.check(asked, data)
+        module.PROGRAM.check(asked, data)
 
 
 @pytest.mark.parametrize(

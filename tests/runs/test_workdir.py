@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from jboltz import seals
 from jboltz.checkpoint import Checkpoints
 from jboltz.errors import InvalidValue
-from jboltz.runs.workdir import Workdir, is_held
+from jboltz.runs.workdir import Workdir
 from tests.runs import toy
+from tests.runs.events import read_events
 
 RUN = {"program": "toy", "config": {"seed": 3}, "data": {"name": "mnist"}}
 
@@ -29,12 +30,21 @@ def workdir(finished, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_finished_run_is_shown_and_not_repeated(workdir, monkeypatch, capsys):
+def test_a_finished_run_is_shown_and_nothing_is_written(workdir, monkeypatch, capsys):
     monkeypatch.setattr(toy, "run", lambda *_: pytest.fail("it ran again"))
+    (workdir / ".lock").unlink()
+    before = {file: file.stat().st_mtime_ns for file in workdir.rglob("*")}
     assert toy.main(workdir) == 0
     out = capsys.readouterr().out
     assert "holds a finished run" in out
     assert "warning" not in out
+    assert {file: file.stat().st_mtime_ns for file in workdir.rglob("*")} == before
+
+
+def test_a_finished_run_gets_events_when_they_are_asked_for(workdir, monkeypatch):
+    monkeypatch.setattr(toy, "run", lambda *_: pytest.fail("it ran again"))
+    assert toy.main(workdir, "--tensorboard") == 0
+    assert len(read_events(workdir)[0]) == toy.EPOCHS
 
 
 @pytest.mark.parametrize(
@@ -203,16 +213,16 @@ def test_a_crash_before_a_first_file_leaves_a_folder_that_goes_on(
 
 
 def test_a_workdir_is_held_by_one_at_a_time(tmp_path):
-    assert not is_held(tmp_path)
+    assert not seals.is_locked(tmp_path)
     with Workdir(tmp_path, RUN):
-        assert is_held(tmp_path)
+        assert seals.is_locked(tmp_path)
         with pytest.raises(OSError, match="Another process is running in"):
             Workdir(tmp_path, RUN)
-    assert not is_held(tmp_path)
+    assert not seals.is_locked(tmp_path)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "figures").mkdir()
     with pytest.raises(InvalidValue, match=r"holds figures but no sound run\.json"):
         Workdir(tmp_path, RUN)
-    assert not is_held(tmp_path)
+    assert not seals.is_locked(tmp_path)

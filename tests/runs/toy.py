@@ -57,20 +57,22 @@ def draw_figures(config, data, params, numbers):
     return {"losses": figure}
 
 
-def main(workdir, *flags):
+def report(results):
+    print(f"the mean is {results['mean']}")
+
+
+def make(**functions):
+    """The program, with other functions in place of its own."""
+    own = {"load": load, "run": run, "draw_figures": draw_figures, "report": report}
+    own["model"] = lambda config, data: config.rate
+    return program.Program(name="toy", config=Config, **own | functions)
+
+
+def main(workdir, *flags, **functions):
     """The exit status of one run."""
-    toy = program.Program(
-        name="toy",
-        config=Config,
-        load=load,
-        check=lambda config, data: None,
-        run=run,
-        draw_figures=draw_figures,
-        report=lambda results: print(f"the mean is {results['mean']}"),
-        model=lambda config, data: config.rate,
-    )
+    flags = ["--workdir", str(workdir), *map(str, flags)]
     try:
-        program.main(toy, ["--workdir", str(workdir), *map(str, flags)])
+        program.main(make(**functions), flags)
     except SystemExit as stop:
         return stop.code
     return 0

@@ -323,3 +323,15 @@ def test_a_single_state_in_the_place_of_chains_is_named(getkey):
         run_chains(sampler, params, state, getkey(), num_steps=1)
     with pytest.raises(ValueError, match="`visible` has leaves of shapes"):
         init_chains(sampler, params, jnp.ones(()), getkey())
+
+
+def test_chains_are_cast_to_the_precision_of_the_parameters(getkey, x64):
+    model = RBM(Gaussian(4), Bernoulli(3))
+    wide = model.init(getkey())
+    params = jax.tree.map(lambda x: x.astype(jnp.float32), wide)
+    sampler, key = Gibbs(model), getkey()
+    chains = init_chains(sampler, wide, jnp.zeros((2, 4)), getkey())
+    assert chains.visible.dtype == jnp.float64
+    for num_steps in (3, jnp.asarray(3)):
+        last, _ = run_chains(sampler, params, chains, key, num_steps=num_steps)
+        assert {x.dtype for x in jax.tree.leaves(last)} == {jnp.dtype(jnp.float32)}

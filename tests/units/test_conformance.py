@@ -370,7 +370,7 @@ def errors():
     calls += [
         complex_call(index, method)
         for index in range(len(UNITS))
-        for method in METHODS
+        for method in (*METHODS, "shift")
         if method not in ("energy", "activity")
     ]
     calls += [
@@ -498,7 +498,7 @@ def test_with_complex_parameters_gamma_is_analytic_or_refused(unit, getkey, x64)
 def test_complex_parameters_are_not_drawn_from(unit, errors):
     methods = ["sample"]
     if isinstance(unit, (jboltz.ReLU, jboltz.NoisyReLU)):
-        methods += ["log_normalizer", "mean"]
+        methods += ["log_normalizer", "mean", "mean_state", "shift"]
     for method in methods:
         error = errors[complex_call(UNITS.index(unit), method)]
         assert error.startswith("InvalidType: `params` "), error

@@ -11,7 +11,7 @@ import numpy as np
 
 import jboltz
 from jboltz.base import Batch
-from jboltz.learning.surrogate import contrastive_loss, contrastive_value
+from jboltz.learning.contrastive import contrastive_loss, contrastive_value
 from tests.helpers import draw_like
 
 B = jboltz.Bernoulli
