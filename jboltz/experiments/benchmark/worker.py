@@ -46,7 +46,7 @@ def serve(connection: Connection, build: Callable[[], Work | None]) -> None:
             if work is not None:
                 connection.send(_seconds(work, calls))
                 continue
-            clock, before = machine.CompileClock(), machine.peak_memory_mb()
+            clock, before = machine.Clock(), machine.peak_memory_mb()
             if (work := build()) is None:
                 connection.send(None)
                 return
@@ -59,7 +59,7 @@ def serve(connection: Connection, build: Callable[[], Work | None]) -> None:
                 {
                     "outcome": outcome,
                     "first_seconds": first,
-                    "compile_seconds": clock.seconds,
+                    "compile_seconds": clock.costs()["compile_seconds"],
                     "warm_up": warm,
                     "peak_memory_mb": {"before": before, "after": after},
                     **conditions(),
