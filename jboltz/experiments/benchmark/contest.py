@@ -7,10 +7,9 @@ calls are checked: whoever does other work than jboltz is not timed.
 import contextlib
 import dataclasses
 import multiprocessing
-import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,6 +34,10 @@ They are pickled. None: the contestant cannot take part here."""
 
 BATCH_SECONDS = 0.3
 """A turn has as many calls as take this long, and one at least."""
+
+PAUSE_SECONDS = 0.05
+"""Before a turn. Idle threads of OpenMP spin for some milliseconds before they sleep;
+if they were told to sleep at once, every small operation would have to wake them."""
 
 FEWEST_ROUNDS = 3
 """Rounds that are held even when the time is up; an interval needs two."""
@@ -102,18 +105,6 @@ class Contestant:
         self.process.join()
 
 
-@contextlib.contextmanager
-def sleeping_pools() -> Iterator[None]:
-    """Processes that are started in here have `worker.SETTINGS`; the user's win."""
-    added = {k: x for k, x in worker.SETTINGS.items() if k not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
 def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
     """Builds, checks and times all contestants.
 
@@ -134,7 +125,6 @@ def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
     say(f"{name}: the first calls of each contestant are checked and not counted")
     found, turns, ours = {}, {}, ()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(sleeping_pools())
         for contestant, build in contest.contestants.items():
             if not peers.takes_part(contestant):
                 continue
@@ -199,6 +189,7 @@ def take_turns(
             break
         with observer.round():
             for contestant in order.sample(list(turns), len(turns)):
+                time.sleep(PAUSE_SECONDS)
                 seconds[contestant].append(turns[contestant]())
         line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.3g}" for k, s in seconds.items())
         say(f"{name}  round {index + 1}/{rounds}  seconds: {line}")

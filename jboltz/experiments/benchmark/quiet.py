@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import worker
 
 TOLERANCE = 0.1
 """By how much load and clock may move, as shares of all cores and of the clock."""
@@ -99,8 +98,11 @@ def settings() -> dict[str, Any]:
         "instruction_sets": sorted(
             x for x in words if re.fullmatch(INSTRUCTION_SETS, x)
         ),
-        "openmp": worker.SETTINGS
-        | {k: x for k, x in os.environ.items() if k.startswith(("OMP_", "KMP_"))},
+        "openmp": {
+            k: x
+            for k, x in os.environ.items()
+            if k.startswith(("OMP_", "KMP_", "GOMP_"))
+        },
         "load_average_before": os.getloadavg()[0]
         if hasattr(os, "getloadavg")
         else None,

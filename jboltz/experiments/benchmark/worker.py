@@ -1,7 +1,6 @@
 """The process of one contestant: it builds a work, and runs it when it is asked to.
 
-While no one asks it blocks in a read from a pipe. The libraries' threads then sleep, by
-`SETTINGS`, which OpenMP reads when it is loaded.
+While no one asks it blocks in a read from a pipe.
 """
 
 import importlib.util
@@ -24,9 +23,6 @@ Outcome: TypeAlias = tuple[Any, ...]
 Work: TypeAlias = Callable[[], Outcome]
 """All of the work that a contestant is timed for. It has finished when it returns, and
 it returns what it computed, so that the work can be checked."""
-
-SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""Idle threads of OpenMP sleep: those of GNU by the first, of Intel by both."""
 
 STEADY, MOST_CALLS, MOST_SECONDS = 0.05, 10, 8.0
 """Times stand when the last three calls differ by no more than this share. Warming up
