@@ -162,6 +162,7 @@ SLOW = {
     },
     "learning/test_pretrain.py": {
         "test_pretraining_learns_bars_and_stripes": ALL,
+        "test_going_on_above_any_layer_is_an_uninterrupted_run": ALL,
     },
     "learning/test_up_down.py": {
         "test_it_trains_in_fit_and_resumes_from_a_checkpoint": ALL,

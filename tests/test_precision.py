@@ -1,5 +1,5 @@
-"""What a TPU or a GPU is given to multiply, and how precisely: programs are lowered for
-them, which needs neither, and their products read.
+"""What every platform is given to multiply, and how precisely: programs are lowered for
+it, and their products read.
 
 No product is less precise than asked: in evaluation, and where energies decide whether
 a draw is accepted, float32 whatever is around; in training, what the step names.
@@ -44,6 +44,7 @@ from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalt
 from jboltz.nets import finetune, hybrid, vae
 from jboltz.nets.finetune import CrossEntropy
 from jboltz.samplers import ladders, langevin, tempering
+from tests.lowering import lowered
 from tests.units.cases import UNITS
 
 B = jboltz.Bernoulli
@@ -54,25 +55,8 @@ V = jnp.asarray([[1.0, 0, 1], [0, 1, 1]])
 
 
 def precisions_of(function, *shapes):
-    """Of the products in the program of `function` for both platforms.
-
-    What the function reads on the host, to go on in NumPy, is zeros to it.
-    """
-    read = []
-
-    def on_host(self, dtype=None, copy=None):
-        del copy
-        read.append(self)
-        return np.zeros(self.shape, dtype or self.dtype)
-
-    def program(*args):
-        return function(*args), list(read)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.core.Tracer, "__array__", on_host)
-        patch.setattr(jax.core.Tracer, "__float__", lambda x: float(on_host(x).sum()))
-        traced = jax.jit(lambda *args: jax.tree.leaves(program(*args))).trace(*shapes)
-    lines = traced.lower(lowering_platforms=("tpu", "cuda")).as_text().splitlines()
+    """Of the products in the program of `function`, for every platform."""
+    lines = lowered(function, *shapes).splitlines()
     is_product = re.compile(r"stablehlo\.(dot|convolution)").search
     return {precision_of(line) for line in lines if is_product(line)}
 

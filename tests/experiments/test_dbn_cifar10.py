@@ -12,6 +12,7 @@ from jboltz import data
 from jboltz.checkpoint import Checkpoints
 from jboltz.evaluation import fields
 from jboltz.experiments import dbn_cifar10
+from jboltz.models.dbn import DBN
 from jboltz.runs import config as configs
 from jboltz.runs import program, sources
 from tests.experiments.pretraining import crash_after
@@ -126,8 +127,8 @@ def test_it_resumes_bit_for_bit(whole, tmp_path, capsys):
 def test_without_the_test_set_held_out_images_judge(tmp_path, monkeypatch):
     """And what the test images are does not matter."""
 
-    def untrained(workdir, dbn, *_, **__):
-        return dbn.init(jax.random.key(0)), []
+    def untrained(workdir, layers, *_, **__):
+        return DBN(layers).init(jax.random.key(0)), []
 
     monkeypatch.setattr(dbn_cifar10.greedy, "pretrain", untrained)
     quiet = dataclasses.replace(
