@@ -151,15 +151,23 @@ def hold_out(dataset: Dataset, count: int | None = None) -> Dataset:
     10 000.
 
     Raises:
-      ValueError: fewer than one example would remain on either side.
+      ValueError: fewer than one example would remain on either side, or `count` is no
+        whole number.
+      TypeError: `dataset` is no `Dataset`.
     """
+    if not isinstance(dataset, Dataset):
+        raise InvalidType(
+            f"`dataset` is of type {type(dataset).__name__} but a `Dataset` is needed; "
+            "make one of arrays by `from_arrays`."
+        )
     num_train, labels = len(dataset.train), dataset.train_labels
-    count = num_train // 6 if count is None else count
-    if not 1 <= count < num_train:
+    count = max(1, num_train // 6) if count is None else count
+    is_whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not is_whole or not 1 <= count < num_train:
         raise InvalidValue(
-            f"`held_out` is {count} but `train` of data set {dataset.name!r} has "
-            f"{num_train} examples and both parts need at least 1; pass a number from "
-            f"1 to {num_train - 1}, or load a larger source."
+            f"`held_out` is {count!r} but `train` of data set {dataset.name!r} has "
+            f"{num_train} examples and both parts need at least 1; pass a whole number "
+            f"from 1 to {num_train - 1}, or load a larger source."
         )
     return dataclasses.replace(
         dataset,
@@ -167,6 +175,7 @@ def hold_out(dataset: Dataset, count: int | None = None) -> Dataset:
         train_labels=None if labels is None else labels[:-count],
         test=dataset.train[-count:],
         test_labels=None if labels is None else labels[-count:],
+        note=f"{dataset.note} Of its training examples the last {count} are held out.",
     )
 
 

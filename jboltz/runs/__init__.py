@@ -41,8 +41,7 @@ explains its options.
 
 
     def load(config):
-        answers = np.load(config.answers).astype(bool)
-        return from_arrays(answers, name="survey")
+        return from_arrays(np.load(config.answers), name="survey")
 
 
     def build(config, data):

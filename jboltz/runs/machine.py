@@ -38,6 +38,9 @@ def keep_compiled_programs() -> None:
     XLA has its own folder, since machines may share a home. If the folder cannot be
     made, nothing is kept.
     """
+    # JAX keeps what took a second; most parts of a program take a tenth.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     setting = f"{_processor()} {os.environ.get('XLA_FLAGS', '')}"
@@ -49,8 +52,6 @@ def keep_compiled_programs() -> None:
     except (OSError, RuntimeError):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # JAX keeps what took a second; most parts of a program take a tenth.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # What a killed program left half-written is compiled again.
     about = "Error (reading|writing) persistent compilation cache entry"
     warnings.filterwarnings("ignore", about)

@@ -134,9 +134,9 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
                 workdir.write_results(results)
     program.report(results)
     say(
-        f"The last start took {results['wall_seconds']:.1f} s, of these "
-        f"{results['compile_seconds']:.1f} s to compile; figures and results.json are "
-        f"in {config.workdir}"
+        f"The start that finished the run took {results['wall_seconds']:.1f} s, of "
+        f"these {results['compile_seconds']:.1f} s to compile; figures and "
+        f"results.json are in {config.workdir}"
     )
 
 

@@ -102,6 +102,7 @@ def sample(
     Raises:
       ValueError: `start` or `clamp` has a wrong shape; `start` has no valid states of
         the model; `params` belong to another model, are not finite, or have Z = ∞.
+        Under `jit` only shapes are known, and values are not checked.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
