@@ -48,6 +48,8 @@ CALLS = {
     "init_chains(gibbs,params,data,0)": "`key`",
     "run_chains(gibbs,params,chains,3,num_steps=1)": "`key`",
     "annealed_importance_sampling(ann,params,base,annealing_ladder(.01),0)": "`key`",
+    "annealed_importance_sampling(ann,params,base,[0,np.nan,1],key)": "`betas`",
+    "annealed_importance_sampling(ann,params,base,[0,1],key,num_chains=2.5)": "whole",
     "init_train_state(params,cd,opt,0)": "`key`",
     "init_train_state(params,cd,None,key)": "`optimizer`",
     "make_train_step(cd,.1)": "`optimizer`",

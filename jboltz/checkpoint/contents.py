@@ -35,6 +35,13 @@ def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
                 "needs to be an array of numbers or of keys, known and not traced; "
                 "make it one by `jnp.asarray`, or put it into `notes`."
             )
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and (
+            jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
+        ):
+            raise InvalidType(
+                f"`{name}` has {leaf.dtype} at {jax.tree_util.keystr(path)}, which JAX "
+                "would narrow to 32 bits; cast it yourself, or set `jax_enable_x64`."
+            )
         if not leaf.size:
             raise InvalidValue(
                 f"`{name}` has an array of shape {leaf.shape} at "

@@ -4,6 +4,7 @@ import contextlib
 import io
 import queue
 import threading
+from types import ModuleType
 from typing import Any
 
 from jboltz.errors import InvalidValue, MissingPackage
@@ -21,14 +22,7 @@ def probe(url: str) -> None:
       ConnectionError: it does not.
       ImportError: Pooch is not installed.
     """
-    try:
-        import pooch  # noqa: F401
-        import requests  # Pooch needs it, too.
-    except ImportError as error:
-        raise MissingPackage(
-            f"Data are downloaded by Pooch, which cannot be imported ({error}); "
-            "install it with: pip install 'jboltz[experiments]'"
-        ) from error
+    _, requests = _libraries()
     answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -56,9 +50,7 @@ def fetch(url: str, most: int) -> bytes:
       ConnectionError: an error status, or nothing sent for `STALL_SECONDS`.
       ValueError: there are more than `most`, as the end of a sentence.
     """
-    import pooch
-    import requests
-
+    pooch, requests = _libraries()
     answers = contextlib.ExitStack()
 
     def close_in_the_end(response: Any, *_: Any, **__: Any) -> None:
@@ -77,6 +69,19 @@ def fetch(url: str, most: int) -> bytes:
     except requests.RequestException as error:
         raise ConnectionError(_innermost(error)) from error
     return output.getvalue()
+
+
+def _libraries() -> tuple[ModuleType, ModuleType]:
+    """Pooch, and Requests, which Pooch downloads by."""
+    try:
+        import pooch
+        import requests
+    except ImportError as error:
+        raise MissingPackage(
+            f"Data are downloaded by Pooch, which cannot be imported ({error}); "
+            "install it with: pip install 'jboltz[experiments]'"
+        ) from error
+    return pooch, requests
 
 
 class _Bounded(io.BytesIO):

@@ -9,6 +9,7 @@ from jboltz.abilities import AnnealedModel
 from jboltz.base import Params
 from jboltz.checks import (
     cast_states,
+    check_count,
     check_distribution,
     check_like,
     dtype_of,
@@ -40,7 +41,7 @@ def rungs_of(
 
 def _check_ladder(betas, dtype):
     is_ladder = betas.ndim == 1 and len(betas) > 1 and betas[0] == 0 and betas[-1] == 1
-    if not is_ladder or (betas.astype(dtype)[1:] <= betas.astype(dtype)[:-1]).any():
+    if not is_ladder or not (np.diff(betas.astype(dtype)) > 0).all():
         raise InvalidValue(
             f"`betas` is {np.array2string(betas, threshold=8)} but a ladder needs one "
             f"axis of {dtype} numbers that increase from exactly 0 to exactly 1; take "
@@ -50,7 +51,7 @@ def _check_ladder(betas, dtype):
 
 def check_num_chains(count: int, name: str = "num_chains") -> None:
     """Refuses fewer than two chains."""
-    if count < 2:
+    if check_count(name, count, at_least=0) < 2:
         raise InvalidValue(
             f"`{name}` is {count} but an interval needs at least 2 chains; for the "
             "weight of one chain alone call `jboltz.evaluation.annealing.anneal`."

@@ -207,10 +207,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values by dotted names, of tables in tables."""
     flat = {}
     for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
+        is_table = isinstance(value, dict) and value
+        new = _flat(value, f"{prefix}{name}.") if is_table else {prefix + name: value}
+        if twice := [key for key in new if key in flat]:
+            raise InvalidValue(f"it gives {shortened(twice[0])} twice")
+        flat |= new
     return flat
 
 
@@ -265,7 +266,7 @@ def _flags(fields: Mapping[str, Any]) -> list[str]:
         values = value if isinstance(value, list) else [value]
         if isinstance(value, bool):
             flags.append(f"--{option}" if value else f"--no-{option}")
-        elif any(str(x).startswith("--") for x in values):
+        elif any(isinstance(x, str) and x.startswith("-") for x in values):
             raise InvalidValue(
                 f"`{name}` is {shortened(value)}, which begins like an option"
             )

@@ -141,7 +141,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
 
 
 def _carry_out(
-    program: Program[Any, Any], config: Any, data: Dataset, workdir: Workdir
+    program: Program[ConfigT, Any], config: ConfigT, data: Dataset, workdir: Workdir
 ) -> dict[str, Any]:
     """Trains, evaluates and draws; the numbers of `program.run`."""
     found = program.run(config, data, workdir)

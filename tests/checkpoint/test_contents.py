@@ -49,6 +49,7 @@ def test_a_step_is_a_whole_number(tmp_path, step):
         ((), {}, r"`state` is \(\) but a tree of arrays"),
         (jnp.ones(2), {}, r"`state` is Array.* but a tree of arrays"),
         ({"a": np.ones(2, np.longdouble)}, {}, r"`state` has array.* at \['a'\]"),
+        ({"a": np.ones(2)}, {}, r"float64 at \['a'\], which JAX would narrow"),
     ],
 )
 def test_what_cannot_be_saved_is_named_without_advice_about_the_disk(

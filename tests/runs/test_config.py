@@ -153,6 +153,8 @@ def test_a_command_line_that_makes_no_sense(arguments, message):
         ("[mesh]", "mesh: no such options"),
         ("[nonsense]", "nonsense: no such options"),
         ("batch-size = 1\nbatch_size = 2", "an option twice"),
+        ("'mesh.data' = 3\n[mesh]\ndata = 1", "gives mesh.data twice"),
+        ("seed = ['5', '-h']", "begins like an option"),
         ('config = "other.toml"', "cannot ask for another"),
         ('workdir = ""', "`--workdir` is ''"),
         ('workdir = "a\\u0000"', "none that cannot be printed"),
