@@ -8,42 +8,33 @@ each one does is checked before it is timed.
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, get_args
+
+import numpy as np
 
 from jboltz.data import Dataset, check_values
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import (
-    contest,
-    deep,
-    peers,
-    quiet,
-    sampling,
-    show,
-    start,
-    targets,
-    training,
-    works,
-)
+from jboltz.experiments.benchmark import contest, peers, quiet, show, start, targets
 from jboltz.experiments.benchmark import sweep as sweeps
-from jboltz.experiments.benchmark.contest import Contest, Record
-from jboltz.experiments.benchmark.sizes import Sizes
-from jboltz.experiments.benchmark.works import Inputs, Machine
+from jboltz.experiments.benchmark.contest import Processes, Record
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
+from jboltz.experiments.benchmark.tasks import TASKS
+from jboltz.experiments.benchmark.tasks import contest as contest_of
 from jboltz.ranges import Count, Range, Seed
-from jboltz.runs import checks, program
+from jboltz.runs import checks, machine, program
 from jboltz.runs.config import RunConfig
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.workdir import Workdir
 
-Task = Literal[
+TaskName = Literal[
     "cd_epoch",
     "cd_epoch_large_batch",
-    "gibbs",
     "pcd_epoch",
-    "fixed_cost",
+    "gibbs",
     "ais",
+    "fixed_cost",
     "tempering",
     "dbm_step",
     "mean_field",
@@ -53,6 +44,10 @@ Task = Literal[
     "dbn_epoch",
     "sweep",
 ]
+"""In the order in which they are measured: the most important first."""
+
+START_WEIGHT = 6
+"""The task `start` takes about as long as a contest of so many contestants."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +64,7 @@ class Config(RunConfig):
     preset: Literal["sweep"] | None = None
     """Values to begin with: `sweep` measures many sizes, in three rounds, beside the
     products alone. Flags win."""
-    tasks: tuple[Task, ...] = get_args(Task)[:-1]
+    tasks: tuple[TaskName, ...] = get_args(TaskName)[:-1]
     """What is measured."""
     repetitions: Count = 7
     """Rounds at most; in each one every contestant is timed once."""
@@ -104,14 +99,21 @@ def check(config: Config, data: Dataset) -> None:
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
-    sizes, pixels = config.sizes, data.train.shape[1]
+    sizes = config.sizes
     needs = {
-        "sizes.num_examples": sizes.num_examples * pixels,
-        "sizes.num_hidden": 3 * pixels * sizes.num_hidden,
-        "sizes.num_chains": sizes.num_chains * (pixels + sizes.num_hidden),
+        "sizes.num_examples": sizes.num_examples * PIXELS,
+        "sizes.num_hidden": 3 * PIXELS * sizes.num_hidden,
+        "sizes.num_chains": sizes.num_chains * (PIXELS + sizes.num_hidden),
     }
     checks.memory(config, data, **needs)
     check_values(data.train, name="training images")
+    for name in ("dbn_layers", "dbm_layers", "net_layers"):
+        layers = getattr(sizes, name)
+        if layers[0] != PIXELS or len(layers) < 3:
+            raise InvalidValue(
+                f"`sizes.{name}` is {layers} but images have {PIXELS} pixels; give "
+                f"three layers or more, of which the first is {PIXELS}."
+            )
     batch = max(
         sizes.batch_size,
         sizes.large_batch if "cd_epoch_large_batch" in config.tasks else 1,
@@ -125,39 +127,21 @@ def check(config: Config, data: Dataset) -> None:
 
 def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     """Measures; returns the numbers to record. A task that is done is kept."""
-    settings, end = quiet.settings(), time.monotonic() + 60 * config.minutes
+    settings = quiet.settings()
     for package, reason in (reasons := peers.left_out()).items():
         say(f"{package} {reason}: it is left out.")
     if (load := settings["load_average_before"] or 0) > 1:
         say(
             f"warning: the load average is {load:.1f}; the numbers need a quiet machine"
         )
-    rows, wanted = data.train, config.sizes.num_examples
-    if is_repeated := len(rows) < wanted:
-        say(f"{len(rows)} images are there: they are repeated to make {wanted}.")
-    inputs = Inputs(rows=works.first_rows(rows, wanted), seed=config.seed)
-    contests, tasks = all_contests(config.sizes, inputs), {}
-    names = [name for name in get_args(Task) if name in config.tasks]
-
-    def measure(name: str) -> Record:
-        if name == "start":
-            return start.measure(config.data)
-        if name == "sweep":
-            return sweeps.measure(config.sweep, inputs, config.repetitions)
-        share = (end - time.monotonic()) / (len(names) - names.index(name))
-        return contest.hold(contests[name](), config.repetitions, config.seed, share)
-
-    too_late = []
-    for name in names:
-        if time.monotonic() < end or name == "sweep":
-            tasks[name] = workdir.part(name, partial(measure, name))
-        else:
-            say(f"{name} is left out: the {config.minutes:g} minutes are over.")
-            too_late.append(name)
+    if is_repeated := len(data.train) < config.sizes.num_examples:
+        say(f"{len(data.train)} images are there: they are repeated to make an epoch.")
+    tasks, too_late = measure_all(config, data.train, workdir)
+    processor = machine.environment()["device"]["processor"]
     return None, {
         "form": 2,
         **tasks,
-        "targets": targets.compare(tasks),
+        "targets": targets.compare(tasks, processor),
         "peers": peers.installed(),
         "peers_left_out": reasons,
         "tasks_left_out": too_late,
@@ -167,39 +151,44 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     }
 
 
-def all_contests(sizes: Sizes, inputs: Inputs) -> dict[str, Callable[[], Contest]]:
-    """What makes the contest of each task."""
-    hidden, small, batch = sizes.num_hidden, sizes.small_model, sizes.batch_size
+def measure_all(
+    config: Config, rows: np.ndarray, workdir: Workdir
+) -> tuple[dict[str, Record], list[str]]:
+    """The records of the tasks, and the names of those that time has left out.
 
-    @cache
-    def untrained(num_hidden: int) -> Machine:
-        return works.untrained(inputs.rows.shape[1], num_hidden, inputs.seed)
-
-    @cache
-    def trained(num_hidden: int) -> Machine:
-        return training.trained(untrained(num_hidden), inputs, batch)
-
-    def epoch(rule: str, batch_size: int) -> Contest:
-        return training.epoch(rule, untrained(hidden), inputs, batch_size)
-
-    def gibbs(num_hidden: int, num_chains: int) -> Contest:
-        machine = trained(num_hidden)
-        return sampling.gibbs(machine, inputs, num_chains, sizes.num_sweeps)
-
-    return {
-        "cd_epoch": lambda: epoch("CD-1", batch),
-        "cd_epoch_large_batch": lambda: epoch("CD-1", sizes.large_batch),
-        "pcd_epoch": lambda: epoch("PCD-1", batch),
-        "fixed_cost": lambda: training.fixed_cost(untrained(hidden), inputs, batch),
-        "dbn_epoch": lambda: training.dbn_epoch(inputs, sizes),
-        "gibbs": lambda: gibbs(hidden, sizes.num_chains),
-        "gibbs_small_model": lambda: gibbs(small, sizes.many_chains),
-        "tempering": lambda: sampling.tempering(trained(hidden), inputs, sizes),
-        "ais": lambda: sampling.ais(trained(hidden), inputs, sizes),
-        "dbm_step": lambda: deep.dbm_step(inputs, sizes),
-        "mean_field": lambda: deep.mean_field(inputs, sizes),
-        "finetune": lambda: deep.finetune(inputs, sizes),
+    What is left of the time is shared by the number of contestants.
+    """
+    end = time.monotonic() + 60 * config.minutes
+    names = [name for name in get_args(TaskName) if name in config.tasks]
+    contests = [name for name in names if name in TASKS]
+    contestants = {
+        contestant: None
+        for name in contests
+        for contestant in (*TASKS[name].contestants, *peers.FLOORS)
     }
+    weights = dict.fromkeys(names, START_WEIGHT)
+    for name in contests:
+        weights[name] = len(TASKS[name].contestants) + len(peers.FLOORS)
+    tasks, too_late = {}, []
+
+    def measure(name: str) -> Record:
+        if name == "start":
+            return start.measure(config.data)
+        if name == "sweep":
+            return sweeps.measure(config.sweep, rows, config.repetitions, config.seed)
+        later = sum(weights[other] for other in names[names.index(name) :])
+        seconds = (end - time.monotonic()) * weights[name] / later
+        one = contest_of(TASKS[name], rows, config.sizes, config.seed)
+        return contest.hold(one, processes, config.repetitions, config.seed, seconds)
+
+    with Processes(contestants) as processes:
+        for name in names:
+            if time.monotonic() < end or name == "sweep":
+                tasks[name] = workdir.part(name, partial(measure, name))
+            else:
+                say(f"{name} is left out: the {config.minutes:g} minutes are over.")
+                too_late.append(name)
+    return tasks, too_late
 
 
 def draw_figures(
@@ -212,7 +201,7 @@ def draw_figures(
 
 def measured(results: Record) -> dict[str, Record]:
     """The records of the tasks, by name."""
-    return {name: results[name] for name in get_args(Task) if name in results}
+    return {name: results[name] for name in get_args(TaskName) if name in results}
 
 
 def report(results: Record) -> None:
@@ -222,14 +211,6 @@ def report(results: Record) -> None:
     rounds = results["config"]["repetitions"]
     say(f"ratio: time over jboltz's, its median of {rounds} rounds at most, and the")
     say("95 % interval of its geometric mean, by Student's t of the rounds' log ratios")
-    if compiling := show.compile_seconds(tasks):
-        say(f"seconds that jboltz compiles: {compiling}")
-    if "cd_epoch" in tasks:
-        memory = tasks["cd_epoch"]["contestants"]["jboltz"]["peak_memory_mb"]
-        say(
-            f"peak memory {memory['before']:.0f} MB before CD-1, {memory['after']:.0f} "
-            "MB after jboltz's first epoch"
-        )
     if "start" in tasks:
         say(start.describe(tasks["start"]))
     for line in targets.describe(results["targets"]):

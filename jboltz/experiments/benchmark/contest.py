@@ -1,15 +1,15 @@
 """A contest: one task, done by several contestants that take turns.
 
-Each contestant has a process of its own and sleeps while it is not its turn. The first
-calls are checked: whoever does other work than jboltz is not timed.
+Each contestant has a process of its own, for all contests, and sleeps while it is not
+its turn. The first call of each one is checked: whoever does other work than jboltz is
+not timed.
 """
 
-import contextlib
 import dataclasses
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,15 +23,6 @@ from jboltz.runs.progress import say
 Record: TypeAlias = dict[str, Any]
 """Numbers and names, as JSON has them."""
 
-Check: TypeAlias = Callable[[str, Outcome, Outcome], Record]
-"""Compares what a contestant computed with what jboltz computed, from the contestant's
-name and the two outcomes. It returns `what` is compared, its `value`, and the `limit`
-that the value may not exceed."""
-
-Builders: TypeAlias = Mapping[str, Callable[[], Work | None]]
-"""What builds the work of each contestant, in its process, by a name in `peers.LABELS`.
-They are pickled. None: the contestant cannot take part here."""
-
 BATCH_SECONDS = 0.3
 """A turn has as many calls as take this long, and one at least."""
 
@@ -43,69 +34,81 @@ FEWEST_ROUNDS = 3
 """Rounds that are held even when the time is up; an interval needs two."""
 
 
-def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
-    """The check that there are no infinities and NaNs, where no more is known."""
-    del contestant, ours
-    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
-    return {"what": "share of results not finite", "value": value, "limit": 0.0}
-
-
 @dataclasses.dataclass(frozen=True)
 class Contest:
     """What is done, by whom, how the work is checked, and what is recorded of it."""
 
     title: str
     """The task and, after a colon, how much of it a call does."""
-    sizes: Mapping[str, Any]
-    """What else is recorded of the task."""
-    contestants: Builders
-    """jboltz is the first. Those whose package is not there are left out."""
-    check: Check = finite
-    """The check of a contestant's first call. Products are checked by `finite`."""
-    parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """How many steps, say, a call takes. Recorded as `milliseconds_a_step`."""
-    amounts: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    contestants: Mapping[str, Callable[[], Work | None]]
+    """What builds the work of each contestant, in its process, by a name in
+    `peers.LABELS`; pickled. None: the contestant cannot take part here. jboltz is the
+    first."""
+    check: Callable[[str, Outcome, Outcome], Record] | None = None
+    """Compares the first outcome of a contestant, by its name, with jboltz's: `what` is
+    compared, its `value`, and the `limit` that the value may not exceed. Products are
+    not compared, and without a check only infinities and NaNs are refused."""
+    amounts: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """How much is done in a call. Recorded as what is done a second."""
-    fractions: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """The share of the task that a call does, for contestants that do not do all of it.
-    Their recorded seconds are those of the whole task, at the rate of the call."""
+    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """The share of the work that a contestant does. Its recorded seconds are those of
+    all of it, at the rate of the call."""
 
 
-class Contestant:
-    """The handle of a contestant's process."""
+class Processes:
+    """The processes of contestants, by name; a context, in which they live."""
 
-    def __init__(self, build: Callable[[], Work | None]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        options = {"args": (theirs, build), "daemon": True}
-        self.process = context.Process(target=worker.serve, **options)
-        self.process.start()
-        theirs.close()
+    def __init__(self, names: Iterable[str]) -> None:
+        """Starts one for each name whose package is there, all at the same time."""
+        context, self._ends = multiprocessing.get_context("spawn"), {}
+        self._processes = {}
+        for name in filter(peers.takes_part, names):
+            self._ends[name], theirs = context.Pipe()
+            process = context.Process(target=worker.serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[name] = process
 
-    def ask(self, calls: int) -> Any:
-        """Runs the work, and waits for the answer.
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends
+
+    def __enter__(self) -> "Processes":
+        for name in self._ends:
+            self._answer(name)  # It is there.
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for end in self._ends.values():
+            end.close()  # Its process reads no more, and leaves.
+        for process in self._processes.values():
+            process.join(5)
+            process.kill()
+            process.join()
+
+    def ask(self, name: str, request: Any) -> Any:
+        """What `worker.serve` answers.
 
         Raises:
           ChildProcessError: the process failed; with what it said.
         """
-        self.connection.send(calls)
+        self._ends[name].send(request)
+        return self._answer(name)
+
+    def _answer(self, name: str) -> Any:
         try:
-            answer = self.connection.recv()
+            answer = self._ends[name].recv()
         except EOFError:
-            self.process.join()
-            answer = f"its process ended with status {self.process.exitcode}"
+            self._processes[name].join()
+            status = self._processes[name].exitcode
+            answer = f"its process ended with status {status}"
         if isinstance(answer, str):
-            raise ChildProcessError(answer)
+            raise ChildProcessError(f"{peers.LABELS[name]}: {answer}")
         return answer
 
-    def end(self) -> None:
-        self.connection.close()  # It reads no more, and leaves.
-        self.process.join(5)
-        self.process.kill()
-        self.process.join()
 
-
-def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
+def hold(
+    contest: Contest, processes: Processes, rounds: int, seed: int, seconds: float
+) -> Record:
     """Builds, checks and times all contestants.
 
     Args:
@@ -114,58 +117,56 @@ def hold(contest: Contest, rounds: int, seed: int, seconds: float) -> Record:
       seconds: when they are over, no round begins but the first three.
 
     Returns:
-      The title and sizes, for each of the `contestants` its `label`, `seconds`,
-      `time_over_jboltz`, `check`, rates and process, and the disturbed rounds.
+      The title, the seconds that the contest took, for each of the `contestants` its
+      `label`, `seconds`, `time_over_jboltz`, `check`, rates and process, and the
+      disturbed rounds.
 
     Raises:
       ValueError: a contestant does other work than jboltz.
       ChildProcessError: a process failed.
     """
-    name, end = contest.title.partition(":")[0], time.monotonic() + seconds
+    name, start = contest.title.partition(":")[0], time.monotonic()
     say(f"{name}: the first calls of each contestant are checked and not counted")
     found, turns, ours = {}, {}, ()
-    with contextlib.ExitStack() as stack:
-        for contestant, build in contest.contestants.items():
-            if not peers.takes_part(contestant):
-                continue
-            process = Contestant(build)
-            stack.callback(process.end)
-            first = process.ask(1)
-            if first is None:
-                process.end()
-                continue
-            outcome = first.pop("outcome")
-            ours = ours or outcome  # jboltz is the first.
-            check = finite if contestant in peers.FLOORS else contest.check
-            first["check"] = check(contestant, outcome, ours)
-            require_same_work(name, contestant, first["check"])
-            found[contestant] = first
-            share = contest.fractions.get(contestant, 1.0)
-            calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
-            turns[contestant] = _turn(process, calls, share)
-        values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
-    records = {
-        contestant: {
+    for contestant, build in contest.contestants.items():
+        first = processes.ask(contestant, build) if contestant in processes else None
+        if first is None:
+            continue
+        outcome = first.pop("outcome")
+        ours = ours or outcome  # jboltz is the first.
+        check = contest.check or finite
+        if contestant in peers.FLOORS:
+            check = finite
+        first["check"] = check(contestant, outcome, ours)
+        require_same_work(name, contestant, first["check"])
+        found[contestant] = first
+        calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
+        turns[contestant] = _turn(processes, contestant, calls)
+    end = start + seconds
+    values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
+    records = {}
+    for contestant, first in found.items():
+        share = contest.shares.get(contestant, 1.0)
+        values[contestant] = [x / share for x in values[contestant]]
+        median = float(np.median(values[contestant]))
+        records[contestant] = {
             "label": peers.LABELS[contestant],
             "seconds": summary(values[contestant]),
             "time_over_jboltz": ratio(values[contestant], values["jboltz"]),
-            **_rates(contest, float(np.median(values[contestant]))),
+            "measured_share": share,
+            **{f"{k}_per_second": x / median for k, x in contest.amounts.items()},
             **first,
         }
-        for contestant, first in found.items()
-    }
-    fractions = {k: x for k, x in contest.fractions.items() if k in found}
     return {
         "title": contest.title,
-        **contest.sizes,
-        "measured_fractions": fractions,
         "contestants": records,
         "disturbed_rounds": disturbed,
+        "took_seconds": time.monotonic() - start,
     }
 
 
-def _turn(process: Contestant, calls: int, share: float) -> Callable[[], float]:
-    return lambda: process.ask(calls) / share
+def _turn(processes: Processes, contestant: str, calls: int) -> Callable[[], float]:
+    return lambda: processes.ask(contestant, calls)
 
 
 def take_turns(
@@ -192,7 +193,7 @@ def take_turns(
                 time.sleep(PAUSE_SECONDS)
                 seconds[contestant].append(turns[contestant]())
         line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.3g}" for k, s in seconds.items())
-        say(f"{name}  round {index + 1}/{rounds}  seconds: {line}")
+        say(f"{name}  round {index + 1}/{rounds}  seconds a call: {line}")
     for line in (disturbed := observer.disturbed()):
         say(f"{name}: {line}")
     return seconds, disturbed
@@ -212,11 +213,10 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     t with n − 1 degrees of freedom, about the geometric mean exp(d).
     """
     logs, n = np.log(np.divide(theirs, ours)), len(ours)
-    mean = float(np.mean(logs))
-    half = 0.0
+    mean, interval = float(np.mean(logs)), None
     if n > 1:
         half = float(stdtrit(n - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(n))
-    interval = np.exp([mean - half, mean + half]).tolist() if n > 1 else None
+        interval = np.exp([mean - half, mean + half]).tolist()
     return {
         **summary(np.exp(logs).tolist()),
         "geometric_mean": float(np.exp(mean)),
@@ -224,12 +224,11 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     }
 
 
-def _rates(contest: Contest, seconds: float) -> Record:
-    """Milliseconds a part, and amounts a second, of a call that takes `seconds`."""
-    return {
-        **{f"milliseconds_a_{k}": 1e3 * seconds / n for k, n in contest.parts.items()},
-        **{f"{k}_per_second": x / seconds for k, x in contest.amounts.items()},
-    }
+def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
+    """The check that there are no infinities and NaNs, where no more is known."""
+    del contestant, ours
+    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
+    return {"what": "share of results not finite", "value": value, "limit": 0.0}
 
 
 def require_same_work(name: str, contestant: str, check: Record) -> None:

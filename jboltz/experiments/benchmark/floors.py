@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.worker import Work
 
 Step: TypeAlias = Callable[[Sequence[Any], Any, Any], tuple[Any, Any]]
@@ -45,13 +44,13 @@ class Floor:
         return weights, state, batches if self.has_batches else None
 
 
-def contestants(*floors: Floor) -> dict[str, Any]:
-    """The three contestants that take the steps of all floors, one after another."""
-    return {
-        "products": partial(by_xla, floors),
-        "products_numpy": partial(by_numpy, floors),
-        "products_torch": partial(peers.build, "in_torch.products", floors),
-    }
+CONTESTANTS = {
+    "products": "floors.by_xla",
+    "products_numpy": "floors.by_numpy",
+    "products_torch": "in_torch.products",
+}
+"""The contestants that take the products alone, and what builds their work of all
+floors of a task, one after another."""
 
 
 def orthonormal(shape: tuple[int, int]) -> np.ndarray:

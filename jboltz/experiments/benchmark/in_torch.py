@@ -1,6 +1,6 @@
 """The contestants in PyTorch: as fast as is easily written, and as the notes do it."""
 
-import itertools
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
@@ -11,7 +11,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from jboltz.experiments.benchmark.floors import Floor, in_python
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
 from jboltz.experiments.benchmark.worker import Outcome, Work
-from jboltz.experiments.benchmark.works import Job, epoch_and_parts, gray
+from jboltz.experiments.benchmark.works import Job, binary_images, gray
 from jboltz.runs.progress import say
 
 torch.set_num_threads(os.cpu_count() or 1)
@@ -28,7 +28,7 @@ class RBM(torch.nn.Module):
         super().__init__()
         torch.manual_seed(job.seed)
         weights, visible_bias, hidden_bias = (
-            torch.from_numpy(np.array(x)) for x in job.arrays
+            torch.from_numpy(np.array(x)) for x in job.arrays[0]
         )
         self.W = torch.nn.Parameter(weights.T.contiguous())
         self.b = torch.nn.Parameter(visible_bias)
@@ -84,7 +84,9 @@ class PersistentRBM(RBM):
 
     def __init__(self, job):
         super().__init__(job)
-        self.chains = self.draw(torch.sigmoid(self.c.detach()).expand(job.size, -1))
+        self.chains = self.draw(
+            torch.sigmoid(self.c.detach()).expand(job.sizes.batch_size, -1)
+        )
 
     def update(self, x):
         x = self.draw(x)
@@ -134,24 +136,22 @@ def cd(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """CD-1 on slices of a shuffled index, shuffled anew at every call."""
     rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
 
-    def run(num_steps):
-        batches = torch.randperm(len(data)).split(job.size)[:num_steps]
-        return _updates(rbm, (data[index] for index in batches))
+    def work():
+        order = torch.randperm(len(data)).split(job.sizes.batch_size)
+        return _updates(rbm, (data[index] for index in order))
 
-    return epoch_and_parts(job, run)
+    return work
 
 
 def cd_loader(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """The same with batches from a DataLoader in this process."""
     rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
     loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(data), batch_size=job.size, shuffle=True
+        torch.utils.data.TensorDataset(data),
+        batch_size=job.sizes.batch_size,
+        shuffle=True,
     )
-
-    def run(num_steps):
-        return _updates(rbm, (x for (x,) in itertools.islice(loader, num_steps)))
-
-    return epoch_and_parts(job, run)
+    return lambda: _updates(rbm, (x for (x,) in loader))
 
 
 def _updates(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
@@ -165,9 +165,13 @@ pcd = partial(cd, rbm_class=PersistentRBM)
 notes = partial(cd_loader, rbm_class=NotesRBM)
 
 
-def cd_compiled(job: Job) -> Work | None:
-    """`cd` by `CompiledRBM`; None where nothing compiles."""
-    return cd(job, CompiledRBM) if can_compile() else None
+def if_it_compiles(train: Callable[..., Work], job: Job) -> Work | None:
+    """The work of `CompiledRBM`; None where nothing compiles."""
+    torch.compiler.reset()  # Else what earlier tasks compiled counts against a limit.
+    return train(job, CompiledRBM) if can_compile() else None
+
+
+cd_compiled = partial(if_it_compiles, cd)
 
 
 def stacked(train: Callable[[Job], Work], job: Job) -> Work:
@@ -179,7 +183,7 @@ def stacked(train: Callable[[Job], Work], job: Job) -> Work:
     def work():
         x, done = gray(job.rows), []
         for arrays in job.arrays:
-            layer = Job(arrays=arrays, rows=x, size=job.size, seed=job.seed)
+            layer = dataclasses.replace(job, arrays=(arrays,), rows=x)
             W, b, c = train(layer)()
             done += [W, b, c]
             x = torch.sigmoid(torch.from_numpy(x) @ W + c).numpy()
@@ -194,20 +198,19 @@ stacked_notes = partial(stacked, notes)
 
 def gibbs(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """Gibbs sweeps in a loop; every call goes on where the last one stopped."""
-    rbm, v = rbm_class(job), torch.from_numpy(job.rows)
+    rbm = rbm_class(job)
+    v = torch.from_numpy(binary_images(job, job.sizes.num_chains))
     with torch.no_grad():
         h = rbm.draw(rbm.mean_hidden(v))
 
     def work():
         nonlocal v, h
         with torch.no_grad():
-            for _ in range(job.size):
+            for _ in range(job.sizes.num_sweeps):
                 v, h = rbm.sweep(h)
         return (v,)
 
     return work
 
 
-def gibbs_compiled(job: Job) -> Work | None:
-    """`gibbs` by `CompiledRBM`; None where nothing compiles."""
-    return gibbs(job, CompiledRBM) if can_compile() else None
+gibbs_compiled = partial(if_it_compiles, gibbs)

@@ -49,7 +49,7 @@ def installed() -> dict[str, str | None]:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
+            continue
     return versions
 
 
@@ -70,12 +70,8 @@ def takes_part(contestant: str) -> bool:
     return PACKAGES.get(contestant) not in left_out()
 
 
-def load(name: str) -> Any:
-    """What has this name in this package, as "in_torch.cd"."""
-    file, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"{__package__}.{file}"), function)
-
-
 def build(name: str, job: Any) -> Any:
-    """The work by what has this name."""
-    return load(name)(job)
+    """The work by the function of this name in this package, as "in_torch.cd"."""
+    file, _, function = name.partition(".")
+    module = importlib.import_module(f"{__package__}.{file}")
+    return getattr(module, function)(job)

@@ -41,14 +41,13 @@ class Observer:
 
     def disturbed(self) -> list[str]:
         """A line for each round in which load or clock moved by more than a tenth."""
-        lines, usual = [], np.median(self.clocks) if self.clocks else 1.0
-        for index, (load, speed) in enumerate(
-            zip(self.loads, self.clocks, strict=True), start=1
-        ):
+        lines, usual = [], np.median(self.clocks)
+        rounds = zip(self.loads, self.clocks, strict=True)
+        for index, (load, speed) in enumerate(rounds, start=1):
+            moved = speed / usual
             if load > TOLERANCE:
                 lines.append(f"round {index}: others took {load:.0%} of the cores")
-            if abs(speed / usual - 1) > TOLERANCE:
-                moved = speed / usual
+            if abs(moved - 1) > TOLERANCE:
                 lines.append(f"round {index}: the clock was {moved:.0%} of the usual")
         return lines
 
@@ -80,32 +79,29 @@ def _busy_and_all() -> tuple[float, float]:
 
 def _of_family() -> float:
     """Seconds that this process and its living children have computed."""
-    own, ticks = sum(os.times()[:2]), os.sysconf("SC_CLK_TCK")
+    own = sum(os.times()[:2])
     for file in pathlib.Path("/proc/self/task").glob("*/children"):
         for child in file.read_text().split():
             with contextlib.suppress(OSError):
                 stat = pathlib.Path(f"/proc/{child}/stat").read_text()
                 fields = stat.rpartition(")")[2].split()
+                ticks = os.sysconf("SC_CLK_TCK")
                 own += (int(fields[11]) + int(fields[12])) / ticks
     return own
 
 
 def settings() -> dict[str, Any]:
-    """The instruction sets of the processor, and what OpenMP is told."""
+    """The instruction sets of the processor, what OpenMP is told, and the load."""
     file = pathlib.Path("/proc/cpuinfo")
     words = set(file.read_text().split()) if file.exists() else set()
+    families = ("OMP_", "KMP_", "GOMP_")
+    openmp = {k: x for k, x in os.environ.items() if k.startswith(families)}
     return {
         "instruction_sets": sorted(
             x for x in words if re.fullmatch(INSTRUCTION_SETS, x)
         ),
-        "openmp": {
-            k: x
-            for k, x in os.environ.items()
-            if k.startswith(("OMP_", "KMP_", "GOMP_"))
-        },
-        "load_average_before": os.getloadavg()[0]
-        if hasattr(os, "getloadavg")
-        else None,
+        "openmp": {"OMP_WAIT_POLICY": "not set", **openmp},
+        "load_average_before": os.getloadavg()[0] if os.name == "posix" else None,
     }
 
 
@@ -116,8 +112,6 @@ def require_known_flags() -> None:
       ValueError: it does not; XLA itself would end the process.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if not flags:
-        return
     command = [sys.executable, "-c", "import jax; jax.devices()"]
     found = subprocess.run(command, capture_output=True, text=True)
     if unknown := re.search(r"Unknown flags? in XLA_FLAGS: *(.+)", found.stderr):

@@ -4,6 +4,7 @@ Each record brings its title, and the quantities of its contestants are the colu
 """
 
 import re
+from collections.abc import Mapping
 
 from jboltz import plotting
 from jboltz.experiments.benchmark import peers
@@ -12,17 +13,17 @@ from jboltz.runs.progress import say
 from jboltz.runs.tables import say_table
 
 COLUMNS = {
-    "milliseconds_a_step": ("ms/step", 1.0),
-    "milliseconds_a_rung": ("ms/rung", 1.0),
-    "milliseconds_a_sweep": ("ms/sweep", 1.0),
-    "sweeps_per_second": ("sweeps/s", 1.0),
-    "unit_flips_per_second": ("Mflips/s", 1e6),
-    "connections_per_second": ("Gconn/s", 1e9),
+    "steps_per_second": ("ms/step", lambda x: 1e3 / x),
+    "rungs_per_second": ("ms/rung", lambda x: 1e3 / x),
+    "sweeps_per_second": ("ms/sweep", lambda x: 1e3 / x),
+    "unit_flips_per_second": ("Mflips/s", lambda x: x / 1e6),
+    "connections_per_second": ("Gconn/s", lambda x: x / 1e9),
 }
-"""The quantities that a contestant's record may hold: the heading, and the unit."""
+"""The quantities that a contestant's record may hold: the heading, and what is shown.
+"""
 
 
-def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
+def figures(tasks: Mapping[str, Record]) -> dict[str, plotting.Figure]:
     """Figures of what was measured, by file name."""
     drawn = {}
     panels = {
@@ -47,7 +48,7 @@ def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
 
 
 def _curves(
-    tasks: dict[str, list[Record]],
+    tasks: Mapping[str, list[Record]],
 ) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """The panels of the sweep: for each kind the points (rows, share), by the number of
     hidden units, and the points (rows, connections a second)."""
@@ -65,30 +66,8 @@ def _curves(
     return shares | rates
 
 
-def compile_seconds(tasks: dict[str, Record]) -> str:
-    """The seconds that XLA compiled for jboltz, task by task."""
-    return ", ".join(
-        f"{name} {record['contestants']['jboltz']['compile_seconds']:.1f}"
-        for name, record in tasks.items()
-        if "contestants" in record
-    )
-
-
-def fastest_products(record: Record) -> str | None:
-    """Who takes the products fastest, and jboltz's share of that rate."""
-    over = {
-        contestant["label"]: contestant["time_over_jboltz"]["median"]
-        for name, contestant in record["contestants"].items()
-        if name in peers.FLOORS
-    }
-    if not over:
-        return None
-    label = min(over, key=over.__getitem__)
-    return f"fastest: {label}, of whose rate jboltz has {over[label]:.0%}"
-
-
-def tables(tasks: dict[str, Record]) -> None:
-    """A table for each task, and one for all sizes of the sweep."""
+def tables(tasks: Mapping[str, Record]) -> None:
+    """A table for each contest, and one for all sizes of the sweep."""
     for record in tasks.values():
         if "contestants" in record:
             _show_contest(record)
@@ -97,31 +76,28 @@ def tables(tasks: dict[str, Record]) -> None:
 
 
 def _show_contest(record: Record) -> None:
-    contestants = record["contestants"].values()
-    columns = {
-        key: column
-        for key, column in COLUMNS.items()
-        if all(key in contestant for contestant in contestants)
-    }
-    headings = [heading for heading, _ in columns.values()]
-    rows = []
-    for contestant in contestants:
+    contestants, rows = record["contestants"], []
+    columns = {k: x for k, x in COLUMNS.items() if k in contestants["jboltz"]}
+    for contestant in contestants.values():
         ratio = contestant["time_over_jboltz"]
         low, high = ratio["interval"] or ratio["quartiles"]
-        quantities = (contestant[k] / unit for k, (_, unit) in columns.items())
         rows.append(
             [
                 contestant["label"],
                 f"{contestant['seconds']['median']:.3f}",
                 f"{ratio['median']:.2f}",
                 f"{low:.2f}–{high:.2f}",
-                *map(_three_digits, quantities),
+                *(_three_digits(f(contestant[k])) for k, (_, f) in columns.items()),
             ]
         )
-    fixed = ("", "seconds", "ratio", "95 %")
-    say_table(record["title"], [*fixed, *headings], rows)
-    if line := fastest_products(record):
-        say(line)
+    headings = ["", "seconds", "ratio", "95 %", *(name for name, _ in columns.values())]
+    say_table(record["title"], headings, rows)
+    say(f"jboltz compiled for {contestants['jboltz']['compile_seconds']:.1f} s")
+    products = [contestants[k] for k in peers.FLOORS if k in contestants]
+    if products:
+        fastest = min(products, key=lambda x: x["time_over_jboltz"]["median"])
+        share = fastest["time_over_jboltz"]["median"]
+        say(f"the fastest {fastest['label']}: jboltz has {share:.0%} of their rate")
     for line in record["disturbed_rounds"]:
         say(line)
 
@@ -131,14 +107,13 @@ def _show_sweep(sweep: Record) -> None:
     for name, records in sweep["tasks"].items():
         for record in records:
             ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
-            median = ours["seconds"]["median"]
             flips = ours.get("unit_flips_per_second")
             rows.append(
                 [
                     name,
                     str(record["num_hidden"]),
                     str(record["num_rows"]),
-                    _three_digits(1e3 * median / record["parts"]),
+                    _three_digits(1e3 * ours["seconds"]["median"] / record["parts"]),
                     f"{floor['time_over_jboltz']['median']:.2f}",
                     _three_digits(ours["connections_per_second"] / 1e9),
                     "" if flips is None else _three_digits(flips / 1e6),

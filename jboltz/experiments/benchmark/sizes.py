@@ -4,14 +4,17 @@ import dataclasses
 
 from jboltz.ranges import Count, Steps
 
+PIXELS = 784
+"""Visible units: the pixels of an image of MNIST."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
     """How much each task does."""
 
-    num_examples: Count = 60_000
-    """Training images an epoch, the first of the data, again from the first where there
-    are fewer."""
+    num_examples: Count = 15_000
+    """Training images of an epoch, a quarter of MNIST by default. They are the first of
+    the data, and are repeated where the data are fewer."""
     num_hidden: Count = 500
     """Hidden units; the visible ones are MNIST's 784 pixels."""
     batch_size: Count = 64
@@ -20,7 +23,7 @@ class Sizes:
     """The same in `cd_epoch_large_batch`."""
     num_chains: Count = 1024
     """Chains of Gibbs sampling."""
-    num_sweeps: Steps = 100
+    num_sweeps: Steps = 50
     """Gibbs sweeps a call; each draws all visible and all hidden units once."""
     small_model: Count = 200
     """Hidden units of `gibbs_small_model`."""

@@ -22,13 +22,13 @@ from jboltz import *
 print(middle - start, time.perf_counter() - middle)
 """
 
-
 ROUNDS = 3
 
 
 def measure(data: Mnist) -> Record:
     """One start with an empty folder of compiled programs, and three with what that
     start left in it; and as often the imports alone."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder) / "compiled"
         cold, *warm = (
@@ -39,21 +39,21 @@ def measure(data: Mnist) -> Record:
     libraries, jboltz_more = map(summary, zip(*pairs, strict=True))
     return {
         "title": "Start of the main job, to the line of its first epoch",
-        "cold_seconds": cold,
-        "warm_seconds": summary(warm),
-        "import_seconds": {"libraries": libraries, "jboltz_beyond_them": jboltz_more},
+        "starts": {
+            "cold": summary([cold]),
+            "warm": summary(warm),
+            "import of the libraries": libraries,
+            "import of jboltz": jboltz_more,
+        },
+        "took_seconds": time.monotonic() - began,
     }
 
 
 def describe(record: Record) -> str:
-    """In a line."""
-    imports = record["import_seconds"]
-    return (
-        f"{record['title']}: {record['cold_seconds']:.1f} s, with programs compiled "
-        f"before {record['warm_seconds']['median']:.1f} s, of which importing the "
-        f"libraries {imports['libraries']['median']:.1f} s, jboltz "
-        f"{imports['jboltz_beyond_them']['median']:.2f} s"
-    )
+    """The record in a line."""
+    starts = record["starts"].items()
+    seconds = ", ".join(f"{k} {x['median']:.2f} s" for k, x in starts)
+    return f"{record['title']}: {seconds}"
 
 
 def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> float:

@@ -7,15 +7,16 @@ fill `seconds` with.
 import dataclasses
 import itertools
 import math
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from typing import Annotated
 
-from jboltz.experiments.benchmark import floors, sampling, training
-from jboltz.experiments.benchmark.contest import Contest, Record, hold
+import numpy as np
+
+from jboltz.experiments.benchmark import floors, worker
+from jboltz.experiments.benchmark.contest import Processes, Record, hold
 from jboltz.experiments.benchmark.floors import Floor
-from jboltz.experiments.benchmark.works import Inputs, Machine, untrained
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
+from jboltz.experiments.benchmark.tasks import CD, GIBBS, PCD, Task, contest, untrained
 from jboltz.ranges import Count, Range
 from jboltz.runs.progress import say
 
@@ -42,64 +43,52 @@ class Sweep:
     take longer is left out, and named in the results."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    """What is measured at each size."""
-
-    contest: Callable[[Machine, Inputs, int, int], Contest]  # …, rows, parts of a call
-    num_products: int  # a part, each of all rows with all weights
-    part: str
+def training_sizes(num_rows: int, parts: int) -> Mapping[str, int]:
+    return {"batch_size": num_rows, "num_examples": num_rows * parts}
 
 
-KINDS = {
-    "CD-1": _Kind(partial(training.epoch, "CD-1"), 5, "step"),
-    "PCD-1": _Kind(partial(training.epoch, "PCD-1"), 5, "step"),
-    "Gibbs": _Kind(sampling.gibbs, 2, "sweep"),
-}
+def sampling_sizes(num_rows: int, parts: int) -> Mapping[str, int]:
+    return {"num_chains": num_rows, "num_sweeps": parts}
 
 
-def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
+def measure(sweep: Sweep, rows: np.ndarray, rounds: int, seed: int) -> Record:
     """The records of all sizes, kind by kind, and what was left out."""
-    num_visible = inputs.rows.shape[1]
-    rate, left_out = product_rate(num_visible), []
+    rate, left_out, records = product_rate(), [], {}
     say(f"sweep: large products run at {rate / 1e9:.0f} Gflop/s")
-    records: Record = {name: [] for name in KINDS}
-    sizes = {"CD-1": sweep.batch_sizes, "PCD-1": sweep.batch_sizes}
-    sizes |= {"Gibbs": sweep.num_chains}
-    for name, kind in KINDS.items():
-        for num_hidden, num_rows in itertools.product(sweep.num_hidden, sizes[name]):
-            flops = 2 * kind.num_products * num_rows * num_visible * num_hidden
-            expected = flops / rate
-            label = f"{name}, {num_hidden} hidden units × {num_rows} rows"
-            if expected > sweep.budget:
-                line = f"{label}: the products of a {kind.part} take {expected:.2g} s"
-                say(f"sweep: left out is {line}")
-                left_out.append(line)
-                continue
-            parts = min(max(round(sweep.seconds / expected), 1), MOST_PARTS)
-            machine = untrained(num_visible, num_hidden, inputs.seed)
-            contest = kind.contest(machine, inputs, num_rows, parts)
-            # Without the other libraries, and with the same quantities for all kinds.
-            contest = Contest(
-                title=label,
-                sizes={"num_hidden": num_hidden, "num_rows": num_rows, "parts": parts},
-                contestants={k: contest.contestants[k] for k in ("jboltz", "products")},
-                parts={kind.part: parts},
-                amounts={k: x for k, x in contest.amounts.items() if k != "sweeps"},
-            )
-            record = hold(contest, rounds, inputs.seed, math.inf)
-            records[name].append({k: x for k, x in record.items() if k != "title"})
+    # The products of a step, the sizes of a task, and how many rows it is to have.
+    kinds = {
+        "CD-1": (CD, 5, training_sizes, sweep.batch_sizes),
+        "PCD-1": (PCD, 5, training_sizes, sweep.batch_sizes),
+        "Gibbs": (GIBBS, 2, sampling_sizes, sweep.num_chains),
+    }
+    with Processes(("jboltz", "products")) as processes:
+        for name, (task, num_products, sizes_of, numbers) in kinds.items():
+            records[name] = []
+            for num_hidden, num_rows in itertools.product(sweep.num_hidden, numbers):
+                label = f"{name}, {num_hidden} hidden units × {num_rows} rows"
+                expected = 2 * num_products * num_rows * PIXELS * num_hidden / rate
+                if expected > sweep.budget:
+                    line = f"{label}: the products of a step take {expected:.2g} s"
+                    say(f"sweep: left out is {line}")
+                    left_out.append(line)
+                    continue
+                parts = min(max(round(sweep.seconds / expected), 1), MOST_PARTS)
+                sizes = Sizes(num_hidden=num_hidden, **sizes_of(num_rows, parts))
+                one = contest(_without_training(task), rows, sizes, seed)
+                one = dataclasses.replace(one, title=label)
+                record = hold(one, processes, rounds, seed, math.inf)
+                what = {"num_hidden": num_hidden, "num_rows": num_rows, "parts": parts}
+                records[name].append(record | what)
     return {"tasks": records, "left_out": left_out, "product_flops_per_second": rate}
 
 
-def product_rate(num_visible: int) -> float:
+def _without_training(task: Task) -> Task:
+    """Chains of an untrained machine take as long as those of a trained one."""
+    return dataclasses.replace(task, start=untrained)
+
+
+def product_rate() -> float:
     """Floating-point operations a second of one large product of the sweep's kind."""
-    floor = Floor(floors.sweep, (num_visible, 512), 1024, 1)
-    work = floors.by_xla([floor])
+    work = floors.by_xla([Floor(floors.sweep, (PIXELS, 512), 1024, 1)])
     work()
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2 * 1024 * num_visible * 512 / min(seconds)
+    return 2 * 2 * 1024 * PIXELS * 512 / min(worker.warm_up(work))

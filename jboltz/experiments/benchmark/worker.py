@@ -1,4 +1,4 @@
-"""The process of one contestant: it builds a work, and runs it when it is asked to.
+"""The process of one contestant: it builds works, and runs them when it is asked to.
 
 While no one asks it blocks in a read from a pipe.
 """
@@ -24,56 +24,67 @@ Work: TypeAlias = Callable[[], Outcome]
 """All of the work that a contestant is timed for. It has finished when it returns, and
 it returns what it computed, so that the work can be checked."""
 
-STEADY, MOST_CALLS, MOST_SECONDS = 0.05, 10, 8.0
-"""Times stand when the last three calls differ by no more than this share. Warming up
-ends at the latest after so many calls or seconds."""
+STEADY, MOST_CALLS = 0.1, 6
+"""Times stand when two consecutive calls differ by no more than this share. Warming up
+ends at the latest after so many calls."""
 
 
-def serve(connection: Connection, build: Callable[[], Work | None]) -> None:
-    """Answers the first request with the outcome of the first call and what is known of
-    the process, and each later one, a number of calls, with their mean seconds.
+def serve(connection: Connection) -> None:
+    """Answers what it is sent until the connection ends, and first that it is there.
 
-    An answer is None where the contestant cannot take part, and a text where it failed.
+    Sent a function that builds a work, it answers with the outcome of the first call
+    and with what is known of the process; with None where the contestant cannot take
+    part. Sent a number of calls of that work, it answers with their mean seconds. An
+    answer that is a text says what failed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides when to end.
-    work = None
+    clock, work = machine.Clock(), None
+    connection.send(True)
     try:
-        while (calls := connection.recv()) is not None:
-            if work is not None:
-                connection.send(_seconds(work, calls))
-                continue
-            clock, before = machine.Clock(), machine.peak_memory_mb()
-            if (work := build()) is None:
-                connection.send(None)
-                return
-            start = time.perf_counter()
-            outcome = tuple(np.array(x) for x in work())  # Copies: JAX donates.
-            first = time.perf_counter() - start
-            after = machine.peak_memory_mb()
-            warm = warm_up(work)
-            connection.send(
-                {
-                    "outcome": outcome,
-                    "first_seconds": first,
-                    "compile_seconds": clock.costs()["compile_seconds"],
-                    "warm_up": warm,
-                    "peak_memory_mb": {"before": before, "after": after},
-                    **conditions(),
-                }
-            )
+        while True:
+            request = connection.recv()
+            if callable(request):
+                work = None  # Its arrays are freed before there are new ones.
+                answer, work = begin(request, clock)
+            else:
+                answer = _seconds(work, request)
+            connection.send(answer)
     except EOFError:
         return
     except Exception:
         connection.send(traceback.format_exc())
 
 
+def begin(
+    build: Callable[[], Work | None], clock: machine.Clock
+) -> tuple[dict[str, Any] | None, Work | None]:
+    """Builds a work, calls it once and warms it up: what comes of that, and the work.
+
+    Both are None where the contestant cannot take part.
+    """
+    compiled = clock.costs()["compile_seconds"]
+    if (work := build()) is None:
+        return None, None
+    start = time.perf_counter()
+    outcome = tuple(np.array(x) for x in work())  # Copies: JAX donates.
+    answer = {
+        "outcome": outcome,
+        "first_seconds": time.perf_counter() - start,
+        "compile_seconds": clock.costs()["compile_seconds"] - compiled,
+        "warm_up": warm_up(work),
+        "peak_memory_mb": machine.peak_memory_mb(),
+        **conditions(),
+    }
+    return answer, work
+
+
 def warm_up(work: Work) -> list[float]:
     """Calls the work until its times stand; their seconds."""
     seconds: list[float] = []
-    while len(seconds) < MOST_CALLS and sum(seconds) < MOST_SECONDS:
+    while len(seconds) < MOST_CALLS:
         seconds.append(_seconds(work, 1))
-        last = seconds[-3:]
-        if len(last) == 3 and max(last) <= (1 + STEADY) * min(last):
+        last = seconds[-2:]
+        if len(last) == 2 and max(last) <= (1 + STEADY) * min(last):
             break
     return seconds
 
@@ -93,16 +104,17 @@ def _seconds(work: Work, calls: int) -> float:
 
 def conditions() -> dict[str, Any]:
     """Threads of the libraries, affinity and denormals, as they are in this process."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # Not on macOS and Windows.
-    pools = []
+    pools, affinity = [], None
     if importlib.util.find_spec("threadpoolctl"):
         import threadpoolctl  # pyright: ignore[reportMissingImports]
 
         keys = ("internal_api", "num_threads", "version", "architecture")
         found = threadpoolctl.threadpool_info()
         pools = [{k: pool.get(k) for k in keys} for pool in found]
+    if os.name == "posix" and os.uname().sysname == "Linux":
+        affinity = sorted(os.sched_getaffinity(0))
     return {
-        "affinity": sorted(os.sched_getaffinity(0)) if has_affinity else None,
+        "affinity": affinity,
         "thread_pools": pools,
         "flushes_denormals": bool(np.float32(1e-39) * np.float32(0.5) == 0),
     }
