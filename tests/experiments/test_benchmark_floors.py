@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jboltz.experiments.benchmark import floors, peers, quiet
+from jboltz.experiments.benchmark import floors, peers
 
 FLOORS = {
     "CD-1": (floors.Floor(floors.cd, (96, 64), 32, 7), 5 * 96 * 64),
@@ -72,8 +72,3 @@ def test_a_network_learns_by_the_gradient():
     found = floors.by_numpy([floor])()
     for x, y in zip(found, jax.grad(score)(weights), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)
-
-
-def test_what_openmp_is_told_is_recorded(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    assert quiet.settings()["openmp"]["OMP_WAIT_POLICY"] == "PASSIVE"

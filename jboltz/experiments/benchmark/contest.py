@@ -48,8 +48,8 @@ class Contest:
     """Compares the first outcome of a contestant, by its name, with jboltz's: `what` is
     compared, its `value`, and the `limit` that the value may not exceed. Products are
     not compared, and without a check only infinities and NaNs are refused."""
-    amounts: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """How much is done in a call. Recorded as what is done a second."""
+    num_steps: int = 1
+    """Updates, sweeps or rungs a call. Recorded as milliseconds a step."""
     shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """The share of the work that a contestant does. Its recorded seconds are those of
     all of it, at the rate of the call."""
@@ -154,11 +154,12 @@ def hold(
             "seconds": summary(values[contestant]),
             "time_over_jboltz": ratio(values[contestant], values["jboltz"]),
             "measured_share": share,
-            **{f"{k}_per_second": x / median for k, x in contest.amounts.items()},
+            "milliseconds_a_step": 1e3 * median / contest.num_steps,
             **first,
         }
     return {
         "title": contest.title,
+        "num_steps": contest.num_steps,
         "contestants": records,
         "disturbed_rounds": disturbed,
         "took_seconds": time.monotonic() - start,

@@ -124,7 +124,7 @@ def stacked_cd(job: Job) -> Work:
     """An epoch of CD-1 for each layer, in the fold of `greedy`, from the same start."""
     data, layers = jnp.asarray(job.rows), [machine(x)[0] for x in job.arrays]
 
-    def fit_layer(index, prepare, key):
+    def fit_layer(index: int, prepare, key):
         model, params = machine(job.arrays[index])
         estimator = ContrastiveDivergence(model, Gibbs(model))
         state, _ = fit(

@@ -13,21 +13,12 @@ import time
 from jboltz.experiments.benchmark.contest import Record, summary
 from jboltz.runs.sources import Mnist
 
-_IMPORTS = """
-import time
-start = time.perf_counter()
-import jax, flax, optax, orbax.checkpoint
-middle = time.perf_counter()
-from jboltz import *
-print(middle - start, time.perf_counter() - middle)
-"""
-
 ROUNDS = 3
 
 
 def measure(data: Mnist) -> Record:
     """One start with an empty folder of compiled programs, and three with what that
-    start left in it; and as often the imports alone."""
+    start left in it."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder) / "compiled"
@@ -35,16 +26,9 @@ def measure(data: Mnist) -> Record:
             first_epoch(data, pathlib.Path(folder) / f"run_{index}", cache)
             for index in range(1 + ROUNDS)
         )
-    pairs = [import_seconds() for _ in range(ROUNDS)]
-    libraries, jboltz_more = map(summary, zip(*pairs, strict=True))
     return {
         "title": "Start of the main job, to the line of its first epoch",
-        "starts": {
-            "cold": summary([cold]),
-            "warm": summary(warm),
-            "import of the libraries": libraries,
-            "import of jboltz": jboltz_more,
-        },
+        "starts": {"cold": summary([cold]), "warm": summary(warm)},
         "took_seconds": time.monotonic() - began,
     }
 
@@ -81,11 +65,3 @@ def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> floa
                 program.kill()
                 return seconds
     raise ChildProcessError(f"{' '.join(command)} ended early:\n{''.join(said)}")
-
-
-def import_seconds() -> tuple[float, float]:
-    """Seconds to import the libraries, and seconds to import jboltz after them."""
-    command = [sys.executable, "-c", _IMPORTS]
-    out = subprocess.run(command, capture_output=True, text=True, check=True)
-    libraries, jboltz_more = map(float, out.stdout.split())
-    return libraries, jboltz_more

@@ -1,7 +1,7 @@
-"""The tasks that are contests: what each one is, as data."""
+"""The tasks that are contests, as data."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -25,33 +25,26 @@ Check: TypeAlias = Callable[[Job, str, Outcome, Outcome], Record]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is done, by whom, and how the work is checked and counted."""
+    """What is done, by whom, and how the work is checked."""
 
     title: str
     """The task and, after a colon, how much of it a call does, by names of `Sizes`."""
     contestants: Mapping[str, str]
-    """For each contestant the function that builds its work, for `peers.load`."""
-    floors: Callable[[Sizes], Sequence[Floor]]
-    """The products that the task cannot do without."""
-    amounts: Callable[[Sizes], Mapping[str, float]]
-    """How much of what a call does."""
+    """For each contestant the function that builds its work, for `peers.build`."""
+    floors: Callable[[Sizes], list[Floor]]
+    """The products that the task cannot do without, in as many steps as it has."""
     check: Check | None = None
-    """None: no value may be infinite or NaN, and no more is asked."""
     start: Callable[[Job], tuple[Arrays, ...]] = lambda job: ()
     """The parameters that all contestants begin with."""
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Sizes that have the value of another one in this task."""
-    chains_apart: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """A contestant that has only every so manieth chain. Its seconds are those of all
-    chains, at the rate of its own."""
+    num_chains: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Contestants that have fewer chains. Their recorded seconds are those of all
+    chains, at the rate of their own."""
 
 
 def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
-    """The contest of a task.
-
-    Args:
-      rows: stored images, of which the first are taken.
-    """
+    """The contest of a task, on the first of these stored images."""
     values = {name: getattr(sizes, other) for name, other in task.sizes.items()}
     sizes = dataclasses.replace(sizes, **values)
     rows = works.first_rows(rows, sizes.num_examples)
@@ -59,43 +52,39 @@ def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
     job = dataclasses.replace(job, arrays=task.start(job))
     shares, builders = {}, {}
     for name, function in task.contestants.items():
-        number = max(1, sizes.num_chains // task.chains_apart.get(name, 1))
+        number = min(task.num_chains.get(name, sizes.num_chains), sizes.num_chains)
         shares[name] = number / sizes.num_chains
-        own = dataclasses.replace(
-            job, sizes=dataclasses.replace(sizes, num_chains=number)
-        )
-        builders[name] = partial(peers.build, function, own)
+        own = dataclasses.replace(sizes, num_chains=number)
+        own_job = dataclasses.replace(job, sizes=own)
+        builders[name] = partial(peers.build, function, own_job)
     products = task.floors(sizes)
     for name, function in floors.CONTESTANTS.items():
         builders[name] = partial(peers.build, function, products)
     words = dataclasses.asdict(sizes)
     for name in ("dbn_layers", "dbm_layers", "net_layers"):
-        words[name] = works.joined(words[name])
+        words[name] = "–".join(map(str, words[name]))
     return Contest(
         title=task.title.format(**words),
         contestants=builders,
         check=None if task.check is None else partial(task.check, job),
-        amounts=task.amounts(sizes),
+        num_steps=sum(floor.num_steps for floor in products),
         shares=shares,
     )
 
 
 def untrained(job: Job) -> tuple[Arrays, ...]:
-    """Of an RBM between the pixels and `num_hidden` units."""
-    return _start((PIXELS, job.sizes.num_hidden), job.seed)
+    """The start of an RBM between the pixels and `num_hidden` units."""
+    return stack((PIXELS, job.sizes.num_hidden), job.seed)
 
 
-def untrained_layers(job: Job) -> tuple[Arrays, ...]:
-    return _start(job.sizes.dbn_layers, job.seed)
-
-
-def _start(layers: tuple[int, ...], seed: int) -> tuple[Arrays, ...]:
+def stack(layers: tuple[int, ...], seed: int) -> tuple[Arrays, ...]:
+    """The start of the RBMs between these layers."""
     params = DBN.chain(*map(Bernoulli, layers)).init(jax.random.key(seed))
     return tuple(jax.tree.map(np.array, in_jboltz.as_arrays(x)) for x in params)
 
 
 def trained(job: Job) -> tuple[Arrays, ...]:
-    """Of an RBM after an epoch of CD-1."""
+    """An RBM after an epoch of CD-1."""
     work = in_jboltz.cd(dataclasses.replace(job, arrays=untrained(job)))
     return (jax.tree.map(np.array, work()),)
 
@@ -109,8 +98,8 @@ def same_errors(job: Job, contestant: str, outcome: Outcome, ours: Outcome) -> R
     images = jnp.asarray(works.gray(job.rows[:1000]))
 
     def error(outcome: Outcome) -> float:
-        stack = [outcome[i : i + 3] for i in range(0, len(outcome), 3)]
-        models, params = zip(*map(in_jboltz.machine, stack), strict=True)
+        arrays = [outcome[i : i + 3] for i in range(0, len(outcome), 3)]
+        models, params = zip(*map(in_jboltz.machine, arrays), strict=True)
         return float(reconstruction_errors(DBN(models), params, images)[-1])
 
     return {
@@ -146,31 +135,42 @@ def every_sweep(job: Job, contestant: str, outcome: Outcome, ours: Outcome) -> R
     return {"what": "sweeps not taken", "value": missed, "limit": 0}
 
 
-def chain_amounts(sizes: Sizes, num_swept: int) -> dict[str, float]:
-    """What is done in `num_swept` sweeps of one chain.
-
-    A unit counts once a sweep, whether or not its draw changes it; a connection twice,
-    once in each direction.
-    """
-    return {
-        "unit_flips": num_swept * (PIXELS + sizes.num_hidden),
-        "connections": num_swept * 2 * PIXELS * sizes.num_hidden,
-    }
+def sweeps(sizes: Sizes, num_chains: int, num_steps: int) -> list[Floor]:
+    shape = (PIXELS, sizes.num_hidden)
+    return [Floor(floors.sweep, shape, num_chains, num_steps)]
 
 
-def pretraining_floors(sizes: Sizes) -> list[Floor]:
-    """One for each layer."""
+def updates(sizes: Sizes) -> list[Floor]:
+    """Those of an epoch; a short last batch counts as a full one."""
+    shape, num_steps = (PIXELS, sizes.num_hidden), works.num_updates(sizes)
+    return [Floor(floors.cd, shape, sizes.batch_size, num_steps)]
+
+
+def pretraining(sizes: Sizes) -> list[Floor]:
+    """Those of an epoch for each layer."""
+    layers, num_steps = sizes.dbn_layers, works.num_updates(sizes)
+    steps = [partial(floors.pretraining, i) for i in range(len(layers) - 1)]
     return [
-        Floor(
-            partial(floors.pretraining, layer),
-            sizes.dbn_layers,
-            sizes.batch_size,
-            works.num_updates(sizes),
-            state=(layer,),
-            has_batches=True,
-        )
-        for layer in range(len(sizes.dbn_layers) - 1)
+        Floor(step, layers, sizes.batch_size, num_steps, state=(i,), has_batches=True)
+        for i, step in enumerate(steps)
     ]
+
+
+def joint_updates(sizes: Sizes) -> list[Floor]:
+    step = partial(floors.dbm, sizes.dbm_sweeps, sizes.dbm_steps)
+    rows, num_steps = sizes.dbm_batch, sizes.dbm_updates
+    return [Floor(step, sizes.dbm_layers, rows, num_steps, state=(0, 1))]
+
+
+def posteriors(sizes: Sizes) -> list[Floor]:
+    """All sweeps are one step."""
+    step = partial(floors.mean_field, sizes.dbm_sweeps)
+    return [Floor(step, sizes.dbm_layers, sizes.num_posteriors, 1)]
+
+
+def net_updates(sizes: Sizes) -> list[Floor]:
+    layers, rows, num_steps = sizes.net_layers, sizes.net_batch, sizes.net_updates
+    return [Floor(floors.net, layers, rows, num_steps, state=(), has_batches=True)]
 
 
 CD = Task(
@@ -185,15 +185,7 @@ CD = Task(
         "rbms": "in_rbms.cd",
         "sklearn": "in_sklearn.pcd",
     },
-    # The short last batch of an epoch counts as a full one.
-    floors=lambda s: [
-        Floor(floors.cd, (PIXELS, s.num_hidden), s.batch_size, works.num_updates(s))
-    ],
-    # A connection counts once an example, as in "connection updates per second".
-    amounts=lambda s: {
-        "steps": works.num_updates(s),
-        "connections": PIXELS * s.num_hidden * s.num_examples,
-    },
+    floors=updates,
     check=same_errors,
 )
 
@@ -220,33 +212,17 @@ GIBBS = Task(
         "sklearn": "in_sklearn.gibbs",
         "thrml": "in_thrml.gibbs",
     },
-    floors=lambda s: [
-        Floor(floors.sweep, (PIXELS, s.num_hidden), s.num_chains, s.num_sweeps)
-    ],
-    amounts=lambda s: {
-        "sweeps": s.num_sweeps,
-        **chain_amounts(s, s.num_sweeps * s.num_chains),
-    },
+    floors=lambda s: sweeps(s, s.num_chains, s.num_sweeps),
     check=same_means,
     # It gathers the neighbours of every unit of every chain.
-    chains_apart={"thrml": 32},
-)
-
-FIXED_COST = dataclasses.replace(
-    CD,
-    title="`fit` of one batch of {batch_size}: 1 update",
-    contestants={"jboltz": "in_jboltz.cd"},
-    sizes={"num_examples": "batch_size"},
+    num_chains={"thrml": 32},
 )
 
 AIS = Task(
     title="AIS, 784–{num_hidden}: {rungs} rungs of {ais_chains} chains",
     start=trained,
     contestants={"jboltz": "in_jboltz.ais"},
-    floors=lambda s: [
-        Floor(floors.sweep, (PIXELS, s.num_hidden), s.ais_chains, s.rungs)
-    ],
-    amounts=lambda s: {"rungs": s.rungs},
+    floors=lambda s: sweeps(s, s.ais_chains, s.rungs),
 )
 
 TEMPERING = Task(
@@ -255,74 +231,37 @@ TEMPERING = Task(
     start=trained,
     contestants={"jboltz": "in_jboltz.tempering"},
     # An exchange moves what reaches the hidden units along with the state.
-    floors=lambda s: [
-        Floor(
-            floors.sweep,
-            (PIXELS, s.num_hidden),
-            s.tempering_chains * s.num_replicas,
-            s.tempering_steps,
-        )
-    ],
-    amounts=lambda s: {
-        "steps": s.tempering_steps,
-        **chain_amounts(s, s.tempering_steps * s.tempering_chains * s.num_replicas),
-    },
+    floors=lambda s: sweeps(s, s.tempering_chains * s.num_replicas, s.tempering_steps),
 )
 
 DBM_STEP = Task(
-    title="DBM, {dbm_layers}: {dbm_updates} joint updates of {dbm_batch} examples and "
-    "as many chains",
+    title="DBM, {dbm_layers}: {dbm_updates} joint updates of {dbm_batch} examples",
     contestants={"jboltz": "in_jboltz_deep.dbm_step"},
-    floors=lambda s: [
-        Floor(
-            partial(floors.dbm, s.dbm_sweeps, s.dbm_steps),
-            s.dbm_layers,
-            s.dbm_batch,
-            s.dbm_updates,
-            state=(0, 1),
-        )
-    ],
-    amounts=lambda s: {"steps": s.dbm_updates},
+    floors=joint_updates,
 )
 
 MEAN_FIELD = Task(
     title="Mean field, {dbm_layers}: {dbm_sweeps} sweeps of {num_posteriors} examples",
     contestants={"jboltz": "in_jboltz_deep.mean_field"},
-    floors=lambda s: [
-        Floor(
-            partial(floors.mean_field, s.dbm_sweeps), s.dbm_layers, s.num_posteriors, 1
-        )
-    ],
-    amounts=lambda s: {"sweeps": s.dbm_sweeps},
+    floors=posteriors,
     check=every_sweep,
 )
 
 FINETUNE = Task(
     title="Fine-tuning {net_layers}: {net_updates} updates of {net_batch} examples",
     contestants={"jboltz": "in_jboltz_deep.finetune"},
-    floors=lambda s: [
-        Floor(
-            floors.net,
-            s.net_layers,
-            s.net_batch,
-            s.net_updates,
-            state=(),
-            has_batches=True,
-        )
-    ],
-    amounts=lambda s: {"steps": s.net_updates},
+    floors=net_updates,
 )
 
 DBN_EPOCH = Task(
     title="DBN, {dbn_layers}, batch {batch_size}: {num_examples} images a layer",
-    start=untrained_layers,
+    start=lambda job: stack(job.sizes.dbn_layers, job.seed),
     contestants={
         "jboltz": "in_jboltz.stacked_cd",
         "torch_loader": "in_torch.stacked_cd",
         "torch_notes": "in_torch.stacked_notes",
     },
-    floors=pretraining_floors,
-    amounts=lambda s: {"steps": (len(s.dbn_layers) - 1) * works.num_updates(s)},
+    floors=pretraining,
     check=same_errors,
 )
 
@@ -334,7 +273,12 @@ TASKS = {
     "pcd_epoch": PCD,
     "gibbs": GIBBS,
     "ais": AIS,
-    "fixed_cost": FIXED_COST,
+    "fixed_cost": dataclasses.replace(
+        CD,
+        title="`fit` of one batch of {batch_size}: 1 update",
+        contestants={"jboltz": "in_jboltz.cd"},
+        sizes={"num_examples": "batch_size"},
+    ),
     "tempering": TEMPERING,
     "dbm_step": DBM_STEP,
     "mean_field": MEAN_FIELD,

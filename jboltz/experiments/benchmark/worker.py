@@ -43,12 +43,12 @@ def serve(connection: Connection) -> None:
     try:
         while True:
             request = connection.recv()
-            if callable(request):
+            if work is not None and isinstance(request, int):
+                connection.send(_seconds(work, request))
+            else:
                 work = None  # Its arrays are freed before there are new ones.
                 answer, work = begin(request, clock)
-            else:
-                answer = _seconds(work, request)
-            connection.send(answer)
+                connection.send(answer)
     except EOFError:
         return
     except Exception:
