@@ -145,7 +145,7 @@ def test_tasks_for_which_there_is_no_time_are_named(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(benchmark.quiet, "require_known_flags", lambda: None)
     monkeypatch.setattr(contest, "hold", lambda *_: NoProcesses.wait())
     results = run(tmp_path, "--tasks", "cd_epoch", "dbn_epoch", "--minutes", "0.01")
-    assert results["cd_epoch"]["contestants"] == {}
+    assert results["cd_epoch"] == {"title": "the first"}
     assert results["tasks_left_out"] == ["dbn_epoch"]
     assert (
         "dbn_epoch is left out: the 0.01 minutes are over." in capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_tasks_for_which_there_is_no_time_are_named(tmp_path, monkeypatch, capsy
 
 
 class NoProcesses(contest.Processes):
-    """The contest takes longer than there is time, and has no contestants."""
+    """There are none, and the contest takes longer than there is time."""
 
     def __init__(self, names):
         super().__init__(())
@@ -161,7 +161,7 @@ class NoProcesses(contest.Processes):
     @staticmethod
     def wait():
         benchmark.time.sleep(0.7)
-        return {"contestants": {}}
+        return {"title": "the first"}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_contest_is_not_held_where_one_does_something_else():
         assert found["jboltz"]["affinity"] is None or found["jboltz"]["affinity"]
         with pytest.raises(ValueError, match="title: jboltz, THREEFRY_13 does not do"):
             hold(unfair)
-        with pytest.raises(ChildProcessError, match="jboltz: .*invalid literal"):
+        with pytest.raises(ChildProcessError, match=r"jboltz: (?s:.*)invalid literal"):
             hold(broken)
     assert all(process.exitcode == 0 for process in processes._processes.values())
 
@@ -135,17 +135,18 @@ def test_records_are_named_by_the_family_of_processors():
 
 
 RECORDED = json.loads((targets.FILE.parent / "results.json").read_text())
+TASKS = {name: RECORDED[name] for name in RECORDED["config"]["tasks"]}
 
 
 def test_a_record_is_compared_with_the_targets():
-    found = targets.compare(RECORDED, "AMD EPYC")
+    found = targets.compare(TASKS, "AMD EPYC")
     before = RECORDED["targets"]
     for name in found.keys() & before.keys():
         assert found[name]["value"] == pytest.approx(before[name]["value"])
     name = "CD-1, batch 64: speed over the fastest PyTorch"
     assert found[name]["at_least"] == 2.0
-    assert targets.compare(RECORDED, "Intel")[name]["at_least"] == 1.2
-    assert targets.compare(RECORDED, "another")[name]["at_least"] == 1.2
+    assert targets.compare(TASKS, "Intel")[name]["at_least"] == 1.2
+    assert targets.compare(TASKS, "another")[name]["at_least"] == 1.2
     lines = list(targets.describe(before))
     assert "Start, seconds 3.92, at most 8: met" in lines
     assert len(lines) == len(before)

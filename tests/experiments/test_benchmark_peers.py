@@ -77,12 +77,11 @@ def test_compiled_by_pytorch(make_job):
 
 
 @torch_script
-@pytest.mark.parametrize("package", ["torch", "rbms", "jboltz"])
+@pytest.mark.parametrize("package", ["torch", "rbms"])
 @pytest.mark.parametrize("rule", ["cd", "pcd"])
-def test_a_contestant_learns_by_the_gradient(package, rule, make_job):
+def test_a_peer_learns_by_the_gradient(package, rule, make_job):
     """An epoch of one batch, without weights: no draw meets what is expected."""
-    if package != "jboltz":
-        pytest.importorskip(package)
+    file_of(package)
     job = make_job(4000, batch_size=4000, weight=0.0)
     _, visible_bias, hidden_bias = job.arrays[0]
     p_v, p_h = jax.nn.sigmoid(visible_bias), jax.nn.sigmoid(hidden_bias)
