@@ -134,6 +134,6 @@ def test_a_contestant_with_fewer_chains_is_counted_by_its_share():
     found = tasks.contest(
         tasks.dataclasses.replace(task, start=tasks.untrained), rows, sizes, 0
     )
-    assert found.shares["thrml"] == 0.5
+    assert found.shares["thrml"] == 0.25
     assert found.shares["torch"] == 1.0
     assert found.num_steps == sizes.num_sweeps

@@ -215,7 +215,7 @@ GIBBS = Task(
     floors=lambda s: sweeps(s, s.num_chains, s.num_sweeps),
     check=same_means,
     # It gathers the neighbours of every unit of every chain.
-    num_chains={"thrml": 32},
+    num_chains={"thrml": 16},
 )
 
 AIS = Task(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 from jboltz.runs import machine
@@ -38,6 +39,8 @@ def serve(connection: Connection) -> None:
     answer that is a text says what failed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides when to end.
+    # The seconds to compile are those of a first run.
+    jax.config.update("jax_enable_compilation_cache", False)
     clock, work = machine.Clock(), None
     connection.send(True)
     try:
