@@ -7,7 +7,8 @@ import re
 import jax
 import numpy as np
 
-from jboltz.experiments.benchmark import show, targets
+from jboltz.experiments.benchmark import targets
+from jboltz.experiments.benchmark.show import record_name
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -214,7 +215,7 @@ def test_the_worst_and_the_best_processor_are_those_in_the_readme():
         record = json.loads(file.read_text())
         if record.get("form") == 2:  # Each contestant in a process of its own.
             processor = record["device"]["processor"]
-            assert file.name == show.record_name(processor)
+            assert file.name == record_name(processor)
             assert record["tasks_left_out"] == []
             records[processor] = record["targets"]
     if records:
