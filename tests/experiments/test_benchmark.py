@@ -78,7 +78,7 @@ def test_every_task_runs(tmp_path, capsys, monkeypatch):
             assert {*one} >= {"affinity", "thread_pools", "flushes_denormals"}
             a_step = 1e3 * seconds["median"] / record["num_steps"]
             assert one["milliseconds_a_step"] == pytest.approx(a_step)
-        assert 2 <= len(one["warm_up"]) <= worker.MOST_CALLS
+            assert 2 <= len(one["warm_up"]) <= worker.MOST_CALLS
     assert results["cd_epoch"]["title"] == "CD-1, 784–16, batch 64: 512 images"
     assert results["cd_epoch"]["contestants"]["jboltz"]["compile_seconds"] > 0
     assert results["fixed_cost"]["num_steps"] == 1

@@ -33,7 +33,9 @@ def make_job(getkey):
     def make(num_images, batch_size=1, weight=1.0):
         """A small RBM, and images of as few pixels."""
         weights = weight * jax.random.normal(getkey(), (9, 4))
-        biases = (jax.random.normal(getkey(), (size,)) for size in weights.shape)
+        visible_bias, hidden_bias = (
+            jax.random.normal(getkey(), (size,)) for size in weights.shape
+        )
         images = jax.random.uniform(getkey(), (num_images, 9))
         sizes = Sizes(
             num_examples=num_images,
@@ -41,7 +43,7 @@ def make_job(getkey):
             num_chains=num_images,
             num_sweeps=2,
         )
-        arrays = ((weights, *biases),)
+        arrays = ((weights, visible_bias, hidden_bias),)
         return works.Job(arrays=arrays, rows=np.array(images), sizes=sizes, seed=0)
 
     return make
