@@ -36,7 +36,8 @@ def compare(contestant, outcome, ours):
 def test_a_contest_is_not_held_where_one_does_something_else():
     contestants = {
         "jboltz": partial(result, 1.0),
-        "sklearn": type(None),  # It cannot take part.
+        "torch_compiled": type(None),  # It cannot take part.
+        "sklearn": partial(broken_build, "y"),
         "threefry_13": partial(result, 2.0),
     }
     fair = contest.Contest("title: size", contestants, shares={"threefry_13": 0.5})
@@ -46,7 +47,9 @@ def test_a_contest_is_not_held_where_one_does_something_else():
         pids = {name: process.pid for name, process in processes._processes.items()}
         assert len({os.getpid(), *pids.values()}) == 1 + len(pids)
         hold = partial(contest.hold, processes=processes, rounds=2, seed=0, seconds=0.0)
-        found = hold(fair)["contestants"]
+        record = hold(fair)
+        found = record["contestants"]
+        assert record["left_out"].keys() <= {"sklearn"}  # If it is installed.
         assert found.keys() == {"jboltz", "threefry_13"}
         assert found["threefry_13"]["measured_share"] == 0.5
         assert found["jboltz"]["affinity"] is None or found["jboltz"]["affinity"]

@@ -68,9 +68,9 @@ class Config(RunConfig):
     """What is measured."""
     repetitions: Count = 7
     """Rounds at most; in each one every contestant is timed once."""
-    # On two quiet cores everything with three rounds takes about 7.5 minutes: 20 s to
-    # start the processes; CD-1 80 and 45 s; PCD-1 26; Gibbs 65 and 60; AIS 21; one
-    # batch 10; tempering 16; deep networks 36; starts 40; the DBN 30.
+    # By the seconds of earlier records, everything with three rounds takes 7.5 minutes
+    # on two cores: 20 s to start the processes, CD-1 80 and 45 s, PCD-1 26, Gibbs 65
+    # and 60, AIS 21, one batch 10, tempering 16, deep networks 36, starts 40, DBN 30.
     minutes: Annotated[float, Range(0.01, 10_000)] = 8.5
     """A task that would begin later is left out, and named in the results. Each task
     holds three rounds, and more in its share of what is left of the time. Not for

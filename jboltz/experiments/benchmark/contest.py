@@ -118,18 +118,27 @@ def hold(
 
     Returns:
       The title, the seconds that the contest took, for each of the `contestants` its
-      `label`, `seconds`, `time_over_jboltz`, `check`, rates and process, and the
-      disturbed rounds.
+      `label`, `seconds`, `time_over_jboltz`, `check` and process, the contestants by
+      other libraries that failed, and the disturbed rounds.
 
     Raises:
       ValueError: a contestant does other work than jboltz.
-      ChildProcessError: a process failed.
+      ChildProcessError: jboltz failed, or the products of XLA or NumPy.
     """
     name, start = contest.title.partition(":")[0], time.monotonic()
     say(f"{name}: the first calls of each contestant are checked and not counted")
-    found, turns, ours = {}, {}, ()
+    found, left_out, turns, ours = {}, {}, {}, ()
     for contestant, build in contest.contestants.items():
-        first = processes.ask(contestant, build) if contestant in processes else None
+        if contestant not in processes:
+            continue
+        try:
+            first = processes.ask(contestant, build)
+        except OSError as error:
+            if contestant not in peers.PACKAGES:
+                raise
+            left_out[contestant] = str(error).strip().splitlines()[-1]
+            say(f"{peers.LABELS[contestant]} is left out: {left_out[contestant]}")
+            continue
         if first is None:
             continue
         outcome = first.pop("outcome")
@@ -161,6 +170,7 @@ def hold(
         "title": contest.title,
         "num_steps": contest.num_steps,
         "contestants": records,
+        "left_out": left_out,
         "disturbed_rounds": disturbed,
         "took_seconds": time.monotonic() - start,
     }

@@ -43,19 +43,20 @@ def serve(connection: Connection) -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     clock, work = machine.Clock(), None
     connection.send(True)
-    try:
-        while True:
+    while True:
+        try:
             request = connection.recv()
+        except EOFError:
+            return
+        try:
             if work is not None and isinstance(request, int):
-                connection.send(_seconds(work, request))
+                answer = _seconds(work, request)
             else:
                 work = None  # Its arrays are freed before there are new ones.
                 answer, work = begin(request, clock)
-                connection.send(answer)
-    except EOFError:
-        return
-    except Exception:
-        connection.send(traceback.format_exc())
+        except Exception:
+            answer = traceback.format_exc()
+        connection.send(answer)
 
 
 def begin(
