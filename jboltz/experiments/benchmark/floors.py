@@ -44,15 +44,6 @@ class Floor:
         return weights, state, batches if self.has_batches else None
 
 
-CONTESTANTS = {
-    "products": "floors.by_xla",
-    "products_numpy": "floors.by_numpy",
-    "products_torch": "in_torch.products",
-}
-"""The contestants that take the products alone, and what builds their work of all
-floors of a task, one after another."""
-
-
 def orthonormal(shape: tuple[int, int]) -> np.ndarray:
     """Orthonormal weights: v W Wᵀ neither grows nor vanishes however often it is taken.
 

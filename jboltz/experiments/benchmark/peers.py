@@ -27,8 +27,13 @@ LABELS = {
 }
 """Every contestant, with its name in tables."""
 
-FLOORS = ("products", "products_numpy", "products_torch")
-"""The contestants that take the products alone."""
+FLOORS = {
+    "products": "floors.by_xla",
+    "products_numpy": "floors.by_numpy",
+    "products_torch": "in_torch.products",
+}
+"""The contestants that take the products alone, and what builds their work from all
+floors of a task, one after another."""
 
 PACKAGES = {
     **{name: "torch" for name in LABELS if "torch" in name},

@@ -58,7 +58,7 @@ def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
         own_job = dataclasses.replace(job, sizes=own)
         builders[name] = partial(peers.build, function, own_job)
     products = task.floors(sizes)
-    for name, function in floors.CONTESTANTS.items():
+    for name, function in peers.FLOORS.items():
         builders[name] = partial(peers.build, function, products)
     words = dataclasses.asdict(sizes)
     for name in ("dbn_layers", "dbm_layers", "net_layers"):

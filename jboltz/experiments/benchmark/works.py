@@ -49,8 +49,3 @@ def binary_images(job: Job, number: int) -> np.ndarray:
     images = gray(first_rows(job.rows, number))
     uniforms = np.random.default_rng(job.seed).random(images.shape, np.float32)
     return (uniforms < images).astype(np.float32)
-
-
-def joined(layers: tuple[int, ...]) -> str:
-    """The sizes of layers as text, "784–500" for (784, 500)."""
-    return "–".join(map(str, layers))
