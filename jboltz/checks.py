@@ -5,6 +5,7 @@ Checks run on the host, once a call. Values that are traced, under `jit`, `vmap`
 """
 
 import re
+from functools import cache, lru_cache
 from typing import Any
 
 import jax
@@ -99,11 +100,10 @@ def check_count(name: str, value: Any, *, at_least: int) -> int:
 
 def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
     """Refuses what is not one key of `jax.random.key`, or an array of `axes` axes."""
-    got = repr(key)
-    if isinstance(key, jax.Array):
-        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == axes:
-            return
-        got = f"an array of {key.dtype}{list(key.shape)}"
+    is_array = isinstance(key, jax.Array)
+    if is_array and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == axes:
+        return
+    got = f"an array of {key.dtype}{list(key.shape)}" if is_array else repr(key)
     one = "one key" if not axes else "one key for each run"
     raise InvalidType(
         f"`{name}` is {got} but {one} of `jax.random.key` is needed; make it by "
@@ -195,9 +195,35 @@ def check_params(model: Any, params: Params, name: str = "params") -> None:
         or one of them holds NaN or an infinity.
       TypeError: a leaf is not floating point, or the leaves differ in dtype.
     """
-    like = jax.eval_shape(model.init, jax.random.key(0))
+    like = shapes_of_init(model, shape_of_key())
     remedy = "look for a diverged run, or lower its learning rate"
     check_like(like, params, name, model, if_not_finite=remedy)
+
+
+def shapes_of_init(owner: Any, *arguments: Any) -> Any:
+    """`jax.eval_shape(owner.init, *arguments)`, traced once for owners that are equal.
+
+    A trace takes a millisecond or more, as much as a training step.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    like = tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves)
+    try:
+        hash(owner)
+    except TypeError:  # a spec that holds an array
+        return _shapes_of_init.__wrapped__(owner, structure, like, None)
+    return _shapes_of_init(owner, structure, like, jnp.result_type(float))
+
+
+@lru_cache(maxsize=256)
+def _shapes_of_init(owner, structure, like, default_dtype):
+    del default_dtype  # 64 bits or 32, which changes what `init` makes
+    arguments = [jax.ShapeDtypeStruct(*leaf) for leaf in like]
+    return jax.eval_shape(owner.init, *jax.tree.unflatten(structure, arguments))
+
+
+@cache
+def shape_of_key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(jax.random.key, 0)
 
 
 def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:

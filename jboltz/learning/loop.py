@@ -52,8 +52,9 @@ def check_known(loop: str, *trees: Any) -> None:
         )
 
 
+@jax.jit
 def copy(state: TrainState) -> TrainState:
-    """A copy of the state, which outlives the donation of `state` to a program."""
+    """A copy of the state, for a program that overwrites its argument."""
     return jax.tree.map(jnp.copy, state)
 
 

@@ -26,7 +26,14 @@ from jboltz.base import (
     State,
     record,
 )
-from jboltz.checks import check_key, check_params, is_traced, require
+from jboltz.checks import (
+    check_key,
+    check_params,
+    is_traced,
+    require,
+    shape_of_key,
+    shapes_of_init,
+)
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.built import how_built
 from jboltz.products import Precision
@@ -252,14 +259,11 @@ def check_state(train_step: TrainStep, state: TrainState) -> None:
         return
     estimator, optimizer = train_step.estimator, train_step.optimizer
     _check_params(estimator, state.params, "state.params")
-    key = jax.random.key(0)
+    started = shapes_of_init(estimator, state.params, shape_of_key())
+    zeros = shapes_of_init(optimizer, state.params)
     for name, owner, like in (
-        (
-            "estimator_state",
-            estimator,
-            jax.eval_shape(estimator.init, state.params, key),
-        ),
-        ("opt_state", "its optimizer", jax.eval_shape(optimizer.init, state.params)),
+        ("estimator_state", estimator, started),
+        ("opt_state", "its optimizer", zeros),
     ):
         tree = getattr(state, name)
         got, need = _shapes(tree), _shapes(like)

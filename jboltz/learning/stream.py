@@ -87,7 +87,7 @@ def fit_stream(
     model = model_of(train_step)
     domain = domain_at(model, prepare)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
-    state, step = copy(state), int(state.step)
+    step = int(state.step)
     running, histories = None, []
 
     def finish(before, stack, first, count, after, chunk, all_finite):
@@ -102,16 +102,16 @@ def fit_stream(
             on_chunk(first + count, after, histories[-1])
 
     for stack, count in _stacks(batches, chunk_size, place, domain):
-        before = copy(state)
+        # The program gets a copy, which it may overwrite.
+        before = state
         state, chunk, all_finite = _run_stack(
-            train_step, state, stack, prepare, key, step, count
+            train_step, copy(state), stack, prepare, key, step, count
         )
         # Dispatch is asynchronous: while this chunk runs, the last one is reported and
         # the next one is read.
         if running is not None:
             finish(*running)
-        after = None if on_chunk is None else copy(state)
-        running = (before, stack, step, count, after, chunk, all_finite)
+        running = (before, stack, step, count, state, chunk, all_finite)
         step += count
     if running is None:
         raise InvalidValue(

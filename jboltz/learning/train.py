@@ -62,7 +62,7 @@ def fit(
       end_epoch: changes the state after the last step of an epoch; its metrics are
         added to the history of the epoch, one entry each.
       on_chunk: called as `(epoch, state, history so far)` after each chunk; the state
-        is a copy that can be kept.
+        can be kept, but not donated to a program, since training goes on from it.
       on_epoch: called like `on_chunk`, after each epoch.
 
     Returns:
@@ -120,18 +120,18 @@ def fit(
     num_steps = -(-num_examples // batch_size)
     bounds = [num_steps * i // chunks_per_epoch for i in range(chunks_per_epoch + 1)]
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
-    # States are donated to the programs, except for the arrays of the caller.
-    state, histories, has_warned = copy(state), [], False
+    histories, has_warned = [], False
     looked_at = batch_size * max(1, min(num_examples, SAMPLE_SIZE) // batch_size)
     for epoch in range(first_epoch, num_epochs):
         key_order, key_steps = random.split(random.fold_in(key, epoch))
         order = random.permutation(key_order, num_examples)
         history = {}
         for first, last in itertools.pairwise(bounds):
-            before = copy(state)
+            # The program gets a copy, which it may overwrite.
+            before = state
             state, chunk, all_finite = _run_epoch(
                 train_step,
-                state,
+                copy(state),
                 rows,
                 prepare,
                 key_steps,
@@ -153,7 +153,7 @@ def fit(
             new = {name: np.asarray(x)[first:last] for name, x in chunk.items()}
             history = join([history, new])
             if on_chunk is not None:
-                on_chunk(epoch, copy(state), history)
+                on_chunk(epoch, state, history)
         if not has_warned:
             has_warned = warn_if_constant(
                 model,
@@ -169,7 +169,7 @@ def fit(
             history |= {name: np.asarray(x)[None] for name, x in metrics.items()}
         histories.append(history)
         if on_epoch is not None:
-            on_epoch(epoch, copy(state), history)
+            on_epoch(epoch, state, history)
     return state, histories
 
 
