@@ -182,7 +182,7 @@ def price(rate: float, seconds: float) -> dict[str, float]:
     }
 
 
-def figure(growths: dict[str, Any]) -> plotting.Figure:
+def figure(growths: dict[str, Any]) -> Any:
     panels = {
         f"{growth['cost']}\nby {name}: slope {growth['slope']:.2f}": {
             "jboltz": growth["points"]

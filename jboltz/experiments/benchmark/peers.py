@@ -75,8 +75,12 @@ def takes_part(contestant: str) -> bool:
     return PACKAGES.get(contestant) not in left_out()
 
 
-def build(name: str, job: Any) -> Any:
-    """The work by the function of this name in this package, as "in_torch.cd"."""
+def load(name: str) -> Any:
+    """What has this name in this package, as "in_torch.cd"."""
     file, _, function = name.partition(".")
-    module = importlib.import_module(f"{__package__}.{file}")
-    return getattr(module, function)(job)
+    return getattr(importlib.import_module(f"{__package__}.{file}"), function)
+
+
+def build(name: str, job: Any) -> Any:
+    """The work by the function of this name in this package."""
+    return load(name)(job)
