@@ -179,6 +179,16 @@ def cast_states(states: State, params: Params) -> State:
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
 
 
+def check_not_narrowed(what: str, dtype: Any) -> None:
+    """Refuses a dtype of 64 bits where JAX has 32; `what` begins the message."""
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not is_key and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise InvalidType(
+            f"{what}, which JAX would narrow to 32 bits; cast it yourself, or set "
+            "`jax_enable_x64`."
+        )
+
+
 def check_params(model: Any, params: Params, name: str = "params") -> None:
     """Refuses a record that is no set of parameters of `model`.
 
@@ -287,9 +297,11 @@ def check_like(
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
     for path, leaf in leaves.items():
+        # JAX would compile for every shape what NumPy has at once.
+        isfinite = np.isfinite if isinstance(leaf, np.ndarray) else jnp.isfinite
         # Parameters that a traced function closes over are known, and stay so.
         with jax.ensure_compile_time_eval():
-            if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
+            if not isinstance(leaf, Tracer) and not isfinite(leaf).all():
                 raise InvalidValue(
                     f"`{name}{path}` holds NaN or an infinity but every parameter "
                     f"needs to be finite; {if_not_finite}."

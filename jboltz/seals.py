@@ -35,8 +35,14 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
     contents = (load(folder, name), content)
     sums[name] = sorted({zlib.crc32(x) for x in contents if x is not None})
     draft = _draft(target, content)
-    _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
+    replace(folder / NAME, json.dumps(sums).encode())
     draft.replace(target)
+
+
+def replace(target: pathlib.Path, content: bytes) -> None:
+    """Writes a file, all or nothing: a reader, or a crash, sees the old content or the
+    new one."""
+    _draft(target, content).replace(target)
 
 
 def load(folder: pathlib.Path, name: str) -> bytes | None:
@@ -56,7 +62,7 @@ def fits(folder: pathlib.Path, name: str, content: bytes) -> bool:
 def forget(folder: pathlib.Path) -> None:
     """Drops the seals of files that are missing or changed."""
     sums = {k: x for k, x in read(folder).items() if load(folder, k) is not None}
-    _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
+    replace(folder / NAME, json.dumps(sums).encode())
 
 
 def read(folder: pathlib.Path | epath.Path) -> dict[str, Any]:
@@ -141,9 +147,14 @@ def _files(folder: Any) -> Any:
 
 def _draft(target: pathlib.Path, content: bytes) -> pathlib.Path:
     """`content` beside its place, on the disk."""
-    draft = target.with_name(f".{target.name}.draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    # Two processes that write the same file write two drafts.
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft

@@ -41,6 +41,7 @@ ORDER = [
     "products",
     "units",
     "models",
+    "io",
     "samplers",
     "learning",
     "nets",
@@ -55,6 +56,7 @@ LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 HEAVY = {
     "pooch": "data",
     "orbax": "checkpoint",
+    "safetensors": "io",
     "matplotlib": "plotting",
     "tyro": "runs",
     "tomli_w": "runs",
