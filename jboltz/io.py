@@ -1,10 +1,9 @@
 """A model in one file: safetensors, with the spec as JSON in its metadata.
 
 The file holds the arrays by name, such as `visible.bias`, and any reader of safetensors
-opens it. Its metadata say what they are:
+opens it. Its metadata have one entry, `jboltz`, with JSON that says what they are:
 
-    format    "jboltz"
-    version   "1"
+    version   1
     model     {"RBM": {"visible": {"Bernoulli": {"size": 784}}, …}}, or null
     sha256    of the whole file, with 64 zeros in this place
 
@@ -44,14 +43,11 @@ _DTYPES = {
     "C64": np.complex64,
     "I64": np.int64,
     "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U64": np.uint64,
     "U32": np.uint32,
-    "U16": np.uint16,
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+_REMEDY = "look for a diverged run, or lower its learning rate"
 _PLAIN = bool | int | float | str | None
 
 _specs: dict[str, type] = {}
@@ -140,14 +136,11 @@ def to_bytes(model: Any, params: Params) -> bytes:
                 f"`model` is {model}, which is not what its fields rebuild; keep all "
                 "that makes it what it is in fields that its constructor takes."
             )
-        _check(model, template, jax.tree.structure(params), arrays, "params")
-    metadata = {
-        "format": "jboltz",
-        "version": str(_VERSION),
-        "model": json.dumps(spec),
-        "sha256": _NO_CHECKSUM,
-    }
-    content = safetensors.numpy.save(arrays, metadata)
+        # NumPy's arrays are checked without compiling.
+        own = jax.tree.structure(params).unflatten(arrays.values())
+        check_like(template, own, "params", model, if_not_finite=_REMEDY)
+    header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
+    content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
     checksum = hashlib.sha256(content).hexdigest()
     return content.replace(_NO_CHECKSUM.encode(), checksum.encode(), 1)
 
@@ -158,35 +151,14 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
     Args:
       name: what messages call it.
     """
-    try:
-        views = safetensors.deserialize(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    except safetensors.SafetensorError as error:
+    header, views = _open(content, name)
+    if header["version"] > _VERSION:
         raise InvalidValue(
-            f"{name} is no safetensors file, or is damaged ({error}); name one that "
-            "`jboltz.save` wrote, or write it again."
-        ) from error
-    if metadata.get("format") != "jboltz":
-        raise InvalidValue(
-            f"{name} is a safetensors file that `jboltz.save` did not write; see "
-            "`jboltz.weights` for parameters from elsewhere."
-        )
-    version = metadata.get("version", "")
-    if version.isdecimal() and int(version) > _VERSION:
-        raise InvalidValue(
-            f"{name} has version {version} of the format but this jboltz reads "
-            f"version {_VERSION}; install a newer jboltz."
-        )
-    checksum = metadata.get("sha256", "").encode()
-    blank = content.replace(checksum, _NO_CHECKSUM.encode(), 1)
-    if hashlib.sha256(blank).hexdigest().encode() != checksum:
-        raise InvalidValue(
-            f"{name} is damaged: its content does not have the checksum that it was "
-            "written with; take a copy, or write it again."
+            f"{name} has version {header['version']} of the format but this jboltz "
+            f"reads version {_VERSION}; install a newer jboltz."
         )
     arrays = {key: _decode_array(f"{name}: {key}", view) for key, view in views}
-    spec = json.loads(metadata["model"])
+    spec = header["model"]
     if spec is None:
         return None, jax.device_put(_nested(arrays))
     model, template = _build(spec, name)
@@ -197,10 +169,36 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
             f"{name} holds arrays of the shapes {got} but {model} has {need}; write it "
             "again with `jboltz.save`."
         )
-    structure = jax.tree.structure(template)
-    arrays = {key: arrays[key] for key in need}
-    params = _check(model, template, structure, arrays, name)
+    params = jax.tree.structure(template).unflatten(arrays[key] for key in need)
+    check_like(template, params, name, model, if_not_finite=_REMEDY)
     return model, jax.device_put(params)
+
+
+def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
+    """What the file says of itself, and its arrays as bytes, if it is undamaged."""
+    try:
+        views = safetensors.deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(metadata.get("jboltz", "{}"))
+        checksum = header.get("sha256", "")
+    except (safetensors.SafetensorError, ValueError, AttributeError) as error:
+        raise InvalidValue(
+            f"{name} is no safetensors file, or is damaged ({error}); name one that "
+            "`jboltz.save` wrote, or write it again."
+        ) from error
+    if not header:
+        raise InvalidValue(
+            f"{name} is a safetensors file that `jboltz.save` did not write; see "
+            "`jboltz.weights` for parameters from elsewhere."
+        )
+    blank = content.replace(str(checksum).encode(), _NO_CHECKSUM.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != checksum:
+        raise InvalidValue(
+            f"{name} is damaged: its content does not have the checksum that it was "
+            "written with; take a copy, or write it again."
+        )
+    return header, views
 
 
 def _build(spec: Any, name: str) -> tuple[Any, Params]:
@@ -215,16 +213,6 @@ def _build(spec: Any, name: str) -> tuple[Any, Params]:
             f"{name} is no model that can be made here ({error}); take a spec with "
             "`init(key)`, and the versions of its classes that it was written with."
         ) from error
-
-
-def _check(
-    model: Any, template: Params, structure: Any, arrays: Any, name: str
-) -> Params:
-    """The parameters, out of their arrays; NumPy's are checked without compiling."""
-    params = structure.unflatten(arrays.values())
-    remedy = "look for a diverged run, or lower its learning rate"
-    check_like(template, params, name, model, if_not_finite=remedy)
-    return params
 
 
 def _encode(value: Any) -> Any:
