@@ -12,14 +12,17 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jboltz import seals
+from jboltz.base import Params
 from jboltz.errors import InvalidValue
+from jboltz.io import to_bytes
 from jboltz.runs import processes
 from jboltz.runs.config import differences
 from jboltz.runs.progress import say
 
 OWN_NAMES = (
-    *("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures", "model"),
-    *("parts", "results.json", "tensorboard", "report.html", seals.NAME),
+    *("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures", "parts"),
+    *("model.safetensors", "results.json", "tensorboard", "report.html", seals.NAME),
+    "model",  # Of earlier versions.
 )
 
 _OVERWRITE_MARK = ".overwrite"
@@ -149,8 +152,6 @@ class Workdir:
         """The last thing that a run does: afterwards it is finished."""
         if self._lock is None:
             return
-        for seal in self.path.glob(f"model/*/{seals.NAME}"):
-            self._write(seal.relative_to(self.path).as_posix(), seal.read_text())
         seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
@@ -167,6 +168,10 @@ class Workdir:
     def checkpoints(self, stage: str) -> pathlib.Path:
         """The folder for the checkpoints of a part of the run."""
         return self.path / "checkpoints" / _plain(stage)
+
+    def write_model(self, model: Any, params: Params) -> None:
+        """Leaves model.safetensors, which `jboltz.load` reads."""
+        self._write("model.safetensors", to_bytes(model, params))
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
