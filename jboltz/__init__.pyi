@@ -11,6 +11,7 @@ from . import (
     nets as nets,
     samplers as samplers,
     units as units,
+    weights as weights,
 )
 from .base import (
     Batch as Batch,

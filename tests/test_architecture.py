@@ -42,6 +42,7 @@ ORDER = [
     "units",
     "models",
     "io",
+    "weights",
     "samplers",
     "learning",
     "nets",

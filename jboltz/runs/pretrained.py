@@ -12,7 +12,7 @@ from jboltz import seals
 from jboltz.base import Params
 from jboltz.data import Dataset, fingerprint, scale_pixels
 from jboltz.errors import InvalidValue
-from jboltz.io import from_bytes
+from jboltz.io import load
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
@@ -161,14 +161,14 @@ def _run_of(folder: pathlib.Path, made_by: str) -> dict[str, Any]:
 
 
 def _restored(folder: pathlib.Path, run: dict[str, Any]) -> Pretrained:
-    content = seals.load(folder, "model.safetensors")
-    if content is None:
+    file = folder / "model.safetensors"
+    if not file.exists():
         raise InvalidValue(
-            f"`pretrained` is {folder}, whose model.safetensors is missing or changed "
-            "since it was written; the command of that run makes it anew (with "
-            "--overwrite, if an earlier version of jboltz wrote it)."
+            f"`pretrained` is {folder}, without a model.safetensors; the command of "
+            "that run makes it anew (with --overwrite, if an earlier version of jboltz "
+            "finished it)."
         )
-    model, params = from_bytes(content, str(folder / "model.safetensors"))
+    model, params = load(file)
     if isinstance(model, RBM):
         model, params = DBN((model,)), (params,)
     return Pretrained(model, params, run)
