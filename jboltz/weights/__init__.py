@@ -1,39 +1,23 @@
 """Parameters from other programs, and back.
 
-    rbm, params = from_torch(net.state_dict())
-    dbn, params = stack([from_matlab("mnistvh.mat"), from_matlab("mnisthp.mat")])
-    torch.save(to_torch(rbm, params), "rbm.pth")
+    rbm, params = read(net.state_dict())  # of PyTorch; or of a fitted BernoulliRBM
+    dbn, params = stack([read("mnistvh.mat"), read("mnisthp.mat")])
+    arrays = to_arrays(rbm, params, names="learnergy")
+    net.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
 
-`params_from` takes arrays for a model that you name, and says what does not fit. The
-others find the arrays by their names, and return the model too. No file is unpickled.
+`read` finds the arrays by their names and returns the model too, `params_from` takes
+arrays for a model that you name. Nothing is unpickled.
 """
 
 from jboltz.weights.arrays import Convention, params_from
-from jboltz.weights.files import (
-    from_learnergy,
-    from_matlab,
-    from_npz,
-    from_rbms,
-    from_sklearn,
-    from_torch,
-    to_sklearn,
-    to_torch,
-)
-from jboltz.weights.named import STYLES, from_arrays, stack, to_arrays
+from jboltz.weights.named import STYLES, read, stack, to_arrays, to_sklearn
 
 __all__ = [
     "STYLES",
     "Convention",
-    "from_arrays",
-    "from_learnergy",
-    "from_matlab",
-    "from_npz",
-    "from_rbms",
-    "from_sklearn",
-    "from_torch",
     "params_from",
+    "read",
     "stack",
     "to_arrays",
     "to_sklearn",
-    "to_torch",
 ]
