@@ -152,13 +152,13 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
       name: what messages call it.
     """
     header, views = _open(content, name)
-    if header["version"] > _VERSION:
+    if header.get("version") != _VERSION:
         raise InvalidValue(
-            f"{name} has version {header['version']} of the format but this jboltz "
+            f"{name} has version {header.get('version')} of the format but this jboltz "
             f"reads version {_VERSION}; install a newer jboltz."
         )
     arrays = {key: _decode_array(f"{name}: {key}", view) for key, view in views}
-    spec = header["model"]
+    spec = header.get("model")
     if spec is None:
         return None, jax.device_put(_nested(arrays))
     model, template = _build(spec, name)
@@ -263,10 +263,17 @@ def _known_specs() -> dict[str, type]:
 
 def _named(params: Params) -> dict[str, Any]:
     """The leaves by their dotted paths."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree.leaves_with_path(params)
-    }
+    named = {}
+    for path, leaf in jax.tree.leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if len(name.split(".")) != len(path):
+            raise InvalidValue(
+                f"`params` has the leaf {name!r} at "
+                f"{jax.tree_util.keystr(path) or 'the top'}; put it into a dictionary, "
+                "by a name without dots."
+            )
+        named[name] = leaf
+    return named
 
 
 def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -294,6 +301,11 @@ def _to_array(name: str, leaf: Any) -> np.ndarray:
 
 
 def _decode_array(name: str, view: dict[str, Any]) -> np.ndarray:
+    if view["dtype"] not in _DTYPES:
+        raise InvalidValue(
+            f"{name} has the type {view['dtype']}, which jboltz does not read; write "
+            "it as float32."
+        )
     dtype = np.dtype(_DTYPES[view["dtype"]])
     check_not_narrowed(f"{name} has {dtype}", dtype)
     return np.frombuffer(view["data"], dtype).reshape(view["shape"])

@@ -167,6 +167,8 @@ def test_what_cannot_be_registered(monkeypatch):
         (object(), PARAMS, "class object, which files do not know"),
         (Chilled(RBM), PARAMS, "class Chilled, which files do not know"),
         (jboltz.Gibbs(RBM), PARAMS, "class Gibbs, which files do not know"),
+        (None, {"a.b": jnp.ones(2)}, "the leaf 'a.b'.*name without dots"),
+        (None, jnp.ones(2), "put it into a dictionary"),
         (None, {"key": jax.random.key(0)}, "at key.*random keys"),
         (None, {"x": 3}, "known and not traced"),
         (None, {"x": "text"}, "known and not traced"),
@@ -231,6 +233,8 @@ SPEC = {
     ("model", "arrays", "version", "words"),
     [
         (SPEC, ARRAYS, 2, "version 2 of the format.*newer jboltz"),
+        (SPEC, ARRAYS, None, "version None of the format"),
+        (SPEC, ARRAYS | {"weights": np.ones(8, np.int8)}, 1, "the type I8, which"),
         ({"os.system": {}}, ARRAYS, 1, "class os.system, which is not known here"),
         (
             {"RBM": {"visible": 3, "hidden": 3}},

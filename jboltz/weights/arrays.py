@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
@@ -17,8 +18,8 @@ from jboltz.units.biased import DiscreteUnit
 from jboltz.units.gaussian import Gaussian
 from jboltz.units.spin import Spin
 
-Given = ArrayLike | Mapping[str, ArrayLike]
-"""The biases of a layer, or its parameters by name."""
+Given = ArrayLike | Mapping[str, ArrayLike] | Params
+"""The biases of a layer, its parameters by name, or its record."""
 
 _POWERS = {"variance": 1.0, "deviation": 2.0, "precision": -1.0}
 """The variance is exp(power × log x), where x has this name."""
@@ -76,7 +77,7 @@ def params_from(
       visible, hidden: the biases, of Gaussian units the means: (n,), or (1, n) as in
         MATLAB. Or a dictionary by the names of the unit's record, with or without
         `log_`; of Gaussian units `mean`, or `bias` = μ/σ², and one of `variance`,
-        `deviation` and `precision`. What is left out is as in `init`.
+        `deviation` and `precision`. What is left out is as in `init`. Or the record.
       transpose: whether `weights` are (hidden, visible). None: where only that fits.
       convention: of the energy that the arrays belong to.
 
@@ -123,54 +124,57 @@ def _layer(
 ) -> tuple[Params, Array, Array]:
     """The parameters of a layer, by what its weights are multiplied, and where the zero
     of the other program's values lies, on the scale of those of `unit`."""
-    if not isinstance(given, Mapping):
-        given = {next(iter(vars(unit.init()))): given}
-    factor, ones = -convention.sign * convention.beta, jnp.ones(unit.size)
+    ones = jnp.ones(unit.size)
     if isinstance(unit, Gaussian):
-        bias = given.get("bias")
-        own = _record(unit, name, {k: x for k, x in given.items() if k != "bias"})
+        own, bias = _record(unit, name, given), jnp.zeros(unit.size)
+        if isinstance(given, Mapping) and "bias" in given:
+            bias = _record(unit, name, {"mean": given["bias"]}).mean
         variance = jnp.exp(own.log_variance)
-        if bias is not None:
-            shift = -convention.sign * variance * numbers(name, bias).ravel()
-            own = dataclasses.replace(own, mean=own.mean + shift)
+        mean = own.mean - convention.sign * variance * bias
         power = {"variance": 0.0, "deviation": 0.5, "plain": 1.0}[convention.coupling]
         log_variance = own.log_variance - math.log(convention.beta)
         slope = variance**power / convention.beta
-        return dataclasses.replace(own, log_variance=log_variance), slope, 0 * ones
-    own = _record(unit, name, given)
-    if convention == USUAL:
+        own = dataclasses.replace(own, mean=mean, log_variance=log_variance)
+        return own, slope, 0 * ones
+    own, scale, offset = _record(unit, name, given), 1.0, 0.0
+    if isinstance(unit, Bernoulli) and convention.values == "+1/-1":
+        scale, offset = 2.0, -0.5
+    if isinstance(unit, Spin) and convention.values == "0/1":
+        scale, offset = 0.5, 1.0
+    factor = -convention.sign * convention.beta * scale
+    if factor == 1:
         return own, ones, 0 * ones
     if not isinstance(unit, DiscreteUnit):
         raise InvalidValue(
             f"`{name}` are {unit}, whose parameters are not converted from {convention}"
             "; pass those of jboltz's own energy."
         )
-    scale, offset = 1.0, 0.0
-    if isinstance(unit, Bernoulli) and convention.values == "+1/-1":
-        scale, offset = 2.0, -0.5
-    if isinstance(unit, Spin) and convention.values == "0/1":
-        scale, offset = 0.5, 1.0
-    own = unit.interpolate(own, unit.init(), jnp.asarray(factor * scale))
+    own = unit.interpolate(own, unit.init(), jnp.asarray(factor))
     return own, scale * ones, offset * ones
 
 
-def _record(unit: Unit, name: str, given: Mapping[str, ArrayLike]) -> Params:
+def _record(unit: Unit, name: str, given: Given) -> Params:
     """The record of `unit` with the arrays that are given, by their names."""
     like, found = unit.init(), {}
-    fields = {
-        field.name: getattr(like, field.name) for field in dataclasses.fields(like)
-    }
+    if isinstance(given, type(like)):
+        return given
+    fields = vars(like)
+    if not isinstance(given, Mapping):
+        given = {next(iter(fields)): given}
     for key, value in given.items():
+        if key == "bias" and isinstance(unit, Gaussian):
+            continue
         field, power = key, None
         if f"log_{key}" in fields:
             field, power = f"log_{key}", 1.0
         elif key in _POWERS and "log_variance" in fields:
             field, power = "log_variance", _POWERS[key]
         array, need = numbers(name, value), fields.get(field)
-        if need is None or field in found:
+        if not isinstance(need, jax.Array) or field in found:
             raise InvalidValue(
                 f"`{name}` has {', '.join(given)} but {unit} has {', '.join(fields)}; "
-                "give each once, by this name or without `log_`."
+                "give arrays once, by this name or without `log_`, or else the record "
+                f"{type(like).__name__}."
             )
         if array.size != need.size or array.ndim > need.ndim + 1:
             raise InvalidValue(
@@ -187,7 +191,7 @@ def _record(unit: Unit, name: str, given: Mapping[str, ArrayLike]) -> Params:
     return dataclasses.replace(like, **found)
 
 
-def numbers(name: str, value: ArrayLike) -> np.ndarray:
+def numbers(name: str, value: object) -> np.ndarray:
     """`value` in float64, refused if it is no array of real numbers."""
     try:
         array = np.asarray(value)

@@ -4,7 +4,6 @@ import importlib
 import os
 import pathlib
 import pickle
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,11 @@ def arrays_of(path: Path) -> dict[str, Any]:
             f"`path` is {path}, which is no file, or its name does not end in one of "
             f"{', '.join(readers)}; name one that does."
         )
-    refused = ValueError, TypeError, NotImplementedError, RuntimeError, EOFError
-    others = OSError, KeyError, AttributeError, pickle.UnpicklingError
     try:
         return readers[path.suffix](path)
-    except (*refused, *others, zipfile.BadZipFile) as error:
+    except MissingPackage:
+        raise
+    except Exception as error:  # Every library has errors of its own.
         raise InvalidValue(
             f"`path` is {path}, which is damaged or holds more than arrays ({error}). "
             "Objects are not unpickled, as that can run anything; where it was made, "
@@ -51,7 +50,10 @@ def _mat(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _pth(path: pathlib.Path) -> dict[str, Any]:
-    state = library("torch").load(path, map_location="cpu", weights_only=True)
+    try:
+        state = library("torch").load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # It advises to run anything.
+        raise InvalidValue("objects of Python") from error
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 

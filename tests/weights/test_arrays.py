@@ -11,6 +11,7 @@ import pytest
 import jboltz
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.weights import Convention, params_from
+from tests.helpers import draw_like
 
 B, S, G = jboltz.Bernoulli, jboltz.Spin, jboltz.Gaussian
 W = np.random.default_rng(0).normal(size=(3, 2))
@@ -175,13 +176,30 @@ def test_what_does_not_fit(arguments, words):
     ("given", "words"),
     [
         ({"deviation": 0 * SIGMA}, "holds 0.0 for 'deviation'.*above 0"),
-        ({"variance": SIGMA, "deviation": SIGMA}, "give each once"),
+        ({"variance": SIGMA, "deviation": SIGMA}, "give arrays once"),
+        ({"bias": SIGMA[:2]}, r"`visible` has shape \(2,\)"),
         ({"width": SIGMA}, "`visible` has width but Gaussian"),
     ],
 )
 def test_variances_that_are_none(given, words):
     with pytest.raises(InvalidValue, match=words):
         params_from(jboltz.RBM(G(3), B(2)), W, given, C)
+
+
+def test_records_and_units_made_of_units():
+    unit = jboltz.Joined(B(2), jboltz.Softmax(1, 2))
+    rbm, weights = jboltz.RBM(unit, jboltz.Copies(B(2), 2)), np.ones((4, 2))
+    record = draw_like(unit.init(), jax.random.key(0))
+    params = params_from(rbm, weights, record, C)
+    assert (params.visible.first.bias == record.first.bias).all()
+    assert (params.hidden.bias == C.astype(np.float32)).all()
+    with pytest.raises(InvalidValue, match="or else the record JoinedParams"):
+        params_from(rbm, weights, np.ones(4), C)
+    by_deviation = Convention(coupling="deviation")
+    rbm = jboltz.RBM(G(3), jboltz.ReLU(2))
+    given = {"deviation": SIGMA}
+    params = params_from(rbm, W, given, C, convention=by_deviation)
+    np.testing.assert_allclose(params.weights, SIGMA[:, None] * W, rtol=1e-6)
 
 
 def test_a_convention_that_a_unit_does_not_know():
