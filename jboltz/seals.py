@@ -42,7 +42,12 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
 def replace(target: pathlib.Path, content: bytes) -> None:
     """Writes a file, all or nothing: a reader, or a crash, sees the old content or the
     new one."""
-    _draft(target, content).replace(target)
+    draft = _draft(target, content)
+    try:
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def load(folder: pathlib.Path, name: str) -> bytes | None:

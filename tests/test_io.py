@@ -264,6 +264,13 @@ def test_a_sound_file_is_read():
     assert io.from_bytes(content_of(SPEC, ARRAYS))[0] == RBM
 
 
+def test_a_folder_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        io.save(tmp_path / "folder", RBM, PARAMS)
+    assert [x.name for x in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     io.save(path, RBM, PARAMS)
