@@ -179,6 +179,16 @@ def cast_states(states: State, params: Params) -> State:
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
 
 
+def check_not_narrowed(what: str, dtype: Any) -> None:
+    """Refuses a dtype of 64 bits where JAX has 32; `what` begins the message."""
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not is_key and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise InvalidType(
+            f"{what}, which JAX would narrow to 32 bits; cast it yourself, or set "
+            "`jax_enable_x64`."
+        )
+
+
 def check_params(model: Any, params: Params, name: str = "params") -> None:
     """Refuses a record that is no set of parameters of `model`.
 

@@ -42,6 +42,8 @@ ORDER = [
     "products",
     "units",
     "models",
+    "io",
+    "weights",
     "samplers",
     "learning",
     "nets",
@@ -56,6 +58,7 @@ LEAVES = ["checkpoint", "data", "sharding", "plotting"]
 HEAVY = {
     "pooch": "data",
     "orbax": "checkpoint",
+    "safetensors": "io",
     "matplotlib": "plotting",
     "tyro": "runs",
     "tomli_w": "runs",

@@ -328,7 +328,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=build,
 )
 
 if __name__ == "__main__":

@@ -370,7 +370,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=lambda config, data: build(config, load(config, data)[0]),
 )
 
 if __name__ == "__main__":

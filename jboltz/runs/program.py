@@ -10,7 +10,6 @@ import jax
 from jax.sharding import Mesh
 
 from jboltz import sharding
-from jboltz.checkpoint import Checkpoints
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
@@ -40,8 +39,8 @@ class Program(Generic[ConfigT, ParamsT]):
     """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
     """
     run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
-    """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
-    None to save nothing), and the numbers for `results.json`."""
+    """Trains and evaluates: parameters (for model.safetensors; None to save nothing),
+    and the numbers for `results.json`."""
     draw_figures: Callable[
         [ConfigT, Dataset, ParamsT, dict[str, Any]], Mapping[str, Figure]
     ] = lambda config, data, params, numbers: {}
@@ -49,7 +48,8 @@ class Program(Generic[ConfigT, ParamsT]):
     report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
     model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
-    """The spec whose parameters `run` returns; model/ is read as those of no other."""
+    """The spec whose parameters `run` returns; None where they are another tree of
+    arrays, such as those of Flax nets."""
 
 
 def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
@@ -161,11 +161,7 @@ def _carry_out(
             "readers of JSON other than Python's may refuse; put None in their place."
         )
     if params is not None:
-        mesh, spec = workdir.mesh, program.model(config, data)
-        placed = params if mesh is None else sharding.replicate(params, mesh)
-        with Checkpoints(workdir.path / "model") as model:
-            # A run that was stopped after this does it again.
-            model.save(0, placed, {}, model=spec, overwrite=True)
+        workdir.write_model(program.model(config, data), params)
     say("drawing the figures")
     figures = program.draw_figures(config, data, params, numbers)
     need = "a dictionary of figures by name"

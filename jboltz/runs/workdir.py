@@ -12,17 +12,26 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jboltz import seals
+from jboltz.base import Params
 from jboltz.checkpoint.contents import check_json
 from jboltz.errors import InvalidValue
+from jboltz.io import to_bytes
 from jboltz.ranges import shortened
 from jboltz.runs import processes
 from jboltz.runs.config import differences
 from jboltz.runs.progress import say
 
-FILES = ("run.json", "config.toml", "metrics.jsonl", "results.json", "report.html")
-FOLDERS = ("checkpoints", "figures", "model", "parts", "tensorboard")
+FILES = (
+    "run.json",
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    "results.json",
+    "report.html",
+)
+FOLDERS = ("checkpoints", "figures", "parts", "tensorboard")
 OWN_NAMES = (*FILES, seals.NAME, *FOLDERS)
-"""Files and folders that a run makes; hidden ones apart."""
+"""Files and folders that a run makes, hidden ones apart."""
 
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
@@ -159,8 +168,6 @@ class Workdir:
         """The last thing that a run does: afterwards it is finished."""
         if self._lock is None:
             return
-        for seal in self.path.glob(f"model/*/{seals.NAME}"):
-            self._write(seal.relative_to(self.path).as_posix(), seal.read_text())
         seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
@@ -179,6 +186,10 @@ class Workdir:
     def checkpoints(self, stage: str) -> pathlib.Path:
         """The folder for the checkpoints of a part of the run."""
         return self.path / "checkpoints" / _plain(stage)
+
+    def write_model(self, model: Any, params: Params) -> None:
+        """Leaves model.safetensors, which `jboltz.load` reads."""
+        self._write("model.safetensors", to_bytes(model, params))
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
@@ -264,7 +275,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
 def _check_kinds(path: pathlib.Path) -> None:
     """Refuses folders and pipes in place of files, and files in place of folders."""
     files = (*FILES, seals.NAME, "figures/*.png", "parts/*.json")
-    folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*", "model/[0-9]*")
+    folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*")
     for kind, is_right, patterns in (
         ("file", pathlib.Path.is_file, files),
         ("folder", pathlib.Path.is_dir, folders),

@@ -64,7 +64,6 @@ def report(results):
 def make(**functions):
     """The program, with other functions in place of its own."""
     own = {"load": load, "run": run, "draw_figures": draw_figures, "report": report}
-    own["model"] = lambda config, data: config.rate
     return program.Program(name="toy", config=Config, **own | functions)
 
 
