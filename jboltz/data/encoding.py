@@ -165,7 +165,7 @@ def _column(
     kind = KINDS[word or likely[0]]
     refuse(name, x, mask & ~kind.holds(x), rows, kind)
     is_categories = kind.word == "categories"
-    known = levels if is_categories and levels is not None else kind.learn(x, mask)
+    known: Any = levels if is_categories and levels is not None else kind.learn(x, mask)
     if is_categories and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
             f"`{name}` has {len(known)} different values ({known[0]!r}, …) but a "

@@ -13,7 +13,14 @@ from jboltz.base import Batch, Unit
 from jboltz.data.encoding import Encoding, learn
 from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers import reader_of
-from jboltz.data.readers.protocol import Columns, Reader, Rows, Stream, num_rows
+from jboltz.data.readers.protocol import (
+    Columns,
+    Reader,
+    Rows,
+    Stream,
+    joined,
+    num_rows,
+)
 from jboltz.errors import InvalidValue, JboltzError
 
 SAMPLE_ROWS = 10_000
@@ -178,11 +185,6 @@ def _sample_stream(stream: Stream) -> tuple[Stream, Columns, bool]:
         stream = dataclasses.replace(stream, source=itertools.chain(taken, entries))
     is_whole = count < SAMPLE_ROWS and size < SAMPLE_BYTES
     return stream, joined(found), is_whole
-
-
-def joined(parts: list[Columns]) -> Columns:
-    """The rows of all parts."""
-    return {name: np.ma.concatenate([x[name] for x in parts]) for name in parts[0]}
 
 
 def bytes_of(columns: Columns) -> int:

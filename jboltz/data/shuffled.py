@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from jboltz.base import Batch
-from jboltz.data.readers.protocol import Columns, Rows, Stream, num_rows
-from jboltz.data.reading import Examples, bytes_of, encoded, joined
+from jboltz.data.readers.protocol import Columns, Rows, Stream, joined, num_rows
+from jboltz.data.reading import Examples, bytes_of, encoded
 from jboltz.errors import InvalidType, InvalidValue
 
 WINDOW_BYTES = 2**26
@@ -53,7 +52,7 @@ def batches(
             "needed; pass `read(…)`."
         )
     is_stream = isinstance(examples.source, Stream)
-    if (batch_size is None and not is_stream) or (batch_size or 1) < 1:
+    if not is_stream if batch_size is None else batch_size < 1:
         raise InvalidValue(
             f"`batch_size` is {batch_size} but a batch has at least 1 row, and only a "
             "stream has batches of its own; pass a whole number."
@@ -69,14 +68,15 @@ def _epochs(
     first_epoch: int,
     first_batch: int,
 ) -> Iterator[Batch]:
-    source: Any = examples.source
+    source = examples.source
     for epoch in range(first_epoch, num_epochs):
         first = first_batch if epoch == first_epoch else 0
-        if isinstance(source, Rows) and size is not None:
+        if isinstance(source, Stream):
+            pieces = ({**x, ROW: np.arange(num_rows(x))} for x in source)
+        else:
+            size = size or source.count
             pieces = _windows(source, size, (seed, epoch), first * size)
             first = 0
-        else:
-            pieces = ({**x, ROW: np.arange(num_rows(x))} for x in source)
         found = pieces if size is None else _regrouped(pieces, size)
         for columns in itertools.islice(found, first, None):
             rows = np.asarray(columns.pop(ROW))

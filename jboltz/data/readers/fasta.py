@@ -17,7 +17,7 @@ ALPHABETS = {
     "protein": ("-ACDEFGHIKLMNPQRSTVWY", "XBZJUO"),
 }
 """The categories of a site, and the letters that stand for an unknown one."""
-_PARTS = ("fasta", "fa", "faa", "fna", "afa")
+_ENDINGS = (".fasta", ".fa", ".faa", ".fna", ".afa")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +37,7 @@ class Fasta:
     alphabet: str | None = None
     identity: float | None = 0.8
 
-    endings: ClassVar[tuple[str, ...]] = tuple(
-        f".{x}{gz}" for x in _PARTS for gz in ("", ".gz")
-    )
+    endings: ClassVar[tuple[str, ...]] = (*_ENDINGS, *(f"{x}.gz" for x in _ENDINGS))
     types: ClassVar[tuple[str, ...]] = ()
 
     def open(self, source: Any) -> Rows:
@@ -52,7 +50,8 @@ class Fasta:
                     f"{lengths[0]}, but all need the same number, above 0; align them."
                 )
         letters = np.array([*"".join(texts)]).reshape(len(texts), -1)
-        what, (alphabet, unknown) = self._alphabet({*"".join(texts)})
+        what = self.alphabet or _alphabet_of({*"".join(texts)})
+        alphabet, unknown = ALPHABETS.get(what, (what, ""))
         is_known = np.isin(letters, [*alphabet])
         wrong = np.argwhere(~is_known & ~np.isin(letters, [*unknown]))
         if len(wrong):
@@ -75,25 +74,19 @@ class Fasta:
             levels={"letters": np.array([*alphabet])},
         )
 
-    def _alphabet(self, letters: set[str]) -> tuple[str, tuple[str, str]]:
-        if self.alphabet is not None and self.alphabet not in ALPHABETS:
-            return "`alphabet`", (self.alphabet, "")
-        for what, (known, unknown) in ALPHABETS.items():
-            if what == self.alphabet or (
-                not self.alphabet and letters <= {*known, *unknown}
-            ):
-                return what, (known, unknown)
-        return "protein", ALPHABETS["protein"]
+
+def _alphabet_of(letters: set[str]) -> str:
+    """The first alphabet that has all letters, or that of proteins."""
+    fitting = [name for name, (x, y) in ALPHABETS.items() if letters <= {*x, *y}]
+    return fitting[0] if fitting else "protein"
 
 
 def identity_weights(letters: np.ndarray, identity: float) -> np.ndarray:
     """1 / (number of sequences that agree in at least `identity` of the sites)."""
-    _, codes = np.unique(letters, return_inverse=True)
-    codes = codes.reshape(letters.shape)
-    one_hot = (codes[..., None] == np.arange(codes.max() + 1)).astype(np.float32)
-    one_hot = one_hot.reshape(len(codes), -1)
-    least = identity * codes.shape[1] - 1e-3  # agreements are whole numbers
-    blocks = [one_hot[i : i + 1024] @ one_hot.T for i in range(0, len(codes), 1024)]
+    one_hot = np.concatenate([letters == x for x in np.unique(letters)], axis=1)
+    one_hot = one_hot.astype(np.float32)
+    least = identity * letters.shape[1] - 1e-3  # agreements are whole numbers
+    blocks = [one_hot[i : i + 1024] @ one_hot.T for i in range(0, len(letters), 1024)]
     alike = [(block >= least).sum(axis=1) for block in blocks]
     return (1 / np.concatenate(alike)).astype(np.float32)
 

@@ -109,9 +109,13 @@ def columns_of(entry: Any, select: Any) -> Columns:
 
 def stacked(entries: list[Any], select: str | int | None) -> Columns:
     """Single examples as columns of rows."""
-    columns = [columns_of(entry, select) for entry in entries]
+    return joined([columns_of(entry, select) for entry in entries], np.ma.stack)
+
+
+def joined(parts: list[Columns], join: Any = np.ma.concatenate) -> Columns:
+    """The rows of all parts."""
     try:
-        return {name: np.stack([x[name] for x in columns]) for name in columns[0]}
+        return {name: join([part[name] for part in parts]) for name in parts[0]}
     except (KeyError, ValueError) as error:
         raise InvalidValue(
             f"examples differ ({error}) but all need the same names and shapes; "

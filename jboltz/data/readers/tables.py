@@ -23,13 +23,7 @@ class Tables:
 
     columns: tuple[str, ...] | None = None
 
-    endings: ClassVar[tuple[str, ...]] = (
-        ".csv",
-        ".csv.gz",
-        ".tsv",
-        ".tsv.gz",
-        ".parquet",
-    )
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
     types: ClassVar[tuple[str, ...]] = ("pandas",)
 
     def open(self, source: Any) -> Rows:
