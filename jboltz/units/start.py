@@ -78,9 +78,15 @@ def _resampled(
     flat = x.reshape(count, num_sites, *x.shape[x.ndim - domain.site_axes :]).copy()
     places = (np.arange(count) + 0.5) / count
     for site, share in enumerate(shares):
-        total = np.cumsum(share)
+        # Where values are in order, no part of their distribution is off by more.
+        is_one_hot = domain.site_axes > 0
+        order = np.argsort(
+            flat[:, site].argmax(axis=1) if is_one_hot else flat[:, site]
+        )
+        total = np.cumsum(share[order])
         if total[-1] > 0:
-            flat[:, site] = flat[np.searchsorted(total, places * total[-1]), site]
+            rows = order[np.searchsorted(total, places * total[-1])]
+            flat[:, site] = flat[rows, site]
         elif math.isfinite(domain.num_states):
             flat[:, site] = domain.values(np.arange(count) % int(domain.num_states))
         else:

@@ -120,3 +120,5 @@ SOURCES = [
     grain,
     tf_data,
 ]
+# What may be larger than memory.
+LARGE = [memory_map, hdf5, matrix_market, torch_loader, grain, tf_data]

@@ -32,11 +32,14 @@ class Arrays:
             is_array = isinstance(source, np.ndarray)
             return rows_of(source if is_array else as_numbers(source, "data"), "array")
         if source.suffix.lower() == ".npy":
-            array = np.load(source, mmap_mode="r", allow_pickle=False)
+            array = np.lib.format.open_memmap(source, mode="r")  # refuses objects
             return rows_of(array, source.name)
         with zipfile.ZipFile(source) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-        arrays = read_npz(source, names)
+        try:
+            arrays = read_npz(source, names)
+        except InvalidValue as error:
+            raise InvalidValue(f"{source}: {error}.") from error
         if "indptr" in names:
             return Sparse().open(package("scipy.sparse", source.name).load_npz(source))
         wide = [name for name, x in arrays.items() if x.ndim > 1]

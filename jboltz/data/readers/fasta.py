@@ -57,7 +57,7 @@ class Fasta:
         if len(wrong):
             row, site = wrong[0]
             raise InvalidValue(
-                f"sequence {names[row]!r} has {letters[row, site]!r} at site {site} "
+                f"sequence {names[row]!r} has {str(letters[row, site])!r} at site {site} "
                 f"but the letters of {what} are {alphabet!r}; correct it, or pass "
                 "`reader=Fasta(alphabet=…)`."
             )
