@@ -79,14 +79,11 @@ def _resampled(
     places = (np.arange(count) + 0.5) / count
     for site, share in enumerate(shares):
         # Where values are in order, no part of their distribution is off by more.
-        is_one_hot = domain.site_axes > 0
-        order = np.argsort(
-            flat[:, site].argmax(axis=1) if is_one_hot else flat[:, site]
-        )
+        at_site = flat[:, site]
+        order = np.argsort(at_site.argmax(axis=1) if domain.site_axes else at_site)
         total = np.cumsum(share[order])
         if total[-1] > 0:
-            rows = order[np.searchsorted(total, places * total[-1])]
-            flat[:, site] = flat[rows, site]
+            flat[:, site] = at_site[order[np.searchsorted(total, places * total[-1])]]
         elif math.isfinite(domain.num_states):
             flat[:, site] = domain.values(np.arange(count) % int(domain.num_states))
         else:

@@ -216,7 +216,7 @@ def test_arrays_of_a_file_are_chosen_by_name_and_read_in_its_chunks(tmp_path):
         file["line"] = np.arange(3)
     with pytest.raises(ValueError, match=r"arrays of rows \['texts', 'v"):
         read(path)
-    with pytest.raises(TypeError, match="texts has dtype object"):
+    with pytest.raises(TypeError, match="texts` has dtype object"):
         read(path, HDF5("texts"))
     with h5py.File(path) as file, pytest.raises(ValueError, match=r"shape \(3,\)"):
         read(file["line"])

@@ -56,8 +56,9 @@ class Fasta:
         wrong = np.argwhere(~is_known & ~np.isin(letters, [*unknown]))
         if len(wrong):
             row, site = wrong[0]
+            letter = str(letters[row, site])
             raise InvalidValue(
-                f"sequence {names[row]!r} has {str(letters[row, site])!r} at site {site} "
+                f"sequence {names[row]!r} has {letter!r} at site {site} "
                 f"but the letters of {what} are {alphabet!r}; correct it, or pass "
                 "`reader=Fasta(alphabet=…)`."
             )
