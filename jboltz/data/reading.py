@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from jboltz.data.readers.protocol import (
     joined,
     num_rows,
 )
-from jboltz.errors import InvalidValue, JboltzError
+from jboltz.errors import InvalidType, InvalidValue, JboltzError
 
 SAMPLE_ROWS = 10_000
 SAMPLE_BYTES = 2**26
@@ -103,7 +104,13 @@ def read(
     """
     if isinstance(source, str | os.PathLike):
         source = Path(source).expanduser()
-        source.stat()
+        if not source.is_dir() and not stat.S_ISREG(source.stat().st_mode):
+            raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
+    if not isinstance(missing, tuple) or not isinstance(like, Examples | None):
+        raise InvalidType(
+            f"`missing` is {missing!r} and `like` is a {type(like).__name__} but a "
+            "tuple is needed, such as (-1,), and what `read` returned."
+        )
     opened, levels = _opened(source, reader or reader_of(source)), {}
     if isinstance(opened, Rows):
         columns, rows, is_whole = _sample_rows(opened, most_bytes)
@@ -139,12 +146,19 @@ def read(
 
 
 def _opened(source: Any, reader: Reader) -> Rows | Stream:
+    if not isinstance(reader, Reader):
+        raise InvalidType(
+            f"`reader` is {reader!r} but one of `jboltz.data.readers` is needed, such "
+            "as `Tables()`; pass one, or none."
+        )
     try:
         return reader.open(source)
-    except (JboltzError, OSError):
+    except JboltzError:
         raise
     # Packages raise errors of many kinds on bytes that are something else.
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         what = source if isinstance(source, Path) else type(source).__name__
         raise InvalidValue(
             f"{what} cannot be read by `{reader}` ({type(error).__name__}: {error}); "

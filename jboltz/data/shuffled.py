@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jboltz.base import Batch
+from jboltz.checks import check_count
 from jboltz.data.readers.protocol import Columns, Rows, Stream, joined, num_rows
 from jboltz.data.reading import Examples, bytes_of, encoded
 from jboltz.errors import InvalidType, InvalidValue
@@ -51,13 +52,22 @@ def batches(
             f"`examples` is a {type(examples).__name__} but what `read` returns is "
             "needed; pass `read(…)`."
         )
-    is_stream = isinstance(examples.source, Stream)
-    if not is_stream if batch_size is None else batch_size < 1:
+    if batch_size is not None:
+        batch_size = check_count("batch_size", batch_size, at_least=1)
+    elif isinstance(examples.source, Rows):
         raise InvalidValue(
-            f"`batch_size` is {batch_size} but a batch has at least 1 row, and only a "
-            "stream has batches of its own; pass a whole number."
+            "`batch_size` is None but only a stream has batches of its own; pass a "
+            "whole number."
         )
-    return _epochs(examples, batch_size, num_epochs, seed, first_epoch, first_batch)
+    counts = {
+        "num_epochs": num_epochs,
+        "seed": seed,
+        "first_epoch": first_epoch,
+        "first_batch": first_batch,
+    }
+    for name, count in counts.items():
+        check_count(name, count, at_least=0)
+    return _epochs(examples, batch_size, **counts)
 
 
 def _epochs(

@@ -50,6 +50,7 @@ def test_a_file_is_mapped_and_read_in_chunks(tmp_path):
         ("x.npz", b"no archive", "cannot be read by `Arrays"),
         ("x.fasta", b"", "begins with '>'"),
         ("x.fasta", b"a,b\n1,2\n", "begins with '>'"),
+        ("x.fasta.gz", b"no gzip", "cannot be read by `Fasta"),
         ("x.mtx", b"no matrix", "cannot be read by `Sparse"),
         ("x.pkl", b"", "A pickle could run code"),
         ("x", b"", "ends in ''"),
@@ -194,6 +195,11 @@ def test_what_no_unit_takes_in_a_table_is_refused(tmp_path):
         read(names[:0])
     with pytest.raises(ValueError, match="cannot be read by `Tables"):
         read(write(tmp_path, "", "x.csv"))
+    assert len(read(write(tmp_path, "a;b\n1;2\n0;3\n", "x.csv")).encoding.units) == 2
+    with pytest.raises(ValueError, match="cannot be read by `Tables"):
+        read(write(tmp_path, "a,b\n1,2\n1,2,3\n", "x.csv"))
+    objects = pandas.DataFrame({"b": [True, None, False]})
+    assert read(objects).unit == Bernoulli(1)
     nullable = pandas.DataFrame({"n": pandas.array([1, None, 3], dtype="Int64")})
     assert read(nullable).data.mask.tolist() == [[True], [False], [True]]
 

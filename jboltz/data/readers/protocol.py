@@ -83,8 +83,20 @@ def package(name: str, purpose: str) -> Any:
 
 
 def num_rows(columns: Columns) -> int:
-    """The number of examples in columns."""
-    return len(next(iter(columns.values())))
+    """The number of examples in columns.
+
+    Raises:
+      ValueError: columns differ in it, or are single numbers.
+    """
+    lengths = {np.shape(x)[:1] for x in columns.values()}
+    if len(lengths) != 1 or () in lengths:
+        shapes = {name: np.shape(x) for name, x in columns.items()}
+        raise InvalidValue(
+            f"a batch has columns of the shapes {shapes} but all need one row for each "
+            "example; select one, or pass `Batches(is_batched=False)` for single "
+            "examples."
+        )
+    return lengths.pop()[0]
 
 
 def columns_of(entry: Any, select: Any) -> Columns:

@@ -1,6 +1,7 @@
 """Tables with columns of several kinds: frames of pandas, CSV and Parquet."""
 
 import dataclasses
+import gzip
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ class Tables:
     columns: tuple[str, ...] | None = None
 
     endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
-    types: ClassVar[tuple[str, ...]] = ("pandas",)
+    types: ClassVar[tuple[str, ...]] = ("pandas", "builtins.dict")
 
     def open(self, source: Any) -> Rows:
         pandas = package("pandas", "a table")
@@ -63,7 +64,9 @@ class Tables:
 def _from_file(pandas: Any, path: Path) -> Any:
     if path.suffix.lower() == ".parquet":
         return pandas.read_parquet(path)
-    separator = "\t" if ".tsv" in path.name.lower() else ","
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        first = file.readline(2**20).decode()
+    separator = max(",;\t", key=first.count)
     frame = pandas.read_csv(path, sep=separator)
     if pandas.to_numeric(frame.columns, errors="coerce").notna().all():
         # A first row of numbers is an example, and not names.
@@ -73,6 +76,8 @@ def _from_file(pandas: Any, path: Path) -> Any:
 
 def _values(pandas: Any, name: str, series: Any) -> np.ndarray:
     """A column as numbers with NaN in gaps, or as text that is masked there."""
+    if series.dtype == object:
+        series = series.convert_dtypes()
     types, gaps = pandas.api.types, series.isna().to_numpy()
     if types.is_bool_dtype(series.dtype) and not gaps.any():
         return series.to_numpy(bool)
