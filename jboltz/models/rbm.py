@@ -52,8 +52,8 @@ class RBM:
         """Weights from N(0, 0.01²); units by their `init`.
 
         Args:
-          data: examples, (examples, *shape), that the visible units are fitted to.
-            Without it, sparse data can drive all hidden units into saturation.
+          data: examples, (examples, *shape), that the visible units are fitted to, or
+            a `Batch` of them with weights or gaps. Without it, sparse data can drive all hidden units into saturation.
         """
         check_key(key)
         shape = (self.visible.size, self.hidden.size)
