@@ -53,7 +53,8 @@ class RBM:
 
         Args:
           data: examples, (examples, *shape), that the visible units are fitted to, or
-            a `Batch` of them with weights or gaps. Without it, sparse data can drive all hidden units into saturation.
+            a `Batch` of them with weights or gaps. Without it, sparse data can drive
+            all hidden units into saturation.
         """
         check_key(key)
         shape = (self.visible.size, self.hidden.size)
