@@ -57,35 +57,6 @@ def _outline(x: Any) -> str:
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
 
 
-def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
-    """The first parameters of a layer: its `init`, or its fit to `data`.
-
-    Raises:
-      ValueError: `data` are no rows of states of `unit`, or the fitted parameters hold
-        NaN or an infinity.
-    """
-    params = unit.init()
-    if data is None:
-        return params
-    data = cast_states(admit(name, data, unit.domain), params)
-    shapes = [x.shape for x in jax.tree.leaves(data)]
-    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
-        raise InvalidValue(
-            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
-            "one and as many in every part; pass an array of shape (examples, …)."
-        )
-    first = jax.tree.map(lambda x: x[0], data)
-    check_shape(f"{name}[0]", first, unit.shape, unit)
-    params = unit.fit(data)
-    for leaf in jax.tree.leaves(params):
-        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-            raise InvalidValue(
-                f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
-                f"pass rows of finite states of the domain '{unit.domain}'."
-            )
-    return params
-
-
 def check_count(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an `int`, refused if it is no whole number or below `at_least`."""
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)

@@ -148,8 +148,7 @@ def _restored(folder: pathlib.Path, run: dict[str, Any]) -> Pretrained:
     if not file.exists():
         raise InvalidValue(
             f"`pretrained` is {folder}, without a model.safetensors; the command of "
-            "that run makes it anew (with --overwrite, if an earlier version of jboltz "
-            "finished it)."
+            "that run makes it anew."
         )
     model, params = load(file)
     if isinstance(model, RBM):
