@@ -31,6 +31,8 @@ Evaluation: `EvaluationData`, `annealed_importance_sampling`, `binarise_once`,
 `log_likelihood`, `model_log_partition`, `pseudo_log_likelihood`, `r_hat`,
 `reverse_ais_log_likelihood`, `reverse_annealed_importance_sampling`,
 `binarise_by_threshold`, `convergence_report`.
+
+A model in one file: `save`, `load`.
 """
 
 import lazy_loader

@@ -5,11 +5,13 @@ from . import (
     domains as domains,
     errors as errors,
     evaluation as evaluation,
+    io as io,
     learning as learning,
     models as models,
     nets as nets,
     samplers as samplers,
     units as units,
+    weights as weights,
 )
 from .base import (
     Batch as Batch,
@@ -39,6 +41,7 @@ from .evaluation.examples import (
 from .evaluation.likelihood import log_likelihood as log_likelihood
 from .evaluation.partition import model_log_partition as model_log_partition
 from .evaluation.pseudo_likelihood import pseudo_log_likelihood as pseudo_log_likelihood
+from .io import load as load, save as save
 from .learning.centred import Centred as Centred
 from .learning.contrastive import (
     ContrastiveDivergence as ContrastiveDivergence,

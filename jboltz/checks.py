@@ -57,35 +57,6 @@ def _outline(x: Any) -> str:
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
 
 
-def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
-    """The first parameters of a layer: its `init`, or its fit to `data`.
-
-    Raises:
-      ValueError: `data` are no rows of states of `unit`, or the fitted parameters hold
-        NaN or an infinity.
-    """
-    params = unit.init()
-    if data is None:
-        return params
-    data = cast_states(admit(name, data, unit.domain), params)
-    shapes = [x.shape for x in jax.tree.leaves(data)]
-    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
-        raise InvalidValue(
-            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
-            "one and as many in every part; pass an array of shape (examples, …)."
-        )
-    first = jax.tree.map(lambda x: x[0], data)
-    check_shape(f"{name}[0]", first, unit.shape, unit)
-    params = unit.fit(data)
-    for leaf in jax.tree.leaves(params):
-        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-            raise InvalidValue(
-                f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
-                f"pass rows of finite states of the domain '{unit.domain}'."
-            )
-    return params
-
-
 def check_count(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an `int`, refused if it is no whole number or below `at_least`."""
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
@@ -179,6 +150,16 @@ def cast_states(states: State, params: Params) -> State:
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
 
 
+def check_not_narrowed(what: str, dtype: Any) -> None:
+    """Refuses a dtype of 64 bits where JAX has 32; `what` begins the message."""
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not is_key and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise InvalidType(
+            f"{what}, which JAX would narrow to 32 bits; cast it yourself, or set "
+            "`jax_enable_x64`."
+        )
+
+
 def check_params(model: Any, params: Params, name: str = "params") -> None:
     """Refuses a record that is no set of parameters of `model`.
 
@@ -226,9 +207,15 @@ def shape_of_key() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.random.key, 0)
 
 
-def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
+def require(
+    x: Any, ability: type, purpose: str, name: str = "model", *, example: str = ""
+) -> None:
     """Refuses what lacks an ability, a protocol of `abilities` or `base`, and names
-    the members that are missing."""
+    the members that are missing.
+
+    Args:
+      example: code that makes what is needed, for the message.
+    """
     if isinstance(x, type):
         raise InvalidType(
             f"`{name}` is the class {x.__name__} but {purpose} needs an instance; pass "
@@ -237,14 +224,15 @@ def require(x: Any, ability: type, purpose: str, name: str = "model") -> None:
     if isinstance(x, ability):
         return
     got = repr(x)
-    if "\n" in got:  # a record of arrays
+    if "\n" in got or " at 0x" in got:  # a record of arrays, or functions
         got = f"an object of {type(x).__name__}"
     members = {key for cls in ability.__mro__ for key in vars(cls) if key[0] != "_"}
     missing = ", ".join(sorted(members - {*dir(x)}))
     raise InvalidType(
         f"`{name}` is {got} without {missing}, but {purpose} needs all that "
-        f"`{ability.__module__}.{ability.__name__}` declares; add these to "
-        f"`{type(x).__name__}`, or pass another `{name}`."
+        f"`{ability.__module__}.{ability.__name__}` declares; pass "
+        f"{f'`{example}`' if example else f'another `{name}`'}, or add these to "
+        f"`{type(x).__name__}`."
     )
 
 
@@ -312,14 +300,22 @@ def check_like(
             "but needs one floating point dtype; cast them, "
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
-    for path, leaf in leaves.items():
-        # Parameters that a traced function closes over are known, and stay so.
-        with jax.ensure_compile_time_eval():
-            if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-                raise InvalidValue(
-                    f"`{name}{path}` holds NaN or an infinity but every parameter "
-                    f"needs to be finite; {if_not_finite}."
-                )
+    known = {path: x for path, x in leaves.items() if not isinstance(x, Tracer)}
+    # Parameters that a traced function closes over are known, and stay so.
+    with jax.ensure_compile_time_eval():
+        finite = {path: bool(x) for path, x in _are_finite(known).items()}
+    for path in finite:
+        if not finite[path]:
+            raise InvalidValue(
+                f"`{name}{path}` holds NaN or an infinity but every parameter "
+                f"needs to be finite; {if_not_finite}."
+            )
+
+
+@jax.jit
+def _are_finite(leaves: dict[str, Array]) -> dict[str, Array]:
+    """Whether every number of each leaf is finite; one small program for a record."""
+    return {name: jnp.isfinite(x).all() for name, x in leaves.items()}
 
 
 def records_of(tree: Any) -> str:

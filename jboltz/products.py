@@ -10,14 +10,11 @@ To ask for a lower precision, use JAX's own context,
 
 import functools
 from collections.abc import Callable
-from typing import Literal, ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
-
-Precision: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]
-"""The precision of the products in training; sums and parameters stay float32."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

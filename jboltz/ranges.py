@@ -1,6 +1,7 @@
 """What the numbers of a configuration may be: said with each field, as its type."""
 
 import dataclasses
+import os
 import typing
 from typing import Annotated, Any
 
@@ -88,9 +89,19 @@ def range_of(hint: Any) -> Range | None:
 
 
 def shortened(value: Any) -> str:
-    """`value` as text that fits into a message."""
-    text = str(value)
+    """`value` as text that fits into the one line of a message."""
+    text = str(value) if str(value).isprintable() else repr(str(value))
     return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
+
+
+def with_home(name: str, path: str | os.PathLike[str]) -> str:
+    """`path` with the home of a user in place of `~` or `~user`."""
+    whole = os.path.expanduser(os.fspath(path))
+    if whole.startswith("~"):
+        raise InvalidValue(
+            f"`{name}` is {whole!r} but there is no such user; write the whole path."
+        )
+    return whole
 
 
 def _is_finite(number: int | float) -> bool:

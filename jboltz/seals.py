@@ -14,6 +14,8 @@ from typing import Any
 import filelock
 from etils import epath
 
+from jboltz.errors import InvalidValue
+
 NAME = "checksums.json"
 
 
@@ -35,8 +37,21 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
     contents = (load(folder, name), content)
     sums[name] = sorted({zlib.crc32(x) for x in contents if x is not None})
     draft = _draft(target, content)
-    _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
+    replace(folder / NAME, json.dumps(sums).encode())
     draft.replace(target)
+
+
+def replace(target: pathlib.Path, content: bytes) -> None:
+    """Writes a file, all or nothing: a reader, or a crash, sees the old content or the
+    new one."""
+    if target.is_dir():
+        raise InvalidValue(f"{target} is a folder but should be a file; move it away.")
+    draft = _draft(target, content)
+    try:
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def load(folder: pathlib.Path, name: str) -> bytes | None:
@@ -56,7 +71,7 @@ def fits(folder: pathlib.Path, name: str, content: bytes) -> bool:
 def forget(folder: pathlib.Path) -> None:
     """Drops the seals of files that are missing or changed."""
     sums = {k: x for k, x in read(folder).items() if load(folder, k) is not None}
-    _draft(folder / NAME, json.dumps(sums).encode()).replace(folder / NAME)
+    replace(folder / NAME, json.dumps(sums).encode())
 
 
 def read(folder: pathlib.Path | epath.Path) -> dict[str, Any]:
@@ -113,7 +128,8 @@ def is_locked(folder: pathlib.Path | epath.Path) -> bool:
 
 def _regular(file: Any) -> Any:
     """`file`, unless it is a pipe or a device, reading which might never end."""
-    if file.exists() and not file.is_file():
+    # Not `file.is_file()`: `epath` says it of a pipe too.
+    if os.path.exists(file) and not os.path.isfile(file):
         raise OSError(f"{file} is no file")
     return file
 
@@ -141,9 +157,14 @@ def _files(folder: Any) -> Any:
 
 def _draft(target: pathlib.Path, content: bytes) -> pathlib.Path:
     """`content` beside its place, on the disk."""
-    draft = target.with_name(f".{target.name}.draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    # Two processes that write the same file write two drafts.
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft

@@ -82,13 +82,6 @@ SLOW = {
         "test_a_run_moves_from_mesh_to_mesh": ALL,
         "test_units_that_a_mesh_does_not_divide_are_refused": ALL,
     },
-    "experiments/test_benchmark.py": {
-        "test_a_sweep_leaves_out_what_is_over_its_budget_and_says_so": ALL,
-    },
-    "experiments/test_benchmark_kept.py": {
-        "test_what_was_measured_before_a_failure_is_not_measured_again": ALL,
-        "test_a_damaged_part_is_named_and_measured_anew": ALL,
-    },
     "test_sharding.py": {
         "test_training_is_that_of_one_device": (
             "DBM-(2, 4)",

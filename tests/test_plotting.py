@@ -71,3 +71,17 @@ def test_curves_go_through_their_points_three_panels_in_a_row():
         np.testing.assert_array_equal(first, points)
         np.testing.assert_array_equal(second, points[:1])
         assert axes.get_ylim()[0] == 0
+
+
+def test_one_epoch_has_one_tick_and_its_labels_are_inside_of_the_frame():
+    panels = {"rank": {"layer 1": [120.31], "layer 2": [180.45]}, "none": {"a": [0.0]}}
+    figure = plotting.curve_panels(panels, title="x")
+    axes, none = (axes for axes in figure.axes if axes.axison)
+    low, high = axes.get_xlim()
+    assert [x for x in axes.get_xticks() if low <= x <= high] == [1]
+    assert [text.get_text() for text in axes.texts] == ["120.3", "180.4"]
+    figure.canvas.draw()
+    for text in (*axes.texts, *none.texts):
+        box, frame = text.get_window_extent(), text.axes.get_window_extent()
+        assert box.y1 <= frame.y1
+        assert box.x1 <= frame.x1

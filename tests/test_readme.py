@@ -7,6 +7,9 @@ import re
 import jax
 import numpy as np
 
+from jboltz.experiments.benchmark import targets
+from jboltz.experiments.benchmark.show import record_name
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -204,6 +207,20 @@ def test_recorded_speeds_are_those_in_the_readme():
             value = show(record) + ("" if name == "jboltz" else ratio)
             assert f"| {value} |" in README, value
     assert f"{run['start']['warm_seconds']['median']:.1f} s after it" in README
+
+
+def test_the_worst_and_the_best_processor_are_those_in_the_readme():
+    records = {}
+    for file in (ROOT / "experiments/benchmark").glob("results-*.json"):
+        record = json.loads(file.read_text())
+        if record.get("form") == 2:  # Each contestant in a process of its own.
+            processor = record["device"]["processor"]
+            assert file.name == record_name(processor)
+            assert record["tasks_left_out"] == []
+            records[processor] = record["targets"]
+    if records:
+        table = "\n".join(targets.table(records))
+        assert table in README, f"The table of the records is:\n{table}"
 
 
 def test_what_the_width_of_vectors_is_worth_is_what_was_recorded():

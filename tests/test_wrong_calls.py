@@ -8,6 +8,7 @@ SETUP = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from jboltz import *
 from jboltz.checkpoint import Checkpoints
+from jboltz.data import from_arrays
 from jboltz.evaluation.annealing import log_partition_trajectory
 from jboltz.evaluation.partition import log_partition
 B = Bernoulli
@@ -17,6 +18,7 @@ params, op = rbm.init(key), other.init(key)
 cd, ann = ContrastiveDivergence(rbm, gibbs), Annealed(rbm)
 state, step = init_train_state(params, cd, opt, key), make_train_step(cd, opt)
 data = jnp.asarray(np.random.default_rng(0).integers(0, 2, (20, 4)), float)
+gray = 0.5 * data
 base, chains = ann.fit_base(data), init_chains(gibbs, params, data, key)
 pcd = PersistentContrastiveDivergence(rbm, gibbs, 3)
 of_pcd = init_train_state(params, pcd, opt, key)
@@ -167,6 +169,16 @@ CALLS = {
     "pseudo_log_likelihood(noisy, of_noisy, data)": "`model`",
     "dbn_bounds(deep, (of_noisy,), data, 1.0, key)": "`model`",
     "log_partition_trajectory(noisy, [of_noisy] * 2, [data])": "`model`",
+    "reverse_annealed_importance_sampling(ann,params,base,[0,1],gray,key)": "`samples`",
+    "reverse_ais_log_likelihood(ann,params,base,[0,1],gray,key)": "is gray",
+    "run_chains(gibbs,params,chains,key,num_steps=1,first_step=-1)": "`first_step`",
+    "sample(rbm,params,key,warm_up=1,thinning=0)": "`thinning` is 0 but",
+    "from_arrays(np.zeros((4,4)),image_shape=(-2,-2))": "`image_shape`",
+    "TracedSampler(rbm)": "pass `Gibbs(model)`",
+    "make_train_step(opt,cd)": "pass `ContrastiveDivergence(model, Gibbs(model))`",
+    "annealed_importance_sampling(rbm,params,base,[0,1],key)": "`Annealed(model)`",
+    "fit_with(data[:, :3])": "`data[0]` has shape (3,)",
+    "cd.estimate(params,(),data,key)": "`Batch(values=…)`",
 }
 
 

@@ -34,6 +34,7 @@ from jboltz.checkpoint.contents import (
 )
 from jboltz.checks import check_count, check_number, records_of
 from jboltz.errors import InvalidValue, JboltzError
+from jboltz.ranges import with_home
 
 _PATIENCE = 30.0
 """Seconds that threads of a save or restore that failed have to end."""
@@ -314,8 +315,9 @@ def _kept(steps: list[int], keep: int, growth: float | None) -> set[int]:
 
 def _folder(folder: str | pathlib.Path) -> epath.Path:
     try:
-        path = epath.Path(folder)
-        return path if "://" in str(folder) else path.expanduser().resolve()
+        if "://" in str(folder):
+            return epath.Path(folder)
+        return epath.Path(with_home("folder", folder)).resolve()
     except (KeyError, TypeError) as error:
         raise InvalidValue(
             f"`folder` is {folder!r}, which is no path, or of no scheme that Orbax "

@@ -121,6 +121,11 @@ def from_arrays(
     if domain == Reals():
         warn_unstandardized(train, "train")
     image_shape = shape if image_shape is None else tuple(image_shape)
+    if image_shape is not None and min(image_shape, default=1) < 1:
+        raise InvalidValue(
+            f"`image_shape` is {image_shape} but every side needs to be 1 or more; "
+            "pass the shape of one example."
+        )
     if image_shape is not None and math.prod(image_shape) != train.shape[1]:
         raise InvalidValue(
             f"`image_shape` is {image_shape}, {math.prod(image_shape)} pixels, but an "

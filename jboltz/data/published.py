@@ -14,6 +14,7 @@ from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.data.download import fetch, probe
 from jboltz.data.files import MOST_BYTES, read_regular
 from jboltz.errors import InvalidValue
+from jboltz.ranges import with_home
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -118,7 +119,10 @@ def _manual_place(
             f"`manual_dir` is {os.fspath(manual_dir)!r} but source {source!r} does not "
             "read it; pass `source='manual'`, or no `manual_dir`."
         )
-    path, names = Path(manual_dir).expanduser(), [file.name for file in dataset.files]
+    path, names = (
+        Path(with_home("manual_dir", manual_dir)),
+        [file.name for file in dataset.files],
+    )
     takes_npz = dataset.read_npz is not None
     if os.path.isfile(path):
         if takes_npz and path.suffix == ".npz":
@@ -192,7 +196,7 @@ def _cache_folder(
             f"`data_dir` is {root!r} but {dataset.title} is cached in a local folder; "
             "pass a local `data_dir` (or set TFDS_DATA_DIR to one)."
         )
-    return Path(root).expanduser() / "downloads" / dataset.name
+    return Path(with_home("data_dir", root)) / "downloads" / dataset.name
 
 
 def _download(

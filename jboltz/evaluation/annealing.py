@@ -20,8 +20,10 @@ from jboltz.checks import (
     check_key,
     check_number,
     check_params,
+    visible_domain,
 )
 from jboltz.errors import InvalidValue
+from jboltz.evaluation.examples import refuse_gray
 from jboltz.evaluation.log_estimate import (
     LogEstimate,
     checked,
@@ -144,6 +146,7 @@ def reverse_annealed_importance_sampling(
     check_num_chains(len(jax.tree.leaves(samples)[0]), "samples")
     rungs = rungs_of(annealed, params, base, betas)
     samples = admit_visible("samples", samples, annealed.model)
+    refuse_gray("samples", samples, visible_domain(annealed.model))
     log_weights, log_z = _from_model(annealed, rungs, samples, key)
     inverse = log_estimate(log_weights, -log_z)
     return checked(
@@ -191,6 +194,7 @@ def reverse_ais_log_likelihood(
     check_num_chains(num_chains)
     rungs = rungs_of(annealed, params, base, betas)
     v = cast_states(admit_visible("v", v, annealed.model), params)
+    refuse_gray("v", v, visible_domain(annealed.model))
     log_weights, shift = _from_points(annealed, rungs, v, key, num_chains=num_chains)
     remedy = " Estimates with fewer are low, on average by 0.1 nats or more."
     return checked(log_estimate(log_weights, shift), remedy)
@@ -222,6 +226,7 @@ def clamped_annealed_importance_sampling(
     base = annealed.init(key).base
     rungs = rungs_of(annealed, hidden, base, betas)
     v = cast_states(admit("v", v, model.domain), params)
+    refuse_gray("v", v, model.domain)
     log_weights, log_z = _clamped(
         model, params, rungs.base, rungs.beta, v, key, num_chains=num_chains
     )

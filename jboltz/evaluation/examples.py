@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, record
+from jboltz.base import Batch, Domain, Leaf, State, record
 from jboltz.checks import admit, check_count, check_number, is_traced
 from jboltz.domains import ArrayDomain
 from jboltz.errors import InvalidValue
@@ -28,7 +28,7 @@ class EvaluationData:
 
 
 Data: TypeAlias = Any
-"""`EvaluationData`, or states of the visible units."""
+"""`EvaluationData`, states of the visible units, or a `Batch` without gaps."""
 
 
 def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
@@ -64,19 +64,28 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     Raises:
       TypeError: `data` are not numbers.
       ValueError: `data` are gray for binary units, not finite, outside the domain or
-        empty, or there is not one weight per example.
+        empty, or have gaps, or there is not one weight per example.
     """
+    weights = None
+    if isinstance(data, Batch):
+        if data.mask is not None:
+            raise InvalidValue(
+                f"`{name}.mask` marks gaps but a likelihood needs complete examples: "
+                "p(v) of what was observed is a sum over all values of the gaps, which "
+                "is as hard as log Z and another one for each example. Drop rows with "
+                "gaps, or fill them by draws, `MissingDataEstimator(…).fill`."
+            )
+        data, weights = data.values, data.weights
     is_made = isinstance(data, EvaluationData)
     values = admit(name, data.values if is_made else data, domain)
-    leaves = zip(jax.tree.leaves(values), domain.leaves, strict=True)
-    how = ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
+    how = refuse_gray(name, values, domain)
     if is_made:
         data = EvaluationData(
             values=values, binarisation=data.binarisation, weights=data.weights
         )
     else:
         values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), values)
-        data = EvaluationData(values=values, binarisation=how)
+        data = EvaluationData(values=values, binarisation=how, weights=weights)
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
         raise InvalidValue(
@@ -86,6 +95,12 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     if data.weights is not None and not is_traced(data.weights):
         _check_weights(np.asarray(data.weights), counts.pop(), name)
     return data
+
+
+def refuse_gray(name: str, values: State, domain: Domain | None) -> str:
+    """Refuses gray values for binary units; returns a name for the binarisation."""
+    leaves = zip(jax.tree.leaves(values), domain.leaves if domain else (), strict=False)
+    return ", ".join([_check_exact(x, leaf, name) for x, leaf in leaves])
 
 
 def _gray(data):
@@ -102,7 +117,6 @@ def _gray(data):
 
 
 def _check_exact(values: Leaf, domain: ArrayDomain, name: str) -> str:
-    """Refuses gray values for binary units; returns a name for the binarisation."""
     if is_traced(values):
         return "not known, traced"
     if not domain.is_binary:

@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,8 +20,8 @@ from jboltz.evaluation.annealing import (
 from jboltz.evaluation.diagnostics import bulk_ess, r_hat
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.settings import Ladders, Tempering
 from jboltz.products import full_precision
-from jboltz.ranges import ChainSteps, LadderScale, Range, Several
 from jboltz.samplers.chains import init_chains, run_chains
 from jboltz.samplers.ladders import adapt_ladder, with_ladder
 from jboltz.samplers.tempering import ParallelTempering
@@ -29,28 +29,6 @@ from jboltz.samplers.traced_sampler import TracedSampler
 
 ADAPTING_ROUNDS = 5
 """The number of rounds in which the ladder of tempered chains adapts in warm-up."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ladders:
-    """Settings to estimate log Z by annealing from a base to the model."""
-
-    ladder_scale: LadderScale = 1.0
-    """The length of the annealing ladder, in units of 14 500 rungs."""
-    ladder_check: Annotated[float, Range(0, 1000)] = 10.0
-    """The length of a second, longer ladder, in units of the first; 0 leaves it out."""
-    annealed_chains: Several = 100
-    """The number of chains along each ladder."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Tempering(Ladders):
-    """Settings to estimate log Z in both directions, with samples by tempering."""
-
-    num_replicas: Several = 20
-    """The number of replicas of a tempered chain."""
-    tempering_steps: ChainSteps = 1000
-    """The steps of the tempered chains, after as many steps of warm-up."""
 
 
 def log_partitions(

@@ -24,7 +24,8 @@ def rungs_of(
     annealed: AnnealedModel, params: Params, base: Params, betas: ArrayLike
 ) -> AnnealedParams:
     """The rungs `betas` between `base` and `params` as one record, with checks."""
-    require(annealed, AnnealedModel, "annealing", "annealed")
+    example = "Annealed(model)"
+    require(annealed, AnnealedModel, "annealing", "annealed", example=example)
     check_distribution(annealed.model, params)
     like = jax.eval_shape(annealed.init, jax.random.key(0)).base
     remedy = "fit it to values that the lowest layer can have, as gray images in [0, 1]"

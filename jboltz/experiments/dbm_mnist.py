@@ -7,42 +7,11 @@ at random weights, which centring makes possible (Montavon & Müller, 2012).
 """
 
 import dataclasses
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import DBM, RBM, plotting, random
-from jboltz.base import State
-from jboltz.data import Dataset
-from jboltz.evaluation.bounds import dbm_bound_gap
-from jboltz.evaluation.log_partitions import (
-    chain_quality,
-    log_partitions,
-    normalized,
-    tempered_chains,
-)
-from jboltz.evaluation.reconstruction import dbm_reconstruction_error
-from jboltz.learning.pretrain import grow, unit_interval
-from jboltz.models.swapped import SwappedLayers
-from jboltz.ranges import (
-    ChainSteps,
-    Count,
-    CountFromZero,
-    Rate,
-    Share,
-    Steps,
-)
-from jboltz.runs import checks, greedy, likelihoods, program
-from jboltz.runs.chains import pictures_after, sweep_counts
-from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
-from jboltz.runs.progress import say
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
+from jboltz.ranges import ChainSteps, Count, CountFromZero, Rate, Share, Steps
+from jboltz.runs.config import answer
+from jboltz.runs.families import AnnealingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +51,40 @@ class Config(AnnealingConfig):
     tempering_steps: ChainSteps = 300
     sample_steps: Steps = 1000
     """Longest chain, in Gibbs sweeps, of the pictures of samples."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "dbm_mnist")
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import DBM, RBM, plotting, random
+from jboltz.base import State
+from jboltz.data import Dataset
+from jboltz.evaluation.bounds import dbm_bound_gap
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    normalized,
+    tempered_chains,
+)
+from jboltz.evaluation.reconstruction import dbm_reconstruction_error
+from jboltz.learning.pretrain import grow, unit_interval
+from jboltz.models.swapped import SwappedLayers
+from jboltz.runs import checks, greedy, likelihoods, program
+from jboltz.runs.chains import pictures_after, sweep_counts
+from jboltz.runs.likelihoods import as_json, say_likelihood
+from jboltz.runs.progress import say
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
 
 
 def check(config: Config, data: Dataset) -> None:

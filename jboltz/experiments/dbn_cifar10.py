@@ -10,37 +10,15 @@ Krizhevsky (2009), Learning multiple layers of features from tiny images.
 """
 
 import dataclasses
-import math
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-
-import jboltz
-from jboltz import DBN, Bernoulli, Gaussian, Gibbs, RBMParams, plotting
-from jboltz.data import Dataset, WhitenedPatches, whitened_patches
-from jboltz.data.patches import as_pixels
-from jboltz.errors import InvalidValue
-from jboltz.evaluation import fields
-from jboltz.evaluation.features import receptive_field
-from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.evaluation.shuffled import shuffle_units
-from jboltz.learning.transforms import by_field
-from jboltz.models.dbn import DBNParams
 from jboltz.ranges import Activity, Count, Patches, Rate, Scale, Steps, Strength
-from jboltz.runs import checks, greedy, program
-from jboltz.runs import patches as on_patches
-from jboltz.runs.layers import Pictures, draw_layers, draw_samples
-from jboltz.runs.progress import say, with_error
-from jboltz.runs.workdir import Workdir
-from jboltz.units.gaussian import GaussianParams
+from jboltz.runs.config import answer
+from jboltz.runs.families import PatchConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(on_patches.PatchConfig):
+class Config(PatchConfig):
     """Pretrains a DBN with Gaussian visible units on whitened patches of CIFAR-10."""
 
     PRESETS: ClassVar = {
@@ -78,6 +56,38 @@ class Config(on_patches.PatchConfig):
     read_test: bool = True
     """Judge by patches of the test images; without, by those of held-out training
     images, by which settings are chosen."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "dbn_cifar10")
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jboltz
+from jboltz import DBN, Bernoulli, Gaussian, Gibbs, RBMParams, plotting
+from jboltz.data import Dataset, WhitenedPatches, whitened_patches
+from jboltz.data.patches import as_pixels
+from jboltz.errors import InvalidValue
+from jboltz.evaluation import fields
+from jboltz.evaluation.features import receptive_field
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.evaluation.shuffled import shuffle_units
+from jboltz.learning.transforms import by_field
+from jboltz.models.dbn import DBNParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs import patches as on_patches
+from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.progress import say, with_error
+from jboltz.runs.workdir import Workdir
+from jboltz.units.gaussian import GaussianParams
 
 
 def check(config: Config, data: Dataset) -> None:

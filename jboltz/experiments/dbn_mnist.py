@@ -5,31 +5,12 @@ nets. The defaults are those of the PyTorch notes that jboltz reimplements.
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import optax
-
-import jboltz
-from jboltz import DBN, plotting
-from jboltz.data import Dataset, scale_pixels
-from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.learning.pretrain import Features, unit_interval
-from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
-from jboltz.learning.transforms import project, within
-from jboltz.models.dbn import DBNParams
+from jboltz.choices import Features
 from jboltz.ranges import Count, Rate, Scale, Steps
-from jboltz.runs import checks, greedy, program
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.layers import Pictures, draw_layers, draw_samples
-from jboltz.runs.progress import say
+from jboltz.runs.config import TrainingConfig, answer
 from jboltz.runs.sources import Mnist
-from jboltz.runs.workdir import Workdir
-
-BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
-"""Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
-table of the blog that goes with the PyTorch notes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +49,34 @@ class Config(TrainingConfig):
     data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "dbn_mnist")
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jboltz
+from jboltz import DBN, plotting, random
+from jboltz.data import Dataset, scale_pixels
+from jboltz.evaluation.monitors import reconstruction_errors
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
+from jboltz.learning.transforms import project, within
+from jboltz.models.dbn import DBNParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+BLOG_ERRORS = {1: 0.235, 10: 0.128, 30: 0.082}
+"""Reconstruction error after so many epochs, of an RBM with 500 hidden units: the error
+table of the blog that goes with the PyTorch notes."""
+
+
 def check(config: Config, data: Dataset) -> None:
     checks.layers(config.layers, data)
     checks.values(config, data)
@@ -80,7 +89,7 @@ def run(
     """Pretrains and evaluates; returns the parameters and the numbers to record."""
     dbn, data = build(config), scale_pixels(data, config.scaling)
     # Keys: layer i of the fold draws from fold_in(key_train, i).
-    key_train, _ = jax.random.split(jax.random.key(config.seed))
+    key_train, _ = random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
 
     # Biases start at 0, as in the run whose losses are recorded: of digits one pixel in
@@ -99,7 +108,7 @@ def run(
         key_train,
         rule=rule,
         start=lambda below, key: dbn.layers[len(below)].init(key),
-        monitored=unit_interval(train[: greedy.NUM_MONITORED]),
+        monitored=unit_interval(jnp.asarray(data.train[: greedy.NUM_MONITORED])),
         epochs=config.epochs,
         batch_size=config.batch_size,
         features=config.features,
@@ -139,7 +148,7 @@ def draw_figures(
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
     test = unit_interval(jnp.asarray(data.test[:2000]))
     labels = None if data.test_labels is None else data.test_labels[: len(test)]
-    _, key = jax.random.split(jax.random.key(config.seed))
+    _, key = random.split(jax.random.key(config.seed))
     return {
         "filters": plotting.filters(
             params[0].weights,

@@ -7,29 +7,15 @@ learning?
 """
 
 import dataclasses
-from operator import itemgetter
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import numpy as np
-
-from jboltz import plotting, random
-from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, hold_out
-from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, CountFromZero, Rate
-from jboltz.runs import finetune, program
-from jboltz.runs.pretrained import load_pretrained
-from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir
-
-ROWS_PER_EPOCH = 10_000
-"""An epoch of fewer labelled images goes through them again and again, up to these:
-so that the same number of epochs is about as many updates."""
+from jboltz.runs.config import answer
+from jboltz.runs.families import FinetuneConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(finetune.FinetuneConfig):
+class Config(FinetuneConfig):
     """Fine-tunes a pretrained network on few labels and on many, beside a control."""
 
     PRESETS: ClassVar = {"small": {"num_labels": [100, 1000], "epochs": 5}}
@@ -50,6 +36,30 @@ class Config(finetune.FinetuneConfig):
     held_out: CountFromZero | None = 0
     """Training images, the last ones, that no net is trained on, and whose errors
     choose the epoch: for choosing settings."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "few_labels_mnist")
+
+from operator import itemgetter
+from typing import Any
+
+import jax
+import numpy as np
+
+from jboltz import plotting, random
+from jboltz.base import Params
+from jboltz.data import Dataset, balanced_subset, hold_out
+from jboltz.errors import InvalidValue
+from jboltz.runs import finetune, program
+from jboltz.runs.pretrained import load_pretrained
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+ROWS_PER_EPOCH = 10_000
+"""An epoch of fewer labelled images goes through them again and again, up to these:
+so that the same number of epochs is about as many updates."""
 
 
 def check(config: Config, data: Dataset) -> None:

@@ -6,21 +6,15 @@ neural networks; Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-
-from jboltz import plotting
-from jboltz.base import Params
-from jboltz.data import Dataset
 from jboltz.ranges import Count, Rate
-from jboltz.runs import finetune, program
-from jboltz.runs.pretrained import load_pretrained
-from jboltz.runs.workdir import Workdir
+from jboltz.runs.config import answer
+from jboltz.runs.families import FinetuneConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(finetune.FinetuneConfig):
+class Config(FinetuneConfig):
     """Fine-tunes a pretrained network as a classifier, and trains its control."""
 
     PRESETS: ClassVar = {"small": {"epochs": 2}}
@@ -32,6 +26,22 @@ class Config(finetune.FinetuneConfig):
     """First step size of Adam; it falls linearly to 0."""
     control_learning_rate: Rate = 0.003
     """The first step size of the control, in the same way."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "finetune_mnist")
+
+from typing import Any
+
+import jax
+
+from jboltz import plotting
+from jboltz.base import Params
+from jboltz.data import Dataset
+from jboltz.runs import finetune, program
+from jboltz.runs.pretrained import load_pretrained
+from jboltz.runs.workdir import Workdir
 
 
 def run(

@@ -7,23 +7,15 @@ machines.
 """
 
 import dataclasses
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax.numpy as jnp
-import optax
-
-from jboltz import RBM, Bernoulli, Gaussian, RBMParams
-from jboltz.data import Dataset, whitened_patches
-from jboltz.learning.transforms import by_field, project, within
 from jboltz.ranges import Exponent, Rate
-from jboltz.runs import patches as on_patches
-from jboltz.runs import program
-from jboltz.runs.workdir import Workdir
+from jboltz.runs.config import answer
+from jboltz.runs.families import PatchRBMConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(on_patches.PatchRBMConfig):
+class Config(PatchRBMConfig):
     """Trains a Gaussian–Bernoulli RBM on whitened colour patches of CIFAR-10."""
 
     PRESETS: ClassVar = {
@@ -42,6 +34,24 @@ class Config(on_patches.PatchRBMConfig):
     """Floor and ceiling of the log-variances: updates end there."""
     hidden_bias: Exponent = -3.0
     """Initial hidden biases; below 0, units begin rarely on."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "grbm_cifar10")
+
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from jboltz import RBM, Bernoulli, Gaussian, RBMParams
+from jboltz.data import Dataset, whitened_patches
+from jboltz.learning.transforms import by_field, project, within
+from jboltz.runs import patches as on_patches
+from jboltz.runs import program
+from jboltz.runs.workdir import Workdir
 
 
 def check(config: Config, data: Dataset) -> None:

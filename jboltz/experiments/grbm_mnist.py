@@ -7,32 +7,11 @@ without tears.
 """
 
 import dataclasses
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import RBM, Bernoulli, Gaussian, Gibbs, RBMParams, plotting, random
-from jboltz.data import Dataset, fit_standardizer
-from jboltz.learning.pretrain import unit_interval
-from jboltz.learning.transforms import by_field, project, within
-from jboltz.models.grbm import in_data_units
 from jboltz.ranges import Count, Exponent, Rate, Share, Steps
-from jboltz.runs import checks, program
-from jboltz.runs.chains import pictures_after, sweep_counts
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.progress import say
+from jboltz.runs.config import TrainingConfig, answer
 from jboltz.runs.sources import Mnist
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
-from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
-
-SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +47,35 @@ class Config(TrainingConfig):
     sample_steps: Steps = 1000
     """Longest chain of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "grbm_mnist")
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import RBM, Bernoulli, Gaussian, Gibbs, RBMParams, plotting, random
+from jboltz.data import Dataset, fit_standardizer
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.transforms import by_field, project, within
+from jboltz.models.grbm import in_data_units
+from jboltz.runs import checks, program
+from jboltz.runs.chains import pictures_after, sweep_counts
+from jboltz.runs.progress import say
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
+
+SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangevin}
 
 
 def check(config: Config, data: Dataset) -> None:

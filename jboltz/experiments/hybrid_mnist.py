@@ -14,51 +14,15 @@ document recognition, for the convolutional net.
 
 import dataclasses
 import pathlib
-from operator import itemgetter
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import linen as nn
-from jaxtyping import Array, Key
-
-from jboltz import plotting, random
-from jboltz.base import Params
-from jboltz.data import Dataset, balanced_subset, hold_out
-from jboltz.errors import InvalidValue
-from jboltz.models.dbn import DBN
-from jboltz.nets.finetune import LabelledExamples
-from jboltz.nets.hybrid import (
-    CodeScaler,
-    ConvNet,
-    ImageAndCodeNet,
-    encode,
-    fit_code_scaler,
-    square_side,
-)
 from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne
-from jboltz.runs import checks, finetune, program
-from jboltz.runs.pretrained import (
-    Pretrained,
-    dbn_of,
-    load_pretrained,
-    refuse_scaling,
-)
-from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir
-
-
-class Net(NamedTuple):
-    """One of the nets that are trained, and whose codes it is given."""
-
-    module: nn.Module
-    form: Literal["pixels", "map", "joined"]
-    codes: Literal["pretrained", "untrained"] | None
+from jboltz.runs.config import answer
+from jboltz.runs.families import NetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(finetune.NetConfig):
+class Config(NetConfig):
     """Trains convolutional nets on a pretrained network's codes, and their controls."""
 
     PRESETS: ClassVar = {"small": {"epochs": 2, "num_labels": 5000}}
@@ -83,6 +47,47 @@ class Config(finetune.NetConfig):
     """Units of the dense layer below the head."""
     dropout: ShareBelowOne = 0.25
     """Share left out of what the head sees: the dense layer's units, and the code's."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "hybrid_mnist")
+
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Key
+
+from jboltz import plotting, random
+from jboltz.base import Params
+from jboltz.data import Dataset, balanced_subset, hold_out
+from jboltz.errors import InvalidValue
+from jboltz.models.dbn import DBN
+from jboltz.nets.finetune import LabelledExamples
+from jboltz.nets.hybrid import (
+    CodeScaler,
+    ConvNet,
+    ImageAndCodeNet,
+    encode,
+    fit_code_scaler,
+    square_side,
+)
+from jboltz.runs import checks, finetune, program
+from jboltz.runs.pretrained import Pretrained, dbn_of, load_pretrained, refuse_scaling
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+
+class Net(NamedTuple):
+    """One of the nets that are trained, and whose codes it is given."""
+
+    module: nn.Module
+    form: Literal["pixels", "map", "joined"]
+    codes: Literal["pretrained", "untrained"] | None
 
 
 def check(config: Config, data: Dataset) -> None:

@@ -6,40 +6,12 @@ nets.
 """
 
 import dataclasses
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import plotting, random
-from jboltz.data import Dataset, hold_out
-from jboltz.errors import InvalidValue
-from jboltz.learning.discriminative import pair_with_labels
-from jboltz.learning.pretrain import Features, unit_interval
-from jboltz.learning.up_down import UpDownParams, untie_weights
-from jboltz.models.dbn import DBNParams
+from jboltz.choices import Features
 from jboltz.ranges import Count, CountFromZero, Rate, ShareBelowOne, Steps, Strength
-from jboltz.runs import checks, greedy, program
-from jboltz.runs.config import TrainingConfig
-from jboltz.runs.progress import say, with_error
+from jboltz.runs.config import TrainingConfig, answer
 from jboltz.runs.sources import Mnist
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
-from jboltz.samplers.ancestral import generate_labelled
-
-NUM_PICTURES = 10
-"""Samples of each class that are drawn."""
-
-Images = tuple[np.ndarray, np.ndarray]
-"""Images and their labels."""
-
-Params = dict[str, Any]
-"""What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +52,43 @@ class Config(TrainingConfig):
     sample_steps: Steps = 1000
     """Gibbs sweeps of the top RBM, its label clamped, of the pictures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "labels_mnist")
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import plotting, random
+from jboltz.data import Dataset, hold_out
+from jboltz.errors import InvalidValue
+from jboltz.learning.discriminative import pair_with_labels
+from jboltz.learning.pretrain import unit_interval
+from jboltz.learning.up_down import UpDownParams, untie_weights
+from jboltz.models.dbn import DBNParams
+from jboltz.runs import checks, greedy, program
+from jboltz.runs.progress import say, with_error
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.ancestral import generate_labelled
+
+NUM_PICTURES = 10
+"""Samples of each class that are drawn."""
+
+Images = tuple[np.ndarray, np.ndarray]
+"""Images and their labels."""
+
+Params = dict[str, Any]
+"""What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -319,7 +328,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=build,
 )
 
 if __name__ == "__main__":

@@ -6,38 +6,12 @@ networks; Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machi
 """
 
 import dataclasses
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import RBM, Bernoulli, Gibbs, RBMParams, plotting, random
-from jboltz.data import Dataset
-from jboltz.evaluation.diagnostics import free_energy_gap
-from jboltz.evaluation.log_estimate import LogEstimate
-from jboltz.evaluation.log_partitions import (
-    chain_quality,
-    log_partitions,
-    missing_intervals_allowed,
-    normalized,
-    tempered_chains,
-)
-from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.products import Precision
+from jboltz.choices import Precision
 from jboltz.ranges import ChainSteps, Count, LadderScale, Several, Share
-from jboltz.runs import checks, likelihoods, program
-from jboltz.runs.likelihoods import AnnealingConfig, as_json, say_likelihood
-from jboltz.runs.progress import say, with_error
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
-
-MOST_ENUMERATED = 20
-"""Hidden units up to which log Z by enumeration takes seconds."""
+from jboltz.runs.config import answer
+from jboltz.runs.families import AnnealingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +49,42 @@ class Config(AnnealingConfig):
     sample_steps: ChainSteps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "rbm_mnist")
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import RBM, Bernoulli, Gibbs, RBMParams, plotting, random
+from jboltz.data import Dataset
+from jboltz.evaluation.diagnostics import free_energy_gap
+from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.log_partitions import (
+    chain_quality,
+    log_partitions,
+    missing_intervals_allowed,
+    normalized,
+    tempered_chains,
+)
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
+from jboltz.runs import checks, likelihoods, program
+from jboltz.runs.likelihoods import as_json, say_likelihood
+from jboltz.runs.progress import say, with_error
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+
+MOST_ENUMERATED = 20
+"""Hidden units up to which log Z by enumeration takes seconds."""
 
 
 def check(config: Config, data: Dataset) -> None:

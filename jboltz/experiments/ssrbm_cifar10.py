@@ -6,34 +6,16 @@ spike-and-slab RBMs.
 """
 
 import dataclasses
-import math
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import optax
-
-from jboltz import SpikeAndSlab, SpikeAndSlabParams
-from jboltz.data import Dataset, whitened_patches
 from jboltz.data.patches import Contrast
-from jboltz.learning.transforms import by_field, project
-from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
 from jboltz.ranges import Count, Exponent, Scale
-from jboltz.runs import patches as on_patches
-from jboltz.runs import program
-from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir
-
-PENALTIES = {
-    "gershgorin": GershgorinPenalty(),
-    "norm": NormPenalty(),
-    "none": NoPenalty(),
-}
+from jboltz.runs.config import answer
+from jboltz.runs.families import PatchRBMConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(on_patches.PatchRBMConfig):
+class Config(PatchRBMConfig):
     """Trains a spike-and-slab RBM on whitened colour patches of CIFAR-10."""
 
     PRESETS: ClassVar = {
@@ -61,6 +43,34 @@ class Config(on_patches.PatchRBMConfig):
     what spikes can take away is what they have to explain."""
     spike_bias: Exponent = -2.0
     """Initial log-odds of a spike where the patch does not meet its filter."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "ssrbm_cifar10")
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jboltz import SpikeAndSlab, SpikeAndSlabParams
+from jboltz.data import Dataset, whitened_patches
+from jboltz.learning.transforms import by_field, project
+from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalty
+from jboltz.runs import patches as on_patches
+from jboltz.runs import program
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
+
+PENALTIES = {
+    "gershgorin": GershgorinPenalty(),
+    "norm": NormPenalty(),
+    "none": NoPenalty(),
+}
 
 
 def run(

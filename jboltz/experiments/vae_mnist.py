@@ -7,63 +7,12 @@ Teh (2006), A fast learning algorithm for deep belief nets; Salakhutdinov & Murr
 """
 
 import dataclasses
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jaxtyping import Array, Key
-
-import jboltz
-from jboltz import DBN, plotting, random
-from jboltz.base import Params
-from jboltz.data import Dataset, hold_out
-from jboltz.errors import InvalidValue
-from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
-from jboltz.evaluation.log_partitions import Ladders
-from jboltz.evaluation.quality import sample_quality, spread
-from jboltz.evaluation.reconstruction import (
-    Reconstruction,
-    dbn_log_odds,
-    pixel_errors,
-    vae_log_odds,
-)
-from jboltz.learning.best import BestSoFar
-from jboltz.learning.pretrain import LayerFeatures, unit_interval
-from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.evaluation.settings import Ladders
 from jboltz.ranges import Count, Range, Rate, Steps
-from jboltz.runs import checks, program
-from jboltz.runs.likelihoods import as_json, check_ladders
-from jboltz.runs.pretrained import Pretrained, PretrainedConfig, load_dbn
-from jboltz.runs.progress import say
-from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
-from jboltz.runs.training import fit_with_checkpoints
-from jboltz.runs.workdir import Workdir
-from jboltz.samplers.ancestral import generate_from_noise
-
-NUM_DRAWN = 32
-"""Samples of each model in the figure, the first."""
-
-MEAN_IMAGE = "mean training image"
-"""The name of the reconstruction that knows nothing of an image."""
-
-
-class Images(NamedTuple):
-    """Gray, as the DBN was given them."""
-
-    train: np.ndarray
-    held_out: np.ndarray
-    test: np.ndarray
-
-
-class Models(NamedTuple):
-    """A DBN that another run trained, and a VAE of its code size."""
-
-    dbn: DBN
-    vae: VAE
-    params: dict[str, Params]  # "DBN" and "VAE"
+from jboltz.runs.config import answer
+from jboltz.runs.families import PretrainedConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +44,68 @@ class Config(Ladders, PretrainedConfig):
     """Samples of each model, and test images beside them, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "vae_mnist")
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz import DBN, plotting, random
+from jboltz.base import Params
+from jboltz.data import Dataset, hold_out
+from jboltz.errors import InvalidValue
+from jboltz.evaluation.bounds import dbn_bounds_by_annealing, vae_bounds
+from jboltz.evaluation.quality import sample_quality, spread
+from jboltz.evaluation.reconstruction import (
+    Reconstruction,
+    dbn_log_odds,
+    pixel_errors,
+    vae_log_odds,
+)
+from jboltz.learning.best import BestSoFar
+from jboltz.learning.pretrain import LayerFeatures, unit_interval
+from jboltz.nets.vae import VAE, NegativeELBO, keep_best_elbo, picture_from_prior
+from jboltz.runs import checks, program
+from jboltz.runs.likelihoods import as_json, check_ladders
+from jboltz.runs.pretrained import Pretrained, kind_of, load_dbn
+from jboltz.runs.progress import say
+from jboltz.runs.tables import say_bounds, say_pixel_errors, say_sample_quality
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+from jboltz.samplers.ancestral import generate_from_noise
+
+NUM_DRAWN = 32
+"""Samples of each model in the figure, the first."""
+
+MEAN_IMAGE = "mean training image"
+"""The name of the reconstruction that knows nothing of an image."""
+
+
+class Images(NamedTuple):
+    """Gray, as the DBN was given them."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+
+
+class Models(NamedTuple):
+    """A DBN that another run trained, and a VAE of its code size."""
+
+    dbn: DBN
+    vae: VAE
+    kind: str  # "DBN", or "RBM" for a DBN of one layer
+    params: dict[str, Params]  # of this kind and "VAE"
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -129,7 +140,7 @@ def run(
     }
     if config.read_test:
         count, test = config.num_samples, unit_interval(jnp.asarray(images.test))
-        models = Models(dbn, vae, {"DBN": found.params, "VAE": params})
+        models = pair(found, dbn, vae, params)
         compared = reconstructions(models)
         compared[MEAN_IMAGE] = (lambda bias, _: bias, mean_image(dbn, images.train))
         numbers["test"] = {
@@ -210,6 +221,12 @@ def fit(
     }
 
 
+def pair(found: Pretrained, dbn: DBN, vae: VAE, params: Params) -> Models:
+    """What `found` is with its parameters, and the VAE with `params`."""
+    kind = kind_of(found.run)
+    return Models(dbn, vae, kind, {kind: found.params, "VAE": params})
+
+
 def mean_image(dbn: DBN, train: np.ndarray) -> Array:
     """The log-odds of the pixels of the mean training image, which are finite."""
     return dbn.layers[0].visible.fit(unit_interval(jnp.asarray(train))).bias
@@ -222,7 +239,7 @@ def num_parameters(params: Params) -> int:
 def reconstructions(models: Models) -> dict[str, Reconstruction]:
     """The log-odds of the pixels of each model's mean reconstruction."""
     return {
-        "DBN": (partial(dbn_log_odds, models.dbn), models.params["DBN"]),
+        models.kind: (partial(dbn_log_odds, models.dbn), models.params[models.kind]),
         "VAE": (partial(vae_log_odds, models.vae), models.params["VAE"]),
     }
 
@@ -239,7 +256,7 @@ def bounds(
     count = config.num_weights
     log_z, found = dbn_bounds_by_annealing(
         models.dbn,
-        models.params["DBN"],
+        models.params[models.kind],
         examples,
         unit_interval(jnp.asarray(images.train)),
         config,
@@ -247,7 +264,7 @@ def bounds(
         key_bounds=key_dbn,
         num_samples=count,
     )
-    found = {f"DBN by {name}": both for name, both in found.items()}
+    found = {f"{models.kind} by {name}": both for name, both in found.items()}
     found["VAE"] = vae_bounds(
         models.vae, models.params["VAE"], examples, key_vae, num_samples=count
     )
@@ -279,7 +296,7 @@ def sample(
     from_prior = jax.jit(jax.vmap(of_vae, in_axes=(None, 0)))
     steps = jnp.asarray(config.sample_steps)
     return {
-        "DBN": from_noise(models.params["DBN"], keys_dbn, steps),
+        models.kind: from_noise(models.params[models.kind], keys_dbn, steps),
         "VAE": from_prior(models.params["VAE"], keys_vae),
     }
 
@@ -294,7 +311,7 @@ def draw_figures(
 ) -> dict[str, Any]:
     dbn, before, images = load(config, data)
     vae = build(config, dbn)
-    models = Models(dbn, vae, {"DBN": before.params, "VAE": params})
+    models = pair(before, dbn, vae, params)
     shape, code = data.image_shape or (28, 28), f"a code of {vae.code_size}"
     # Every tenth of the first 160 digits: all kinds, and no choice by eye.
     name = "test" if config.read_test else "held_out"
@@ -320,8 +337,8 @@ def draw_figures(
                 for part, x in enumerate(jnp.split(row, 2), start=1)
             },
             shape,
-            title=f"Samples, means of pixels: the DBN's after {config.sample_steps} "
-            "sweeps from noise",
+            title=f"Samples, means of pixels: the {models.kind}'s after "
+            f"{config.sample_steps} sweeps from noise",
         ),
         "elbo": plotting.curves(curves, title="ELBO of the VAE", ylabel="nats"),
     }
@@ -329,7 +346,7 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     vae, dbn = results["vae"], results["dbn"]
-    for name, found in (("DBN", dbn), ("VAE", vae)):
+    for name, found in ((kind_of(results["pretraining"]), dbn), ("VAE", vae)):
         hidden = "-".join(map(str, [*found["hidden"], results["code_size"]]))
         say(f"{name}, {hidden}: {found['num_parameters']:,} parameters")
     say(
@@ -353,7 +370,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=lambda config, data: build(config, load(config, data)[0]),
 )
 
 if __name__ == "__main__":

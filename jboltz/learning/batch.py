@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checks import cast_states
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidType, InvalidValue
 
 
 def weighted_mean(
@@ -46,7 +46,12 @@ def complete(batch: Batch, params: Params) -> Batch:
 
 
 def refuse_mask(batch: Batch) -> None:
-    """Refuses a batch with missing entries."""
+    """Refuses a batch with missing entries, and bare arrays."""
+    if not isinstance(batch, Batch):
+        raise InvalidType(
+            f"`batch` is an object of {type(batch).__name__} but an estimator needs a "
+            "`Batch`; pass `Batch(values=…)`."
+        )
     if batch.mask is not None:
         raise InvalidValue(
             "`batch.mask` marks missing entries but this estimator needs complete "

@@ -45,7 +45,8 @@ def warn_if_constant(
     """
     if not isinstance(model, HiddenMeanModel | CentrableModel) or data.mask is not None:
         return False
-    values, hidden = _spreads(model, params, data, index, prepare, key)
+    spreads = _spreads(model, params, data, index, prepare, key)
+    values, hidden = map(np.asarray, spreads)
     constant, total = int(np.sum(hidden < SPREAD)), hidden.size
     if not np.any(values) or 2 * constant <= total:
         return False

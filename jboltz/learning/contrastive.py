@@ -206,7 +206,8 @@ def check_chains(
 ) -> None:
     """Refuses counts of chains or steps below 1, and a sampler of another model."""
     require(model, EnergyModel, "the negative phase")
-    require(sampler, Sampler, "the negative phase", "sampler")
+    example = "Gibbs(model)"
+    require(sampler, Sampler, "the negative phase", "sampler", example=example)
     check_num_steps(num_steps, at_least=1)
     check_count("num_chains", num_chains, at_least=1)
     if sampler.model != model:

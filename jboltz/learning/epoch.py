@@ -5,6 +5,7 @@
 """
 
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.base import Batch, Domain, Metrics, State
-from jboltz.checks import check_count
+from jboltz.abilities import LayeredModel
+from jboltz.base import Batch, Metrics, State
+from jboltz.checks import check_count, check_shape
 from jboltz.errors import InvalidValue
 from jboltz.learning.loop import check_loop, prepared_step, run_steps
 from jboltz.learning.rows import as_batch, domain_at, num_rows, take_rows, unchanged
@@ -49,7 +51,7 @@ def train_epoch(
           )(states, data, keys)
     """
     check_loop(train_step, state, key, prepare=prepare)
-    rows = as_rows(data, domain_at(model_of(train_step), prepare))
+    rows = as_rows(data, model_of(train_step), prepare)
     batch_size = check_batch_size(batch_size, num_rows(rows))
     key_order, key_steps = random.split(key)
     order = random.permutation(key_order, num_rows(rows))
@@ -129,9 +131,13 @@ def take_steps(
     return state, history
 
 
-def as_rows(data: State | Batch, domain: Domain | None) -> Batch:
-    """The checked `data` on the device, with weights scaled to mean 1."""
-    rows = jax.tree.map(jnp.asarray, as_batch(data, domain))
+def as_rows(data: State | Batch, model: Any, prepare: Prepare) -> Batch:
+    """The `data`, checked for `model`, on the device, with weights of mean 1."""
+    rows = jax.tree.map(jnp.asarray, as_batch(data, domain_at(model, prepare)))
+    if prepare is unchanged and isinstance(model, LayeredModel):
+        unit = model.units[0]
+        row = jax.eval_shape(partial(jax.tree.map, itemgetter(0)), rows.values)
+        check_shape("data[0]", row, unit.shape, unit)
     if rows.weights is None:
         return rows
     weights = rows.weights / jnp.mean(rows.weights)

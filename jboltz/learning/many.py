@@ -13,7 +13,7 @@ from jboltz.checks import check_key, is_traced
 from jboltz.errors import InvalidValue
 from jboltz.learning.epoch import as_rows, train_epochs
 from jboltz.learning.loop import as_pytree, check_loop
-from jboltz.learning.rows import domain_at, unchanged
+from jboltz.learning.rows import unchanged
 from jboltz.learning.step import Prepare, TrainState, TrainStep, model_of
 
 
@@ -65,7 +65,7 @@ def fit_many(
     return _fit_many(
         as_pytree(train_step),
         states,
-        as_rows(data, domain_at(model_of(train_step), prepare)),
+        as_rows(data, model_of(train_step), prepare),
         keys,
         as_pytree(prepare),
         batch_size=batch_size,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,12 @@ from jboltz import random
 from jboltz.abilities import TwoLayerModel
 from jboltz.base import Params, State, Unit
 from jboltz.checks import check_callable, check_key, require
+from jboltz.choices import Features
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import Prepare
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.rbm import RBM
 from jboltz.units.composite import Joined
-
-Features = Literal["means", "samples", "probabilities"]
 
 Stack = tuple[Params, ...]
 """Parameters of the layers trained so far, bottom first."""

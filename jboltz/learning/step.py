@@ -34,9 +34,9 @@ from jboltz.checks import (
     shape_of_key,
     shapes_of_init,
 )
+from jboltz.choices import Precision
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.built import how_built
-from jboltz.products import Precision
 
 History: TypeAlias = dict[str, np.ndarray]
 """The metrics of a run of steps, one entry per step for each metric."""
@@ -73,8 +73,7 @@ def init_train_state(
       ValueError: `params` do not fit the estimator's model, or the optimizer does not
         suit the estimator.
     """
-    require(estimator, Estimator, "a training state", "estimator")
-    check_optimizer(optimizer)
+    _check_rule(estimator, optimizer)
     check_key(key)
     _check_params(estimator, params)
     _check_wrapped(estimator, optimizer, params)
@@ -105,8 +104,7 @@ class _EstimatorStep:
     built: Any = dataclasses.field(init=False, repr=False)  # stands for `optimizer`
 
     def __post_init__(self) -> None:
-        require(self.estimator, Estimator, "a step", "estimator")
-        check_optimizer(self.optimizer)
+        _check_rule(self.estimator, self.optimizer)
         object.__setattr__(self, "built", how_built(self.optimizer))
         if self.precision not in get_args(Precision):
             raise InvalidValue(
@@ -181,6 +179,12 @@ def take_update(
         return optimizer.update(gradient, opt_state, params, **extra)
     optimizer = optax.with_extra_args_support(optimizer)
     return optimizer.update(gradient, opt_state, params, **extra)
+
+
+def _check_rule(estimator: Any, optimizer: Any) -> None:
+    example = "ContrastiveDivergence(model, Gibbs(model))"
+    require(estimator, Estimator, "training", "estimator", example=example)
+    check_optimizer(optimizer)
 
 
 def check_optimizer(optimizer: Any) -> None:

@@ -23,7 +23,7 @@ from jboltz.learning.loop import (
     join,
     raise_not_finite,
 )
-from jboltz.learning.rows import domain_at, num_rows, take_rows, unchanged
+from jboltz.learning.rows import num_rows, take_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep, model_of
 
 
@@ -106,7 +106,7 @@ def fit(
         on_epoch=on_epoch,
     )
     model = model_of(train_step)
-    rows = as_rows(data, domain_at(model, prepare))
+    rows = as_rows(data, model, prepare)
     num_examples = num_rows(rows)
     num_epochs = check_count("num_epochs", num_epochs, at_least=0)
     first_epoch = check_count("first_epoch", first_epoch, at_least=0)
@@ -123,7 +123,7 @@ def fit(
     histories, has_warned = [], False
     looked_at = batch_size * max(1, min(num_examples, SAMPLE_SIZE) // batch_size)
     for epoch in range(first_epoch, num_epochs):
-        key_order, key_steps = random.split(random.fold_in(key, epoch))
+        key_order, key_steps = _epoch_keys(key, epoch)
         order = random.permutation(key_order, num_examples)
         history = {}
         for first, last in itertools.pairwise(bounds):
@@ -171,6 +171,13 @@ def fit(
         if on_epoch is not None:
             on_epoch(epoch, state, history)
     return state, histories
+
+
+@jax.jit
+def _epoch_keys(key, epoch):
+    """The keys of an epoch's order and of its steps, in one small program."""
+    key_order, key_steps = random.split(random.fold_in(key, epoch))
+    return key_order, key_steps
 
 
 @partial(jax.jit, static_argnames="batch_size", donate_argnames="state")

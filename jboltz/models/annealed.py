@@ -11,8 +11,9 @@ from jaxtyping import Array, Inexact, Key
 from jboltz import random
 from jboltz.abilities import LayeredModel
 from jboltz.base import Leaf, Params, RungUnit, Shape, State, is_exact, record
-from jboltz.checks import check_normalizable, require, start_of
+from jboltz.checks import check_normalizable, require
 from jboltz.errors import InvalidValue
+from jboltz.units.start import start_of
 
 
 def check_exact(model: LayeredModel) -> None:

@@ -11,12 +11,13 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, check_tuple, require_unit, start_of
+from jboltz.checks import check_key, check_shape, check_tuple, require_unit
 from jboltz.errors import InvalidValue
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product
 from jboltz.units.composite import Copies
+from jboltz.units.start import start_of
 
 Layers = tuple[State, ...]
 """One state per layer, bottom first."""

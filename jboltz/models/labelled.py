@@ -7,13 +7,13 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import State, Unit
-from jboltz.checks import start_of
 from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product
 from jboltz.units.composite import Joined, JoinedParams
 from jboltz.units.softmax import Softmax
+from jboltz.units.start import start_of
 
 
 def label_log_probabilities(

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, require_unit, start_of
+from jboltz.checks import check_key, check_shape, require_unit
 from jboltz.models.couplings import check_couplings
 from jboltz.products import full_product, product
+from jboltz.units.start import start_of
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -51,8 +52,9 @@ class RBM:
         """Weights from N(0, 0.01²); units by their `init`.
 
         Args:
-          data: examples, (examples, *shape), that the visible units are fitted to.
-            Without it, sparse data can drive all hidden units into saturation.
+          data: examples, (examples, *shape), that the visible units are fitted to, or
+            a `Batch` of them with weights or gaps. Without it, sparse data can drive
+            all hidden units into saturation.
         """
         check_key(key)
         shape = (self.visible.size, self.hidden.size)

@@ -17,7 +17,6 @@ from jboltz.checks import (
     check_real,
     check_shape,
     check_size,
-    start_of,
 )
 from jboltz.domains import Reals
 from jboltz.errors import InvalidValue
@@ -26,6 +25,7 @@ from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalt
 from jboltz.products import full_product, product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian
+from jboltz.units.start import start_of
 
 _LOG_2PI = math.log(2 * math.pi)
 

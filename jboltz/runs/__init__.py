@@ -3,9 +3,9 @@
 A program hands its functions to `program.main` as one `Program`. It then has a command
 line with a sentence for every option, presets and TOML files, a folder that one process
 holds, checkpoints after every epoch from which the same command goes on bit for bit,
-sealed results, figures, TensorBoard and a page (`python -m jboltz.experiments.report
-FOLDER`). This is a whole program, on data of one's own. `python my_program.py --help`
-explains its options.
+sealed results, the model in one file, figures, TensorBoard and a page (`python -m
+jboltz.experiments.report FOLDER`). This is a whole program, on data of one's own.
+`python my_program.py --help` explains its options.
 
     """An RBM of the answers to a survey.    python my_program.py"""
 
@@ -100,4 +100,8 @@ every program can be asked for, and a `check` of one's own refuses what cannot b
 before anything is written. What `run` does outside `fit_with_checkpoints` and takes
 minutes is kept by `workdir.part(name, measure)`. An estimator that records no
 `reconstruction_error`, as PCD, needs `loss="contrast"` in `fit_with_checkpoints`.
+
+JAX takes a second to import. A program whose `Config` stands above that import, with a
+call of `jboltz.runs.config.answer` between the two, answers `--help` and a wrong flag
+without it, as `jboltz/experiments/dbn_mnist.py` does.
 '''

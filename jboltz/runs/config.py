@@ -1,12 +1,14 @@
 """Configurations: frozen dataclasses as command lines, TOML files and records."""
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import itertools
 import json
-import os
 import pathlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -16,7 +18,7 @@ import tyro
 
 from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
-from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened
+from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened, with_home
 from jboltz.runs import terminal
 
 _DISPLAY_FIELDS = "workdir overwrite config preset tensorboard mesh distributed".split()
@@ -88,9 +90,8 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     flags win over both. The workdir is runs/`program` unless it is asked for.
 
     Raises:
-      ValueError: an option that does not exist, a value out of its range, a file that
-        is no configuration. What tyro finds ends the program with a message and exit
-        status 2.
+      ValueError: an option that does not exist, no value or a wrong one, a file that
+        is no configuration.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
     options = {k.replace("_", "-"): x for k, (x, _) in flat_fields(default).items()}
@@ -100,14 +101,38 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         arguments = [*of_file, *arguments]
     # One that is unknown is left to tyro, which says what there is.
     preset = config_class.PRESETS.get(_asked(arguments, "--preset"), {})
-    config = tyro.cli(
-        config_class,
-        prog=terminal.command(),
-        args=[*_flags(_flat(preset)), *arguments],
-        default=default,
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = tyro.cli(
+                config_class,
+                prog=terminal.command(),
+                args=[*_flags(_flat(preset)), *arguments],
+                default=default,
+            )
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        raise InvalidValue(_without_box(said.getvalue())) from None
     check_ranges(config)
     return config
+
+
+def answer(config_class: type[RunConfig], program: str) -> None:
+    """Answers --help, and ends this process at a command line that cannot be parsed.
+
+    A program calls this before it imports JAX, which takes longer than the answer.
+    """
+    with terminal.errors_as_lines():
+        parse(config_class, program, sys.argv[1:])
+
+
+def _without_box(text: str) -> str:
+    """What stands below the title of a message that tyro put into a box, in a line."""
+    plain = re.sub(r"\x1b\[[\d;]*m|│", "", text)
+    title, *parts = re.split("[─╭╮╰╯-]{9,}", plain)
+    said = " ".join((parts or [title])[0].split())
+    return f"{said.rstrip('.')}; --help explains all options."
 
 
 def _asked(arguments: list[str], flag: str) -> str:
@@ -149,12 +174,7 @@ def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
                 f"`{flag}` is {shortened(repr(value))} but a value needs characters, "
                 "and none that cannot be printed."
             )
-        home = os.path.expanduser(value)
-        if home.startswith("~"):
-            raise InvalidValue(
-                f"`{flag}` is {shortened(value)}, but there is no such user; write the "
-                "whole path."
-            )
+        whole = with_home(flag, value)
         default = options.get(flag[2:].replace("_", "-"))
         is_list = isinstance(default, tuple) and str not in map(type, default)
         if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
@@ -162,7 +182,7 @@ def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
                 f"`{flag}` is {shortened(value)} but its values need spaces between "
                 f"them and nothing else; write {flag} {shortened(' '.join(parts))}."
             )
-        checked.append(before + home)
+        checked.append(before + whole)
     return checked
 
 

@@ -1,11 +1,10 @@
 """Nets that start from a finished run, trained beside their controls and judged."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +35,10 @@ from jboltz.nets.finetune import (
     per_layer,
     scale_images,
 )
-from jboltz.ranges import ShareBelowOne, Strength
 from jboltz.runs import checks
+from jboltz.runs.families import FinetuneConfig, NetConfig
 from jboltz.runs.pretrained import (
     Pretrained,
-    PretrainedConfig,
     load_pretrained,
     refuse_scaling,
 )
@@ -50,29 +48,6 @@ from jboltz.runs.workdir import Workdir
 
 Examples = dict[str, LabelledExamples]
 """What to train on, what is held out, and the test set unless it stays closed."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NetConfig(PretrainedConfig):
-    """What a program that trains nets on labelled digits can be asked for besides."""
-
-    weight_decay: Strength = 0.0
-    """Decoupled, as a factor of the learning rate."""
-    max_norm: Strength = 0.0
-    """Largest norm of the weights that arrive at a unit; 0 does not bound it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(NetConfig):
-    """What a program that fine-tunes a pretrained net can be asked for besides."""
-
-    train: Literal["all", "head"] = "all"
-    """`head` freezes the pretrained layers; the control trains all of its own."""
-    rates: tuple[Strength, ...] = ()
-    """Factors of the learning rate of the pretrained net, from the first hidden layer
-    to the head; none stands for 1 everywhere, 0 freezes a layer."""
-    dropout: tuple[ShareBelowOne, ...] = ()
-    """Share of units left out, of the pixels and of each hidden layer; none for 0."""
 
 
 def check(config: FinetuneConfig, data: Dataset) -> None:

@@ -8,10 +8,11 @@ import jax
 import optax
 from jaxtyping import Array, Key
 
-from jboltz import plotting
+from jboltz import plotting, random
 from jboltz.base import Estimator, Params, State
+from jboltz.choices import Features
 from jboltz.evaluation.monitors import layer_monitors, update_norm
-from jboltz.learning.pretrain import Features, greedy
+from jboltz.learning.pretrain import greedy
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM
@@ -69,7 +70,7 @@ def pretrain(
         estimator, optimizer = rule(index)
 
         def init(key):
-            key_params, key_estimator = jax.random.split(key)
+            key_params, key_estimator = random.split(key)
             params = start(tuple(trained), key_params)
             return init_train_state(params, estimator, optimizer, key_estimator)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Key
 
 from jboltz import plotting, random
@@ -60,17 +61,15 @@ def draw_layers(
       kind: which data the examples are, "test" or "held-out".
     """
     title = f"{kind.capitalize()} {pictures.names}"
-    codes = jax.vmap(dbn.encode, in_axes=(None, 0))(params, examples)
-    coordinates, shares = principal_components(codes)
+    coordinates, shares = _principal_codes(dbn, params, examples)
     combined, maximised = {}, {}
     for depth in range(1, len(params) + 1):
         name = f"layer {depth}"
-        filters = combined_filters([layer.weights for layer in params[:depth]])
         # The same units, those with the largest filters, in both pictures.
-        chosen = jnp.argsort(-jnp.linalg.norm(filters, axis=0))[:100]
-        combined[name] = pictures.of_weights(filters[:, chosen].T)
+        chosen, filters = _largest_filters([layer.weights for layer in params[:depth]])
+        combined[name] = pictures.of_weights(filters)
         states = exciting_states(dbn, params, chosen, pictures.norm, depth=depth)
-        maximised[name] = 2 * jnp.asarray(pictures.of_states(states)) - 1
+        maximised[name] = 2 * np.asarray(pictures.of_states(states)) - 1
     chains = {
         name: pictures.of_states(x) if name.startswith("v") else x
         for name, x in _up_and_down(dbn, params, examples[:80:10]).items()
@@ -96,7 +95,7 @@ def draw_layers(
         "codes": plotting.scatter(
             coordinates,
             labels,
-            title=f"Codes of {len(codes)} {kind} {pictures.names} in layer "
+            title=f"Codes of {len(examples)} {kind} {pictures.names} in layer "
             f"{len(params)}",
             axis_labels=(
                 f"first principal component ({shares[0]:.0%} of the variance)",
@@ -120,13 +119,9 @@ def draw_samples(
     # Chains with keys of their own: on the same draws, those from data and those from
     # noise would meet.
     keys_up, keys_noise, keys, keys_from_noise = (
-        random.fold_in_range(k, len(starts)) for k in jax.random.split(key, 4)
+        random.fold_in_range(k, len(starts)) for k in random.split(key, 4)
     )
-    below, top = params[:-1], dbn.layers[-1].visible
-    from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, starts, keys_up)
-    from_noise = jax.vmap(top.sample, in_axes=(None, None, 0))(
-        params[-1].visible, jnp.zeros(top.size), keys_noise
-    )
+    from_data, from_noise = _starts(dbn, params, starts, keys_up, keys_noise)
     # Step t of a chain draws the same in each row: a row goes on where the one above
     # it stopped.
     rows = {f"training {pictures.name}": starts}
@@ -145,23 +140,61 @@ def _generate(dbn, params, starts, keys, num_steps):
     return jax.vmap(one, in_axes=(None, 0, 0))(params, starts, keys)
 
 
+@partial(jax.jit, static_argnames="dbn")
+def _starts(dbn, params, data, keys_up, keys_noise):
+    """States of the top RBM's visible units, one a key: above the data, and noise."""
+    below, top = params[:-1], dbn.layers[-1].visible
+    from_data = jax.vmap(dbn.sample_up, in_axes=(None, 0, 0))(below, data, keys_up)
+    from_noise = jax.vmap(top.sample, in_axes=(None, None, 0))(
+        params[-1].visible, jnp.zeros(top.size), keys_noise
+    )
+    return from_data, from_noise
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _principal_codes(dbn, params, examples):
+    codes = jax.vmap(dbn.encode, in_axes=(None, 0))(params, examples)
+    return principal_components(codes)
+
+
+@jax.jit
+def _largest_filters(weights):
+    """The 100 units with the largest filters, largest first, and these, one a row."""
+    filters = combined_filters(weights)
+    chosen = jnp.argsort(-jnp.linalg.norm(filters, axis=0))[:100]
+    return chosen, filters[:, chosen].T
+
+
 def _reconstructions(dbn, params, examples, name):
-    rows = {name: examples}
-    for depth, layer in enumerate(dbn.layers, start=1):
-        through = partial(dbn.reconstruct, params, depth=depth)
-        rows[f"through {layer.hidden.size}"] = jax.vmap(through)(examples)
-    return rows
+    sizes = [layer.hidden.size for layer in dbn.layers]
+    through = _through(dbn, params, examples)
+    names = (f"through {size}" for size in sizes)
+    return {name: examples, **dict(zip(names, through, strict=True))}
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _through(dbn, params, examples):
+    """The mean reconstructions through layer 1, through layers 1 and 2, …."""
+    depths = range(1, len(dbn.layers) + 1)
+    each = (partial(dbn.reconstruct, params, depth=depth) for depth in depths)
+    return [jax.vmap(reconstruct)(examples) for reconstruct in each]
 
 
 def _up_and_down(dbn: DBN, params: DBNParams, x: Array) -> dict[str, Array]:
-    """The means of every layer, on the way up and on the way down."""
-    columns = {"v": x}
-    for index, layer in enumerate(dbn.layers):
+    """The means of every layer, on the way up and on the way down, by name."""
+    depth = len(dbn.layers)
+    names = ["v", *(f"h{index}" for index in range(1, depth + 1))]
+    names += [f"h{index}, back" for index in range(depth - 1, 0, -1)] + ["v, back"]
+    return dict(zip(names, _means_up_and_down(dbn, params, x), strict=True))
+
+
+@partial(jax.jit, static_argnames="dbn")
+def _means_up_and_down(dbn, params, x):
+    means = [x]
+    for layer, layer_params in zip(dbn.layers, params, strict=True):
         up = jax.vmap(layer.mean_hidden_state, in_axes=(None, 0))
-        x = up(params[index], x)
-        columns[f"h{index + 1}"] = x
-    for index, layer in reversed(list(enumerate(dbn.layers))):
+        means.append(up(layer_params, means[-1]))
+    for layer, layer_params in reversed([*zip(dbn.layers, params, strict=True)]):
         down = jax.vmap(layer.mean_visible_state, in_axes=(None, 0))
-        x = down(params[index], x)
-        columns[f"h{index}, back" if index else "v, back"] = x
-    return columns
+        means.append(down(layer_params, means[-1]))
+    return means

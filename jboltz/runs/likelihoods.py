@@ -1,6 +1,5 @@
 """Likelihoods by annealing: what a run is asked for, records and says of them."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -10,29 +9,10 @@ from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import MeanLogLikelihood
 from jboltz.evaluation.log_estimate import LogEstimate
-from jboltz.evaluation.log_partitions import Ladders, Tempering
-from jboltz.ranges import Count, CountFromZero, Rate
+from jboltz.evaluation.settings import Ladders
 from jboltz.runs import checks
-from jboltz.runs.config import TrainingConfig
+from jboltz.runs.families import AnnealingConfig
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.sources import Mnist
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AnnealingConfig(Tempering, TrainingConfig):
-    """What a program with persistent chains on MNIST that estimates log Z can be asked
-    for."""
-
-    learning_rate: Rate = 0.02
-    """First step size of plain SGD; it falls linearly to 0."""
-    num_chains: Count = 100
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
-    held_out: CountFromZero = 0
-    """Training images, the last ones, to be judged by in place of the test set, which
-    is then not read: for choosing settings."""
-    data: Mnist = dataclasses.field(default_factory=Mnist)
 
 
 def check_ladders(config: Ladders) -> None:

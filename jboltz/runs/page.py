@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from jboltz import seals
 from jboltz.runs.progress import CENTRES
-from jboltz.runs.recorded import read
+from jboltz.runs.recorded import ABOUT, COSTS, read
 
-ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
-COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
 
@@ -32,7 +31,7 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     """
     found = read(workdir)
     page = workdir / "report.html"
-    page.write_text(render(workdir.resolve().name, found), encoding="utf-8")
+    seals.replace(page, render(workdir.resolve().name, found).encode())
     return page, found
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike
 
 from jboltz import plotting
 from jboltz.base import Params
-from jboltz.data import Dataset, PatchSpec, WhitenedPatches, whitened_patches
+from jboltz.data import Dataset, WhitenedPatches, whitened_patches
 from jboltz.data.patches import HELD_OUT, as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import gaussian_log_likelihood
@@ -22,11 +22,9 @@ from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
 from jboltz.models.rbm import RBM
 from jboltz.models.spike_and_slab import SpikeAndSlab
-from jboltz.ranges import Count, Rate, Scale
 from jboltz.runs import checks
-from jboltz.runs.config import TrainingConfig
+from jboltz.runs.families import PatchConfig, PatchRBMConfig
 from jboltz.runs.progress import say
-from jboltz.runs.sources import Cifar10
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
@@ -35,32 +33,6 @@ MOST_HIDDEN = 16
 """Up to 2¹⁶ hidden states log Z takes seconds."""
 
 PatchRBM = RBM | SpikeAndSlab
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PatchConfig(PatchSpec, TrainingConfig):
-    """What a program on patches can be asked for."""
-
-    learning_rate: Rate = 0.01
-    """First step size of Adam; it falls linearly to 0."""
-    data: Cifar10 = dataclasses.field(default_factory=Cifar10)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PatchRBMConfig(PatchConfig):
-    """What a program that trains one RBM on patches can be asked for besides."""
-
-    num_hidden: Count = 200
-    """Hidden units; up to 16, likelihoods are computed."""
-    epochs: Count = 15
-    """Epochs; every patch once an epoch."""
-    batch_size: Count = 200
-    weight_scale: Scale = 0.3
-    """Standard deviation of the initial weights."""
-    num_chains: Count = 500
-    """Persistent chains."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
 
 
 def check(config: PatchConfig, data: Dataset) -> None:

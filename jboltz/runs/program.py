@@ -1,26 +1,26 @@
 """The frame of a program: from its command line to its results."""
 
 import dataclasses
-import errno
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import jax
 from jax.sharding import Mesh
 
 from jboltz import sharding
-from jboltz.checkpoint import Checkpoints
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
-from jboltz.errors import InvalidType, JboltzError
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.step import TrainState
 from jboltz.runs import config as configs
 from jboltz.runs import machine, processes, sources, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
-from jboltz.runs.workdir import Workdir, finished
+from jboltz.runs.recorded import ABOUT, COSTS
+from jboltz.runs.workdir import Figure, Workdir, finished
 
 ParamsT = TypeVar("ParamsT")
 
@@ -39,16 +39,17 @@ class Program(Generic[ConfigT, ParamsT]):
     """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
     """
     run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
-    """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
-    None to save nothing), and the numbers for `results.json`."""
+    """Trains and evaluates: parameters (for model.safetensors; None to save nothing),
+    and the numbers for `results.json`."""
     draw_figures: Callable[
-        [ConfigT, Dataset, ParamsT, dict[str, Any]], dict[str, Any]
+        [ConfigT, Dataset, ParamsT, dict[str, Any]], Mapping[str, Figure]
     ] = lambda config, data, params, numbers: {}
     """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
     model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
-    """The spec whose parameters `run` returns; model/ is read as those of no other."""
+    """The spec whose parameters `run` returns; None where they are another tree of
+    arrays, such as those of Flax nets."""
 
 
 def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
@@ -67,13 +68,9 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
         terminal.take_over()
         arguments = sys.argv[1:]
     try:
-        _run(program, arguments)
-        terminal.finish()
-    except (JboltzError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            say("What was saved is kept: make room, and the same command goes on.")
-        sys.exit(2)
+        with terminal.errors_as_lines():
+            _run(program, arguments)
+            terminal.finish()
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
             raise  # It is this process that has no room.
@@ -151,16 +148,28 @@ def _carry_out(
     _check_returned("run", found, is_right, need)
     params, numbers = found
     check_json("numbers", numbers)
+    if taken := numbers.keys() & {*ABOUT, *COSTS}:
+        raise InvalidValue(
+            f"`numbers` has {', '.join(sorted(taken))}, but every results.json has "
+            "entries of these names already; give other names."
+        )
+    try:
+        json.dumps(numbers, allow_nan=False)
+    except ValueError:
+        say(
+            "warning: `numbers` has NaN or an infinity, which results.json keeps but "
+            "readers of JSON other than Python's may refuse; put None in their place."
+        )
     if params is not None:
-        mesh, spec = workdir.mesh, program.model(config, data)
-        placed = params if mesh is None else sharding.replicate(params, mesh)
-        with Checkpoints(workdir.path / "model") as model:
-            # A run that was stopped after this does it again.
-            model.save(0, placed, {}, model=spec, overwrite=True)
+        workdir.write_model(program.model(config, data), params)
     say("drawing the figures")
     figures = program.draw_figures(config, data, params, numbers)
     need = "a dictionary of figures by name"
     _check_returned("draw_figures", figures, isinstance(figures, dict), need)
+    for name, figure in figures.items():
+        is_right = isinstance(name, str) and isinstance(figure, Figure)
+        need = "a matplotlib figure by the name of its file"
+        _check_returned(f"draw_figures[{name!r}]", figure, is_right, need)
     workdir.write_figures(figures)
     return numbers
 

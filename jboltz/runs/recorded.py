@@ -9,6 +9,10 @@ from jboltz import seals
 from jboltz.errors import InvalidValue
 from jboltz.runs.workdir import damage
 
+ABOUT = ("program", "config", "data", "device", "versions", "xla_flags", "commit")
+COSTS = ("wall_seconds", "compile_seconds", "peak_memory_mb")
+"""The names in results.json that are not the program's own."""
+
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
     """What a workdir holds, and notes on what is missing or damaged.

@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from jboltz.checks import require
 from jboltz.data import Dataset, load_cifar10, load_mnist
 from jboltz.runs.config import Source
 
@@ -47,5 +46,8 @@ class SourceConfig(Protocol):
 
 def load(config: Any) -> Dataset:
     """What the field `data` of a `SourceConfig` names."""
+    # Imported here: this module is also imported where JAX is not needed.
+    from jboltz.checks import require
+
     require(config, SourceConfig, "a program without a `load` of its own", "config")
     return config.data.load()

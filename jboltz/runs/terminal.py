@@ -1,6 +1,7 @@
 """The process of a program: the signals that end it, and its standard streams."""
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -10,8 +11,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
+
+from jboltz.errors import JboltzError
 
 _SIGNALS = [x for x in signal.Signals if x.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
@@ -54,6 +57,19 @@ def finish() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is _wait_for_the_end:
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Makes an error that jboltz raises on purpose, or any from the operating system, a
+    message and exit status 2."""
+    try:
+        yield
+    except (JboltzError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            print("What was saved is kept: make room, and the same command goes on.")
+        sys.exit(2)
 
 
 def command() -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from jboltz import sharding
+from jboltz import random, sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
 from jboltz.errors import Diverged, InvalidValue
@@ -50,7 +50,7 @@ def fit_with_checkpoints(
       The state, and a record an epoch: `epoch`, `loss`, `seconds`, the mean of every
       other metric, and what `monitor` returned.
     """
-    key_init, key_fit = jax.random.split(key)
+    key_init, key_fit = random.split(key)
     template, mesh = jax.eval_shape(init, key_init), workdir.mesh
     if mesh is not None:
         template = sharding.template(template, mesh)

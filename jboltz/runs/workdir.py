@@ -4,26 +4,44 @@ import io
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import filelock
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jboltz import seals
+from jboltz.base import Params
+from jboltz.checkpoint.contents import check_json
 from jboltz.errors import InvalidValue
+from jboltz.io import to_bytes
+from jboltz.ranges import shortened
 from jboltz.runs import processes
 from jboltz.runs.config import differences
 from jboltz.runs.progress import say
 
-OWN_NAMES = (
-    *("run.json", "config.toml", "checkpoints", "metrics.jsonl", "figures", "model"),
-    *("parts", "results.json", "tensorboard", "report.html", seals.NAME),
+FILES = (
+    "run.json",
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    "results.json",
+    "report.html",
 )
+FOLDERS = ("checkpoints", "figures", "parts", "tensorboard")
+OWN_NAMES = (*FILES, seals.NAME, *FOLDERS)
+"""Files and folders that a run makes, hidden ones apart."""
 
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
+
+
+@runtime_checkable
+class Figure(Protocol):
+    """A figure of matplotlib, which is not imported for this."""
+
+    def savefig(self, fname: Any, *, format: str) -> None: ...
 
 
 class Workdir:
@@ -43,7 +61,7 @@ class Workdir:
 
     Raises:
       OSError: the folder cannot be written, or another process holds it.
-      ValueError: it holds another run.
+      ValueError: it holds another run, or something that no run made.
     """
 
     def __init__(
@@ -78,6 +96,7 @@ class Workdir:
         try:
             _check_kinds(path)
             if not _found(path):
+                _check_is_empty(path)
                 (path / _OVERWRITE_MARK).unlink(missing_ok=True)
             if overwrite and not self._was_begun_by_overwrite(run):
                 _delete_run(path)
@@ -149,8 +168,6 @@ class Workdir:
         """The last thing that a run does: afterwards it is finished."""
         if self._lock is None:
             return
-        for seal in self.path.glob(f"model/*/{seals.NAME}"):
-            self._write(seal.relative_to(self.path).as_posix(), seal.read_text())
         seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
@@ -159,7 +176,9 @@ class Workdir:
         file = f"parts/{_plain(name)}.json"
         found = _read(self.path, file)
         if found is None:
-            text = json.dumps(measure(), indent=1)
+            measured = measure()
+            check_json(file, measured)
+            text = json.dumps(measured, indent=1)
             self._write(file, text)
             found = json.loads(text)
         return found
@@ -167,6 +186,10 @@ class Workdir:
     def checkpoints(self, stage: str) -> pathlib.Path:
         """The folder for the checkpoints of a part of the run."""
         return self.path / "checkpoints" / _plain(stage)
+
+    def write_model(self, model: Any, params: Params) -> None:
+        """Leaves model.safetensors, which `jboltz.load` reads."""
+        self._write("model.safetensors", to_bytes(model, params))
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
@@ -182,7 +205,7 @@ class Workdir:
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
         self._update_events()
 
-    def write_figures(self, figures: dict[str, Any]) -> None:
+    def write_figures(self, figures: Mapping[str, Figure]) -> None:
         """Saves matplotlib figures as figures/NAME.png."""
         for name, figure in figures.items():
             image = io.BytesIO()
@@ -251,13 +274,28 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _check_kinds(path: pathlib.Path) -> None:
     """Refuses folders and pipes in place of files, and files in place of folders."""
-    for name in _found(path):
-        is_file = "." in name
-        if not ((path / name).is_file() if is_file else (path / name).is_dir()):
-            raise InvalidValue(
-                f"{path / name} is no {'file' if is_file else 'folder'}, so no run "
-                "wrote it; move it away, or give another --workdir."
-            )
+    files = (*FILES, seals.NAME, "figures/*.png", "parts/*.json")
+    folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*")
+    for kind, is_right, patterns in (
+        ("file", pathlib.Path.is_file, files),
+        ("folder", pathlib.Path.is_dir, folders),
+    ):
+        for there in (x for pattern in patterns for x in path.glob(pattern)):
+            if not is_right(there):
+                raise InvalidValue(
+                    f"{there} is no {kind}, so no run wrote it; move it away, or give "
+                    "another --workdir."
+                )
+
+
+def _check_is_empty(path: pathlib.Path) -> None:
+    """Refuses a folder of something else than a run; hidden files are not looked at."""
+    others = sorted(x.name for x in path.iterdir() if not x.name.startswith("."))
+    if others:
+        raise InvalidValue(
+            f"The workdir {path} holds {shortened(', '.join(others))}, which no run "
+            "made; give a folder that is new or empty with --workdir."
+        )
 
 
 def _plain(name: str) -> str:

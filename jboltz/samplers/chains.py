@@ -42,10 +42,11 @@ def run(
       the last step if it is an array.
 
     Raises:
-      ValueError: `num_steps` is negative.
-      TypeError: `num_steps` is not an integer.
+      ValueError: `num_steps` or `first_step` is negative.
+      TypeError: one of them is not an integer.
     """
     check_num_steps(num_steps, at_least=0)
+    check_num_steps(first_step, at_least=0, name="first_step")
     check_key(key)
     params, state = hold(sampler, params, _narrowed(state, params))
     if isinstance(num_steps, jax.Array):
@@ -78,7 +79,7 @@ def run_chains(
       >>> chains.visible.shape
       (8, 4)
     """
-    require(sampler, Sampler, "a chain", "sampler")
+    require(sampler, Sampler, "a chain", "sampler", example="Gibbs(model)")
     check_key(key)
     _check_chains("states", states)
     advance = partial(run, sampler, params, num_steps=num_steps, first_step=first_step)
@@ -93,7 +94,7 @@ def init_chains(
     Raises:
       ValueError: `visible` has no axis of chains, or no valid states of the model.
     """
-    require(sampler, Sampler, "a chain", "sampler")
+    require(sampler, Sampler, "a chain", "sampler", example="Gibbs(model)")
     check_key(key)
     visible = admit_visible("visible", visible, sampler.model)
     _check_chains("visible", visible)
@@ -128,9 +129,8 @@ def check_num_steps(
     # NumPy compares, since within `jit` JAX would trace the comparison.
     if not is_traced(num_steps) and not at_least <= np.asarray(num_steps) < 2**31:
         raise InvalidValue(
-            f"`{name}` is {num_steps} but a chain needs at least {at_least} step(s), "
-            "and takes fewer than 2**31; to evaluate without sampling call the model's "
-            "own functions."
+            f"`{name}` is {num_steps} but a chain needs at least {at_least} and fewer "
+            "than 2**31 steps there; pass such a number."
         )
 
 

@@ -51,7 +51,7 @@ def sampler_for(
                 "that they were started with; pass visible states to hold others."
             )
     if sampler is not None:
-        require(sampler, Sampler, "sampling", "sampler")
+        require(sampler, Sampler, "sampling", "sampler", example="Gibbs(model)")
         return sampler
     saved = start.states if isinstance(start, ChainStates) else None
     is_clamped = clamp is not None or isinstance(saved, ClampedState)

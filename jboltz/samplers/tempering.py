@@ -86,7 +86,8 @@ class ParallelTempering:
     num_replicas: int = 10
 
     def __post_init__(self) -> None:
-        require(self.annealed, AnnealedModel, "tempering", "annealed")
+        example = "Annealed(model)"
+        require(self.annealed, AnnealedModel, "tempering", "annealed", example=example)
         check_count("num_replicas", self.num_replicas, at_least=1)
         if self.num_replicas < 2:
             raise InvalidValue(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from jboltz.base import FreeEnergyModel, Metrics, Params, Sampler, State, is_pathwise
+from jboltz.checks import require
 
 NUM_PARTS = 4
 
@@ -20,6 +21,9 @@ class TracedSampler:
     """
 
     sampler: Sampler
+
+    def __post_init__(self) -> None:
+        require(self.sampler, Sampler, "a trace", "sampler", example="Gibbs(model)")
 
     @property
     def model(self) -> FreeEnergyModel:

@@ -196,6 +196,8 @@ def test_a_folder_may_be_at_home_or_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with Checkpoints("~/run") as checkpoints:
         assert pathlib.Path(checkpoints.folder) == tmp_path / "home" / "run"
+    with pytest.raises(ValueError, match="`folder` is '~nobody_at_all/x' but"):
+        Checkpoints("~nobody_at_all/x")
     with pytest.raises(ValueError, match=r"'ftp://host/run'.*no scheme"):
         Checkpoints("ftp://host/run")
     asked = []

@@ -150,3 +150,10 @@ def test_importing_the_package_is_light(run_program):
     )
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("name", ["manual_dir", "data_dir"])
+def test_the_home_of_nobody_is_refused(name):
+    source = "manual" if name == "manual_dir" else "tfds"
+    with pytest.raises(ValueError, match=f"`{name}` is '~nobody_at_all/x' but"):
+        load_mnist(source, **{name: "~nobody_at_all/x"})

@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -197,6 +198,17 @@ def test_a_folder_without_checksums_is_shown_line_by_line(workdir, capsys):
         assert words in page.text
         assert words in said
     assert "train: loss" in page.text
+
+
+def test_a_folder_or_a_pipe_in_place_of_the_page(workdir, capsys):
+    os.mkfifo(workdir / "report.html")
+    report.main([str(workdir)])
+    assert (workdir / "report.html").is_file()
+    (workdir / "report.html").unlink()
+    (workdir / "report.html").mkdir()
+    with pytest.raises(SystemExit):
+        report.main([str(workdir)])
+    assert "report.html is a folder but should be a file" in capsys.readouterr().err
 
 
 def test_a_folder_that_shows_no_run_is_refused(tmp_path, capsys):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+import jboltz
 from jboltz import seals
-from jboltz.checkpoint import Checkpoints
 from jboltz.data import scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import vae_mnist
@@ -60,14 +60,12 @@ def vae_of(workdir, dbn):
     """The VAE that a run kept, and the DBN beside it, with their parameters."""
     before = load_pretrained(dbn, dataset())
     vae = vae_mnist.build(vae_mnist.Config(), before.model)
-    template = jax.eval_shape(vae.init, jax.random.key(0), jnp.zeros(64))["params"]
-    with Checkpoints(workdir / "model") as model:
-        found, _ = model.restore(template)
-    return before.model, vae, {"DBN": before.params, "VAE": found.state}
+    _, params = jboltz.load(workdir / "model.safetensors")
+    return before.model, vae, {"DBN": before.params, "VAE": params}
 
 
 def test_it_records_what_it_kept(whole, dbn):
-    """The parameters in model/ are those of the best epoch, and both are counted."""
+    """The parameters in its file are those of the best epoch, and both are counted."""
     results, (_, vae, params) = results_of(whole), vae_of(whole, dbn)
     found = results["vae"]
     losses = [epoch["held_out_negative_elbo"] for epoch in found["epochs"]]
@@ -118,7 +116,8 @@ def test_bounds_are_of_the_same_images_and_carry_the_interval_of_log_z(whole):
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn(whole, dbn):
-    models, key = vae_mnist.Models(*vae_of(whole, dbn)), jax.random.key(1)
+    model, vae, params = vae_of(whole, dbn)
+    models, key = vae_mnist.Models(model, vae, "DBN", params), jax.random.key(1)
     config = vae_mnist.Config(sample_steps=3)
     many, few = (vae_mnist.sample(config, models, key, count) for count in (9, 4))
     for name, pictures in many.items():
@@ -144,9 +143,7 @@ def test_it_resumes_bit_for_bit(whole, dbn, tmp_path, capsys):
     assert outcome(tmp_path) == outcome(whole)
 
 
-def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(
-    tmp_path, monkeypatch
-):
+def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(tmp_path, capsys):
     pretrain("rbm_mnist", tmp_path / "rbm")
     flags = ["--no-read-test", "--hidden", 7, 5]
     closed = dataset()
@@ -155,6 +152,7 @@ def test_an_rbm_is_a_dbn_of_one_layer_and_the_test_set_stays_closed(
     assert "test" not in results
     assert (results["vae"]["hidden"], results["code_size"]) == ([7, 5], 8)
     assert results["dbn"]["hidden"] == []
+    assert "\nRBM, 8: 584 parameters\n" in capsys.readouterr().out
 
 
 def test_a_model_that_does_not_fit_is_refused(tmp_path, capsys):

@@ -2,9 +2,11 @@
 
 import dataclasses
 import importlib
+import io
 import os
 import pathlib
 import re
+import sys
 import time
 import tomllib
 from typing import ClassVar, Literal
@@ -149,6 +151,7 @@ def test_a_command_line_that_makes_no_sense(arguments, message):
         ("a" + ".a" * 8000 + " = 1", "nested too deeply"),
         ("learning_rat = 1", "the nearest to the first are learning-rate, "),
         ("mesh = 1", "mesh: no such options"),
+        ('"a\\nb" = 1', r"'a\\nb': no such options"),
         ("[mesh]\nroads = 1", "mesh.roads: no such options"),
         ("[mesh]", "mesh: no such options"),
         ("[nonsense]", "nonsense: no such options"),
@@ -188,11 +191,32 @@ def test_the_home_of_the_user_is_known(monkeypatch):
         parse("--workdir", "~nobody_at_all/x")
 
 
-@pytest.mark.parametrize("arguments", [["--preset"], ["--preset", "--seed", 3]])
-def test_a_preset_without_a_name_is_explained_by_the_program(arguments, capsys):
-    with pytest.raises(SystemExit):
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset"], "Missing value for argument '--preset'. Expected 1 values"),
+        (["--preset", "--seed", 3], "Missing value for argument '--preset'. "),
+        (["--preset", "big"], r"invalid choice 'big' .* one of \(.*'small'"),
+        (["--batch-size", "x"], "Error parsing --batch-size: .*'x'"),
+        (["--layers", 784, "ten"], r"parse for arguments: \['784', 'ten'\]"),
+        (["extra"], "Unrecognized options: extra"),
+    ],
+)
+def test_what_tyro_finds_is_one_line(arguments, message, encoding, monkeypatch, capsys):
+    """Without the box and the colours that it has on a terminal."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", Terminal(io.BytesIO(), encoding))
+    with pytest.raises(InvalidValue, match=message) as refused:
         parse(*arguments)
-    assert "--help" in capsys.readouterr().err
+    assert re.search("; --help explains all options.$", str(refused.value))
+    assert str(refused.value).isprintable()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_table_without_a_value_is_not_written(write):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jboltz.errors import Diverged, InvalidType, InvalidValue, MissingPackage
 from jboltz.learning.step import TrainState
@@ -45,7 +46,14 @@ STATE = TrainState(step=0, params=(), opt_state=(), estimator_state=())
         ("run", (STATE, {"score": 1}), "`run` returned TrainState but .*state.params"),
         ("run", (None, {"score": np.float32(1)}), "`numbers` cannot be .* float32"),
         ("run", (None, 1), "`numbers` cannot be written as JSON"),
+        ("run", (None, {"seconds": 1, "commit": 2}), "`numbers` has commit, but"),
         ("draw_figures", None, "`draw_figures` returned NoneType but a dictionary"),
+        (
+            "draw_figures",
+            {"a": np.ones(3)},
+            r"`draw_figures\['a'\]` returned ndarray but a matplotlib figure",
+        ),
+        ("draw_figures", {1: Figure()}, r"`draw_figures\[1\]` returned Figure"),
     ],
 )
 def test_what_a_function_should_not_return_is_named(
@@ -53,6 +61,15 @@ def test_what_a_function_should_not_return_is_named(
 ):
     assert toy.main(tmp_path, **{name: lambda *_: returned}) == 2
     assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_number_that_is_not_finite_is_told_and_kept(tmp_path, capsys):
+    """R-hat of frozen chains is one, and no reason to lose a run."""
+    functions = {"run": lambda *_: (None, {"epochs": [], "mean": float("nan")})}
+    assert toy.main(tmp_path, **functions) == 0
+    assert "warning: `numbers` has NaN or an infinity" in capsys.readouterr().out
+    assert toy.main(tmp_path, **functions) == 0
+    assert "the mean is nan" in capsys.readouterr().out
 
 
 def test_a_program_without_a_load_needs_a_source(tmp_path, capsys):

@@ -59,8 +59,8 @@ def refuse(name, flags, data, message):
         ("finetune_mnist", "--pretrained 'no'", r"dbn_mnist --workdir ''\"'\"'no'"),
         (
             "benchmark.__main__",
-            "--num-hidden 999999 --num-chains 99999",
-            "`num_chains`",
+            "--sizes.num-hidden 999999 --sizes.num-chains 99999",
+            "`sizes.num_chains`",
         ),
     ],
 )

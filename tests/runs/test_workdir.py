@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from jboltz import seals
 from jboltz.checkpoint import Checkpoints
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.runs.workdir import Workdir
 from tests.runs import toy
 from tests.runs.events import read_events
@@ -48,20 +49,19 @@ def test_a_finished_run_gets_events_when_they_are_asked_for(workdir, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "figures", "parts", "results.json", "metrics.jsonl", "run.json"]
+    "name",
+    [
+        *("model.safetensors", "figures", "parts"),
+        *("results.json", "metrics.jsonl", "run.json"),
+    ],
 )
 def test_what_is_missing_is_named_and_made_anew(
     name, finished, workdir, monkeypatch, capsys
 ):
     """From the checkpoints: nothing is trained again."""
-    target, save = workdir / name, Checkpoints.save
-    shutil.rmtree(target) if target.is_dir() else target.unlink()
-
-    def save_model(self, step, *arguments, **options):
-        assert step == 0, "trained again"
-        save(self, step, *arguments, **options)
-
-    monkeypatch.setattr(Checkpoints, "save", save_model)
+    target = workdir / name
+    toy.remove(target)
+    monkeypatch.setattr(Checkpoints, "save", lambda *_: pytest.fail("trained again"))
     assert toy.main(workdir) == 0
     assert name in capsys.readouterr().out.split(" is missing")[0]
     assert target.exists()
@@ -125,12 +125,14 @@ def test_a_flipped_bit_in_the_record_is_no_other_run(workdir, capsys):
     assert "no sound run.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["results.json", "metrics.jsonl", "run.json", "model"])
+@pytest.mark.parametrize(
+    "name", ["results.json", "metrics.jsonl", "run.json", "figures"]
+)
 @pytest.mark.parametrize("kind", ["pipe", "other"])
 def test_what_is_no_file_or_no_folder_is_refused_at_once(kind, name, workdir, capsys):
     there = workdir / name
     is_file = there.is_file()
-    there.unlink() if is_file else shutil.rmtree(there)
+    toy.remove(there)
     if kind == "pipe":
         os.mkfifo(there)
     elif is_file:
@@ -139,6 +141,34 @@ def test_what_is_no_file_or_no_folder_is_refused_at_once(kind, name, workdir, ca
         there.touch()
     assert toy.main(workdir) == 2
     assert f"{there} is no {'file' if is_file else 'folder'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("figures/losses.png", "file"),
+        ("figures/of_another_version.png", "file"),
+        ("parts/mean.json", "file"),
+        ("checkpoints/doubling", "folder"),
+        ("checkpoints/doubling/3", "folder"),
+    ],
+)
+def test_inside_of_a_run_too(name, kind, workdir, capsys):
+    there = workdir / name
+    toy.remove(there)
+    there.mkdir() if kind == "file" else os.mkfifo(there)
+    (workdir / "results.json").unlink()
+    assert toy.main(workdir) == 2
+    assert f"{there} is no {kind}, so no run" in capsys.readouterr().err
+
+
+def test_a_pipe_as_the_seal_of_a_checkpoint_does_not_stop_a_run(workdir, finished):
+    toy.remove(workdir / "model.safetensors")
+    seal = workdir / "checkpoints" / "doubling" / "3" / seals.NAME
+    toy.remove(seal)
+    os.mkfifo(seal)
+    assert toy.main(workdir) == 0
+    assert toy.numbers(workdir) == toy.numbers(finished)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"/dev/zero": [1]}', "{}"])
@@ -159,6 +189,14 @@ def test_a_part_is_named_within_the_workdir(name, tmp_path):
         ):
             with pytest.raises(InvalidValue, match="without slashes"):
                 write(name)
+
+
+def test_a_part_that_is_no_json_is_named_where_it_is_measured(tmp_path):
+    with Workdir(tmp_path, RUN) as workdir:
+        for measured in ([1], {"x": np.float32(1)}, None):
+            with pytest.raises(InvalidType, match=r"`parts/x.json` cannot be written"):
+                workdir.part("x", lambda measured=measured: measured)
+        assert workdir.part("x", lambda: {"x": 1}) == {"x": 1}
 
 
 def test_another_run_is_refused_by_what_differs(workdir, capsys):
@@ -226,3 +264,19 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(InvalidValue, match=r"holds figures but no sound run\.json"):
         Workdir(tmp_path, RUN)
     assert not seals.is_locked(tmp_path)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_without_a_run_is_refused_unless_it_is_empty(overwrite, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(InvalidValue, match=r"holds thesis\.tex, which no run made"):
+        Workdir(tmp_path, RUN, overwrite=overwrite)
+    assert not (tmp_path / "run.json").exists()
+    assert not seals.is_locked(tmp_path)
+    (tmp_path / "thesis.tex").unlink()
+    with Workdir(tmp_path, RUN, overwrite=overwrite):
+        pass
+    (tmp_path / "notes.txt").touch()  # What is put beside a run later, may stay.
+    with Workdir(tmp_path, RUN, overwrite=overwrite):
+        assert (tmp_path / "notes.txt").exists()

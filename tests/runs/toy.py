@@ -64,7 +64,6 @@ def report(results):
 def make(**functions):
     """The program, with other functions in place of its own."""
     own = {"load": load, "run": run, "draw_figures": draw_figures, "report": report}
-    own["model"] = lambda config, data: config.rate
     return program.Program(name="toy", config=Config, **own | functions)
 
 
@@ -76,6 +75,11 @@ def main(workdir, *flags, **functions):
     except SystemExit as stop:
         return stop.code
     return 0
+
+
+def remove(there):
+    """Deletes a file, or a folder with all that is in it."""
+    shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
 
 
 def copy(workdir, to):

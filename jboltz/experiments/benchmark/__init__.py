@@ -1,6 +1,7 @@
 """Speed beside other libraries: `python -m jboltz.experiments.benchmark`.
 
-`contest` says what a contest is and holds it. The contests are in `training`,
-`sampling` and `deep`; `start` and `sweep` measure in ways of their own. Each library
-that jboltz is compared with has a file whose name begins with `in_`.
+`tasks` says, as data, what is measured, and `sizes` how much of it. `contest` holds the
+contest of a task; `worker` is the process of a contestant, and `quiet` watches the
+machine. A file whose name begins with `in_` has the contestants by one library, and
+`floors` the matrix products alone. `start` and `sweep` measure in ways of their own.
 """

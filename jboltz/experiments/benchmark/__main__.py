@@ -1,62 +1,53 @@
 """Speed beside other libraries.    python -m jboltz.experiments.benchmark
 
-All contestants run in one process, in float32, on all cores, and take turns, so that a
-machine that is disturbed is disturbed for all. What each one does is checked before it
-is timed.
+Each contestant runs in a process of its own, in float32, on all cores. They take turns,
+so that a machine that is disturbed is disturbed for all, and sleep in between. What
+each one does is checked before it is timed.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-from functools import cache, partial
-from typing import Any, ClassVar, Literal, get_args
+import time
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-import jax
-from jaxtyping import Array, Key
+import numpy as np
 
 from jboltz.data import Dataset, check_values
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import (
-    contest,
-    deep,
-    peers,
-    sampling,
-    show,
-    start,
-    targets,
-    training,
-)
+from jboltz.experiments.benchmark import contest, peers, quiet, show, start, targets
 from jboltz.experiments.benchmark import sweep as sweeps
-from jboltz.experiments.benchmark.contest import Contest, Record
-from jboltz.experiments.benchmark.works import Inputs, Machine
-from jboltz.models.rbm import RBM
-from jboltz.ranges import Count, Seed, Steps
-from jboltz.runs import checks, program
+from jboltz.experiments.benchmark.contest import Processes, Record
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
+from jboltz.experiments.benchmark.tasks import TASKS
+from jboltz.experiments.benchmark.tasks import contest as contest_of
+from jboltz.ranges import Count, Range, Seed
+from jboltz.runs import checks, machine, program
 from jboltz.runs.config import RunConfig
 from jboltz.runs.progress import say
 from jboltz.runs.sources import Mnist
 from jboltz.runs.workdir import Workdir
-from jboltz.units.bernoulli import Bernoulli
 
-LARGE_BATCH = 512
-SMALL_MODEL, MANY_CHAINS = 200, 2000
-"""Hidden units and chains of `gibbs_small_model`."""
-
-Task = Literal[
+TaskName = Literal[
     "cd_epoch",
     "cd_epoch_large_batch",
     "pcd_epoch",
-    "dbn_epoch",
     "gibbs",
-    "gibbs_small_model",
+    "ais",
+    "fixed_cost",
     "tempering",
     "dbm_step",
     "mean_field",
-    "ais",
     "finetune",
     "start",
+    "gibbs_small_model",
+    "dbn_epoch",
     "sweep",
 ]
+"""In the order in which they are measured: the most important first."""
+
+START_WEIGHT = 6
+"""The task `start` takes about as long as a contest of so many contestants."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,20 +64,19 @@ class Config(RunConfig):
     preset: Literal["sweep"] | None = None
     """Values to begin with: `sweep` measures many sizes, in three rounds, beside the
     products alone. Flags win."""
-    tasks: tuple[Task, ...] = get_args(Task)[:-1]
+    tasks: tuple[TaskName, ...] = get_args(TaskName)[:-1]
     """What is measured."""
     repetitions: Count = 7
-    """Rounds; in each one every contestant is timed once."""
-    num_hidden: Count = 500
-    """Hidden units; the visible ones are MNIST's 784 pixels."""
-    batch_size: Count = 64
-    """Examples an update, in training; `cd_epoch_large_batch` has 512."""
-    num_examples: Count | None = None
-    """Training images an epoch, the first of the data; by default all of them."""
-    num_chains: Count = 1024
-    """Chains, in Gibbs sampling; `gibbs_small_model` has 2000, and 200 hidden units."""
-    num_sweeps: Steps = 100
-    """Gibbs sweeps a call; each draws all visible and all hidden units once."""
+    """Rounds at most; in each one every contestant is timed once."""
+    # By the seconds of earlier records, everything with three rounds takes 7.5 minutes
+    # on two cores: 20 s to start the processes, CD-1 80 and 45 s, PCD-1 26, Gibbs 65
+    # and 60, AIS 21, one batch 10, tempering 16, deep networks 36, starts 40, DBN 30.
+    minutes: Annotated[float, Range(0.01, 10_000)] = 8.5
+    """A task that would begin later is left out, and named in the results. Each task
+    holds three rounds, and more in its share of what is left of the time. Not for
+    `sweep`."""
+    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    """How much the tasks do."""
     sweep: sweeps.Sweep = dataclasses.field(default_factory=sweeps.Sweep)
     """Sizes of the task `sweep`."""
     seed: Seed = 0
@@ -100,116 +90,108 @@ class Config(RunConfig):
     """Delete what an earlier run left in the workdir and measure anew."""
 
 
+def load(config: Config) -> Dataset:
+    """The data; refuses flags that would end every process."""
+    quiet.require_known_flags()
+    return config.data.load()
+
+
 def check(config: Config, data: Dataset) -> None:
     """Refuses what cannot be run, before anything is written.
 
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
-    checks.memory(config, data)
+    sizes = config.sizes
+    needs = {
+        "sizes.num_examples": sizes.num_examples * PIXELS,
+        "sizes.num_hidden": 3 * PIXELS * sizes.num_hidden,
+        "sizes.num_chains": sizes.num_chains * (PIXELS + sizes.num_hidden),
+    }
+    checks.memory(config, data, **needs)
     check_values(data.train, name="training images")
-    available, asked = len(data.train), config.num_examples
-    if asked is not None and not 1 <= asked <= available:
+    for name in ("dbn_layers", "dbm_layers", "net_layers"):
+        layers = getattr(sizes, name)
+        if layers[0] != PIXELS or len(layers) < 3:
+            raise InvalidValue(
+                f"`sizes.{name}` is {layers} but images have {PIXELS} pixels; give "
+                f"three layers or more, of which the first is {PIXELS}."
+            )
+    batch = max(
+        sizes.batch_size,
+        sizes.large_batch if "cd_epoch_large_batch" in config.tasks else 1,
+    )
+    if batch > sizes.num_examples:
         raise InvalidValue(
-            f"`num_examples` is {asked} but there are {available} training images; "
-            "take from 1 to that many."
-        )
-    if config.batch_size > (asked or available):
-        raise InvalidValue(
-            f"`batch_size` is {config.batch_size} but an epoch has "
-            f"{asked or available} images; take at most that many."
-        )
-    if "cd_epoch_large_batch" in config.tasks and LARGE_BATCH > (asked or available):
-        raise InvalidValue(
-            f"`tasks` has cd_epoch_large_batch, of {LARGE_BATCH} images a batch, but "
-            f"an epoch has {asked or available}; leave it out, or take more images."
+            f"`sizes` asks for {batch} images a batch, but an epoch has "
+            f"{sizes.num_examples}; take smaller batches, or more images."
         )
 
 
 def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     """Measures; returns the numbers to record. A task that is done is kept."""
-    load, versions = contest.busy(), missing()
-    rows = data.train[: config.num_examples]
-    key_params, key_trained, key_tasks = jax.random.split(
-        jax.random.key(config.seed), 3
-    )
-    first = Inputs(rows=rows, key=key_trained, seed=config.seed)
-    contests = all_contests(config, first, key_params)
-
-    def measure(name: Task) -> Record:
-        index = get_args(Task).index(name)
-        key = jax.random.fold_in(key_tasks, index)
-        inputs = Inputs(rows=rows, key=key, seed=config.seed)
-        if name == "start":
-            return start.measure(config.data, config.repetitions)
-        if name == "sweep":
-            return sweeps.measure(config.sweep, inputs, config.repetitions)
-        return contest.hold(contests[name](inputs), config.repetitions, config.seed)
-
-    tasks = {
-        name: workdir.part(name, partial(measure, name))
-        for name in get_args(Task)
-        if name in config.tasks
-    }
+    settings = quiet.settings()
+    for package, reason in (reasons := peers.left_out()).items():
+        say(f"{package} {reason}: it is left out.")
+    if (load := settings["load_average_before"] or 0) > 1:
+        say(
+            f"warning: the load average is {load:.1f}; the numbers need a quiet machine"
+        )
+    if is_repeated := len(data.train) < config.sizes.num_examples:
+        say(f"{len(data.train)} images are there: they are repeated to make an epoch.")
+    tasks, too_late = measure_all(config, data.train, workdir)
+    processor = machine.environment()["device"]["processor"]
     return None, {
+        "form": 2,
         **tasks,
-        "targets": targets.compare(tasks),
-        "peers": versions,
-        "threads": peers.threads(versions),
-        "load_average_before": load,
+        "targets": targets.compare(tasks, processor),
+        "peers": peers.installed(),
+        "peers_left_out": reasons,
+        "tasks_left_out": too_late,
+        "images_are_repeated": is_repeated,
+        "settings": settings,
         "learning_rate": peers.LEARNING_RATE,
     }
 
 
-def all_contests(
-    config: Config, first: Inputs, key_params: Key[Array, ""]
-) -> dict[str, Callable[[Inputs], Contest]]:
-    """What makes the contest of each task from its inputs.
+def measure_all(
+    config: Config, rows: np.ndarray, workdir: Workdir
+) -> tuple[dict[str, Record], list[str]]:
+    """The records of the tasks, and the names of those that time has left out.
 
-    Args:
-      first: what models are trained on, for the contests that need a trained one.
+    What is left of the time is shared by the number of contestants.
     """
-    num_hidden = config.num_hidden
-
-    def untrained(num_hidden: int) -> Machine:
-        model = RBM(Bernoulli(first.rows.shape[1]), Bernoulli(num_hidden))
-        return Machine(model=model, params=model.init(key_params))
-
-    @cache
-    def trained(num_hidden: int) -> Machine:
-        return training.trained(untrained(num_hidden), first, config.batch_size)
-
-    def epoch(rule: str, batch_size: int) -> Callable[[Inputs], Contest]:
-        machine = untrained(num_hidden)
-        return lambda inputs: training.epoch(rule, machine, inputs, batch_size)
-
-    return {
-        # First: it reads the memory that training takes.
-        "cd_epoch": epoch("CD-1", config.batch_size),
-        "cd_epoch_large_batch": epoch("CD-1", LARGE_BATCH),
-        "pcd_epoch": epoch("PCD-1", config.batch_size),
-        "dbn_epoch": training.dbn_epoch,
-        "gibbs": lambda inputs: sampling.gibbs(
-            trained(num_hidden), inputs, config.num_chains, config.num_sweeps
-        ),
-        "gibbs_small_model": lambda inputs: sampling.gibbs(
-            trained(SMALL_MODEL), inputs, MANY_CHAINS, config.num_sweeps
-        ),
-        "tempering": lambda inputs: sampling.tempering(trained(num_hidden), inputs),
-        "dbm_step": deep.dbm_step,
-        "mean_field": deep.mean_field,
-        "ais": lambda inputs: sampling.ais(trained(num_hidden), inputs),
-        "finetune": deep.finetune,
+    end = time.monotonic() + 60 * config.minutes
+    names = [name for name in get_args(TaskName) if name in config.tasks]
+    contests = [name for name in names if name in TASKS]
+    contestants = {
+        contestant: None
+        for name in contests
+        for contestant in (*TASKS[name].contestants, *peers.FLOORS)
     }
+    weights = dict.fromkeys(names, START_WEIGHT)
+    for name in contests:
+        weights[name] = len(TASKS[name].contestants) + len(peers.FLOORS)
+    tasks, too_late = {}, []
 
+    def measure(name: str) -> Record:
+        if name == "start":
+            return start.measure(config.data)
+        if name == "sweep":
+            return sweeps.measure(config.sweep, rows, config.repetitions, config.seed)
+        later = sum(weights[other] for other in names[names.index(name) :])
+        seconds = (end - time.monotonic()) * weights[name] / later
+        one = contest_of(TASKS[name], rows, config.sizes, config.seed)
+        return contest.hold(one, processes, config.repetitions, config.seed, seconds)
 
-def missing() -> dict[str, str | None]:
-    """Versions of the peers; says which are left out."""
-    versions = peers.installed()
-    for package, version in versions.items():
-        if version is None:
-            say(f"{package} is not installed: it is left out.")
-    return versions
+    with Processes(contestants) as processes:
+        for name in names:
+            if time.monotonic() < end or name == "sweep":
+                tasks[name] = workdir.part(name, partial(measure, name))
+            else:
+                say(f"{name} is left out: the {config.minutes:g} minutes are over.")
+                too_late.append(name)
+    return tasks, too_late
 
 
 def draw_figures(
@@ -222,7 +204,7 @@ def draw_figures(
 
 def measured(results: Record) -> dict[str, Record]:
     """The records of the tasks, by name."""
-    return {name: results[name] for name in get_args(Task) if name in results}
+    return {name: results[name] for name in get_args(TaskName) if name in results}
 
 
 def report(results: Record) -> None:
@@ -230,24 +212,20 @@ def report(results: Record) -> None:
     tasks = measured(results)
     show.tables(tasks)
     rounds = results["config"]["repetitions"]
-    say(f"ratio: time over jboltz's, its median and quartiles over {rounds} rounds")
-    if compiling := show.compile_seconds(tasks):
-        say(f"seconds that jboltz compiles: {compiling}")
-    if "cd_epoch" in tasks:
-        memory = tasks["cd_epoch"]["peak_memory_mb"]
-        say(
-            f"peak memory {memory['before']:.0f} MB before CD-1, {memory['after']:.0f} "
-            "MB after jboltz's first epoch"
-        )
+    say(f"ratio: time over jboltz's, its median of {rounds} rounds at most, and the")
+    say("95 % interval of its geometric mean, by Student's t of the rounds' log ratios")
     if "start" in tasks:
         say(start.describe(tasks["start"]))
     for line in targets.describe(results["targets"]):
         say(line)
+    name = show.record_name(results["device"]["processor"])
+    say(f"the record of this processor: experiments/benchmark/{name}")
 
 
 PROGRAM = program.Program(
     name="benchmark",
     config=Config,
+    load=load,
     check=check,
     run=run,
     draw_figures=draw_figures,

@@ -1,47 +1,37 @@
 """A contest: one task, done by several contestants that take turns.
 
-Their first calls are checked: whoever does other work than jboltz is not timed.
+Each contestant has a process of its own, for all contests, and sleeps while it is not
+its turn. The first call of each one is checked: whoever does other work than jboltz is
+not timed.
 """
 
 import dataclasses
-import os
+import multiprocessing
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.special import stdtrit
 
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import peers
-from jboltz.runs import machine
+from jboltz.experiments.benchmark import peers, quiet, worker
+from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.runs.progress import say
-
-Outcome: TypeAlias = tuple[Any, ...]
-"""Arrays of jboltz, NumPy or PyTorch."""
-
-Work: TypeAlias = Callable[[], Outcome]
-"""All of the work that a contestant is timed for. It has finished when it returns, and
-it returns what it computed, so that the work can be checked."""
 
 Record: TypeAlias = dict[str, Any]
 """Numbers and names, as JSON has them."""
 
-Check: TypeAlias = Callable[[str, Outcome, Outcome], Record]
-"""Compares what a contestant computed with what jboltz computed, from the contestant's
-name and the two outcomes. It returns `what` is compared, its `value`, and the `limit`
-that the value may not exceed."""
+BATCH_SECONDS = 0.3
+"""A turn has as many calls as take this long, and one at least."""
 
-PAUSE = 0.2
-"""Seconds before a measurement: the threads of the library before, which wait for more
-work in a loop, go to sleep (OpenMP's after some milliseconds)."""
+PAUSE_SECONDS = 0.05
+"""Before a turn. Idle threads of OpenMP spin for some milliseconds before they sleep;
+if they were told to sleep at once, every small operation would have to wake them."""
 
-
-def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
-    """The check that there are no infinities and NaNs, where no more is known."""
-    del contestant, ours
-    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
-    return {"what": "share of results not finite", "value": value, "limit": 0.0}
+FEWEST_ROUNDS = 3
+"""Rounds that are held even when the time is up; an interval needs two."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,115 +40,174 @@ class Contest:
 
     title: str
     """The task and, after a colon, how much of it a call does."""
-    sizes: Mapping[str, Any]
-    """What else is recorded of the task."""
     contestants: Mapping[str, Callable[[], Work | None]]
-    """What builds the work of each contestant, by a name in `peers.LABELS`; jboltz is
-    the first. A work is built only if the package is installed, and after the first
-    call of the contestant before. None: the contestant cannot take part here."""
-    check: Check = finite
-    """The check of a contestant's first call. `products` are checked by `finite`."""
-    parts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """How many steps, say, a call takes. Recorded as `milliseconds_a_step`."""
-    amounts: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
-    """How much is done in a call. Recorded as what is done a second."""
-    fractions: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """The share of the task that a call does, for contestants that do not do all of it.
-    Their recorded seconds are those of the whole task, at the rate of the call."""
-    is_epoch: bool = False
-    """Also record the seconds of jboltz's first epoch, and of compiling it."""
-    reads_memory: bool = False
-    """Also record the peak memory before jboltz, and after its first call."""
+    """What builds the work of each contestant, in its process, by a name in
+    `peers.LABELS`; pickled. None: the contestant cannot take part here. jboltz is the
+    first."""
+    check: Callable[[str, Outcome, Outcome], Record] | None = None
+    """Compares the first outcome of a contestant, by its name, with jboltz's: `what` is
+    compared, its `value`, and the `limit` that the value may not exceed. Products are
+    not compared, and without a check only infinities and NaNs are refused."""
+    num_steps: int = 1
+    """Updates, sweeps or rungs a call. Recorded as milliseconds a step."""
+    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """The share of the work that a contestant does. Its recorded seconds are those of
+    all of it, at the rate of the call."""
 
 
-def hold(contest: Contest, rounds: int, seed: int) -> Record:
+class Processes:
+    """The processes of contestants, by name; a context, in which they live."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Starts one for each name whose package is there, all at the same time."""
+        context, self._ends = multiprocessing.get_context("spawn"), {}
+        self._processes = {}
+        for name in filter(peers.takes_part, names):
+            self._ends[name], theirs = context.Pipe()
+            process = context.Process(target=worker.serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[name] = process
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends
+
+    def __enter__(self) -> "Processes":
+        for name in self._ends:
+            self._answer(name)  # It is there.
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for end in self._ends.values():
+            end.close()  # Its process reads no more, and leaves.
+        for process in self._processes.values():
+            process.join(5)
+            process.kill()
+            process.join()
+
+    def ask(self, name: str, request: Any) -> Any:
+        """What `worker.serve` answers.
+
+        Raises:
+          ChildProcessError: the process failed; with what it said.
+        """
+        self._ends[name].send(request)
+        return self._answer(name)
+
+    def _answer(self, name: str) -> Any:
+        try:
+            answer = self._ends[name].recv()
+        except EOFError:
+            self._processes[name].join()
+            status = self._processes[name].exitcode
+            answer = f"its process ended with status {status}"
+        if isinstance(answer, str):
+            raise ChildProcessError(f"{peers.LABELS[name]}: {answer}")
+        return answer
+
+
+def hold(
+    contest: Contest, processes: Processes, rounds: int, seed: int, seconds: float
+) -> Record:
     """Builds, checks and times all contestants.
 
     Args:
       rounds: in each one every contestant is timed once.
       seed: decides the order within a round.
+      seconds: when they are over, no round begins but the first three.
 
     Returns:
-      The title and sizes, and for each of the `contestants` its `label`, `seconds`,
-      `time_over_jboltz`, `first_seconds`, `check` and rates.
+      The title, the seconds that the contest took, for each of the `contestants` its
+      `label`, `seconds`, `time_over_jboltz`, `check` and process, the contestants by
+      other libraries that failed, and the disturbed rounds.
 
     Raises:
       ValueError: a contestant does other work than jboltz.
+      ChildProcessError: jboltz failed, or the products of XLA or NumPy.
     """
-    name = contest.title.partition(":")[0]
-    say(f"{name}: the first call of each contestant is checked and not counted")
-    works: dict[str, Work] = {}
-    first: dict[str, tuple[Outcome, float]] = {}
-    memory = {"before": machine.peak_memory_mb()}
+    name, start = contest.title.partition(":")[0], time.monotonic()
+    say(f"{name}: the first calls of each contestant are checked and not counted")
+    found, left_out, turns, ours = {}, {}, {}, ()
     for contestant, build in contest.contestants.items():
-        work = build() if peers.is_installed(contestant) else None
-        if work is not None:
-            works[contestant], first[contestant] = work, timed(work)
-        # After jboltz, before another library is loaded: the peak is the process's.
-        memory.setdefault("after", machine.peak_memory_mb())
-    checks = {}
-    for contestant, (outcome, _) in first.items():
-        check = finite if contestant == "products" else contest.check
-        checks[contestant] = check(contestant, outcome, first["jboltz"][0])
-        require_same_work(name, contestant, checks[contestant])
-    fractions = {k: share for k, share in contest.fractions.items() if k in works}
-    seconds = take_turns(name, works, rounds, seed=seed, fractions=fractions)
-    records = {
-        contestant: {
+        if contestant not in processes:
+            continue
+        try:
+            first = processes.ask(contestant, build)
+        except OSError as error:
+            if contestant not in peers.PACKAGES:
+                raise
+            left_out[contestant] = str(error).strip().splitlines()[-1]
+            say(f"{peers.LABELS[contestant]} is left out: {left_out[contestant]}")
+            continue
+        if first is None:
+            continue
+        outcome = first.pop("outcome")
+        ours = ours or outcome  # jboltz is the first.
+        check = contest.check or finite
+        if contestant in peers.FLOORS:
+            check = finite
+        first["check"] = check(contestant, outcome, ours)
+        require_same_work(name, contestant, first["check"])
+        found[contestant] = first
+        calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
+        turns[contestant] = _turn(processes, contestant, calls)
+    end = start + seconds
+    values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
+    records = {}
+    for contestant, first in found.items():
+        share = contest.shares.get(contestant, 1.0)
+        values[contestant] = [x / share for x in values[contestant]]
+        median = float(np.median(values[contestant]))
+        records[contestant] = {
             "label": peers.LABELS[contestant],
-            "seconds": summary(values),
-            "time_over_jboltz": summary(
-                [x / y for x, y in zip(values, seconds["jboltz"], strict=True)]
-            ),
-            "first_seconds": first[contestant][1],
-            "check": checks[contestant],
-            **_rates(contest, float(np.median(values))),
+            "seconds": summary(values[contestant]),
+            "time_over_jboltz": ratio(values[contestant], values["jboltz"]),
+            "measured_share": share,
+            "milliseconds_a_step": 1e3 * median / contest.num_steps,
+            **first,
         }
-        for contestant, values in seconds.items()
+    return {
+        "title": contest.title,
+        "num_steps": contest.num_steps,
+        "contestants": records,
+        "left_out": left_out,
+        "disturbed_rounds": disturbed,
+        "took_seconds": time.monotonic() - start,
     }
-    record = {"title": contest.title, **contest.sizes, "contestants": records}
-    if contest.fractions:
-        record["measured_fractions"] = fractions
-    if contest.is_epoch:
-        first_seconds = first["jboltz"][1]
-        median = records["jboltz"]["seconds"]["median"]
-        record["first_epoch_seconds"] = first_seconds
-        record["compile_seconds"] = first_seconds - median
-    if contest.reads_memory:
-        record["peak_memory_mb"] = memory
-    return record
+
+
+def _turn(processes: Processes, contestant: str, calls: int) -> Callable[[], float]:
+    return lambda: processes.ask(contestant, calls)
 
 
 def take_turns(
     name: str,
-    works: Mapping[str, Work],
+    turns: Mapping[str, Callable[[], float]],
     rounds: int,
     *,
     seed: int,
-    fractions: Mapping[str, float],
-) -> dict[str, list[float]]:
-    """The seconds of every work in each round.
+    end: float,
+) -> tuple[dict[str, list[float]], list[str]]:
+    """The seconds of every contestant in each round, and a line a disturbed round.
 
-    A disturbance of the machine meets neighbours in time alike, so works are compared
-    within a round. Their order in a round is random: no work always follows the same
-    other one.
+    A disturbance of the machine meets neighbours in time alike, so contestants are
+    compared within a round. Their order in a round is random: no contestant always
+    follows the same other one.
     """
-    order, seconds = random.Random(seed), {contestant: [] for contestant in works}
+    order, seconds = random.Random(seed), {contestant: [] for contestant in turns}
+    observer = quiet.Observer()
     for index in range(rounds):
-        for contestant in order.sample(list(works), len(works)):
-            elapsed = timed(works[contestant])[1]
-            seconds[contestant].append(elapsed / fractions.get(contestant, 1))
-        line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.2f}" for k, s in seconds.items())
-        say(f"{name}  round {index + 1}/{rounds}  seconds: {line}")
-    return seconds
-
-
-def timed(work: Work) -> tuple[Outcome, float]:
-    """What the work computed, and its seconds."""
-    time.sleep(PAUSE)
-    start = time.perf_counter()
-    outcome = work()
-    return outcome, time.perf_counter() - start
+        if index >= FEWEST_ROUNDS and time.monotonic() > end:
+            break
+        with observer.round():
+            for contestant in order.sample(list(turns), len(turns)):
+                time.sleep(PAUSE_SECONDS)
+                seconds[contestant].append(turns[contestant]())
+        line = ", ".join(f"{peers.LABELS[k]} {s[-1]:.3g}" for k, s in seconds.items())
+        say(f"{name}  round {index + 1}/{rounds}  seconds a call: {line}")
+    for line in (disturbed := observer.disturbed()):
+        say(f"{name}: {line}")
+    return seconds, disturbed
 
 
 def summary(values: Sequence[float]) -> Record:
@@ -167,12 +216,30 @@ def summary(values: Sequence[float]) -> Record:
     return {"median": median, "quartiles": [low, high], "values": list(values)}
 
 
-def _rates(contest: Contest, seconds: float) -> Record:
-    """Milliseconds a part, and amounts a second, of a call that takes `seconds`."""
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
+    """The ratio of two contestants' seconds: its summary and its 95 % interval.
+
+    The rounds are pairs. With dᵢ = log(theirsᵢ/oursᵢ), whose mean is d and whose
+    standard deviation is s over n rounds, the interval is exp(d ± t s/√n), of Student's
+    t with n − 1 degrees of freedom, about the geometric mean exp(d).
+    """
+    logs, n = np.log(np.divide(theirs, ours)), len(ours)
+    mean, interval = float(np.mean(logs)), None
+    if n > 1:
+        half = float(stdtrit(n - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(n))
+        interval = np.exp([mean - half, mean + half]).tolist()
     return {
-        **{f"milliseconds_a_{k}": 1e3 * seconds / n for k, n in contest.parts.items()},
-        **{f"{k}_per_second": x / seconds for k, x in contest.amounts.items()},
+        **summary(np.exp(logs).tolist()),
+        "geometric_mean": float(np.exp(mean)),
+        "interval": interval,
     }
+
+
+def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
+    """The check that there are no infinities and NaNs, where no more is known."""
+    del contestant, ours
+    value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
+    return {"what": "share of results not finite", "value": value, "limit": 0.0}
 
 
 def require_same_work(name: str, contestant: str, check: Record) -> None:
@@ -187,18 +254,3 @@ def require_same_work(name: str, contestant: str, check: Record) -> None:
             f"{check['what']} is {check['value']:.4g} but may be {check['limit']:g}; "
             "there is nothing to compare until one of the two is mended."
         )
-
-
-def busy() -> float | None:
-    """The load average of the last minute; says what to think of a high one."""
-    if not hasattr(os, "getloadavg"):
-        return None  # Windows.
-    load = os.getloadavg()[0]
-    if load > 1:
-        # At load 4 on two cores PyTorch's epoch took 6 s or 53 s, jboltz's 4 s or 7 s.
-        say(
-            f"warning: the load average is {load:.1f}. Beside other work, OpenMP's "
-            "threads (PyTorch, scikit-learn) wait for one another far longer than "
-            "XLA's; the numbers are fair on a quiet machine only."
-        )
-    return load

@@ -13,10 +13,10 @@ import numpy as np
 from rbms.bernoulli_bernoulli.classes import BBRBM  # pyright: ignore
 from rbms.training.pcd import fit_batch_pcd  # pyright: ignore
 
-from jboltz.experiments.benchmark.contest import Work
 from jboltz.experiments.benchmark.in_torch import torch
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Job, binarised
+from jboltz.experiments.benchmark.worker import Work
+from jboltz.experiments.benchmark.works import Job, binary_images, num_updates
 
 
 class UnscaledRBM(BBRBM):
@@ -42,13 +42,16 @@ def pcd(job: Job) -> Work:
 
 def gibbs(job: Job) -> Work:
     """Sweeps by `sample_state`; every call goes on where the last one stopped."""
-    params, starts = _params(job), torch.from_numpy(job.rows)
+    params, starts = (
+        _params(job),
+        torch.from_numpy(binary_images(job, job.sizes.num_chains)),
+    )
     chains = params.init_chains(len(starts), start_v=starts)
 
     def work():
         nonlocal chains
         with torch.no_grad():
-            chains = params.sample_state(chains=chains, n_steps=job.size)
+            chains = params.sample_state(chains=chains, n_steps=job.sizes.num_sweeps)
         return (chains["visible"],)
 
     return work
@@ -59,14 +62,14 @@ def _training(job: Job, start: Callable[..., Any]) -> Work:
     params = _params(job)
     params.init_grad()
     optimizer = torch.optim.SGD(params.parameters(), lr=LEARNING_RATE, maximize=True)
-    data = torch.from_numpy(binarised(job.rows, job.seed))
-    weights, chains = torch.ones(len(data)), params.init_chains(job.size)
+    data = torch.from_numpy(binary_images(job, len(job.rows)))
+    weights, chains = torch.ones(len(data)), params.init_chains(job.sizes.batch_size)
 
     def work():
         nonlocal chains
         with torch.no_grad():
-            for _ in range(-(-len(data) // job.size)):
-                index = torch.randperm(len(data))[: job.size]
+            for _ in range(num_updates(job.sizes)):
+                index = torch.randperm(len(data))[: job.sizes.batch_size]
                 batch = data[index], weights[index]
                 chains = start(params, chains, batch)
                 optimizer.zero_grad(set_to_none=False)
@@ -80,5 +83,5 @@ def _training(job: Job, start: Callable[..., Any]) -> Work:
 
 def _params(job: Job) -> UnscaledRBM:
     torch.manual_seed(job.seed)
-    W, b, c = (torch.from_numpy(np.array(x)) for x in job.arrays)
+    W, b, c = (torch.from_numpy(np.array(x)) for x in job.arrays[0])
     return UnscaledRBM(W, b, c)

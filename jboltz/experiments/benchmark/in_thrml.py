@@ -9,8 +9,9 @@ import numpy as np
 import thrml  # pyright: ignore[reportMissingImports]
 from thrml import models  # pyright: ignore[reportMissingImports]
 
-from jboltz.experiments.benchmark.contest import Work
-from jboltz.experiments.benchmark.works import Arrays, Job, continued
+from jboltz.experiments.benchmark.in_jboltz import continued
+from jboltz.experiments.benchmark.worker import Work
+from jboltz.experiments.benchmark.works import Arrays, Job, binary_images
 
 
 def gibbs(job: Job) -> Work:
@@ -19,8 +20,9 @@ def gibbs(job: Job) -> Work:
     The machine as an Ising model of spins s = 2 x − 1: couplings W/4, biases half of
     the units' own and a quarter of the sum of their weights.
     """
-    (program, blocks), starts = _program(job.arrays), job.rows
-    schedule = thrml.SamplingSchedule(job.size, n_samples=1, steps_per_sample=1)
+    program, blocks = _program(job.arrays[0])
+    starts, num_sweeps = binary_images(job, job.sizes.num_chains), job.sizes.num_sweeps
+    schedule = thrml.SamplingSchedule(num_sweeps, n_samples=1, steps_per_sample=1)
 
     @equinox.filter_jit
     def run(program, states, key):
@@ -32,7 +34,7 @@ def gibbs(job: Job) -> Work:
 
         return jax.vmap(one)(states, jax.random.split(key, len(starts)))
 
-    weights, _, hidden_bias = (np.asarray(x) for x in job.arrays)
+    weights, _, hidden_bias = (np.asarray(x) for x in job.arrays[0])
     key_init, key_run = jax.random.split(jax.random.key(job.seed))
     inputs = jnp.asarray(starts @ weights + hidden_bias)
     hidden = jax.random.uniform(key_init, inputs.shape) < jax.nn.sigmoid(inputs)

@@ -1,15 +1,17 @@
 """The contestants in PyTorch: as fast as is easily written, and as the notes do it."""
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
-from jboltz.experiments.benchmark.contest import Outcome, Work
+from jboltz.experiments.benchmark.floors import Floor, in_python
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.works import Job
+from jboltz.experiments.benchmark.worker import Outcome, Work
+from jboltz.experiments.benchmark.works import Job, binary_images, gray
 from jboltz.runs.progress import say
 
 torch.set_num_threads(os.cpu_count() or 1)
@@ -26,7 +28,7 @@ class RBM(torch.nn.Module):
         super().__init__()
         torch.manual_seed(job.seed)
         weights, visible_bias, hidden_bias = (
-            torch.from_numpy(np.array(x)) for x in job.arrays
+            torch.from_numpy(np.array(x)) for x in job.arrays[0]
         )
         self.W = torch.nn.Parameter(weights.T.contiguous())
         self.b = torch.nn.Parameter(visible_bias)
@@ -82,7 +84,9 @@ class PersistentRBM(RBM):
 
     def __init__(self, job):
         super().__init__(job)
-        self.chains = self.draw(torch.sigmoid(self.c.detach()).expand(job.size, -1))
+        self.chains = self.draw(
+            torch.sigmoid(self.c.detach()).expand(job.sizes.batch_size, -1)
+        )
 
     def update(self, x):
         x = self.draw(x)
@@ -117,27 +121,40 @@ def can_compile() -> bool:
     return True
 
 
+def products(floors: Sequence[Floor]) -> Work:
+    """The products alone, by the BLAS that PyTorch has."""
+    work = in_python(floors, torch.from_numpy)
+
+    def without_gradients():
+        with torch.inference_mode():
+            return work()
+
+    return without_gradients
+
+
 def cd(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
-    """One epoch of CD-1 on slices of a shuffled index; every call is the next epoch."""
-    rbm, data = rbm_class(job), torch.from_numpy(job.rows)
+    """CD-1 on slices of a shuffled index, shuffled anew at every call."""
+    rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
 
     def work():
-        batches = torch.randperm(len(data)).split(job.size)
-        return _epoch(rbm, (data[index] for index in batches))
+        order = torch.randperm(len(data)).split(job.sizes.batch_size)
+        return _updates(rbm, (data[index] for index in order))
 
     return work
 
 
 def cd_loader(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """The same with batches from a DataLoader in this process."""
-    rbm, data = rbm_class(job), torch.from_numpy(job.rows)
+    rbm, data = rbm_class(job), torch.from_numpy(gray(job.rows))
     loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(data), batch_size=job.size, shuffle=True
+        torch.utils.data.TensorDataset(data),
+        batch_size=job.sizes.batch_size,
+        shuffle=True,
     )
-    return lambda: _epoch(rbm, (x for (x,) in loader))
+    return lambda: _updates(rbm, (x for (x,) in loader))
 
 
-def _epoch(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
+def _updates(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
     with torch.no_grad():
         for x in batches:
             rbm.update(x)
@@ -148,9 +165,13 @@ pcd = partial(cd, rbm_class=PersistentRBM)
 notes = partial(cd_loader, rbm_class=NotesRBM)
 
 
-def cd_compiled(job: Job) -> Work | None:
-    """`cd` by `CompiledRBM`; None where nothing compiles."""
-    return cd(job, CompiledRBM) if can_compile() else None
+def if_it_compiles(train: Callable[..., Work], job: Job) -> Work | None:
+    """The work of `CompiledRBM`; None where nothing compiles."""
+    torch.compiler.reset()  # Else what earlier tasks compiled counts against a limit.
+    return train(job, CompiledRBM) if can_compile() else None
+
+
+cd_compiled = partial(if_it_compiles, cd)
 
 
 def stacked(train: Callable[[Job], Work], job: Job) -> Work:
@@ -160,9 +181,9 @@ def stacked(train: Callable[[Job], Work], job: Job) -> Work:
     """
 
     def work():
-        x, done = job.rows, []
+        x, done = gray(job.rows), []
         for arrays in job.arrays:
-            layer = Job(arrays=arrays, rows=x, size=job.size, seed=job.seed)
+            layer = dataclasses.replace(job, arrays=(arrays,), rows=x)
             W, b, c = train(layer)()
             done += [W, b, c]
             x = torch.sigmoid(torch.from_numpy(x) @ W + c).numpy()
@@ -177,20 +198,19 @@ stacked_notes = partial(stacked, notes)
 
 def gibbs(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """Gibbs sweeps in a loop; every call goes on where the last one stopped."""
-    rbm, v = rbm_class(job), torch.from_numpy(job.rows)
+    rbm = rbm_class(job)
+    v = torch.from_numpy(binary_images(job, job.sizes.num_chains))
     with torch.no_grad():
         h = rbm.draw(rbm.mean_hidden(v))
 
     def work():
         nonlocal v, h
         with torch.no_grad():
-            for _ in range(job.size):
+            for _ in range(job.sizes.num_sweeps):
                 v, h = rbm.sweep(h)
         return (v,)
 
     return work
 
 
-def gibbs_compiled(job: Job) -> Work | None:
-    """`gibbs` by `CompiledRBM`; None where nothing compiles."""
-    return gibbs(job, CompiledRBM) if can_compile() else None
+gibbs_compiled = partial(if_it_compiles, gibbs)

@@ -1,12 +1,11 @@
 """The contestants, and which of the other libraries are installed.
 
-No other library has to be there. The file of each is loaded where a work is built: only
-if the library is installed, and after the memory that jboltz needs has been read.
+No other library has to be there. The file of each is loaded in the process of a
+contestant that needs it, and only if the library is installed.
 """
 
 import importlib
 import importlib.metadata
-import os
 from typing import Any
 
 LEARNING_RATE = 0.01
@@ -15,7 +14,9 @@ LEARNING_RATE = 0.01
 LABELS = {
     "jboltz": "jboltz",
     "threefry_13": "jboltz, THREEFRY_13",
-    "products": "products alone",
+    "products": "products by XLA",
+    "products_numpy": "products by NumPy",
+    "products_torch": "products by PyTorch",
     "torch": "PyTorch",
     "torch_compiled": "PyTorch, compiled",
     "torch_loader": "PyTorch, DataLoader",
@@ -26,48 +27,60 @@ LABELS = {
 }
 """Every contestant, with its name in tables."""
 
+FLOORS = {
+    "products": "floors.by_xla",
+    "products_numpy": "floors.by_numpy",
+    "products_torch": "in_torch.products",
+}
+"""The contestants that take the products alone, and what builds their work from all
+floors of a task, one after another."""
+
 PACKAGES = {
-    **{name: "torch" for name in LABELS if name.startswith("torch")},
+    **{name: "torch" for name in LABELS if "torch" in name},
     "sklearn": "scikit-learn",
     "rbms": "rbms",
     "thrml": "thrml",
 }
 """The package that a contestant needs, where it needs one."""
 
+VERSIONS = {"torch": "2.", "scikit-learn": "1.", "rbms": "0.5.", "thrml": "0.1."}
+"""How the version of each package begins that the contestants are written for."""
+
 
 def installed() -> dict[str, str | None]:
     """Versions by package; None for one that is not installed."""
-    versions: dict[str, str | None] = dict.fromkeys(PACKAGES.values())
+    versions: dict[str, str | None] = dict.fromkeys(VERSIONS)
     for package in versions:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
+            continue
     return versions
 
 
-def is_installed(contestant: str) -> bool:
+def left_out() -> dict[str, str]:
+    """Why a package is left out, by its name."""
+    reasons = {}
+    for package, version in installed().items():
+        if version is None:
+            reasons[package] = "is not installed"
+        elif not version.startswith(VERSIONS[package]):
+            wanted = VERSIONS[package] + "*"
+            reasons[package] = f"is of version {version}, where {wanted} is needed"
+    return reasons
+
+
+def takes_part(contestant: str) -> bool:
     """Whether the package that a contestant needs is there."""
-    package = PACKAGES.get(contestant)
-    return package is None or installed()[package] is not None
-
-
-def threads(versions: dict[str, str | None]) -> dict[str, Any]:
-    """How many threads each library computes on."""
-    counts: dict[str, Any] = {"cores": os.cpu_count()}
-    # XLA has no call that tells; its pool has a thread a core that it may use.
-    is_linux = hasattr(os, "sched_getaffinity")
-    counts["xla"] = len(os.sched_getaffinity(0)) if is_linux else os.cpu_count()
-    if versions["torch"]:
-        counts["torch"] = load("in_torch.torch").get_num_threads()
-    if versions["scikit-learn"]:
-        # scikit-learn depends on it; its products are those of NumPy's BLAS.
-        pools = importlib.import_module("threadpoolctl").threadpool_info()
-        counts["blas"] = [p["num_threads"] for p in pools if p["user_api"] == "blas"]
-    return counts
+    return PACKAGES.get(contestant) not in left_out()
 
 
 def load(name: str) -> Any:
     """What has this name in this package, as "in_torch.cd"."""
     file, _, function = name.partition(".")
     return getattr(importlib.import_module(f"{__package__}.{file}"), function)
+
+
+def build(name: str, job: Any) -> Any:
+    """The work by the function of this name in this package."""
+    return load(name)(job)

@@ -3,48 +3,31 @@
 Each record brings its title, and the quantities of its contestants are the columns.
 """
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from jboltz import plotting
+from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.contest import Record
 from jboltz.runs.progress import say
 from jboltz.runs.tables import say_table
 
-COLUMNS = {
-    "milliseconds_a_step": ("ms/step", 1.0),
-    "milliseconds_a_rung": ("ms/rung", 1.0),
-    "milliseconds_a_sweep": ("ms/sweep", 1.0),
-    "sweeps_per_second": ("sweeps/s", 1.0),
-    "unit_flips_per_second": ("Mflips/s", 1e6),
-    "connections_per_second": ("Gconn/s", 1e9),
-}
-"""The quantities that a contestant's record may hold: the heading, and the unit."""
 
-
-def figures(tasks: dict[str, Record]) -> dict[str, plotting.Figure]:
+def figures(tasks: Mapping[str, Record]) -> dict[str, Any]:
     """Figures of what was measured, by file name."""
-    drawn = {}
-    panels = {
-        # Two lines: what, and how much of it.
-        record["title"].replace(": ", ":\n", 1): {
-            r["label"]: (r["seconds"]["median"], *r["seconds"]["quartiles"])
-            for r in record["contestants"].values()
-        }
-        for record in tasks.values()
-        if "contestants" in record
-    }
-    if panels:
-        title = "float32: seconds, median and quartiles"
-        drawn["benchmark"] = plotting.bars(panels, title=title, xlabel="seconds")
-    if "sweep" in tasks:
-        drawn["sweep"] = plotting.curves_over(
-            _curves(tasks["sweep"]["tasks"]),
-            title="jboltz, float32, by the number of hidden units",
-            xlabel="examples of a batch, or chains",
-        )
-    return drawn
+    if "sweep" not in tasks:
+        return {}
+    curves = plotting.curves_over(
+        _curves(tasks["sweep"]["tasks"]),
+        title="jboltz, float32, by the number of hidden units",
+        xlabel="examples of a batch, or chains",
+    )
+    return {"sweep": curves}
 
 
 def _curves(
-    tasks: dict[str, list[Record]],
+    tasks: Mapping[str, list[Record]],
 ) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """The panels of the sweep: for each kind the points (rows, share), by the number of
     hidden units, and the points (rows, connections a second)."""
@@ -54,27 +37,16 @@ def _curves(
         rate = rates[f"{name}: 10⁹ connections/s"] = {}
         for record in records:
             label, x = f"{record['num_hidden']} hidden", record["num_rows"]
-            ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
-            over = floor["time_over_jboltz"]["median"]
+            over = record["contestants"]["products"]["time_over_jboltz"]["median"]
             share.setdefault(label, []).append((x, over))
-            connections = ours["connections_per_second"] / 1e9
-            rate.setdefault(label, []).append((x, connections))
+            rate.setdefault(label, []).append(
+                (x, record["connections_per_second"] / 1e9)
+            )
     return shares | rates
 
 
-def compile_seconds(tasks: dict[str, Record]) -> str:
-    """How much longer jboltz's first call took than later calls, task by task."""
-    found = []
-    for name, record in tasks.items():
-        if "contestants" in record:
-            ours = record["contestants"]["jboltz"]
-            seconds = ours["first_seconds"] - ours["seconds"]["median"]
-            found.append(f"{name} {seconds:.1f}")
-    return ", ".join(found)
-
-
-def tables(tasks: dict[str, Record]) -> None:
-    """A table for each task, and one for all sizes of the sweep."""
+def tables(tasks: Mapping[str, Record]) -> None:
+    """A table for each contest, and one for all sizes of the sweep."""
     for record in tasks.values():
         if "contestants" in record:
             _show_contest(record)
@@ -83,55 +55,47 @@ def tables(tasks: dict[str, Record]) -> None:
 
 
 def _show_contest(record: Record) -> None:
-    contestants = record["contestants"].values()
-    columns = {
-        key: column
-        for key, column in COLUMNS.items()
-        if all(key in contestant for contestant in contestants)
-    }
-    headings = [heading for heading, _ in columns.values()]
-    rows = []
-    for contestant in contestants:
+    contestants, rows = record["contestants"], []
+    for contestant in contestants.values():
         ratio = contestant["time_over_jboltz"]
-        low, high = ratio["quartiles"]
-        quantities = (contestant[k] / unit for k, (_, unit) in columns.items())
+        low, high = ratio["interval"] or ratio["quartiles"]
         rows.append(
             [
                 contestant["label"],
                 f"{contestant['seconds']['median']:.3f}",
+                f"{contestant['milliseconds_a_step']:.3g}",
                 f"{ratio['median']:.2f}",
                 f"{low:.2f}–{high:.2f}",
-                *map(_three_digits, quantities),
             ]
         )
-    fixed = ("", "seconds", "ratio", "quartiles")
-    say_table(record["title"], [*fixed, *headings], rows)
+    say_table(record["title"], ["", "seconds", "ms/step", "ratio", "95 %"], rows)
+    say(f"jboltz compiled for {contestants['jboltz']['compile_seconds']:.1f} s")
+    products = [contestants[k] for k in peers.FLOORS if k in contestants]
+    fastest = min(products, key=lambda x: x["time_over_jboltz"]["median"])
+    share = fastest["time_over_jboltz"]["median"]
+    say(f"the fastest {fastest['label']}: jboltz has {share:.0%} of their rate")
+    for line in record["disturbed_rounds"]:
+        say(line)
 
 
 def _show_sweep(sweep: Record) -> None:
-    rows = []
-    for name, records in sweep["tasks"].items():
-        for record in records:
-            ours, floor = (record["contestants"][k] for k in ("jboltz", "products"))
-            median = ours["seconds"]["median"]
-            flips = ours.get("unit_flips_per_second")
-            rows.append(
-                [
-                    name,
-                    str(record["num_hidden"]),
-                    str(record["num_rows"]),
-                    _three_digits(1e3 * median / record["parts"]),
-                    f"{floor['time_over_jboltz']['median']:.2f}",
-                    _three_digits(ours["connections_per_second"] / 1e9),
-                    "" if flips is None else _three_digits(flips / 1e6),
-                    f"{ours['first_seconds'] - median:.1f}",
-                ]
-            )
-    headings = ["", "hidden", "rows", "ms", "share", "Gconn/s", "Mflips/s", "compile"]
+    rows = [
+        [
+            name,
+            str(record["num_hidden"]),
+            str(record["num_rows"]),
+            f"{record['contestants']['jboltz']['milliseconds_a_step']:.3g}",
+            f"{record['contestants']['products']['time_over_jboltz']['median']:.2f}",
+            f"{record['connections_per_second'] / 1e9:.3g}",
+        ]
+        for name, records in sweep["tasks"].items()
+        for record in records
+    ]
+    headings = ["", "hidden", "rows", "ms/step", "share", "Gconn/s"]
     say_table("Sweep: jboltz, and its share of the products' rate", headings, rows)
-    for line in sweep["left_out"]:
-        say(f"left out: {line}")
 
 
-def _three_digits(x: float) -> str:
-    return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
+def record_name(processor: str) -> str:
+    """The name of the file that keeps a record for this family of processors."""
+    name = processor.encode("ascii", "ignore").decode().lower().replace("(r)", "")
+    return f"results-{'-'.join(re.findall(r'[a-z0-9]+', name))}.json"

@@ -13,44 +13,31 @@ import time
 from jboltz.experiments.benchmark.contest import Record, summary
 from jboltz.runs.sources import Mnist
 
-_IMPORTS = """
-import time
-start = time.perf_counter()
-import jax, flax, optax, orbax.checkpoint
-middle = time.perf_counter()
-from jboltz import *
-print(middle - start, time.perf_counter() - middle)
-"""
+ROUNDS = 3
 
 
-def measure(data: Mnist, rounds: int) -> Record:
-    """One start with an empty folder of compiled programs, and `rounds` with what that
-    start left in it; and as often the imports alone."""
+def measure(data: Mnist) -> Record:
+    """One start with an empty folder of compiled programs, and three with what that
+    start left in it."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         cache = pathlib.Path(folder) / "compiled"
         cold, *warm = (
             first_epoch(data, pathlib.Path(folder) / f"run_{index}", cache)
-            for index in range(1 + rounds)
+            for index in range(1 + ROUNDS)
         )
-    pairs = [import_seconds() for _ in range(rounds)]
-    libraries, jboltz_more = map(summary, zip(*pairs, strict=True))
     return {
         "title": "Start of the main job, to the line of its first epoch",
-        "cold_seconds": cold,
-        "warm_seconds": summary(warm),
-        "import_seconds": {"libraries": libraries, "jboltz_beyond_them": jboltz_more},
+        "starts": {"cold": summary([cold]), "warm": summary(warm)},
+        "took_seconds": time.monotonic() - began,
     }
 
 
 def describe(record: Record) -> str:
-    """In a line."""
-    imports = record["import_seconds"]
-    return (
-        f"{record['title']}: {record['cold_seconds']:.1f} s, with programs compiled "
-        f"before {record['warm_seconds']['median']:.1f} s, of which importing the "
-        f"libraries {imports['libraries']['median']:.1f} s, jboltz "
-        f"{imports['jboltz_beyond_them']['median']:.2f} s"
-    )
+    """The record in a line."""
+    starts = record["starts"].items()
+    seconds = ", ".join(f"{k} {x['median']:.2f} s" for k, x in starts)
+    return f"{record['title']}: {seconds}"
 
 
 def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> float:
@@ -78,11 +65,3 @@ def first_epoch(data: Mnist, workdir: pathlib.Path, cache: pathlib.Path) -> floa
                 program.kill()
                 return seconds
     raise ChildProcessError(f"{' '.join(command)} ended early:\n{''.join(said)}")
-
-
-def import_seconds() -> tuple[float, float]:
-    """Seconds to import the libraries, and seconds to import jboltz after them."""
-    command = [sys.executable, "-c", _IMPORTS]
-    out = subprocess.run(command, capture_output=True, text=True, check=True)
-    libraries, jboltz_more = map(float, out.stdout.split())
-    return libraries, jboltz_more

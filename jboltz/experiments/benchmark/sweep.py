@@ -1,27 +1,18 @@
-"""The task `sweep`: training and sampling of many sizes, beside their products alone.
-
-At each size a call takes as many updates, or sweeps, as its products are expected to
-fill `seconds` with.
-"""
+"""The task `sweep`: training and sampling of many sizes, beside the products alone."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from functools import partial
-from typing import Annotated
+import math
+from collections.abc import Mapping
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
-from jboltz.experiments.benchmark import sampling, training, works
-from jboltz.experiments.benchmark.contest import Contest, Record, hold, timed
-from jboltz.experiments.benchmark.works import Inputs, Machine
-from jboltz.models.rbm import RBM
-from jboltz.ranges import Count, Range
-from jboltz.runs.progress import say
-from jboltz.units.bernoulli import Bernoulli
+from jboltz.experiments.benchmark.contest import Processes, Record, hold
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
+from jboltz.experiments.benchmark.tasks import CD, GIBBS, PCD, contest, untrained
+from jboltz.ranges import Count, Steps
 
-MOST_PARTS = 1000
+MOST_STEPS = 1000
 """Updates or sweeps a call; where few rows meet many weights the products take longer
 than at the rate of large ones, and still no longer than a second or so."""
 
@@ -36,75 +27,49 @@ class Sweep:
     """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
     num_chains: tuple[Count, ...] = (1, 16, 128, 1024, 16384)
     """Chains, of Gibbs sampling, at each number of hidden units."""
-    seconds: Annotated[float, Range(1e-6, 86_400)] = 0.25
-    """What the products of a call are to take, about, by as many updates or sweeps as
-    that needs."""
-    budget: Annotated[float, Range(1e-6, 86_400)] = 2.5
-    """Seconds: a size of which the products of a single update or sweep are expected to
-    take longer is left out, and named in the results."""
+    megaflops: Steps = 25_000
+    """Millions of floating-point operations of the products of a call, about: it takes
+    as many updates or sweeps as that needs, and one at least."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    """What is measured at each size."""
-
-    contest: Callable[[Machine, Inputs, int, int], Contest]  # …, rows, parts of a call
-    num_products: int  # a part, each of all rows with all weights
-    part: str
+def training_sizes(num_rows: int, parts: int) -> Mapping[str, int]:
+    return {"batch_size": num_rows, "num_examples": num_rows * parts}
 
 
-KINDS = {
-    "CD-1": _Kind(partial(training.epoch, "CD-1"), 5, "step"),
-    "PCD-1": _Kind(partial(training.epoch, "PCD-1"), 5, "step"),
-    "Gibbs": _Kind(sampling.gibbs, 2, "sweep"),
-}
+def sampling_sizes(num_rows: int, parts: int) -> Mapping[str, int]:
+    return {"num_chains": num_rows, "num_sweeps": parts}
 
 
-def measure(sweep: Sweep, inputs: Inputs, rounds: int) -> Record:
-    """The records of all sizes, kind by kind, and what was left out."""
-    num_visible = inputs.rows.shape[1]
-    rate, left_out = product_rate(num_visible), []
-    say(f"sweep: large products run at {rate / 1e9:.0f} Gflop/s")
-    records: Record = {name: [] for name in KINDS}
-    sizes = {"CD-1": sweep.batch_sizes, "PCD-1": sweep.batch_sizes}
-    sizes |= {"Gibbs": sweep.num_chains}
-    for index, (name, kind) in enumerate(KINDS.items()):
-        key = jax.random.fold_in(inputs.key, index)
-        for num_hidden, num_rows in itertools.product(sweep.num_hidden, sizes[name]):
-            flops = 2 * kind.num_products * num_rows * num_visible * num_hidden
-            expected = flops / rate
-            label = f"{name}, {num_hidden} hidden units × {num_rows} rows"
-            if expected > sweep.budget:
-                line = f"{label}: the products of a {kind.part} take {expected:.2g} s"
-                say(f"sweep: left out is {line}")
-                left_out.append(line)
-                continue
-            parts = min(max(round(sweep.seconds / expected), 1), MOST_PARTS)
-            model = RBM(Bernoulli(num_visible), Bernoulli(num_hidden))
-            key_params, key_run = jax.random.split(key)
-            contest = kind.contest(
-                Machine(model=model, params=model.init(key_params)),
-                Inputs(rows=inputs.rows, key=key_run, seed=inputs.seed),
-                num_rows,
-                parts,
-            )
-            # Without the other libraries, and with the same quantities for all kinds.
-            contest = Contest(
-                title=label,
-                sizes={"num_hidden": num_hidden, "num_rows": num_rows, "parts": parts},
-                contestants={k: contest.contestants[k] for k in ("jboltz", "products")},
-                parts={kind.part: parts},
-                amounts={k: x for k, x in contest.amounts.items() if k != "sweeps"},
-            )
-            record = hold(contest, rounds, inputs.seed)
-            records[name].append({k: x for k, x in record.items() if k != "title"})
-    return {"tasks": records, "left_out": left_out, "product_flops_per_second": rate}
-
-
-def product_rate(num_visible: int) -> float:
-    """Floating-point operations a second of one large product of the sweep's kind."""
-    weights, v = works.orthonormal((num_visible, 512), 1024)
-    work = works.compiled(lambda v, weights: (jnp.matmul(v, weights),), v, weights)
-    work()
-    seconds = min(timed(work)[1] for _ in range(5))
-    return 2 * v.shape[0] * weights.size / seconds
+def measure(sweep: Sweep, rows: np.ndarray, rounds: int, seed: int) -> Record:
+    """The records of all sizes, kind by kind."""
+    # The task, its products a step, its sizes, and how many rows it is to have.
+    kinds = {
+        "CD-1": (CD, 5, training_sizes, sweep.batch_sizes),
+        "PCD-1": (PCD, 5, training_sizes, sweep.batch_sizes),
+        "Gibbs": (GIBBS, 2, sampling_sizes, sweep.num_chains),
+    }
+    records = {name: [] for name in kinds}
+    with Processes(("jboltz", "products")) as processes:
+        for name, (task, num_products, sizes_of, numbers) in kinds.items():
+            # Chains of an untrained machine take as long as those of a trained one.
+            task = dataclasses.replace(task, start=untrained)
+            for num_hidden, num_rows in itertools.product(sweep.num_hidden, numbers):
+                connections = num_rows * PIXELS * num_hidden
+                wanted = 1e6 * sweep.megaflops / (2 * num_products * connections)
+                num_steps = min(max(round(wanted), 1), MOST_STEPS)
+                sizes = {"num_hidden": num_hidden, **sizes_of(num_rows, num_steps)}
+                sizes = dataclasses.replace(Sizes(), **sizes)
+                one = contest(task, rows, sizes, seed)
+                record = hold(one, processes, rounds, seed, math.inf)
+                # Training uses a connection once an example; a sweep, in two ways.
+                connections *= 2 if task.check is GIBBS.check else 1
+                seconds = record["contestants"]["jboltz"]["milliseconds_a_step"] / 1e3
+                records[name].append(
+                    {
+                        **record,
+                        "num_hidden": num_hidden,
+                        "num_rows": num_rows,
+                        "connections_per_second": connections / seconds,
+                    }
+                )
+    return {"tasks": records}

@@ -2,17 +2,17 @@
 
 import pathlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from jboltz.experiments.benchmark.contest import Record
+from jboltz.experiments.benchmark.contest import Record, ratio
 
 FILE = pathlib.Path(__file__).parents[3] / "experiments" / "benchmark" / "targets.toml"
 """A table for each target. Its comments say what the fields are."""
 
 
-def compare(tasks: dict[str, Record]) -> dict[str, Record]:
+def compare(tasks: Mapping[str, Record], processor: str) -> dict[str, Record]:
     """For each target that was measured: its value, and whether that is enough.
 
     Empty where there is no file of targets.
@@ -20,26 +20,67 @@ def compare(tasks: dict[str, Record]) -> dict[str, Record]:
     targets = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     found = {}
     for name, target in targets.items():
-        task = tasks.get(target["task"], {})
-        if target["task"] == "start" and task:
-            imports = task["import_seconds"]["libraries"]["median"]
-            value = task["warm_seconds"]["median"]
-            most = max(target["at_most"], target["imports_at_most"] * imports)
+        record = tasks.get(target["task"], {})
+        contestants = record.get("contestants", {})
+        seconds = {k: x["seconds"]["values"] for k, x in contestants.items()}
+        seconds |= {k: x["values"] for k, x in record.get("starts", {}).items()}
+        ours = seconds.get(target.get("ours", "jboltz"))
+        if ours is None:
+            continue
+        if "at_most" in target:
+            value, most = float(np.median(ours)), target["at_most"]
             found[name] = {"value": value, "at_most": most, "is_met": value <= most}
-        elif target.get("contestant") in (contestants := task.get("contestants", {})):
-            theirs, ours = (
-                np.array(contestants[k]["seconds"]["values"])
-                for k in (target["contestant"], target.get("ours", "jboltz"))
-            )
-            value, least = float(np.median(theirs / ours)), target["at_least"]
-            found[name] = {"value": value, "at_least": least, "is_met": value >= least}
+            continue
+        ratios = [ratio(seconds[k], ours) for k in target["beside"] if k in seconds]
+        if ratios:
+            # Beside the fastest of them.
+            nearest = min(ratios, key=lambda x: x["median"])
+            value, least = nearest["median"], _bound(target["at_least"], processor)
+            found[name] = {
+                "value": value,
+                "interval": nearest["interval"],
+                "at_least": least,
+                "is_met": value >= least,
+            }
     return found
 
 
-def describe(found: dict[str, Record]) -> Iterator[str]:
+def _bound(bound: float | Mapping[str, float], processor: str) -> float:
+    """A number for all processors, or one for each maker; the least for another."""
+    if not isinstance(bound, Mapping):
+        return bound
+    named = [x for maker, x in bound.items() if maker in processor]
+    return min(named or bound.values())
+
+
+def describe(found: Mapping[str, Record]) -> Iterator[str]:
     """A line a target."""
     for name, target in found.items():
         verdict = "met" if target["is_met"] else "missed"
         bound = "at_least" if "at_least" in target else "at_most"
-        limit = f"{bound.replace('_', ' ')} {target[bound]:.2f}"
-        yield f"{name} {target['value']:.2f}, {limit}: {verdict}"
+        limit = f"{bound.replace('_', ' ')} {target[bound]:.3g}"
+        yield f"{name} {target['value']:.3g}, {limit}: {verdict}"
+
+
+def table(records: Mapping[str, Mapping[str, Record]]) -> list[str]:
+    """The README's table of the worst and the best processor, by lines of Markdown.
+
+    Args:
+      records: the `targets` of a run, by the name of its processor.
+    """
+    lines = ["| | worst | best |", "|---|---|---|"]
+    for name in dict.fromkeys(name for found in records.values() for name in found):
+        measured = {k: found[name] for k, found in records.items() if name in found}
+        order = sorted(measured, key=lambda k: measured[k]["value"])
+        if "at_most" in measured[order[0]]:
+            order.reverse()
+        cells = (f"{_shown(measured[k])} ({k})" for k in (order[0], order[-1]))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _shown(target: Record) -> str:
+    if "at_most" in target:
+        return f"{target['value']:.3g} s"
+    low, high = target["interval"] or (target["value"], target["value"])
+    return f"{target['value']:.2f} [{low:.2f}, {high:.2f}]"

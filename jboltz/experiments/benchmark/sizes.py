@@ -1,0 +1,54 @@
+"""The sizes of the tasks: all of them are configuration."""
+
+import dataclasses
+
+from jboltz.ranges import Count, Steps
+
+PIXELS = 784
+"""Visible units: the pixels of an image of MNIST."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How much each task does."""
+
+    num_examples: Count = 15_000
+    """Training images of an epoch, a quarter of MNIST by default. They are the first of
+    the data, and are repeated where the data are fewer."""
+    num_hidden: Count = 500
+    """Hidden units; the visible ones are MNIST's 784 pixels."""
+    batch_size: Count = 64
+    """Examples an update."""
+    large_batch: Count = 512
+    """The same in `cd_epoch_large_batch`."""
+    num_chains: Count = 1024
+    """Chains of Gibbs sampling."""
+    num_sweeps: Steps = 50
+    """Gibbs sweeps a call; each draws all visible and all hidden units once."""
+    small_model: Count = 200
+    """Hidden units of `gibbs_small_model`."""
+    many_chains: Count = 2000
+    """Chains of `gibbs_small_model`."""
+    tempering_chains: Count = 100
+    num_replicas: Count = 10
+    tempering_steps: Count = 20
+    """Of tempering, a call."""
+    ais_chains: Count = 100
+    rungs: Count = 1000
+    """Of annealing, a call, evenly spaced."""
+    dbn_layers: tuple[Count, ...] = (784, 500, 200)
+    """Layers of the DBN, as in the main job."""
+    dbm_layers: tuple[Count, ...] = (784, 500, 1000)
+    dbm_batch: Count = 100
+    """Examples a joint update of the DBM, and its chains."""
+    dbm_updates: Count = 20
+    """Joint updates a call; each gets its own batch."""
+    dbm_steps: Count = 5
+    dbm_sweeps: Count = 10
+    """Gibbs steps, and mean-field sweeps, of a joint update and `mean_field`."""
+    num_posteriors: Count = 1000
+    """Examples of `mean_field`."""
+    net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)
+    net_batch: Count = 128
+    net_updates: Count = 40
+    """Of fine-tuning, a call; each update gets its own batch."""

@@ -1,0 +1,311 @@
+"""A model in one file: safetensors, with the spec as JSON in its metadata.
+
+The file holds the arrays by name, such as `visible.bias`, and any reader of safetensors
+opens it. Its metadata have one entry, `jboltz`, with JSON that says what they are:
+
+    version   1
+    model     {"RBM": {"visible": {"Bernoulli": {"size": 784}}, …}}, or null
+    sha256    of the whole file, with 64 zeros in this place
+
+Reading a file imports nothing and calls nothing but the classes of jboltz and those
+that `register` was given.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+import pkgutil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import jboltz.models
+import jboltz.units
+from jboltz import seals
+from jboltz.base import Params
+from jboltz.checks import check_like, check_not_narrowed, is_traced
+from jboltz.errors import InvalidType, InvalidValue, JboltzError
+
+_VERSION = 1
+_NO_CHECKSUM = "0" * 64
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "C64": np.complex64,
+    "I64": np.int64,
+    "I32": np.int32,
+    "U32": np.uint32,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_REMEDY = "look for a diverged run, or lower its learning rate"
+_PLAIN = bool | int | float | str | None
+
+_specs: dict[str, type] = {}
+
+
+def save(path: str | os.PathLike[str], model: Any, params: Params) -> None:
+    """Writes a model and its parameters to one file, all or nothing.
+
+    Args:
+      path: the file, by custom `….safetensors`; one that is there is replaced.
+      model: a spec of jboltz, or of a class that was given to `register`. None: any
+        tree of arrays is written, such as the parameters of a Flax net.
+
+    Raises:
+      TypeError: `model` is not such a spec, or `params` are no arrays of numbers that
+        the file can hold.
+      ValueError: `params` are not those of `model`, or not finite.
+
+    Example:
+      >>> import os, tempfile
+      >>> from jboltz import RBM, Bernoulli
+      >>> rbm = RBM(Bernoulli(4), Bernoulli(2))
+      >>> path = os.path.join(tempfile.mkdtemp(), "rbm.safetensors")
+      >>> save(path, rbm, rbm.init(jax.random.key(0)))
+      >>> load(path)[0]
+      RBM(visible=Bernoulli(size=4), hidden=Bernoulli(size=2))
+    """
+    seals.replace(pathlib.Path(path).expanduser(), to_bytes(model, params))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Any, Params]:
+    """The model in a file of `save` and its parameters, bit for bit.
+
+    Where there is no model, None and the arrays in nested dictionaries, by the parts of
+    their names.
+
+    Raises:
+      ValueError: it is no file of `save`, is damaged or of a newer version, names a
+        class that is not registered, or holds other arrays than its model has.
+      TypeError: the arrays are float64, and JAX would narrow them.
+    """
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise InvalidValue(
+            f"`path` is {path}, where there is no file; name one that `jboltz.save` "
+            "wrote."
+        )
+    return from_bytes(path.read_bytes(), str(path))
+
+
+def register(cls: type) -> type:
+    """Lets `save` and `load` know a class of specs, by its name; a class decorator.
+
+    Args:
+      cls: a frozen dataclass, whose fields are numbers, texts, Booleans, None, specs
+        and tuples of them. A model has `init(key) -> params`.
+
+    Raises:
+      TypeError: `cls` is no dataclass.
+      ValueError: another class has its name.
+    """
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise InvalidType(
+            f"`cls` is {cls!r} but the class of a spec is needed; make it a frozen "
+            "dataclass and register the class, not an instance."
+        )
+    known = _known_specs().get(cls.__name__, cls)
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InvalidValue(
+            f"`cls` is {cls.__module__}.{cls.__qualname__}, but files already mean "
+            f"{known.__module__}.{known.__qualname__} by {cls.__name__}; rename yours."
+        )
+    _specs[cls.__name__] = cls
+    return cls
+
+
+def to_bytes(model: Any, params: Params) -> bytes:
+    """The content of the file that `save` writes."""
+    arrays = {name: _to_array(name, leaf) for name, leaf in _named(params).items()}
+    spec = None
+    if model is not None:
+        spec = _encode(model)
+        rebuilt, template = _build(spec, "`model`")
+        if rebuilt != model:
+            raise InvalidType(
+                f"`model` is {model}, which is not what its fields rebuild; keep all "
+                "that makes it what it is in fields that its constructor takes."
+            )
+        # NumPy's arrays are checked without compiling.
+        own = jax.tree.structure(params).unflatten(arrays.values())
+        check_like(template, own, "params", model, if_not_finite=_REMEDY)
+    header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
+    content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
+    checksum = hashlib.sha256(content).hexdigest()
+    return content.replace(_NO_CHECKSUM.encode(), checksum.encode(), 1)
+
+
+def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
+    """`load`, of the content of a file.
+
+    Args:
+      name: what messages call it.
+    """
+    header, views = _open(content, name)
+    if header.get("version") != _VERSION:
+        raise InvalidValue(
+            f"{name} has version {header.get('version')} of the format but this jboltz "
+            f"reads version {_VERSION}; install a newer jboltz."
+        )
+    arrays = {key: _decode_array(f"{name}: {key}", view) for key, view in views}
+    spec = header.get("model")
+    if spec is None:
+        return None, jax.device_put(_nested(arrays))
+    model, template = _build(spec, name)
+    need = {key: leaf.shape for key, leaf in _named(template).items()}
+    got = {key: array.shape for key, array in arrays.items()}
+    if got != need:
+        raise InvalidValue(
+            f"{name} holds arrays of the shapes {got} but {model} has {need}; write it "
+            "again with `jboltz.save`."
+        )
+    params = jax.tree.structure(template).unflatten(arrays[key] for key in need)
+    check_like(template, params, name, model, if_not_finite=_REMEDY)
+    return model, jax.device_put(params)
+
+
+def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
+    """What the file says of itself, and its arrays as bytes, if it is undamaged."""
+    try:
+        views = safetensors.deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(metadata.get("jboltz", "{}"))
+        checksum = header.get("sha256", "")
+    except (safetensors.SafetensorError, ValueError, AttributeError) as error:
+        raise InvalidValue(
+            f"{name} is no safetensors file, or is damaged ({error}); name one that "
+            "`jboltz.save` wrote, or write it again."
+        ) from error
+    if not header:
+        raise InvalidValue(
+            f"{name} is a safetensors file that `jboltz.save` did not write; see "
+            "`jboltz.weights` for parameters from elsewhere."
+        )
+    blank = content.replace(str(checksum).encode(), _NO_CHECKSUM.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != checksum:
+        raise InvalidValue(
+            f"{name} is damaged: its content does not have the checksum that it was "
+            "written with; take a copy, or write it again."
+        )
+    return header, views
+
+
+def _build(spec: Any, name: str) -> tuple[Any, Params]:
+    """The model of `spec`, and the shapes of its parameters."""
+    try:
+        model = _decode(spec)
+        return model, jax.eval_shape(model.init, jax.random.key(0))
+    except JboltzError:
+        raise
+    except Exception as error:
+        raise InvalidValue(
+            f"{name} is no model that can be made here ({error}); take a spec with "
+            "`init(key)`, and the versions of its classes that it was written with."
+        ) from error
+
+
+def _encode(value: Any) -> Any:
+    """A spec as JSON: one class name, and the fields under it."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, tuple):
+        return [_encode(part) for part in value]
+    cls = type(value)
+    if _known_specs().get(cls.__name__) is not cls:
+        raise InvalidType(
+            f"`model` has {value!r}, of the class {cls.__name__}, which files do not "
+            "know; pass a spec, and register your own class by `jboltz.io.register`."
+        )
+    fields = [field.name for field in dataclasses.fields(value) if field.init]
+    return {cls.__name__: {name: _encode(getattr(value, name)) for name in fields}}
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(part) for part in value)
+    if not isinstance(value, dict):
+        return value
+    ((name, fields),) = value.items()
+    cls = _known_specs().get(name)
+    if cls is None:
+        raise InvalidValue(
+            f"The file holds a model of the class {name}, which is not known here; "
+            "import the package that it is of, or give the class to "
+            "`jboltz.io.register` first."
+        )
+    return cls(**{key: _decode(field) for key, field in fields.items()})
+
+
+def _known_specs() -> dict[str, type]:
+    """Classes by name: the dataclasses of the rooms of units and models, and those that
+    were registered."""
+    if not _specs:
+        found = {}
+        for room in (jboltz.units, jboltz.models):
+            for info in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+                for name, cls in vars(importlib.import_module(info.name)).items():
+                    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
+                        found[name] = cls
+        _specs.update(found)
+    return _specs
+
+
+def _named(params: Params) -> dict[str, Any]:
+    """The leaves by their dotted paths."""
+    named = {}
+    for path, leaf in jax.tree.leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if len(name.split(".")) != len(path):
+            raise InvalidValue(
+                f"`params` has the leaf {name!r} at "
+                f"{jax.tree_util.keystr(path) or 'the top'}; put it into a dictionary, "
+                "by a name without dots."
+            )
+        named[name] = leaf
+    return named
+
+
+def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *parents, last = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = array
+    return tree
+
+
+def _to_array(name: str, leaf: Any) -> np.ndarray:
+    is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
+    names = {np.dtype(dtype).name for dtype in _DTYPES.values()}
+    if not is_array or is_traced(leaf) or leaf.dtype.name not in names:
+        raise InvalidType(
+            f"`params` has {leaf!r} at {name}, but a file holds arrays of numbers that "
+            "are known and not traced; leave out what else there is, such as random "
+            "keys, or cast it."
+        )
+    check_not_narrowed(f"`params` has {leaf.dtype} at {name}", leaf.dtype)
+    return np.asarray(leaf, order="C")
+
+
+def _decode_array(name: str, view: dict[str, Any]) -> np.ndarray:
+    if view["dtype"] not in _DTYPES:
+        raise InvalidValue(
+            f"{name} has the type {view['dtype']}, which jboltz does not read; write "
+            "it as float32."
+        )
+    dtype = np.dtype(_DTYPES[view["dtype"]])
+    check_not_narrowed(f"{name} has {dtype}", dtype)
+    return np.frombuffer(view["data"], dtype).reshape(view["shape"])

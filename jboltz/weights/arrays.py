@@ -1,0 +1,206 @@
+"""The parameters of an RBM from arrays, whatever the convention of their energy."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike
+
+from jboltz.base import Params, Unit
+from jboltz.checks import check_number, check_params
+from jboltz.errors import InvalidType, InvalidValue
+from jboltz.models.rbm import RBM, RBMParams
+from jboltz.units.bernoulli import Bernoulli
+from jboltz.units.biased import DiscreteUnit
+from jboltz.units.gaussian import Gaussian
+from jboltz.units.spin import Spin
+
+Given = ArrayLike | Mapping[str, ArrayLike] | Params
+"""The biases of a layer, its parameters by name, or its record."""
+
+_POWERS = {"variance": 1.0, "deviation": 2.0, "precision": -1.0}
+"""The variance is exp(power × log x), where x has this name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Convention:
+    """How another program writes p(v, h) ∝ exp(−β E(v, h)), with
+
+        E(v, h) = ± (a·v + b·h + vᵀ W h),
+
+    where a Gaussian x has ½ (x − μ)²/σ² in place of the bias.
+    """
+
+    beta: float = 1.0
+    """The inverse temperature β."""
+    sign: int = -1
+    """The sign in front, −1 or 1."""
+    values: str = "own"
+    """The values of binary units there: "0/1", "+1/-1", or "own", those of the units of
+    the model. The parameters of one are converted to those of the other."""
+    coupling: str = "variance"
+    """What stands for a Gaussian x beside W: by "variance" x/σ² (Cho et al.), by
+    "deviation" x/σ (Krizhevsky), and "plain" x itself."""
+
+    def __post_init__(self) -> None:
+        check_number("beta", self.beta, 1e-30, 1e30)
+        for name, known in (
+            ("sign", (-1, 1)),
+            ("values", ("own", "0/1", "+1/-1")),
+            ("coupling", ("variance", "deviation", "plain")),
+        ):
+            if getattr(self, name) not in known:
+                raise InvalidValue(
+                    f"`{name}` is {getattr(self, name)!r} but is one of {known}."
+                )
+
+
+USUAL = Convention()
+
+
+def params_from(
+    rbm: RBM,
+    weights: ArrayLike,
+    visible: Given,
+    hidden: Given,
+    *,
+    transpose: bool | None = None,
+    convention: Convention = USUAL,
+) -> RBMParams:
+    """The parameters of `rbm` from arrays, with their energy up to a constant.
+
+    Args:
+      weights: (visible, hidden); an axis of sites and one of categories are joined.
+      visible, hidden: the biases, of Gaussian units the means: (n,), or (1, n) as in
+        MATLAB. Or a dictionary by the names of the unit's record, with or without
+        `log_`; of Gaussian units `mean`, or `bias` = μ/σ², and one of `variance`,
+        `deviation` and `precision`. What is left out is as in `init`. Or the record.
+      transpose: whether `weights` are (hidden, visible). None: where only that fits.
+      convention: of the energy that the arrays belong to.
+
+    Raises:
+      ValueError: shapes or names do not fit, or a variance is not positive.
+
+    Example:
+      >>> from jboltz import RBM, Bernoulli, Gaussian
+      >>> rbm = RBM(Gaussian(3), Bernoulli(2))
+      >>> visible = {"mean": np.zeros((1, 3)), "deviation": np.array([1.0, 2.0, 4.0])}
+      >>> params = params_from(rbm, np.ones((2, 3)), visible, np.zeros((1, 2)))
+      >>> params.weights.shape, params.visible.mean.shape
+      ((3, 2), (3,))
+    """
+    W = -convention.sign * convention.beta * _oriented(rbm, weights, transpose)
+    a, rows, v_offset = _layer(rbm.visible, "visible", visible, convention)
+    b, columns, h_offset = _layer(rbm.hidden, "hidden", hidden, convention)
+    W = rows[:, None] * jnp.asarray(W, float) * columns[None]
+    params = RBMParams(
+        visible=rbm.visible.shift(a, W @ h_offset),
+        hidden=rbm.hidden.shift(b, v_offset @ W),
+        weights=W,
+    )
+    check_params(rbm, params)
+    return params
+
+
+def _oriented(rbm: RBM, weights: ArrayLike, transpose: bool | None) -> np.ndarray:
+    W, need = numbers("weights", weights), (rbm.visible.size, rbm.hidden.size)
+    if W.shape == (*rbm.visible.shape, rbm.hidden.size):
+        W = W.reshape(need)
+    if transpose or (transpose is None and W.shape != need):
+        W = W.T
+    if W.shape != need:
+        raise InvalidValue(
+            f"`weights` have shape {np.shape(weights)} but {rbm} needs {need}, or "
+            f"{need[::-1]} with `transpose`; see that they are of this model."
+        )
+    return W
+
+
+def _layer(
+    unit: Unit, name: str, given: Given, convention: Convention
+) -> tuple[Params, Array, Array]:
+    """The parameters of a layer, by what its weights are multiplied, and where the zero
+    of the other program's values lies, on the scale of those of `unit`."""
+    ones = jnp.ones(unit.size)
+    if isinstance(unit, Gaussian):
+        own, bias = _record(unit, name, given), jnp.zeros(unit.size)
+        if isinstance(given, Mapping) and "bias" in given:
+            bias = _record(unit, name, {"mean": given["bias"]}).mean
+        variance = jnp.exp(own.log_variance)
+        mean = own.mean - convention.sign * variance * bias
+        power = {"variance": 0.0, "deviation": 0.5, "plain": 1.0}[convention.coupling]
+        log_variance = own.log_variance - math.log(convention.beta)
+        slope = variance**power / convention.beta
+        own = dataclasses.replace(own, mean=mean, log_variance=log_variance)
+        return own, slope, 0 * ones
+    own, scale, offset = _record(unit, name, given), 1.0, 0.0
+    if isinstance(unit, Bernoulli) and convention.values == "+1/-1":
+        scale, offset = 2.0, -0.5
+    if isinstance(unit, Spin) and convention.values == "0/1":
+        scale, offset = 0.5, 1.0
+    factor = -convention.sign * convention.beta * scale
+    if factor == 1:
+        return own, ones, 0 * ones
+    if not isinstance(unit, DiscreteUnit):
+        raise InvalidValue(
+            f"`{name}` are {unit}, whose parameters are not converted from {convention}"
+            "; pass those of jboltz's own energy."
+        )
+    own = unit.interpolate(own, unit.init(), jnp.asarray(factor))
+    return own, scale * ones, offset * ones
+
+
+def _record(unit: Unit, name: str, given: Given) -> Params:
+    """The record of `unit` with the arrays that are given, by their names."""
+    like, found = unit.init(), {}
+    if isinstance(given, type(like)):
+        return given
+    fields = vars(like)
+    if not isinstance(given, Mapping):
+        given = {next(iter(fields)): given}
+    for key, value in given.items():
+        if key == "bias" and isinstance(unit, Gaussian):
+            continue
+        field, power = key, None
+        if f"log_{key}" in fields:
+            field, power = f"log_{key}", 1.0
+        elif key in _POWERS and "log_variance" in fields:
+            field, power = "log_variance", _POWERS[key]
+        array, need = numbers(name, value), fields.get(field)
+        if not isinstance(need, jax.Array) or field in found:
+            raise InvalidValue(
+                f"`{name}` has {', '.join(given)} but {unit} has {', '.join(fields)}; "
+                "give arrays once, by this name or without `log_`, or else the record "
+                f"{type(like).__name__}."
+            )
+        if array.size != need.size or array.ndim > need.ndim + 1:
+            raise InvalidValue(
+                f"`{name}` has shape {array.shape} for {key!r} but {unit} needs "
+                f"{need.shape}; see that the layers are not exchanged."
+            )
+        if power is not None and not (array > 0).all():
+            raise InvalidValue(
+                f"`{name}` holds {array.min()} for {key!r}, which needs to be above 0; "
+                f"pass a logarithm as {field!r}."
+            )
+        value = array if power is None else power * np.log(array)
+        found[field] = jnp.asarray(value.reshape(need.shape), float)
+    return dataclasses.replace(like, **found)
+
+
+def numbers(name: str, value: object) -> np.ndarray:
+    """`value` in float64, refused if it is no array of real numbers."""
+    try:
+        array = np.asarray(value)
+        if not np.iscomplexobj(array):
+            return array.astype(np.float64)
+        reason = "it is complex"
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error)
+    raise InvalidType(
+        f"`{name}` is {type(value).__name__} but an array of real numbers is needed "
+        f"({reason}); pass NumPy's, or a tensor by `.detach().cpu().float()`."
+    )
