@@ -278,8 +278,15 @@ def _check_kinds(path: pathlib.Path) -> None:
 
 
 def _check_is_empty(path: pathlib.Path) -> None:
-    """Refuses a folder of something else than a run; hidden files are not looked at."""
-    others = sorted(x.name for x in path.iterdir() if not x.name.startswith("."))
+    """Refuses a folder of something else than a run.
+
+    Hidden files do no harm, and a shell or a scheduler may have opened a log already.
+    """
+    others = sorted(
+        x.name
+        for x in path.iterdir()
+        if not x.name.startswith(".") and x.suffix not in (".log", ".out", ".err")
+    )
     if others:
         raise InvalidValue(
             f"The workdir {path} holds {shortened(', '.join(others))}, which no run "
