@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import jboltz
 from jboltz.experiments.benchmark import (
@@ -70,23 +71,29 @@ def test_rounds_take_turns():
     assert all(set(one) == set(names) for one in rounds)
 
 
-def test_no_round_but_three_begins_when_the_time_is_over():
+def test_no_round_but_six_begins_when_the_time_is_over():
     turns = {"jboltz": lambda: 1.0}
     seconds, _ = contest.take_turns("task", turns, 9, seed=0, end=-math.inf)
     assert len(seconds["jboltz"]) == contest.FEWEST_ROUNDS
 
 
-def test_the_interval_of_a_ratio_holds_it_95_times_in_100():
-    rng = np.random.default_rng(0)
-    disturbed = np.exp(rng.normal(size=(2000, 5, 1)))  # Both in a round.
-    noise = np.exp(0.1 * rng.normal(size=(2000, 5, 2)))
+@pytest.mark.parametrize(("rounds", "k"), [(6, 1), (9, 2), (15, 4)])
+def test_the_interval_of_a_ratio_holds_it_as_often_as_it_says(rounds, k):
+    rng, trials = np.random.default_rng(0), 2000
+    disturbed = np.exp(rng.normal(size=(trials, rounds, 1)))  # Both in a round.
+    noise = np.exp(rng.standard_cauchy(size=(trials, rounds, 2)).clip(-9, 9) / 10)
     seconds = noise * disturbed * [1.0, 1.5]
     hits = 0
     for ours, theirs in seconds.transpose(0, 2, 1):
         low, high = contest.ratio(theirs.tolist(), ours.tolist())["interval"]
         hits += low <= 1.5 <= high
-    assert abs(hits / 2000 - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)
-    assert contest.ratio([2.0], [1.0])["interval"] is None
+    share = 1 - 2 * scipy.stats.binom.cdf(k - 1, rounds, 0.5)
+    assert share >= 0.95 > 1 - 2 * scipy.stats.binom.cdf(k, rounds, 0.5)
+    assert abs(hits / trials - share) < 5 * np.sqrt(share * (1 - share) / trials)
+
+
+def test_five_rounds_have_no_interval():
+    assert contest.ratio([2.0] * 5, [1.0] * 5)["interval"] is None
 
 
 def test_two_times_that_stand_end_the_warm_up(monkeypatch):

@@ -57,23 +57,20 @@ class Config(RunConfig):
     fine-tuning and the joint training of a deep Boltzmann machine beside their matrix
     products; and how long the main job takes to start."""
 
-    PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 3}}
+    PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 6}}
 
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figures and the results."""
     preset: Literal["sweep"] | None = None
-    """Values to begin with: `sweep` measures many sizes, in three rounds, beside the
+    """Values to begin with: `sweep` measures many sizes, in six rounds, beside the
     products alone. Flags win."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)[:-1]
     """What is measured."""
-    repetitions: Count = 7
+    repetitions: Count = 15
     """Rounds at most; in each one every contestant is timed once."""
-    # By the seconds of earlier records, everything with three rounds takes 7.5 minutes
-    # on two cores: 20 s to start the processes, CD-1 80 and 45 s, PCD-1 26, Gibbs 65
-    # and 60, AIS 21, one batch 10, tempering 16, deep networks 36, starts 40, DBN 30.
     minutes: Annotated[float, Range(0.01, 10_000)] = 8.5
     """A task that would begin later is left out, and named in the results. Each task
-    holds three rounds, and more in its share of what is left of the time. Not for
+    holds six rounds, and more in its share of what is left of the time. Not for
     `sweep`."""
     sizes: Sizes = dataclasses.field(default_factory=Sizes)
     """How much the tasks do."""
@@ -213,7 +210,7 @@ def report(results: Record) -> None:
     show.tables(tasks)
     rounds = results["config"]["repetitions"]
     say(f"ratio: time over jboltz's, its median of {rounds} rounds at most, and the")
-    say("95 % interval of its geometric mean, by Student's t of the rounds' log ratios")
+    say("95 % interval of that median, which holds for noise of any distribution")
     if "start" in tasks:
         say(start.describe(tasks["start"]))
     for line in targets.describe(results["targets"]):

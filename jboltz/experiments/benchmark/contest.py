@@ -6,6 +6,7 @@ not timed.
 """
 
 import dataclasses
+import math
 import multiprocessing
 import random
 import time
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import stdtrit
 
 from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import peers, quiet, worker
@@ -23,15 +23,15 @@ from jboltz.runs.progress import say
 Record: TypeAlias = dict[str, Any]
 """Numbers and names, as JSON has them."""
 
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.15
 """A turn has as many calls as take this long, and one at least."""
 
 PAUSE_SECONDS = 0.05
 """Before a turn. Idle threads of OpenMP spin for some milliseconds before they sleep;
 if they were told to sleep at once, every small operation would have to wake them."""
 
-FEWEST_ROUNDS = 3
-"""Rounds that are held even when the time is up; an interval needs two."""
+FEWEST_ROUNDS = 6
+"""Rounds that are held even when the time is up; an interval needs so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ def hold(
     Args:
       rounds: in each one every contestant is timed once.
       seed: decides the order within a round.
-      seconds: when they are over, no round begins but the first three.
+      seconds: when they are over, no round begins but the first six.
 
     Returns:
       The title, the seconds that the contest took, for each of the `contestants` its
@@ -219,20 +219,17 @@ def summary(values: Sequence[float]) -> Record:
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     """The ratio of two contestants' seconds: its summary and its 95 % interval.
 
-    The rounds are pairs. With dᵢ = log(theirsᵢ/oursᵢ), whose mean is d and whose
-    standard deviation is s over n rounds, the interval is exp(d ± t s/√n), of Student's
-    t with n − 1 degrees of freedom, about the geometric mean exp(d).
+    The rounds are pairs. The interval of the median reaches from the k-th smallest ratio
+    to the k-th largest, whatever the distribution of the noise: of n rounds each is
+    above the median with probability 1/2, so the interval misses it with probability
+    2 P(Binomial(n, 1/2) < k). k is the largest with at most 5 %; below six rounds there
+    is none.
     """
-    logs, n = np.log(np.divide(theirs, ours)), len(ours)
-    mean, interval = float(np.mean(logs)), None
-    if n > 1:
-        half = float(stdtrit(n - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(n))
-        interval = np.exp([mean - half, mean + half]).tolist()
-    return {
-        **summary(np.exp(logs).tolist()),
-        "geometric_mean": float(np.exp(mean)),
-        "interval": interval,
-    }
+    ratios, n = np.divide(theirs, ours), len(ours)
+    missing = 2 * np.cumsum([math.comb(n, i) for i in range(n)]) / 2.0**n
+    k = int(np.sum(missing <= 0.05))
+    interval = [float(np.sort(ratios)[i]) for i in (k - 1, n - k)] if k else None
+    return {**summary(ratios.tolist()), "interval": interval}
 
 
 def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
