@@ -5,7 +5,6 @@
 """
 
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import jax
@@ -136,12 +135,16 @@ def as_rows(data: State | Batch, model: Any, prepare: Prepare) -> Batch:
     rows = jax.tree.map(jnp.asarray, as_batch(data, domain_at(model, prepare)))
     if prepare is unchanged and isinstance(model, LayeredModel):
         unit = model.units[0]
-        row = jax.eval_shape(partial(jax.tree.map, itemgetter(0)), rows.values)
+        row = jax.tree.map(_shape_of_row, rows.values)
         check_shape("data[0]", row, unit.shape, unit)
     if rows.weights is None:
         return rows
     weights = rows.weights / jnp.mean(rows.weights)
     return Batch(values=rows.values, weights=weights, mask=rows.mask)
+
+
+def _shape_of_row(x: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
 
 
 def check_batch_size(batch_size: int, num_examples: int) -> int:

@@ -219,11 +219,11 @@ def summary(values: Sequence[float]) -> Record:
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     """The ratio of two contestants' seconds: its summary and its 95 % interval.
 
-    The rounds are pairs. The interval of the median reaches from the k-th smallest ratio
-    to the k-th largest, whatever the distribution of the noise: of n rounds each is
-    above the median with probability 1/2, so the interval misses it with probability
-    2 P(Binomial(n, 1/2) < k). k is the largest with at most 5 %; below six rounds there
-    is none.
+    The rounds are pairs. The interval of the median reaches from the k-th smallest
+    ratio to the k-th largest. Each of n rounds is above the median with probability
+    1/2, whatever the distribution of the noise, so the interval misses the median with
+    probability 2 P(Binomial(n, 1/2) < k). k is the largest with at most 5 %; below six
+    rounds there is none.
     """
     ratios, n = np.divide(theirs, ours), len(ours)
     missing = 2 * np.cumsum([math.comb(n, i) for i in range(n)]) / 2.0**n
