@@ -77,7 +77,7 @@ def test_no_round_but_six_begins_when_the_time_is_over():
     assert len(seconds["jboltz"]) == contest.FEWEST_ROUNDS
 
 
-@pytest.mark.parametrize(("rounds", "k"), [(6, 1), (9, 2), (15, 4)])
+@pytest.mark.parametrize(("rounds", "k"), [(6, 1), (9, 2), (15, 4), (64, 24)])
 def test_the_interval_of_a_ratio_holds_it_as_often_as_it_says(rounds, k):
     rng, trials = np.random.default_rng(0), 2000
     disturbed = np.exp(rng.normal(size=(trials, rounds, 1)))  # Both in a round.
@@ -90,6 +90,11 @@ def test_the_interval_of_a_ratio_holds_it_as_often_as_it_says(rounds, k):
     share = 1 - 2 * scipy.stats.binom.cdf(k - 1, rounds, 0.5)
     assert share >= 0.95 > 1 - 2 * scipy.stats.binom.cdf(k, rounds, 0.5)
     assert abs(hits / trials - share) < 5 * np.sqrt(share * (1 - share) / trials)
+
+
+def test_many_rounds_have_a_narrow_interval():
+    low, high = contest.ratio(list(range(1, 1025)), [1.0] * 1024)["interval"]
+    assert (low, high) == (481, 544)
 
 
 def test_five_rounds_have_no_interval():
@@ -107,10 +112,10 @@ def test_two_times_that_stand_end_the_warm_up(monkeypatch):
 
 def test_a_round_that_others_disturb_is_said():
     observer = quiet.Observer()
-    observer.loads, observer.clocks = [0.0, 0.2, 0.0], [100.0, 100.0, 80.0]
+    observer.loads, observer.speeds = [0.0, 0.2, 0.0], [100.0, 100.0, 80.0]
     assert observer.disturbed() == [
         "round 2: others took 20% of the cores",
-        "round 3: the clock was 80% of the usual",
+        "round 3: a core ran at 80% of its speed",
     ]
 
 

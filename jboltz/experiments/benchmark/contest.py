@@ -6,14 +6,15 @@ not timed.
 """
 
 import dataclasses
-import math
 import multiprocessing
 import random
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.stats
 
 from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import peers, quiet, worker
@@ -62,12 +63,15 @@ class Processes:
         """Starts one for each name whose package is there, all at the same time."""
         context, self._ends = multiprocessing.get_context("spawn"), {}
         self._processes = {}
+        # They inherit this: on Ctrl-C it is the parent that ends them.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for name in filter(peers.takes_part, names):
             self._ends[name], theirs = context.Pipe()
             process = context.Process(target=worker.serve, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             self._processes[name] = process
+        signal.signal(signal.SIGINT, handler)
 
     def __contains__(self, name: str) -> bool:
         return name in self._ends
@@ -226,8 +230,7 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     rounds there is none.
     """
     ratios, n = np.divide(theirs, ours), len(ours)
-    missing = 2 * np.cumsum([math.comb(n, i) for i in range(n)]) / 2.0**n
-    k = int(np.sum(missing <= 0.05))
+    k = int(scipy.stats.binom.ppf(0.025, n, 0.5))
     interval = [float(np.sort(ratios)[i]) for i in (k - 1, n - k)] if k else None
     return {**summary(ratios.tolist()), "interval": interval}
 

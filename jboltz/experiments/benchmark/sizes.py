@@ -52,3 +52,18 @@ class Sizes:
     net_batch: Count = 128
     net_updates: Count = 20
     """Of fine-tuning, a call; each update gets its own batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The sizes of the task `sweep`."""
+
+    num_hidden: tuple[Count, ...] = (200, 500, 1024, 4096)
+    """Hidden units."""
+    batch_sizes: tuple[Count, ...] = (64, 256, 1024, 4096)
+    """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
+    num_chains: tuple[Count, ...] = (1, 16, 128, 1024, 16384)
+    """Chains, of Gibbs sampling, at each number of hidden units."""
+    megaflops: Steps = 25_000
+    """Millions of floating-point operations of the products of a call, about: it takes
+    as many updates or sweeps as that needs, and one at least."""

@@ -81,5 +81,6 @@ def _shown(target: Record | None) -> str:
         return "–"
     if "at_most" in target:
         return f"{target['value']:.3g} s"
-    low, high = target["interval"] or (target["value"], target["value"])
-    return f"{target['value']:.2f} [{low:.2f}, {high:.2f}]"
+    interval = target["interval"]
+    shown = " [{:.2f}, {:.2f}]".format(*interval) if interval else ""
+    return f"{target['value']:.2f}{shown}"

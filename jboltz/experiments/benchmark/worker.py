@@ -6,7 +6,6 @@ While no one asks it blocks in a read from a pipe.
 import importlib.util
 import math
 import os
-import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -38,7 +37,6 @@ def serve(connection: Connection) -> None:
     part. Sent a number of calls of that work, it answers with their mean seconds. An
     answer that is a text says what failed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides when to end.
     # The seconds to compile are those of a first run.
     jax.config.update("jax_enable_compilation_cache", False)
     clock, work = machine.Clock(), None
@@ -56,7 +54,10 @@ def serve(connection: Connection) -> None:
                 answer, work = begin(request, clock)
         except Exception:
             answer = traceback.format_exc()
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except BrokenPipeError:  # The parent has gone.
+            return
 
 
 def begin(
