@@ -3,6 +3,7 @@
 While no one asks it blocks in a read from a pipe.
 """
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -37,15 +38,17 @@ def serve(connection: Connection) -> None:
     part. Sent a number of calls of that work, it answers with their mean seconds. An
     answer that is a text says what failed.
     """
+    with contextlib.suppress(EOFError, BrokenPipeError):  # The parent has gone.
+        _serve(connection)
+
+
+def _serve(connection: Connection) -> None:
     # The seconds to compile are those of a first run.
     jax.config.update("jax_enable_compilation_cache", False)
     clock, work = machine.Clock(), None
     connection.send(True)
     while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
+        request = connection.recv()
         try:
             if work is not None and isinstance(request, int):
                 answer = _seconds(work, request)
@@ -54,10 +57,7 @@ def serve(connection: Connection) -> None:
                 answer, work = begin(request, clock)
         except Exception:
             answer = traceback.format_exc()
-        try:
-            connection.send(answer)
-        except BrokenPipeError:  # The parent has gone.
-            return
+        connection.send(answer)
 
 
 def begin(
