@@ -82,9 +82,7 @@ def test_every_contest_is_held(tmp_path, capsys, monkeypatch):
     assert results["cd_epoch"]["contestants"]["jboltz"]["compile_seconds"] > 0
     assert results["fixed_cost"]["num_steps"] == 1
     assert {*results["settings"]} >= {"instruction_sets", "openmp"}
-    products = results["gibbs"]["contestants"]["products"]["time_over_jboltz"]
-    target = results["targets"]["Gibbs, 500 hidden: share of the products' rate"]
-    assert target["value"] == pytest.approx(products["median"])
+    assert results["targets"] == {}  # They are those of the default sizes.
     out = capsys.readouterr().out
     for name in tasks.TASKS:
         assert results[name]["title"] in out
