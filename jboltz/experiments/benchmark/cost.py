@@ -33,7 +33,7 @@ VISIBLE, HIDDEN = 784, 500
 DEVICES = (1, 2, 4, 8)
 TRAINED = Row("CD-1 by fit", (VISIBLE, HIDDEN), 64, "float32")
 UPDATES = 938
-"""Of 64 examples each, in an epoch of MNIST's 60 000."""
+"""Updates of 64 examples in an epoch of MNIST's 60 000."""
 
 ROW_SECONDS = 4.0
 

@@ -32,10 +32,10 @@ class Sizes:
     tempering_chains: Count = 100
     num_replicas: Count = 10
     tempering_steps: Count = 10
-    """Of tempering, a call."""
+    """Steps of the tempered chains in a call."""
     ais_chains: Count = 100
     rungs: Count = 500
-    """Of annealing, a call, evenly spaced."""
+    """Rungs of annealing in a call, evenly spaced."""
     dbn_layers: tuple[Count, ...] = (784, 500, 200)
     """Layers of the DBN, as in the main job."""
     dbm_layers: tuple[Count, ...] = (784, 500, 1000)
@@ -51,7 +51,7 @@ class Sizes:
     net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)
     net_batch: Count = 128
     net_updates: Count = 20
-    """Of fine-tuning, a call; each update gets its own batch."""
+    """Updates of fine-tuning in a call; each gets its own batch."""
 
 
 @dataclasses.dataclass(frozen=True)
