@@ -303,8 +303,8 @@ def check_like(
     known = {path: x for path, x in leaves.items() if not isinstance(x, Tracer)}
     # Parameters that a traced function closes over are known, and stay so.
     with jax.ensure_compile_time_eval():
-        finite = {path: bool(x) for path, x in _are_finite(known).items()}
-    for path in finite:
+        finite = jax.device_get(_are_finite(known))
+    for path in known:
         if not finite[path]:
             raise InvalidValue(
                 f"`{name}{path}` holds NaN or an infinity but every parameter "

@@ -11,7 +11,6 @@ import pytest
 import jboltz
 from jboltz.checks import check_params
 from jboltz.learning.epoch import as_rows
-from jboltz.learning.rows import domain_at
 from jboltz.samplers.chains import check_num_steps
 from tests.helpers import errors_without_hook
 
@@ -233,7 +232,7 @@ def test_gray_values_are_trained_on_but_have_no_likelihood():
 
 def values_at(data, model):
     """The rows that training on `data` would put on the device."""
-    rows = as_rows(data, domain_at(model, jboltz.unchanged))
+    rows = as_rows(data, model, jboltz.unchanged)
     return jboltz.unchanged(rows.values, KEY)
 
 
@@ -270,7 +269,8 @@ def test_a_mask_may_have_one_entry_a_one_hot_site():
     )
     params, fill = POTTS.init(KEY), jax.jit(imputed.fill)
     batches = [jboltz.Batch(states, mask=mask) for mask in (observed, whole)]
-    got, expected = (fill(params, as_rows(x, POTTS.domain), KEY) for x in batches)
+    rows = (as_rows(x, POTTS, jboltz.unchanged) for x in batches)
+    got, expected = (fill(params, x, KEY) for x in rows)
     np.testing.assert_array_equal(got.values, expected.values)
     np.testing.assert_array_equal(got.values[observed], np.eye(3)[CODES][observed])
 

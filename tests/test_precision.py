@@ -236,6 +236,7 @@ WITHOUT = {
     "binarise_by_threshold",
     "binarise_once",
     "as_examples",
+    "refuse_gray",
     "r_hat",
     "bulk_ess",
     "tail_ess",

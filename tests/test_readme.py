@@ -209,7 +209,7 @@ def test_recorded_speeds_are_those_in_the_readme():
     assert f"{run['start']['warm_seconds']['median']:.1f} s after it" in README
 
 
-def test_the_worst_and_the_best_processor_are_those_in_the_readme():
+def test_the_targets_of_each_processor_are_those_in_the_readme():
     records = {}
     for file in (ROOT / "experiments/benchmark").glob("results-*.json"):
         record = json.loads(file.read_text())
@@ -221,6 +221,11 @@ def test_the_worst_and_the_best_processor_are_those_in_the_readme():
     if records:
         table = "\n".join(targets.table(records))
         assert table in README, f"The table of the records is:\n{table}"
+
+
+def test_what_jobs_cost_is_what_was_recorded():
+    for job, seconds in results("benchmark/cost.json")["jobs_seconds"].items():
+        assert f"| {job} | {seconds:.3g} s |" in README
 
 
 def test_what_the_width_of_vectors_is_worth_is_what_was_recorded():

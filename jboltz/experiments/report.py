@@ -9,8 +9,6 @@ import pathlib
 import sys
 
 from jboltz.errors import JboltzError
-from jboltz.runs import page
-from jboltz.runs.progress import say
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,6 +18,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("workdir", type=pathlib.Path, help="the folder of a run")
     workdir = parser.parse_args(arguments).workdir
+    # Imported after --help is answered, since it needs JAX.
+    from jboltz.runs import page
+    from jboltz.runs.progress import say
+
     try:
         file, found = page.write(workdir)
     except (JboltzError, OSError) as error:

@@ -5,7 +5,6 @@
 """
 
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import jax
@@ -13,12 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.abilities import LayeredModel
 from jboltz.base import Batch, Metrics, State
-from jboltz.checks import check_count, check_shape
+from jboltz.checks import check_count
 from jboltz.errors import InvalidValue
 from jboltz.learning.loop import check_loop, prepared_step, run_steps
-from jboltz.learning.rows import as_batch, domain_at, num_rows, take_rows, unchanged
+from jboltz.learning.rows import num_rows, rows_for, take_rows, unchanged
 from jboltz.learning.step import Prepare, TrainState, TrainStep, model_of
 
 
@@ -133,11 +131,7 @@ def take_steps(
 
 def as_rows(data: State | Batch, model: Any, prepare: Prepare) -> Batch:
     """The `data`, checked for `model`, on the device, with weights of mean 1."""
-    rows = jax.tree.map(jnp.asarray, as_batch(data, domain_at(model, prepare)))
-    if prepare is unchanged and isinstance(model, LayeredModel):
-        unit = model.units[0]
-        row = jax.eval_shape(partial(jax.tree.map, itemgetter(0)), rows.values)
-        check_shape("data[0]", row, unit.shape, unit)
+    rows = jax.tree.map(jnp.asarray, rows_for(model, data, prepare))
     if rows.weights is None:
         return rows
     weights = rows.weights / jnp.mean(rows.weights)

@@ -8,9 +8,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Key
 
-from jboltz.abilities import DataModel
+from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Batch, Domain, State
-from jboltz.checks import admit
+from jboltz.checks import admit, check_shape
 from jboltz.domains import as_numbers
 from jboltz.errors import InvalidType, InvalidValue
 
@@ -44,10 +44,20 @@ def num_rows(data: Batch) -> int:
     return next(iter(np.shape(jax.tree.leaves(data.values)[0])), 0)
 
 
-def domain_at(model: Any, prepare: Any) -> Domain | None:
-    """The domain of rows: the domain of `model`, or None if `prepare` changes rows."""
-    is_checked = prepare is unchanged and isinstance(model, DataModel)
-    return model.domain if is_checked else None
+def rows_for(model: Any, data: Any, prepare: Any) -> Batch:
+    """`data` as a batch, checked for `model` if `prepare` leaves the rows unchanged."""
+    if prepare is not unchanged:
+        return as_batch(data)
+    batch = as_batch(data, model.domain if isinstance(model, DataModel) else None)
+    if isinstance(model, LayeredModel):
+        unit = model.units[0]
+        row = jax.tree.map(_shape_of_row, batch.values)
+        check_shape("data[0]", row, unit.shape, unit)
+    return batch
+
+
+def _shape_of_row(x: Array | np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
 
 
 def as_batch(data: Any, domain: Domain | None = None) -> Batch:

@@ -26,7 +26,7 @@ from jboltz.learning.loop import (
     raise_not_finite,
     run_steps,
 )
-from jboltz.learning.rows import as_batch, domain_at, take_rows, unchanged
+from jboltz.learning.rows import rows_for, take_rows, unchanged
 from jboltz.learning.step import History, Prepare, TrainState, TrainStep, model_of
 
 
@@ -91,7 +91,7 @@ def fit_stream(
     if select is not None:
         batches = (_selected(batch, select) for batch in batches)
     model = model_of(train_step)
-    domain = domain_at(model, prepare)
+    rows_of = partial(rows_for, model, prepare=prepare)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
     step = int(state.step)
     running, histories = None, []
@@ -107,7 +107,7 @@ def fit_stream(
         if on_chunk is not None:
             on_chunk(first + count, after, histories[-1])
 
-    for stack, count in _stacks(batches, chunk_size, place, domain):
+    for stack, count in _stacks(map(rows_of, batches), chunk_size, place):
         # The program gets a copy, which it may overwrite.
         before = state
         state, chunk, all_finite = run_stack(
@@ -163,11 +163,11 @@ def _selected(batch: Any, select: int | str) -> Any:
         ) from error
 
 
-def _stacks(batches, chunk_size: int, place, domain) -> Iterator[tuple[Batch, int]]:
+def _stacks(batches, chunk_size: int, place) -> Iterator[tuple[Batch, int]]:
     """Groups of up to `chunk_size` batches of one shape, padded to `chunk_size`."""
     described = (
         (batch, [(x.shape, x.dtype) for x in jax.tree.leaves(batch)])
-        for batch in (jax.tree.map(np.asarray, as_batch(b, domain)) for b in batches)
+        for batch in (jax.tree.map(np.asarray, batch) for batch in batches)
     )
     for _, group in itertools.groupby(described, key=lambda pair: pair[1]):
         # `itertools.batched` needs Python 3.12.

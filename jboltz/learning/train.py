@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.base import Batch, Metrics, State
 from jboltz.checks import check_count
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.learning.constant import SAMPLE_SIZE, warn_if_constant
 from jboltz.learning.epoch import as_rows, check_batch_size, take_steps
 from jboltz.learning.loop import (
@@ -153,7 +154,7 @@ def fit(
             new = {name: np.asarray(x)[first:last] for name, x in chunk.items()}
             history = join([history, new])
             if on_chunk is not None:
-                on_chunk(epoch, state, history)
+                on_chunk(epoch, state, dict(history))
         if not has_warned:
             has_warned = warn_if_constant(
                 model,
@@ -165,12 +166,29 @@ def fit(
                 f"epoch {epoch + 1}",
             )
         if end_epoch is not None:
-            state, metrics = end_epoch(state)
+            state, metrics = _ended(end_epoch(state), history)
             history |= {name: np.asarray(x)[None] for name, x in metrics.items()}
         histories.append(history)
         if on_epoch is not None:
-            on_epoch(epoch, state, history)
+            on_epoch(epoch, state, dict(history))
     return state, histories
+
+
+def _ended(found: Any, history: History) -> tuple[TrainState, Metrics]:
+    """What `end_epoch` returned: a state, and metrics of new names."""
+    kinds = [type(x) for x in found] if isinstance(found, tuple) else []
+    if kinds != [TrainState, dict]:
+        raise InvalidType(
+            f"`end_epoch` returned an object of {type(found).__name__} but a "
+            "`TrainState` and a dictionary of metrics are needed; return both, "
+            "`(state, {})` where there are no metrics."
+        )
+    if taken := history.keys() & found[1].keys():
+        raise InvalidValue(
+            f"`end_epoch` returned metrics {sorted(taken)} but the steps report these "
+            "already; give other names."
+        )
+    return found
 
 
 @jax.jit

@@ -33,6 +33,9 @@ FOLDERS = ("checkpoints", "figures", "parts", "tensorboard")
 OWN_NAMES = (*FILES, seals.NAME, *FOLDERS)
 """Files and folders that a run makes, hidden ones apart."""
 
+LOGS = (".log", ".out", ".err", ".txt")
+"""Suffixes of files that a shell or a scheduler writes beside a run."""
+
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
 
@@ -289,8 +292,15 @@ def _check_kinds(path: pathlib.Path) -> None:
 
 
 def _check_is_empty(path: pathlib.Path) -> None:
-    """Refuses a folder of something else than a run; hidden files are not looked at."""
-    others = sorted(x.name for x in path.iterdir() if not x.name.startswith("."))
+    """Refuses a folder of something else than a run.
+
+    Hidden files do no harm, and a shell may have opened a log already.
+    """
+    others = sorted(
+        x.name
+        for x in path.iterdir()
+        if not x.name.startswith(".") and x.suffix not in LOGS
+    )
     if others:
         raise InvalidValue(
             f"The workdir {path} holds {shortened(', '.join(others))}, which no run "

@@ -73,7 +73,7 @@ def test_rows_are_written_and_those_that_fail_say_why(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "rows", lambda sizes: [failing, TINY])
     accelerator.main([str(tmp_path), "--small", "--row-seconds", "0"])
     setting, failed, measured = records_of(tmp_path)
-    assert setting["jax"] == jax.__version__
+    assert setting["versions"]["jax"] == jax.__version__
     assert "no generator" in failed["left_out"]
     assert measured["steps"] == 10
 

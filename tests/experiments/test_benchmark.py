@@ -72,8 +72,7 @@ def test_every_contest_is_held(tmp_path, capsys, monkeypatch):
             assert len(seconds["values"]) == 2
             assert min(seconds["values"]) > 0
             assert ratio["values"] == pytest.approx(np.array(seconds["values"]) / ours)
-            low, high = ratio["interval"]
-            assert low <= ratio["geometric_mean"] <= high
+            assert ratio["interval"] is None  # of two rounds
             assert one["check"]["value"] <= one["check"]["limit"]
             assert {*one} >= {"affinity", "thread_pools", "flushes_denormals"}
             a_step = 1e3 * seconds["median"] / record["num_steps"]
@@ -83,10 +82,7 @@ def test_every_contest_is_held(tmp_path, capsys, monkeypatch):
     assert results["cd_epoch"]["contestants"]["jboltz"]["compile_seconds"] > 0
     assert results["fixed_cost"]["num_steps"] == 1
     assert {*results["settings"]} >= {"instruction_sets", "openmp"}
-    products = results["gibbs"]["contestants"]["products"]["time_over_jboltz"]
-    target = results["targets"]["Gibbs, 500 hidden: share of the products' rate"]
-    assert target["value"] == pytest.approx(products["median"])
-    assert target["interval"] == pytest.approx(products["interval"])
+    assert results["targets"] == {}  # They are those of the default sizes.
     out = capsys.readouterr().out
     for name in tasks.TASKS:
         assert results[name]["title"] in out

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import jboltz
 from jboltz.experiments.benchmark import (
@@ -70,23 +71,34 @@ def test_rounds_take_turns():
     assert all(set(one) == set(names) for one in rounds)
 
 
-def test_no_round_but_three_begins_when_the_time_is_over():
+def test_no_round_but_six_begins_when_the_time_is_over():
     turns = {"jboltz": lambda: 1.0}
     seconds, _ = contest.take_turns("task", turns, 9, seed=0, end=-math.inf)
     assert len(seconds["jboltz"]) == contest.FEWEST_ROUNDS
 
 
-def test_the_interval_of_a_ratio_holds_it_95_times_in_100():
-    rng = np.random.default_rng(0)
-    disturbed = np.exp(rng.normal(size=(2000, 5, 1)))  # Both in a round.
-    noise = np.exp(0.1 * rng.normal(size=(2000, 5, 2)))
+@pytest.mark.parametrize(("rounds", "k"), [(6, 1), (9, 2), (15, 4), (64, 24)])
+def test_the_interval_of_a_ratio_holds_it_as_often_as_it_says(rounds, k):
+    rng, trials = np.random.default_rng(0), 2000
+    disturbed = np.exp(rng.normal(size=(trials, rounds, 1)))  # Both in a round.
+    noise = np.exp(rng.standard_cauchy(size=(trials, rounds, 2)).clip(-9, 9) / 10)
     seconds = noise * disturbed * [1.0, 1.5]
     hits = 0
     for ours, theirs in seconds.transpose(0, 2, 1):
         low, high = contest.ratio(theirs.tolist(), ours.tolist())["interval"]
         hits += low <= 1.5 <= high
-    assert abs(hits / 2000 - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)
-    assert contest.ratio([2.0], [1.0])["interval"] is None
+    share = 1 - 2 * scipy.stats.binom.cdf(k - 1, rounds, 0.5)
+    assert share >= 0.95 > 1 - 2 * scipy.stats.binom.cdf(k, rounds, 0.5)
+    assert abs(hits / trials - share) < 5 * np.sqrt(share * (1 - share) / trials)
+
+
+def test_many_rounds_have_a_narrow_interval():
+    ratios = np.arange(1.0, 1025.0).tolist()
+    assert contest.ratio(ratios, [1.0] * 1024)["interval"] == [481, 544]
+
+
+def test_five_rounds_have_no_interval():
+    assert contest.ratio([2.0] * 5, [1.0] * 5)["interval"] is None
 
 
 def test_two_times_that_stand_end_the_warm_up(monkeypatch):
@@ -100,10 +112,10 @@ def test_two_times_that_stand_end_the_warm_up(monkeypatch):
 
 def test_a_round_that_others_disturb_is_said():
     observer = quiet.Observer()
-    observer.loads, observer.clocks = [0.0, 0.2, 0.0], [100.0, 100.0, 80.0]
+    observer.loads, observer.speeds = [0.0, 0.2, 0.0], [100.0, 100.0, 80.0]
     assert observer.disturbed() == [
         "round 2: others took 20% of the cores",
-        "round 3: the clock was 80% of the usual",
+        "round 3: a core ran at 80% of its speed",
     ]
 
 
@@ -155,15 +167,14 @@ def test_a_record_is_compared_with_the_targets():
     assert len(lines) == len(before)
 
 
-def test_the_table_has_the_worst_and_the_best_processor():
-    def record(share, seconds):
-        found = {"value": share, "interval": [share - 0.1, share + 0.1], "at_least": 1}
-        return {"share": found, "fit": {"value": seconds, "at_most": 1}}
-
-    lines = targets.table({"AMD": record(0.8, 0.002), "Intel": record(0.7, 0.003)})
-    assert lines[2:] == [
-        "| share | 0.70 [0.60, 0.80] (Intel) | 0.80 [0.70, 0.90] (AMD) |",
-        "| fit | 0.003 s (Intel) | 0.002 s (AMD) |",
+def test_the_table_has_a_column_for_each_processor():
+    share = {"value": 0.8, "interval": [0.7, 0.9], "at_least": 1}
+    amd = {"share": share, "fit": {"value": 0.002, "at_most": 1}}
+    assert targets.table({"AMD": amd, "Intel": {"share": share}}) == [
+        "| | AMD | Intel |",
+        "|---|---|---|",
+        "| share | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] |",
+        "| fit | 0.002 s | – |",
     ]
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jboltz.experiments.benchmark import cost
+from jboltz.experiments.benchmark import accelerator, cost
 
 
 def test_the_slope_is_the_exponent_of_a_power_law():
@@ -50,3 +50,11 @@ def test_a_small_run_leaves_numbers_and_a_figure(tmp_path):
     found = json.loads((tmp_path / "cost.json").read_text(encoding="utf-8"))
     assert len(found["growths"]) == 6
     assert (tmp_path / "figures" / "cost.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("program", [cost, accelerator])
+def test_a_folder_that_cannot_be_made_is_refused_at_once(program, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="2"):
+        program.main([str(tmp_path / "file")])
+    assert "error: " in capsys.readouterr().err

@@ -22,7 +22,7 @@ except SystemExit as stop:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--help", "--epohcs"])
-@pytest.mark.parametrize("program", sorted({*programs()} - SHOWING - {"benchmark"}))
+@pytest.mark.parametrize("program", sorted({*programs()} - SHOWING))
 def test_a_command_line_is_answered_without_jax(program, flag):
     command = [sys.executable, "-c", CODE, program, flag]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -115,7 +115,7 @@ def test_integers_without_a_scale_are_refused(train, getkey):
 @in_both_loops
 def test_rows_of_the_wrong_width_are_refused_with_both_widths(train, getkey):
     wide = np.zeros((22, 7), np.float32)
-    message = r"`v` has shape \(7,\) but RBM\(.*\)\.visible needs shape \(6,\)"
+    message = r"`data\[0\]` has shape \(7,\) but Bernoulli\(size=6\) needs shape \(6,\)"
     with pytest.raises(ValueError, match=message):
         train(TRAIN_STEP, start(getkey()), wide, getkey())
 

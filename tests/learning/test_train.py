@@ -327,3 +327,39 @@ def test_counts_that_are_off_are_refused():
         ),
     }
     assert errors_without_hook(setup, expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda state: None, "returned an object of NoneType but a `TrainState`"),
+        (
+            lambda state: state,
+            "returned an object of TrainState but a `TrainState` and",
+        ),
+        (lambda state: (state.params, {}), "returned an object of tuple but"),
+        (
+            lambda state: (state, {"contrast": 0.0}),
+            r"returned metrics \['contr",
+        ),
+    ],
+)
+def test_an_end_of_an_epoch_returns_a_state_and_new_metrics(returned, message, getkey):
+    options = {"batch_size": 11, "num_epochs": 1, "end_epoch": returned}
+    with pytest.raises((TypeError, ValueError), match=f"`end_epoch` {message}"):
+        jboltz.fit(TRAIN_STEP, start(getkey()), DATA, getkey(), **options)
+
+
+def test_a_callback_that_empties_its_history_empties_no_other(getkey):
+    histories = jboltz.fit(
+        TRAIN_STEP,
+        start(getkey()),
+        DATA,
+        getkey(),
+        batch_size=11,
+        num_epochs=1,
+        chunks_per_epoch=2,
+        on_chunk=lambda epoch, state, history: history.clear(),
+        on_epoch=lambda epoch, state, history: history.clear(),
+    )[1]
+    assert histories[0]["contrast"].shape == (2,)

@@ -270,6 +270,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_a_folder_without_a_run_is_refused_unless_it_is_empty(overwrite, tmp_path):
     (tmp_path / "thesis.tex").touch()
     (tmp_path / ".git").mkdir()
+    (tmp_path / "slurm-17.out").touch()
     with pytest.raises(InvalidValue, match=r"holds thesis\.tex, which no run made"):
         Workdir(tmp_path, RUN, overwrite=overwrite)
     assert not (tmp_path / "run.json").exists()

@@ -7,26 +7,12 @@ each one does is checked before it is timed.
 
 import dataclasses
 import pathlib
-import time
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
-import numpy as np
-
-from jboltz.data import Dataset, check_values
-from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import contest, peers, quiet, show, start, targets
-from jboltz.experiments.benchmark import sweep as sweeps
-from jboltz.experiments.benchmark.contest import Processes, Record
-from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
-from jboltz.experiments.benchmark.tasks import TASKS
-from jboltz.experiments.benchmark.tasks import contest as contest_of
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes, Sweep
 from jboltz.ranges import Count, Range, Seed
-from jboltz.runs import checks, machine, program
-from jboltz.runs.config import RunConfig
-from jboltz.runs.progress import say
+from jboltz.runs.config import RunConfig, answer
 from jboltz.runs.sources import Mnist
-from jboltz.runs.workdir import Workdir
 
 TaskName = Literal[
     "cd_epoch",
@@ -57,27 +43,24 @@ class Config(RunConfig):
     fine-tuning and the joint training of a deep Boltzmann machine beside their matrix
     products; and how long the main job takes to start."""
 
-    PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 3}}
+    PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 6}}
 
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figures and the results."""
     preset: Literal["sweep"] | None = None
-    """Values to begin with: `sweep` measures many sizes, in three rounds, beside the
+    """Values to begin with: `sweep` measures many sizes, in six rounds, beside the
     products alone. Flags win."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)[:-1]
     """What is measured."""
-    repetitions: Count = 7
+    repetitions: Count = 15
     """Rounds at most; in each one every contestant is timed once."""
-    # By the seconds of earlier records, everything with three rounds takes 7.5 minutes
-    # on two cores: 20 s to start the processes, CD-1 80 and 45 s, PCD-1 26, Gibbs 65
-    # and 60, AIS 21, one batch 10, tempering 16, deep networks 36, starts 40, DBN 30.
     minutes: Annotated[float, Range(0.01, 10_000)] = 8.5
     """A task that would begin later is left out, and named in the results. Each task
-    holds three rounds, and more in its share of what is left of the time. Not for
+    holds six rounds, and more in its share of what is left of the time. Not for
     `sweep`."""
     sizes: Sizes = dataclasses.field(default_factory=Sizes)
     """How much the tasks do."""
-    sweep: sweeps.Sweep = dataclasses.field(default_factory=sweeps.Sweep)
+    sweep: Sweep = dataclasses.field(default_factory=Sweep)
     """Sizes of the task `sweep`."""
     seed: Seed = 0
     """Decides initial weights, every draw, and the order within a round."""
@@ -88,6 +71,28 @@ class Config(RunConfig):
     """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
     """Delete what an earlier run left in the workdir and measure anew."""
+
+
+if __name__ == "__main__":
+    # Before JAX is imported: --help and a wrong flag are answered at once.
+    answer(Config, "benchmark")
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from jboltz.data import Dataset, check_values
+from jboltz.errors import InvalidValue
+from jboltz.experiments.benchmark import contest, peers, quiet, show, start, targets
+from jboltz.experiments.benchmark import sweep as sweeps
+from jboltz.experiments.benchmark.contest import Processes, Record
+from jboltz.experiments.benchmark.tasks import TASKS
+from jboltz.experiments.benchmark.tasks import contest as contest_of
+from jboltz.runs import checks, machine, program
+from jboltz.runs.progress import say
+from jboltz.runs.workdir import Workdir
 
 
 def load(config: Config) -> Dataset:
@@ -102,6 +107,10 @@ def check(config: Config, data: Dataset) -> None:
     Raises:
       ValueError: a field that makes no sense, or does not fit the data.
     """
+    if not config.tasks:
+        raise InvalidValue(
+            "`tasks` names nothing to measure; name a task, or leave it."
+        )
     sizes = config.sizes
     needs = {
         "sizes.num_examples": sizes.num_examples * PIXELS,
@@ -130,7 +139,7 @@ def check(config: Config, data: Dataset) -> None:
 
 def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     """Measures; returns the numbers to record. A task that is done is kept."""
-    settings = quiet.settings()
+    settings, sizes = quiet.settings(), config.sizes
     for package, reason in (reasons := peers.left_out()).items():
         say(f"{package} {reason}: it is left out.")
     if (load := settings["load_average_before"] or 0) > 1:
@@ -144,7 +153,8 @@ def run(config: Config, data: Dataset, workdir: Workdir) -> tuple[None, Record]:
     return None, {
         "form": 2,
         **tasks,
-        "targets": targets.compare(tasks, processor),
+        # The targets are those of the default sizes.
+        "targets": targets.compare(tasks, processor) if sizes == Sizes() else {},
         "peers": peers.installed(),
         "peers_left_out": reasons,
         "tasks_left_out": too_late,
@@ -211,15 +221,15 @@ def report(results: Record) -> None:
     """The results as tables, and in a few lines what is not in them."""
     tasks = measured(results)
     show.tables(tasks)
-    rounds = results["config"]["repetitions"]
-    say(f"ratio: time over jboltz's, its median of {rounds} rounds at most, and the")
-    say("95 % interval of its geometric mean, by Student's t of the rounds' log ratios")
+    say("ratio: time over jboltz's, the median over the rounds; of six or more with")
+    say("the 95 % interval of that median, for noise of any distribution")
     if "start" in tasks:
         say(start.describe(tasks["start"]))
     for line in targets.describe(results["targets"]):
         say(line)
-    name = show.record_name(results["device"]["processor"])
-    say(f"the record of this processor: experiments/benchmark/{name}")
+    if results["targets"]:
+        name = show.record_name(results["device"]["processor"])
+        say(f"To record this: copy results.json to experiments/benchmark/{name}")
 
 
 PROGRAM = program.Program(

@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import jboltz
 from jboltz import random
 from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.on_device import HIGH_LOW, WORKS, Row
+from jboltz.runs import machine, terminal
 from jboltz.runs.progress import say
 
 PRECISIONS = ("bfloat16", HIGH_LOW, "float32", "tensorfloat32")
@@ -121,9 +121,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--row-seconds", type=float, default=2.0, help="for a row")
     parser.add_argument("--small", action="store_true", help="sizes for a processor")
     options = parser.parse_args(arguments)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    with terminal.errors_as_lines():
+        options.folder.mkdir(parents=True, exist_ok=True)
+        record(options.folder, options)
+
+
+def record(folder: pathlib.Path, options: argparse.Namespace) -> None:
+    """Measures; adds a line a row to benchmark.jsonl, after those of earlier runs."""
     begin, rates = time.perf_counter(), {}
-    with open(options.folder / "benchmark.jsonl", "w", encoding="utf-8") as file:
+    with open(folder / "benchmark.jsonl", "a", encoding="utf-8") as file:
         print(json.dumps(setting()), file=file, flush=True)
         table = rows(SMALL if options.small else Sizes())
         for index, row in enumerate(table):
@@ -153,16 +159,10 @@ def attempt(row: Row, rate: float | None, seconds: float) -> dict[str, Any]:
 
 def setting() -> dict[str, Any]:
     """The device, the versions and the flags."""
-    device = jax.devices()[0]
-    say(f"device: {len(jax.devices())} × {device.device_kind}, jax {jax.__version__}")
-    return {
-        "platform": device.platform,
-        "device": device.device_kind,
-        "devices": len(jax.devices()),
-        "jax": jax.__version__,
-        "peers": peers.installed(),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    }
+    found = {**machine.environment(), "peers": peers.installed()}
+    device = found["device"]
+    say(f"device: {device['count']} × {device['kind']}, {device['processor']}")
+    return found
 
 
 def describe(row: Row, found: dict[str, Any]) -> str:

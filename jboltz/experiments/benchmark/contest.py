@@ -8,12 +8,13 @@ not timed.
 import dataclasses
 import multiprocessing
 import random
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy.stats
 
 from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import peers, quiet, worker
@@ -23,15 +24,15 @@ from jboltz.runs.progress import say
 Record: TypeAlias = dict[str, Any]
 """Numbers and names, as JSON has them."""
 
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.15
 """A turn has as many calls as take this long, and one at least."""
 
 PAUSE_SECONDS = 0.05
 """Before a turn. Idle threads of OpenMP spin for some milliseconds before they sleep;
 if they were told to sleep at once, every small operation would have to wake them."""
 
-FEWEST_ROUNDS = 3
-"""Rounds that are held even when the time is up; an interval needs two."""
+FEWEST_ROUNDS = 6
+"""Rounds that are held even when the time is up; an interval needs so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +63,15 @@ class Processes:
         """Starts one for each name whose package is there, all at the same time."""
         context, self._ends = multiprocessing.get_context("spawn"), {}
         self._processes = {}
+        # They inherit this: on Ctrl-C it is the parent that ends them.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for name in filter(peers.takes_part, names):
             self._ends[name], theirs = context.Pipe()
             process = context.Process(target=worker.serve, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             self._processes[name] = process
+        signal.signal(signal.SIGINT, handler)
 
     def __contains__(self, name: str) -> bool:
         return name in self._ends
@@ -114,7 +118,7 @@ def hold(
     Args:
       rounds: in each one every contestant is timed once.
       seed: decides the order within a round.
-      seconds: when they are over, no round begins but the first three.
+      seconds: when they are over, no round begins but the first six.
 
     Returns:
       The title, the seconds that the contest took, for each of the `contestants` its
@@ -219,20 +223,16 @@ def summary(values: Sequence[float]) -> Record:
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
     """The ratio of two contestants' seconds: its summary and its 95 % interval.
 
-    The rounds are pairs. With dᵢ = log(theirsᵢ/oursᵢ), whose mean is d and whose
-    standard deviation is s over n rounds, the interval is exp(d ± t s/√n), of Student's
-    t with n − 1 degrees of freedom, about the geometric mean exp(d).
+    The rounds are pairs. The interval of the median reaches from the k-th smallest
+    ratio to the k-th largest. Each of n rounds is above the median with probability
+    1/2, whatever the distribution of the noise, so the interval misses the median with
+    probability 2 P(Binomial(n, 1/2) < k). k is the largest with at most 5 %; below six
+    rounds there is none.
     """
-    logs, n = np.log(np.divide(theirs, ours)), len(ours)
-    mean, interval = float(np.mean(logs)), None
-    if n > 1:
-        half = float(stdtrit(n - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(n))
-        interval = np.exp([mean - half, mean + half]).tolist()
-    return {
-        **summary(np.exp(logs).tolist()),
-        "geometric_mean": float(np.exp(mean)),
-        "interval": interval,
-    }
+    ratios, n = np.divide(theirs, ours), len(ours)
+    k = int(scipy.stats.binom.ppf(0.025, n, 0.5))
+    interval = [float(np.sort(ratios)[i]) for i in (k - 1, n - k)] if k else None
+    return {**summary(ratios.tolist()), "interval": interval}
 
 
 def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:

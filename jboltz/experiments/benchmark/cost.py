@@ -25,6 +25,7 @@ from jboltz.experiments.benchmark.accelerator import measure, setting
 from jboltz.experiments.benchmark.on_device import Row, model_of, step_and_state
 from jboltz.learning.epoch import train_epoch
 from jboltz.learning.pretrain import LayerFeatures
+from jboltz.runs import machine, terminal
 from jboltz.runs.progress import say
 from jboltz.runs.tables import say_table
 
@@ -32,7 +33,7 @@ VISIBLE, HIDDEN = 784, 500
 DEVICES = (1, 2, 4, 8)
 TRAINED = Row("CD-1 by fit", (VISIBLE, HIDDEN), 64, "float32")
 UPDATES = 938
-"""Of 64 examples each, in an epoch of MNIST's 60 000."""
+"""Updates of 64 examples in an epoch of MNIST's 60 000."""
 
 ROW_SECONDS = 4.0
 
@@ -52,7 +53,7 @@ SMALL = Sizes((8, 16), (8, 16), (8, 16), (100, 200), 64)
 
 JOBS = {
     "RBM 784-500, CD-1, batch 64: an epoch of MNIST": [(TRAINED, UPDATES)],
-    "DBN 784-500-200, CD-1, batch 64: ten epochs of each layer": [
+    "DBN 784-500-200, CD-1, batch 64: ten epochs of each layer, on ready features": [
         (TRAINED, 10 * UPDATES),
         (dataclasses.replace(TRAINED, shape=(HIDDEN, 200)), 10 * UPDATES),
     ],
@@ -189,7 +190,7 @@ def figure(growths: dict[str, Any]) -> Any:
         }
         for name, growth in growths.items()
     }
-    title = "How cost grows: RBM of 784 visible units, 500 hidden ones, float32"
+    title = "How cost grows from an RBM of 784–500 units, float32"
     return plotting.curves_over(panels, title=title, xlabel="size", yscale="log")
 
 
@@ -198,19 +199,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=pathlib.Path, help="for cost.json and figures")
     parser.add_argument("--small", action="store_true", help="tiny sizes, without jobs")
     options = parser.parse_args(arguments)
-    seconds = 0.1 if options.small else ROW_SECONDS
-    sizes = SMALL if options.small else Sizes()
+    machine.use_wide_vectors()  # As the programs do.
+    with terminal.errors_as_lines():
+        record(options.folder, is_small=options.small)
+
+
+def record(folder: pathlib.Path, *, is_small: bool) -> None:
+    """Measures, and writes cost.json and the figure into the folder."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    seconds = 0.1 if is_small else ROW_SECONDS
+    sizes = SMALL if is_small else Sizes()
     n = sizes.product
     product = measure(Row("product", (n, n), n, "float32"), None, seconds)
     rate = product["flops_per_second"]
     growths = grow(sizes, rate, seconds)
-    jobs = {} if options.small else price(rate, seconds)
+    jobs = {} if is_small else price(rate, seconds)
     results = {**setting(), "growths": growths, "jobs_seconds": jobs}
-    figures = options.folder / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=2)
-    (options.folder / "cost.json").write_text(text, encoding="utf-8")
-    figure(growths).savefig(figures / "cost.png")
+    (folder / "cost.json").write_text(text, encoding="utf-8")
+    figure(growths).savefig(folder / "figures" / "cost.png")
     table = [[name, x["cost"], f"{x['slope']:.2f}"] for name, x in growths.items()]
     say_table("How cost grows", ["by", "cost", "slope"], table)
     say_table("Jobs", ["", "seconds"], [[k, f"{x:.3g}"] for k, x in jobs.items()])

@@ -37,10 +37,10 @@ class Floor:
     def arrays(self) -> tuple[Any, Any, Any]:
         """Weights, state and batches, as arrays of NumPy."""
         rng = np.random.default_rng(0)
-        rows = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
+        rows = partial(rng.standard_normal, dtype=np.float32)
         weights = tuple(map(orthonormal, itertools.pairwise(self.layers)))
-        state = tuple(rows(self.num_rows, self.layers[i]) for i in self.state)
-        batches = rows(self.num_steps, self.num_rows, self.layers[0])
+        state = tuple(rows((self.num_rows, self.layers[i])) for i in self.state)
+        batches = rows((self.num_steps, self.num_rows, self.layers[0]))
         return weights, state, batches if self.has_batches else None
 
 

@@ -1,7 +1,6 @@
 """The contestants in PyTorch: as fast as is easily written, and as the notes do it."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
@@ -9,12 +8,12 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
 from jboltz.experiments.benchmark.floors import Floor, in_python
-from jboltz.experiments.benchmark.peers import LEARNING_RATE
+from jboltz.experiments.benchmark.peers import LEARNING_RATE, num_cores
 from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.experiments.benchmark.works import Job, binary_images, gray
 from jboltz.runs.progress import say
 
-torch.set_num_threads(os.cpu_count() or 1)
+torch.set_num_threads(num_cores())
 
 
 class RBM(torch.nn.Module):

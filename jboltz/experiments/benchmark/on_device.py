@@ -24,7 +24,7 @@ HIGH_LOW = "bfloat16_high_low"
 """The precision of a `HighLowRBM`, beside those that the library has by name."""
 
 REPLICAS = 8
-"""Of a tempered chain. A row counts the states of all replicas."""
+"""Replicas of a tempered chain. A row counts the states of all of them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ contestant that needs it, and only if the library is installed.
 
 import importlib
 import importlib.metadata
+import os
 from typing import Any
 
 LEARNING_RATE = 0.01
@@ -56,6 +57,14 @@ def installed() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def num_cores() -> int:
+    """The cores that this process may use, as by `taskset`."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Neither macOS nor Windows has it.
+        return os.cpu_count() or 1
 
 
 def left_out() -> dict[str, str]:

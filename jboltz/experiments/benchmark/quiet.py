@@ -1,4 +1,4 @@
-"""Whether the machine is quiet: its load and its clock, round by round."""
+"""Whether the machine is quiet: its load and its speed, round by round."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ import numpy as np
 from jboltz.errors import InvalidValue
 
 TOLERANCE = 0.1
-"""By how much load and clock may move, as shares of all cores and of the clock."""
+"""By how much load and speed may move, as shares of all cores and of the usual."""
 
 INSTRUCTION_SETS = (
     r"avx2|fma|avx512f|avx512_(?:bf16|fp16|vnni)|amx_\w+|asimd|sve2?|bf16"
@@ -27,12 +27,12 @@ class Observer:
 
     def __init__(self) -> None:
         self.loads: list[float] = []
-        self.clocks: list[float] = []
+        self.speeds: list[float] = []
 
     @contextlib.contextmanager
     def round(self) -> Iterator[None]:
-        """Notes the load of others, and the clock at the beginning."""
-        self.clocks.append(clock())
+        """Notes the load of others, and the speed of a core at the beginning."""
+        self.speeds.append(speed())
         start, ours = _busy_and_all(), _of_family()
         yield
         busy, every = np.subtract(_busy_and_all(), start)
@@ -40,20 +40,23 @@ class Observer:
         self.loads.append(float(max(others, 0) / every) if every > 0 else 0.0)
 
     def disturbed(self) -> list[str]:
-        """A line for each round in which load or clock moved by more than a tenth."""
-        lines, usual = [], np.median(self.clocks)
-        rounds = zip(self.loads, self.clocks, strict=True)
-        for index, (load, speed) in enumerate(rounds, start=1):
-            moved = speed / usual
+        """A line for each round in which load or speed moved by more than a tenth."""
+        lines, usual = [], np.median(self.speeds)
+        rounds = zip(self.loads, self.speeds, strict=True)
+        for index, (load, now) in enumerate(rounds, start=1):
+            moved = now / usual
             if load > TOLERANCE:
                 lines.append(f"round {index}: others took {load:.0%} of the cores")
             if abs(moved - 1) > TOLERANCE:
-                lines.append(f"round {index}: the clock was {moved:.0%} of the usual")
+                lines.append(f"round {index}: a core ran at {moved:.0%} of its speed")
         return lines
 
 
-def clock() -> float:
-    """How fast one core is: turns a second of a loop that touches no memory."""
+def speed() -> float:
+    """How fast one core runs: turns a second of a loop that touches no memory.
+
+    Its clock moves that, and what its host takes away.
+    """
     seconds = []
     for _ in range(5):
         start = time.perf_counter()

@@ -58,18 +58,20 @@ def _show_contest(record: Record) -> None:
     contestants, rows = record["contestants"], []
     for contestant in contestants.values():
         ratio = contestant["time_over_jboltz"]
-        low, high = ratio["interval"] or ratio["quartiles"]
+        interval = ratio["interval"]
         rows.append(
             [
                 contestant["label"],
                 f"{contestant['seconds']['median']:.3f}",
                 f"{contestant['milliseconds_a_step']:.3g}",
                 f"{ratio['median']:.2f}",
-                f"{low:.2f}–{high:.2f}",
+                "{:.2f}–{:.2f}".format(*interval) if interval else "–",
             ]
         )
     say_table(record["title"], ["", "seconds", "ms/step", "ratio", "95 %"], rows)
-    say(f"jboltz compiled for {contestants['jboltz']['compile_seconds']:.1f} s")
+    ours = contestants["jboltz"]
+    rounds = len(ours["seconds"]["values"])
+    say(f"{rounds} rounds; jboltz compiled for {ours['compile_seconds']:.1f} s")
     products = [contestants[k] for k in peers.FLOORS if k in contestants]
     fastest = min(products, key=lambda x: x["time_over_jboltz"]["median"])
     share = fastest["time_over_jboltz"]["median"]

@@ -12,8 +12,8 @@ PIXELS = 784
 class Sizes:
     """How much each task does."""
 
-    num_examples: Count = 15_000
-    """Training images of an epoch, a quarter of MNIST by default. They are the first of
+    num_examples: Count = 7_500
+    """Training images of an epoch, an eighth of MNIST by default. They are the first of
     the data, and are repeated where the data are fewer."""
     num_hidden: Count = 500
     """Hidden units; the visible ones are MNIST's 784 pixels."""
@@ -23,7 +23,7 @@ class Sizes:
     """The same in `cd_epoch_large_batch`."""
     num_chains: Count = 1024
     """Chains of Gibbs sampling."""
-    num_sweeps: Steps = 50
+    num_sweeps: Steps = 25
     """Gibbs sweeps a call; each draws all visible and all hidden units once."""
     small_model: Count = 200
     """Hidden units of `gibbs_small_model`."""
@@ -31,17 +31,17 @@ class Sizes:
     """Chains of `gibbs_small_model`."""
     tempering_chains: Count = 100
     num_replicas: Count = 10
-    tempering_steps: Count = 20
-    """Of tempering, a call."""
+    tempering_steps: Count = 10
+    """Steps of the tempered chains in a call."""
     ais_chains: Count = 100
-    rungs: Count = 1000
-    """Of annealing, a call, evenly spaced."""
+    rungs: Count = 500
+    """Rungs of annealing in a call, evenly spaced."""
     dbn_layers: tuple[Count, ...] = (784, 500, 200)
     """Layers of the DBN, as in the main job."""
     dbm_layers: tuple[Count, ...] = (784, 500, 1000)
     dbm_batch: Count = 100
     """Examples a joint update of the DBM, and its chains."""
-    dbm_updates: Count = 20
+    dbm_updates: Count = 10
     """Joint updates a call; each gets its own batch."""
     dbm_steps: Count = 5
     dbm_sweeps: Count = 10
@@ -50,5 +50,20 @@ class Sizes:
     """Examples of `mean_field`."""
     net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)
     net_batch: Count = 128
-    net_updates: Count = 40
-    """Of fine-tuning, a call; each update gets its own batch."""
+    net_updates: Count = 20
+    """Updates of fine-tuning in a call; each gets its own batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The sizes of the task `sweep`."""
+
+    num_hidden: tuple[Count, ...] = (200, 500, 1024, 4096)
+    """Hidden units."""
+    batch_sizes: tuple[Count, ...] = (64, 256, 1024, 4096)
+    """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
+    num_chains: tuple[Count, ...] = (1, 16, 128, 1024, 16384)
+    """Chains, of Gibbs sampling, at each number of hidden units."""
+    megaflops: Steps = 25_000
+    """Millions of floating-point operations of the products of a call, about: it takes
+    as many updates or sweeps as that needs, and one at least."""

@@ -8,28 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from jboltz.experiments.benchmark.contest import Processes, Record, hold
-from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
+from jboltz.experiments.benchmark.sizes import PIXELS, Sizes, Sweep
 from jboltz.experiments.benchmark.tasks import CD, GIBBS, PCD, contest, untrained
-from jboltz.ranges import Count, Steps
 
 MOST_STEPS = 1000
 """Updates or sweeps a call; where few rows meet many weights the products take longer
 than at the rate of large ones, and still no longer than a second or so."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """The sizes of the task `sweep`."""
-
-    num_hidden: tuple[Count, ...] = (200, 500, 1024, 4096)
-    """Hidden units."""
-    batch_sizes: tuple[Count, ...] = (64, 256, 1024, 4096)
-    """Examples an update, of CD-1 and PCD-1, at each number of hidden units."""
-    num_chains: tuple[Count, ...] = (1, 16, 128, 1024, 16384)
-    """Chains, of Gibbs sampling, at each number of hidden units."""
-    megaflops: Steps = 25_000
-    """Millions of floating-point operations of the products of a call, about: it takes
-    as many updates or sweeps as that needs, and one at least."""
 
 
 def training_sizes(num_rows: int, parts: int) -> Mapping[str, int]:

@@ -63,24 +63,24 @@ def describe(found: Mapping[str, Record]) -> Iterator[str]:
 
 
 def table(records: Mapping[str, Mapping[str, Record]]) -> list[str]:
-    """The README's table of the worst and the best processor, by lines of Markdown.
+    """The README's table, a column for each processor, by lines of Markdown.
 
     Args:
       records: the `targets` of a run, by the name of its processor.
     """
-    lines = ["| | worst | best |", "|---|---|---|"]
-    for name in dict.fromkeys(name for found in records.values() for name in found):
-        measured = {k: found[name] for k, found in records.items() if name in found}
-        order = sorted(measured, key=lambda k: measured[k]["value"])
-        if "at_most" in measured[order[0]]:
-            order.reverse()
-        cells = (f"{_shown(measured[k])} ({k})" for k in (order[0], order[-1]))
+    names = dict.fromkeys(name for found in records.values() for name in found)
+    lines = [f"| | {' | '.join(records)} |", "|---" * (1 + len(records)) + "|"]
+    for name in names:
+        cells = (_shown(found.get(name)) for found in records.values())
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
-def _shown(target: Record) -> str:
+def _shown(target: Record | None) -> str:
+    if target is None:
+        return "–"
     if "at_most" in target:
         return f"{target['value']:.3g} s"
-    low, high = target["interval"] or (target["value"], target["value"])
-    return f"{target['value']:.2f} [{low:.2f}, {high:.2f}]"
+    interval = target["interval"]
+    shown = " [{:.2f}, {:.2f}]".format(*interval) if interval else ""
+    return f"{target['value']:.2f}{shown}"

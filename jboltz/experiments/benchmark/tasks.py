@@ -141,13 +141,13 @@ def sweeps(sizes: Sizes, num_chains: int, num_steps: int) -> list[Floor]:
 
 
 def updates(sizes: Sizes) -> list[Floor]:
-    """Those of an epoch; a short last batch counts as a full one."""
+    """The updates of an epoch; a short last batch counts as a full one."""
     shape, num_steps = (PIXELS, sizes.num_hidden), works.num_updates(sizes)
     return [Floor(floors.cd, shape, sizes.batch_size, num_steps)]
 
 
 def pretraining(sizes: Sizes) -> list[Floor]:
-    """Those of an epoch for each layer."""
+    """The updates of an epoch for each layer."""
     layers, num_steps = sizes.dbn_layers, works.num_updates(sizes)
     steps = [partial(floors.pretraining, i) for i in range(len(layers) - 1)]
     return [

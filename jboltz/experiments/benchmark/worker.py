@@ -3,10 +3,10 @@
 While no one asks it blocks in a read from a pipe.
 """
 
+import contextlib
 import importlib.util
 import math
 import os
-import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -38,16 +38,17 @@ def serve(connection: Connection) -> None:
     part. Sent a number of calls of that work, it answers with their mean seconds. An
     answer that is a text says what failed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides when to end.
+    with contextlib.suppress(EOFError, BrokenPipeError):  # The parent has gone.
+        _serve(connection)
+
+
+def _serve(connection: Connection) -> None:
     # The seconds to compile are those of a first run.
     jax.config.update("jax_enable_compilation_cache", False)
     clock, work = machine.Clock(), None
     connection.send(True)
     while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
+        request = connection.recv()
         try:
             if work is not None and isinstance(request, int):
                 answer = _seconds(work, request)
