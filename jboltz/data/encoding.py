@@ -103,6 +103,11 @@ class Encoding:
         return columns
 
     @property
+    def has_gray(self) -> bool:
+        """Whether states are probabilities of 1."""
+        return any(part[0].kind.word == "gray" for part in self.parts)
+
+    @property
     def log_volume(self) -> float:
         """What the log density of rows of data is below that of their states."""
         columns = [column for part in self.parts for column in part]
