@@ -11,7 +11,7 @@ import pathlib
 import sys
 from typing import Any, NoReturn
 
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidValue, MissingPackage
 from jboltz.ranges import with_home
 from jboltz.runs import terminal
 
@@ -59,14 +59,24 @@ def main(arguments: list[str] | None = None) -> None:
         terminal.take_over()
         arguments = sys.argv[1:]
     with terminal.errors_as_lines():
-        if arguments[:1] == ["train"]:
-            from jboltz.commands import train
-
-            train.main(arguments[1:])
-        else:
-            options = parse(arguments)
-            importlib.import_module(f"jboltz.commands.{options.command}").run(options)
+        try:
+            _run(arguments)
+        except ModuleNotFoundError as error:
+            raise MissingPackage(
+                f"jboltz needs {error.name} for this, which is not installed; install "
+                "it with: pip install 'jboltz[experiments,readers]'"
+            ) from error
         terminal.finish()
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["train"]:
+        from jboltz.commands import train
+
+        train.main(arguments[1:])
+    else:
+        options = parse(arguments)
+        importlib.import_module(f"jboltz.commands.{options.command}").run(options)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
