@@ -58,7 +58,7 @@ def evaluate(
         )
         gap = free_energy_gap(rbm, params, unseen, seen)
         found["held_out"] = {
-            "rows": num_rows(test),
+            "rows": f"{num_rows(test)} held-out rows{unseen.binarisation}",
             **likelihood(rbm, params, unseen, log_z, table.encoding.log_volume),
             "columns_alone": columns_alone(table, unseen),
         }

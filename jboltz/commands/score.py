@@ -25,7 +25,8 @@ def run(options: Any) -> None:
         found = judging.likelihood(
             trained.model, trained.params, examples, log_z, volume
         )
-        judging.say_found(found, f"{count} rows without gaps")
+        rows_said = f"{count} rows without gaps{examples.binarisation}"
+        judging.say_found(found, rows_said)
     say("the rows of the highest free energies, from row 0 on, in nats:")
     for row in np.argsort(-energies, kind="stable")[:NUM_ODD]:
         say(f"  row {row}: {energies[row]:.2f}")

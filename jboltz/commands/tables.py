@@ -59,10 +59,10 @@ class GrayDraws:
 
 def load(config: Config) -> Table:
     """The rows that a configuration names; which are held out depends on its seed."""
-    named = dict(entry.rpartition("=")[::2] for entry in config.kinds)
-    kinds = named[""] if "" in named else named
+    kinds: Any = dict(entry.rpartition("=")[::2] for entry in config.kinds)
+    kinds = kinds[""] if [*kinds] == [""] else kinds or None
     reader = reader_for(config.data, config.without)
-    examples = read(config.data, reader, kinds=kinds or None, missing=config.missing)
+    examples = read(config.data, reader, kinds=kinds, missing=config.missing)
     count = num_rows(examples.data)
     held_out = config.held_out or min(max(1, count // 10), MOST_HELD_OUT)
     if held_out >= count:
@@ -73,13 +73,14 @@ def load(config: Config) -> Table:
     order = np.random.default_rng(config.seed).permutation(count)
     test, train = (np.sort(part) for part in np.split(order, [held_out]))
     first: Any = examples.source
+    first = first.take(np.arange(1))
     return Table(
         name=config.data.name,
         note=f"{examples.note}\n{held_out} of {count} rows are held out",
         source=str(config.data),
         encoding=examples.encoding,
-        names=tuple(first.take(np.arange(1))),
-        image_shape=_image_shape(examples, first.take(np.arange(1))),
+        names=tuple(first),
+        image_shape=_image_shape(examples, first),
         train=take_rows(examples.data, train),
         test=take_rows(examples.data, test),
     )
@@ -128,7 +129,7 @@ def judged(encoding: Encoding, batch: Batch, seed: int) -> EvaluationData:
     """Rows without gaps as states; gray values are drawn once."""
     prepare = prepare_for(encoding)
     values = prepare(batch.values, jax.random.key(seed))
-    how = f"gray values drawn once, seed {seed}" if prepare is not unchanged else "none"
+    how = f", gray values drawn once, seed {seed}" if encoding.has_gray else ""
     return EvaluationData(values=values, binarisation=how, weights=batch.weights)
 
 
@@ -137,6 +138,7 @@ def _image_shape(examples: Examples, first: dict[str, Any]) -> tuple[int, ...] |
     side, has_gray = math.isqrt(size), examples.encoding.has_gray
     if len(first) > 1 or math.prod(shape) != size:
         return None  # Columns of a table, or one-hot rows.
-    if len(shape) > 1:
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3):
         return shape
-    return (side, side) if has_gray and side**2 == size >= LEAST_PIXELS else None
+    is_square = len(shape) == 1 and side**2 == size >= LEAST_PIXELS
+    return (side, side) if has_gray and is_square else None

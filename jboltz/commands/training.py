@@ -147,7 +147,7 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     if found := results.get("held_out"):
-        judging.say_found(found, f"{found['rows']} held-out rows")
+        judging.say_found(found, found["rows"])
         say(f"the same by each column alone: {with_error(found['columns_alone'], 2)}")
         say(results["free_energy_gap"]["judgement"])
     else:

@@ -60,7 +60,7 @@ def test_a_run_leaves_a_model_numbers_and_a_page(folder):
         "learning_rate": 0.05,
         "epochs": 2,
     }
-    assert results["held_out"]["rows"] == 30
+    assert results["held_out"]["rows"] == "30 held-out rows"
     assert "overfit" in results["free_energy_gap"]["judgement"]
     page = (folder / "bits" / "report.html").read_text()
     assert "held_out" in page
