@@ -45,8 +45,8 @@ class Config(RunConfig):
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
-    """First step size of plain SGD, which falls to 0; by default 0.02 for real columns
-    and 0.05, divided by the largest count, for others."""
+    """First step size of plain SGD, which falls to 0; by default 0.05, and less where a
+    column varies more: 0.02 for real numbers, which are standardised."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
     ladder_scale: LadderScale = 0.2

@@ -38,15 +38,14 @@ class Choices:
 
 
 def choose(config: Config, table: Table) -> Choices:
-    count, unit = num_rows(table.train), table.encoding.unit
-    # Gradients are as large as the states, and as noisy as real ones.
-    widths = [domain.bounds[1] - domain.bounds[0] for domain in unit.domain.leaves]
-    is_real = any(math.isinf(domain.num_states) for domain in unit.domain.leaves)
-    rate = config.learning_rate or (0.02 if is_real else 0.05 / max(widths))
+    count, leaves = num_rows(table.train), jax.tree.leaves(table.train.values)
+    variance = max(np.var(x, axis=0, dtype=np.float64).max() for x in leaves)
+    # The curvature along a weight is the variance of its visible unit, times ¼ at most.
+    rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
     batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
     epochs = math.ceil(PATH / rate / -(-count // batch_size))
     return Choices(
-        hidden=config.hidden or int(np.clip(unit.size, 16, 500)),
+        hidden=config.hidden or int(np.clip(table.encoding.unit.size, 16, 500)),
         batch_size=batch_size,
         learning_rate=rate,
         epochs=config.epochs or int(np.clip(epochs, 10, 100)),
