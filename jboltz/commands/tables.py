@@ -127,8 +127,8 @@ def complete(batch: Batch) -> Batch:
 
 def judged(encoding: Encoding, batch: Batch, seed: int) -> EvaluationData:
     """Rows without gaps as states; gray values are drawn once."""
-    prepare = prepare_for(encoding)
-    values = prepare(batch.values, jax.random.key(seed))
+    rows, prepare = jax.tree.map(jnp.asarray, batch.values), prepare_for(encoding)
+    values = prepare(rows, jax.random.key(seed))
     how = f", gray values drawn once, seed {seed}" if encoding.has_gray else ""
     return EvaluationData(values=values, binarisation=how, weights=batch.weights)
 

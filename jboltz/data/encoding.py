@@ -180,7 +180,7 @@ def learn(
     )
 
 
-def from_json(table: dict[str, Any]) -> Encoding:
+def from_json(table: Any) -> Encoding:
     """The encoding that `as_json` wrote.
 
     Raises:
