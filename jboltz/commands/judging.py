@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 import jboltz
-from jboltz.base import Batch, EnumerableUnit, Params
+from jboltz.base import Batch, EnumerableUnit, Params, State
 from jboltz.commands import tables
 from jboltz.commands.tables import Table
 from jboltz.commands.train import Config
@@ -37,17 +37,21 @@ def evaluate(
     config: Config, table: Table, rbm: RBM, params: Params, key: Key[Array, ""]
 ) -> dict[str, Any]:
     """The likelihood of held-out rows beside that of columns alone, and diagnostics."""
-    key_z, key_chains, key_trace = jax.random.split(key, 3)
+    key_z, key_chains = jax.random.split(key)
     log_z = log_partition(config, rbm, params, table.train, key_z)
-    steps, num_chains = CHAIN_STEPS * config.num_steps, config.num_chains
-    chains, _, _ = jboltz.sample(
-        rbm, params, key_chains, warm_up=steps, num_chains=num_chains
+    _, _, metrics = jboltz.sample(
+        rbm,
+        params,
+        key_chains,
+        warm_up=CHAIN_STEPS * config.num_steps,
+        num_samples=CHAIN_STEPS,
+        thinning=config.num_steps,
+        num_chains=config.num_chains,
+        sampler=jboltz.TracedSampler(jboltz.Gibbs(rbm)),
+        observe=observe_nothing,
     )
-    traced = jboltz.TracedSampler(jboltz.Gibbs(rbm))
-    _, traces = jboltz.run_chains(
-        traced, params, chains.states, key_trace, num_steps=steps
-    )
-    verdict = jboltz.convergence_report(traces, num_steps=config.num_steps, spacing=1)
+    traces = {name: np.asarray(x).T for name, x in metrics.items()}
+    verdict = jboltz.convergence_report(traces, num_steps=config.num_steps)
     found: dict[str, Any] = {"log_partition": log_z, "verdict": verdict}
     train, test = tables.complete(table.train), tables.complete(table.test)
     count = min(num_rows(train), num_rows(test))
@@ -68,6 +72,12 @@ def evaluate(
             "judgement": judgement(gap.gap, gap.standard_error),
         }
     return found
+
+
+def observe_nothing(model: RBM, params: Params, state: State) -> tuple[()]:
+    """Keeps no state of a chain: its metrics are looked at."""
+    del model, params, state
+    return ()
 
 
 def log_partition(
