@@ -6,6 +6,8 @@ import pytest
 
 import jboltz
 from jboltz import commands
+from jboltz.data import read
+from jboltz.runs.workdir import Workdir
 from tests.test_io import content_of
 
 RNG = np.random.default_rng(0)
@@ -37,9 +39,11 @@ def folder(tmp_path_factory):
     alien = content_of({"Alien": {"size": 3}}, {"x": np.zeros(3, np.float32)})
     (folder / "alien").write_bytes(alien)
     for name in ("letters", "reals"):
-        quick = ["--epochs", "1", "--hidden", "3", "--num-chains", "20"]
-        file = str(folder / f"{name}.npy")
-        commands.main(["train", file, "--out", str(folder / name), *quick])
+        encoding = read(ARRAYS[name]).encoding
+        rbm = jboltz.RBM(encoding.unit, jboltz.Bernoulli(2))
+        notes = {"columns": encoding.as_json(), "names": ["values"], "without": []}
+        with Workdir(folder / name, {"program": "another"}) as workdir:
+            workdir.write_model(rbm, rbm.init(jax.random.key(0)), notes)
     return folder
 
 
