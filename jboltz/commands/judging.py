@@ -66,11 +66,10 @@ def evaluate(
             **likelihood(rbm, params, unseen, log_z, table.encoding.log_volume),
             "columns_alone": columns_alone(table, unseen),
         }
-        found["free_energy_gap"] = {
-            "gap": gap.gap,
-            "standard_error": gap.standard_error,
-            "judgement": judgement(gap.gap, gap.standard_error),
-        }
+        above, error = float(gap.gap), float(gap.standard_error)
+        words = judgement(above, error)
+        gap = {"gap": above, "standard_error": error, "judgement": words}
+        found["free_energy_gap"] = gap
     return found
 
 

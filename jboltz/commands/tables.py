@@ -59,7 +59,8 @@ class GrayDraws:
 
 def load(config: Config) -> Table:
     """The rows that a configuration names; which are held out depends on its seed."""
-    kinds: Any = dict(entry.rpartition("=")[::2] for entry in config.kinds)
+    parts = (entry.rpartition("=") for entry in config.kinds)
+    kinds: Any = {name: kind for name, _, kind in parts}
     kinds = kinds[""] if [*kinds] == [""] else kinds or None
     reader = reader_for(config.data, config.without)
     examples = read(config.data, reader, kinds=kinds, missing=config.missing)

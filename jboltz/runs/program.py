@@ -25,7 +25,7 @@ from jboltz.runs.workdir import Figure, Workdir, finished
 ParamsT = TypeVar("ParamsT")
 
 
-def about_dataset(data: Dataset) -> dict[str, Any]:
+def about_dataset(data: Any) -> dict[str, Any]:
     """What a data set is: its name, its sizes and the checksum of its contents."""
     _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
     return {
