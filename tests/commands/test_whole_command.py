@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -15,12 +16,15 @@ import jboltz
 
 pytestmark = pytest.mark.slow
 
+# The processes run in other folders.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(pathlib.Path(jboltz.__file__).parents[1])}
 HEAVY = {"jax", "flax", "optax", "orbax", "matplotlib", "pandas"}
 
 
 def jboltz_(*arguments, **options):
     command = [sys.executable, "-m", "jboltz", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **options)
+    options |= {"capture_output": True, "text": True, "env": ENVIRONMENT}
+    return subprocess.run(command, **options)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +109,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     assert whole.returncode == 0, whole.stderr
     command = [sys.executable, "-m", "jboltz", "train", "x.npy", "--out", "cut"]
     command += map(str, flags)
-    stopped = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    line = next(x for x in stopped.stdout if "epoch 3/" in x)
-    assert line
+    options = {"cwd": tmp_path, "text": True, "env": ENVIRONMENT}
+    stopped = subprocess.Popen(command, stdout=subprocess.PIPE, **options)
+    assert any("epoch 3/" in line for line in stopped.stdout)
     os.kill(stopped.pid, signal.SIGINT)
     rest, _ = stopped.communicate()
     assert stopped.returncode == 130
     assert "The same command goes on" in rest
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    again = jboltz_("train", "x.npy", "--out", "cut", *flags, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "goes on after epoch" in again.stdout
     first, second = (
