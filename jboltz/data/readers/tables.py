@@ -42,7 +42,7 @@ class Tables:
                 f"the table has {len(frame)} rows and the columns {names} but needs at "
                 "least one of both, and no name twice."
             )
-        if unknown := [x for x in (*given, *self.without) if x not in names]:
+        if unknown := tuple(x for x in (*given, *self.without) if x not in names):
             raise InvalidValue(
                 f"`columns` or `without` names {unknown} but the table has {names}; "
                 "pass some of these."
