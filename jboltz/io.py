@@ -6,6 +6,7 @@ opens it. Its metadata have one entry, `jboltz`, with JSON that says what they a
     version   1
     model     {"RBM": {"visible": {"Bernoulli": {"size": 784}}, …}}, or null
     sha256    of the whole file, with 64 zeros in this place
+    notes     what else the writer wants to be known, where there is any
 
 Reading a file imports nothing and calls nothing but the classes of jboltz and those
 that `register` was given.
@@ -53,17 +54,21 @@ _PLAIN = bool | int | float | str | None
 _specs: dict[str, type] = {}
 
 
-def save(path: str | os.PathLike[str], model: Any, params: Params) -> None:
+def save(
+    path: str | os.PathLike[str], model: Any, params: Params, *, notes: Any = None
+) -> None:
     """Writes a model and its parameters to one file, all or nothing.
 
     Args:
       path: the file, by custom `….safetensors`; one that is there is replaced.
       model: a spec of jboltz, or of a class that was given to `register`. None: any
         tree of arrays is written, such as the parameters of a Flax net.
+      notes: what else belongs to the model, such as the names of its columns, as JSON
+        has it: dictionaries, lists, texts, numbers. `load_notes` reads it.
 
     Raises:
-      TypeError: `model` is not such a spec, or `params` are no arrays of numbers that
-        the file can hold.
+      TypeError: `model` is not such a spec, `params` are no arrays of numbers that the
+        file can hold, or `notes` cannot be written as JSON.
       ValueError: `params` are not those of `model`, or not finite.
 
     Example:
@@ -75,7 +80,7 @@ def save(path: str | os.PathLike[str], model: Any, params: Params) -> None:
       >>> load(path)[0]
       RBM(visible=Bernoulli(size=4), hidden=Bernoulli(size=2))
     """
-    seals.replace(pathlib.Path(path).expanduser(), to_bytes(model, params))
+    seals.replace(pathlib.Path(path).expanduser(), to_bytes(model, params, notes))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Any, Params]:
@@ -89,13 +94,16 @@ def load(path: str | os.PathLike[str]) -> tuple[Any, Params]:
         class that is not registered, or holds other arrays than its model has.
       TypeError: the arrays are float64, and JAX would narrow them.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise InvalidValue(
-            f"`path` is {path}, where there is no file; name one that `jboltz.save` "
-            "wrote."
-        )
-    return from_bytes(path.read_bytes(), str(path))
+    return from_bytes(*_content(path))
+
+
+def load_notes(path: str | os.PathLike[str]) -> Any:
+    """The notes in a file of `save`; None where it has none.
+
+    Raises:
+      ValueError: it is no file of `save`, or is damaged.
+    """
+    return _open(*_content(path))[0].get("notes")
 
 
 def register(cls: type) -> type:
@@ -124,7 +132,7 @@ def register(cls: type) -> type:
     return cls
 
 
-def to_bytes(model: Any, params: Params) -> bytes:
+def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
     """The content of the file that `save` writes."""
     arrays = {name: _to_array(name, leaf) for name, leaf in _named(params).items()}
     spec = None
@@ -140,7 +148,15 @@ def to_bytes(model: Any, params: Params) -> bytes:
         own = jax.tree.structure(params).unflatten(arrays.values())
         check_like(template, own, "params", model, if_not_finite=_REMEDY)
     header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
-    content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
+    header |= {} if notes is None else {"notes": notes}
+    try:
+        text = json.dumps(header)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidType(
+            f"`notes` cannot be written as JSON ({error}); pass texts, numbers, and "
+            "lists and dictionaries of them."
+        ) from error
+    content = safetensors.numpy.save(arrays, {"jboltz": text})
     checksum = hashlib.sha256(content).hexdigest()
     return content.replace(_NO_CHECKSUM.encode(), checksum.encode(), 1)
 
@@ -172,6 +188,17 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
     params = jax.tree.structure(template).unflatten(arrays[key] for key in need)
     check_like(template, params, name, model, if_not_finite=_REMEDY)
     return model, jax.device_put(params)
+
+
+def _content(path: str | os.PathLike[str]) -> tuple[bytes, str]:
+    """The bytes of a file, and its name for messages."""
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise InvalidValue(
+            f"`path` is {path}, where there is no file; name one that `jboltz.save` "
+            "wrote."
+        )
+    return path.read_bytes(), str(path)
 
 
 def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:

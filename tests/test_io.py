@@ -51,6 +51,21 @@ def assert_same(found, expected):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
+def test_notes_stay_with_a_model(tmp_path):
+    notes = {"columns": ["age", "Größe"], "log_partition": 0.1 + 0.2}
+    plain, noted = tmp_path / "plain", tmp_path / "noted"
+    jboltz.save(plain, RBM, PARAMS)
+    jboltz.save(noted, RBM, PARAMS, notes=notes)
+    assert io.load_notes(noted) == notes
+    assert io.load_notes(plain) is None
+    model, params = jboltz.load(noted)
+    assert model == RBM
+    assert_same(params, PARAMS)
+    with pytest.raises(InvalidType, match="`notes` cannot be written as JSON"):
+        jboltz.save(noted, RBM, PARAMS, notes={"x": np.ones(2)})
+    assert io.load_notes(noted) == notes
+
+
 def content_of(model, arrays, version=1):
     """A file with a sound checksum, whatever its model and arrays."""
     header = {"version": version, "model": model, "sha256": "0" * 64}

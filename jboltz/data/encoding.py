@@ -4,9 +4,10 @@ import dataclasses
 from functools import reduce
 from typing import Any
 
+import jax
 import numpy as np
 
-from jboltz.base import Batch, Unit
+from jboltz.base import Batch, State, Unit
 from jboltz.data.kinds import KINDS, MOST_COUNT, Kind
 from jboltz.data.readers.protocol import Columns
 from jboltz.domains import OneHot, as_numbers
@@ -26,6 +27,11 @@ class Column:
     num_features: int
     known: Any  # what its kind learned
     others: tuple[str, ...]  # the kinds that would also take its values
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts, and not numbers."""
+        return np.asarray(self.known).dtype.kind in "US"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,12 +92,46 @@ class Encoding:
         is_masked = self.has_gaps or not all(mask.all() for mask in masks)
         return Batch(values=nested(values), mask=nested(masks) if is_masked else None)
 
+    def decode(self, states: State) -> Columns:
+        """The columns of these states, (examples, …), in the units of the data."""
+        columns = {}
+        for part, x in zip(self.parts, jax.tree.leaves(states), strict=True):
+            ends = np.cumsum([column.num_features for column in part])
+            pieces = np.split(np.asarray(x), ends[:-1], axis=1)
+            for column, piece in zip(part, pieces, strict=True):
+                columns[column.name] = column.kind.decode(piece, column.known)
+        return columns
+
+    @property
+    def has_gray(self) -> bool:
+        """Whether states are probabilities of 1."""
+        return any(part[0].kind.word == "gray" for part in self.parts)
+
+    @property
+    def log_volume(self) -> float:
+        """What the log density of rows of data is below that of their states."""
+        columns = [column for part in self.parts for column in part]
+        return sum(column.kind.log_volume(column.known) for column in columns)
+
+    def as_json(self) -> dict[str, Any]:
+        """The encoding as `from_json` reads it."""
+        parts = [[_column_as_json(x) for x in part] for part in self.parts]
+        return {"parts": parts, "missing": [*self.missing], "has_gaps": self.has_gaps}
+
     def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
         kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)
         if x.shape[1] != column.num_features:
             raise InvalidValue(
                 f"`{column.name}` has {x.shape[1]} features in a row but it had "
                 f"{column.num_features} in the training data; pass the same ones."
+            )
+        if not mask.any():
+            x = np.zeros(x.shape, str if column.is_text else float)
+        elif (x.dtype.kind in "US") != column.is_text:
+            raise InvalidValue(
+                f"`{column.name}` holds {'numbers' if column.is_text else 'text'} but "
+                f"the training data had {'text' if column.is_text else 'numbers'}; "
+                "pass the same kind of values."
             )
         refuse(column.name, x, mask & ~kind.holds(x, column.known), rows, kind)
         filled = x if mask.all() else np.where(mask, x, x.dtype.type())
@@ -138,6 +178,38 @@ def learn(
         missing=missing,
         has_gaps=has_gaps,
     )
+
+
+def from_json(table: Any) -> Encoding:
+    """The encoding that `as_json` wrote.
+
+    Raises:
+      ValueError: it is none.
+    """
+    try:
+        parts = [[_column_of_json(*x) for x in part] for part in table["parts"]]
+        return Encoding(
+            parts=tuple(tuple(part) for part in parts),
+            missing=tuple(table["missing"]),
+            has_gaps=table["has_gaps"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidValue(
+            f"the columns of the training data cannot be read ({error!r}); write the "
+            "model again."
+        ) from error
+
+
+def _column_as_json(column: Column) -> list[Any]:
+    known = None if column.known is None else np.asarray(column.known).tolist()
+    return [column.name, column.kind.word, column.num_features, known, column.others]
+
+
+def _column_of_json(
+    name: str, word: str, size: int, known: Any, others: list[str]
+) -> Column:
+    known = np.asarray(known) if isinstance(known, list) else known
+    return Column(name, KINDS[word], size, known, tuple(others))
 
 
 def _column(

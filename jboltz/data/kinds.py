@@ -55,6 +55,17 @@ class Kind(abc.ABC):
         del known
         return x.astype(np.float32)
 
+    def decode(self, states: np.ndarray, known: Any) -> np.ndarray:
+        """Values, (examples, features), of states or of their means."""
+        del known
+        return states
+
+    def log_volume(self, known: Any) -> float:
+        """log |∂ value / ∂ state| of a column: what the log density of its values is
+        below that of its states."""
+        del known
+        return 0.0
+
 
 class Binary(Kind):
     word, needs = "binary", "0 or 1"
@@ -101,6 +112,9 @@ class Gray(Kind):
     def encode(self, x: np.ndarray, known: Any) -> np.ndarray:
         return x.astype(np.float32) / np.float32(known)
 
+    def decode(self, states: np.ndarray, known: Any) -> np.ndarray:
+        return states * known
+
 
 class Counts(Kind):
     word, needs = "counts", "a whole number from 0 to the largest of the training data"
@@ -144,6 +158,13 @@ class Reals(Kind):
         mean, scale = known
         return ((x - mean) / scale).astype(np.float32)
 
+    def decode(self, states: np.ndarray, known: Any) -> np.ndarray:
+        mean, scale = known
+        return states * scale + mean
+
+    def log_volume(self, known: Any) -> float:
+        return float(np.log(known[1]).sum())
+
 
 class Categories(Kind):
     word, needs = "categories", "one of the categories of the training data"
@@ -163,6 +184,9 @@ class Categories(Kind):
         order = np.argsort(known)
         place = np.searchsorted(known[order], x).clip(0, len(known) - 1)
         return OneHot(len(known)).values(order[place]).astype(bool)
+
+    def decode(self, states: np.ndarray, known: Any) -> np.ndarray:
+        return known[states.argmax(axis=2)]
 
 
 _ORDERED = (Binary(), Spins(), Gray(), Counts(), Reals(), Categories())

@@ -62,7 +62,7 @@ def read(
     *,
     kinds: str | dict[str, str] | None = None,
     missing: tuple[Any, ...] = (),
-    like: Examples | None = None,
+    like: Examples | Encoding | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Examples:
     """Reads a file, a folder or an object as examples, and finds the unit that fits.
@@ -88,7 +88,8 @@ def read(
       kinds: the kind of all columns, or of some by name: "binary", "spins", "gray",
         "counts", "reals" or "categories".
       missing: values that mark a gap, such as (-1,).
-      like: examples whose categories, means and unit are used, for test data.
+      like: examples, or their encoding, whose categories, means and unit are used, for
+        test data.
       most_bytes: examples that have more bytes as float32 are not kept in memory.
 
     Raises:
@@ -106,7 +107,9 @@ def read(
         source = Path(source).expanduser()
         if not source.is_dir() and not stat.S_ISREG(source.stat().st_mode):
             raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
-    if not isinstance(missing, tuple) or not isinstance(like, Examples | None):
+    if isinstance(like, Examples):
+        like = like.encoding
+    if not isinstance(missing, tuple) or not isinstance(like, Encoding | None):
         raise InvalidType(
             f"`missing` is {missing!r} and `like` is a {type(like).__name__} but a "
             "tuple is needed, such as (-1,), and what `read` returned."
@@ -121,7 +124,7 @@ def read(
     if like is None:
         encoding = learn(columns, levels, kinds, missing)
     elif kinds is None and not missing:
-        encoding = like.encoding
+        encoding = like
     else:
         raise InvalidValue(
             "`like` has kinds and marks of gaps already but `kinds` or `missing` came "

@@ -10,6 +10,7 @@ import pathlib
 import re
 import sys
 import tomllib
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -94,7 +95,11 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         is no configuration.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
-    options = {k.replace("_", "-"): x for k, (x, _) in flat_fields(default).items()}
+    options = {
+        name.replace("_", "-"): isinstance(x, tuple)
+        and str not in {*map(type, x), *typing.get_args(hint)}
+        for name, (x, hint) in flat_fields(default).items()
+    }
     arguments = _checked(arguments, options)
     if file := _asked(arguments, "--config"):
         of_file = _checked(_read_toml(pathlib.Path(file), options), options)
@@ -145,12 +150,12 @@ def _asked(arguments: list[str], flag: str) -> str:
     return values[-1] if values else ""
 
 
-def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
+def _checked(arguments: list[str], options: Mapping[str, bool]) -> list[str]:
     """The arguments, with the home of the user for `~`; refuses what tyro would not
     explain.
 
     Args:
-      options: their names, without dashes, and defaults.
+      options: their names, without dashes, and whether they take several numbers.
     """
     checked, flag = [], ""
     known = {*options, "help", *(f"no-{name}" for name in options)}
@@ -175,8 +180,7 @@ def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
                 "and none that cannot be printed."
             )
         whole = with_home(flag, value)
-        default = options.get(flag[2:].replace("_", "-"))
-        is_list = isinstance(default, tuple) and str not in map(type, default)
+        is_list = options.get(flag[2:].replace("_", "-"), False)
         if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
             raise InvalidValue(
                 f"`{flag}` is {shortened(value)} but its values need spaces between "
@@ -250,7 +254,7 @@ def as_toml(config: RunConfig) -> str:
     return tomli_w.dumps(json.loads(json.dumps(kept), object_hook=without_none))
 
 
-def _read_toml(path: pathlib.Path, options: Iterable[str]) -> list[str]:
+def _read_toml(path: pathlib.Path, options: Mapping[str, bool]) -> list[str]:
     """A file of at most 16 KiB, as flags, so that tyro checks both in the same way."""
     try:
         found = _flat(tomllib.loads(read_regular(path, 2**14).decode()))

@@ -25,6 +25,17 @@ from jboltz.runs.workdir import Figure, Workdir, finished
 ParamsT = TypeVar("ParamsT")
 
 
+def about_dataset(data: Any) -> dict[str, Any]:
+    """What a data set is: its name, its sizes and the checksum of its contents."""
+    _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
+    return {
+        "name": data.name,
+        "num_train": len(data.train),
+        "num_test": len(data.test),
+        "sha256": fingerprint(data),
+    }
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program(Generic[ConfigT, ParamsT]):
     """What a program consists of. `main` loads, checks, runs, draws and reports."""
@@ -33,23 +44,28 @@ class Program(Generic[ConfigT, ParamsT]):
     """The module's, and the default folder's below runs/."""
     config: type[ConfigT]
     """Its fields are the flags."""
-    load: Callable[[ConfigT], Dataset] = sources.load
-    """Loads the data, whose `note` is shown; by default those of the field `data`."""
-    check: Callable[[ConfigT, Dataset], None] = lambda config, data: None
+    load: Callable[[ConfigT], Any] = sources.load
+    """Loads the data, a `Dataset` or, with another `about`, a record of one's own with
+    a `note`, which is shown, and a `source`; by default those of the field `data`."""
+    about: Callable[[Any], dict[str, Any]] = about_dataset
+    """Tells data from others, as JSON: a run goes on with the same data alone."""
+    check: Callable[[ConfigT, Any], None] = lambda config, data: None
     """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
     """
-    run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
+    run: Callable[[ConfigT, Any, Workdir], tuple[ParamsT, dict[str, Any]]]
     """Trains and evaluates: parameters (for model.safetensors; None to save nothing),
     and the numbers for `results.json`."""
     draw_figures: Callable[
-        [ConfigT, Dataset, ParamsT, dict[str, Any]], Mapping[str, Figure]
+        [ConfigT, Any, ParamsT, dict[str, Any]], Mapping[str, Figure]
     ] = lambda config, data, params, numbers: {}
     """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
-    model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
+    model: Callable[[ConfigT, Any], Any] = lambda config, data: None
     """The spec whose parameters `run` returns; None where they are another tree of
     arrays, such as those of Flax nets."""
+    notes: Callable[[ConfigT, Any, dict[str, Any]], Any] = lambda config, data, x: None
+    """What model.safetensors says beside the model, from the numbers of `run`."""
 
 
 def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
@@ -87,15 +103,9 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         processes.join()
     mesh = _mesh(config)
     data = program.load(config)
-    _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
+    about_data = program.about(data)
     say(data.note)
     program.check(config, data)
-    about_data = {
-        "name": data.name,
-        "num_train": len(data.train),
-        "num_test": len(data.test),
-        "sha256": fingerprint(data),
-    }
     identity = {
         "program": program.name,
         "config": configs.identity(config),
@@ -138,7 +148,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
 
 
 def _carry_out(
-    program: Program[ConfigT, Any], config: ConfigT, data: Dataset, workdir: Workdir
+    program: Program[ConfigT, Any], config: ConfigT, data: Any, workdir: Workdir
 ) -> dict[str, Any]:
     """Trains, evaluates and draws; the numbers of `program.run`."""
     found = program.run(config, data, workdir)
@@ -161,7 +171,8 @@ def _carry_out(
             "readers of JSON other than Python's may refuse; put None in their place."
         )
     if params is not None:
-        workdir.write_model(program.model(config, data), params)
+        notes = program.notes(config, data, numbers)
+        workdir.write_model(program.model(config, data), params, notes)
     say("drawing the figures")
     figures = program.draw_figures(config, data, params, numbers)
     need = "a dictionary of figures by name"

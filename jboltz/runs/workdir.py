@@ -190,9 +190,9 @@ class Workdir:
         """The folder for the checkpoints of a part of the run."""
         return self.path / "checkpoints" / _plain(stage)
 
-    def write_model(self, model: Any, params: Params) -> None:
+    def write_model(self, model: Any, params: Params, notes: Any = None) -> None:
         """Leaves model.safetensors, which `jboltz.load` reads."""
-        self._write("model.safetensors", to_bytes(model, params))
+        self._write("model.safetensors", to_bytes(model, params, notes))
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)

@@ -20,9 +20,11 @@ class Tables:
 
     Args:
       columns: the columns to keep; by default all.
+      without: columns to leave out, such as names of the rows.
     """
 
     columns: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
 
     endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
     types: ClassVar[tuple[str, ...]] = ("pandas", "builtins.dict")
@@ -33,16 +35,17 @@ class Tables:
             source = _from_file(pandas, source)
         frame = pandas.DataFrame(source)
         names = [str(name) for name in frame.columns]
-        kept = names if self.columns is None else [*self.columns]
+        given = names if self.columns is None else self.columns
+        kept = [name for name in given if name not in self.without]
         if not len(frame) or not kept or len({*names}) < len(names):
             raise InvalidValue(
                 f"the table has {len(frame)} rows and the columns {names} but needs at "
                 "least one of both, and no name twice."
             )
-        if not {*kept} <= {*names}:
+        if unknown := tuple(x for x in (*given, *self.without) if x not in names):
             raise InvalidValue(
-                f"`columns` is {self.columns} but the table has {names}; pass some of "
-                "these."
+                f"`columns` or `without` names {unknown} but the table has {names}; "
+                "pass some of these."
             )
         frame = frame.set_axis(names, axis=1)[kept]
         columns = {name: _values(pandas, name, frame[name]) for name in kept}

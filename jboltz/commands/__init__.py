@@ -1,0 +1,101 @@
+"""The command `jboltz`: a model of your own data, without a program.
+
+Arguments are read before JAX is imported, which takes a second, so that --help and a
+wrong argument are answered at once. A command is a module here with `run(options)`.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import pathlib
+import sys
+from typing import Any, NoReturn
+
+from jboltz.errors import InvalidValue, MissingPackage
+from jboltz.ranges import with_home
+from jboltz.runs import terminal
+
+COMMANDS = {
+    "sample": ("draw new rows from a model", "model -n --steps --seed --out"),
+    "score": ("how likely a model finds rows", "model data --seed --out"),
+    "encode": ("the means of a model's hidden units", "model data --seed --out"),
+    "report": ("write the page of a run", "run"),
+    "data": ("what a file holds, and which units fit it", "path"),
+}
+"""What each command does, and the names of its arguments."""
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "model": {"help": "model.safetensors of `jboltz train`, or the folder of its run"},
+    "data": {"help": "file or folder with the columns of the training data"},
+    "run": {"help": "folder of a run, finished or not"},
+    "path": {"help": "file, or folder of images"},
+    "-n": {"type": int, "default": 64, "help": "number of rows (%(default)s)"},
+    "--steps": {
+        "type": int,
+        "default": 1000,
+        "help": "Gibbs steps from noise to a row (%(default)s)",
+    },
+    "--seed": {"type": int, "default": 0, "help": "decides every draw (%(default)s)"},
+    "--out": {
+        "help": "file for one line per row, .csv or .npy; without it, sample and "
+        "encode write CSV to the standard output"
+    },
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of jboltz."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidValue(f"{message}; `{self.prog} --help` explains the arguments.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command; ends the process, with one line and status 2, if it cannot.
+
+    Args:
+      arguments: the name of a command and its arguments; None: those of this process.
+    """
+    if arguments is None:
+        terminal.take_over()
+        arguments = sys.argv[1:]
+    with terminal.errors_as_lines():
+        try:
+            _run(arguments)
+        except ModuleNotFoundError as error:
+            raise MissingPackage(
+                f"jboltz needs {error.name} for this, which is not installed; install "
+                "it with: pip install 'jboltz[experiments,readers]'"
+            ) from error
+        terminal.finish()
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["train"]:
+        from jboltz.commands import train
+
+        train.main(arguments[1:])
+    else:
+        options = parse(arguments)
+        importlib.import_module(f"jboltz.commands.{options.command}").run(options)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of a command, with its paths as paths.
+
+    Raises:
+      ValueError: an argument is missing, unknown or wrong.
+    """
+    parser = Parser(prog="jboltz", description="Boltzmann machines of your own data.")
+    version = importlib.metadata.version("jboltz")
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("train", help="train a model on a file or a folder of rows")
+    for name, (does, takes) in COMMANDS.items():
+        command = commands.add_parser(name, help=does, description=does)
+        for argument in takes.split():
+            command.add_argument(argument, **ARGUMENTS[argument])
+    options = parser.parse_args(arguments or ["--help"])
+    for name, value in vars(options).items():
+        if isinstance(value, str) and name != "command":
+            setattr(options, name, pathlib.Path(with_home(name, value)))
+    return options
