@@ -36,7 +36,7 @@ def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
         got, expected = again(leaves, v, key), jax.jit(draw)(leaves, v, key)
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_allclose(got[1], expected[1], rtol=1e-6)
-        assert got[1].shape == (2, count, 6)
+        assert got[1].shape == (count, 2, 6)
 
 
 def test_records_are_written_and_read_as_they_are(getkey):
