@@ -13,7 +13,8 @@ from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
 from jboltz.checks import admit_visible, require
 from jboltz.errors import InvalidValue
 from jboltz.samplers.ancestral import AncestralGibbs
-from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, as_mask
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
+from jboltz.samplers.masks import as_mask, spread_over_rows
 from jboltz.samplers.recognition import ClampedRecognition
 
 
@@ -71,12 +72,8 @@ def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:
     if start is None or isinstance(start, ChainStates):
         return start
     if clamp is not None:
-        if not _is_like(clamp, start):
-            clamp = jax.tree.map(lambda _: clamp, start)
         try:
-            clamp = jax.tree.map(
-                lambda mask, x: jnp.broadcast_to(mask, jnp.shape(x)), clamp, start
-            )
+            clamp = spread_over_rows(model, clamp, start)
         except (ValueError, TypeError):  # `as_mask` raises a better message later
             return start
     return admit_visible("start", start, model, clamp)

@@ -13,7 +13,8 @@ from jboltz.domains import Reals
 from jboltz.samplers import draw
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import observe_visible_mean, sample, sample_moments
-from jboltz.samplers.gibbs import Gibbs, as_mask
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.masks import as_mask
 from jboltz.samplers.start import ChainStates, start_chains
 from tests.helpers import draw_like, errors_without_hook, rows_of, states_of
 from tests.models.test_dbm import log_joint
@@ -231,6 +232,24 @@ def test_every_chain_can_hold_other_units(getkey):
     np.testing.assert_array_equal((kept != rows[:, None]).any(1), ~mask)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_mask_of_sites_holds_whole_sites(rows, getkey):
+    """Of as many chains as there are sites or categories too; gaps are not read."""
+    params = draw_params(POTTS, getkey, scale=0.1)
+    start = np.full((rows, 2, 3), np.nan)
+    start[:, 0] = np.eye(3)[:rows]
+    how = {"warm_up": 0, "num_samples": 40, "start": jnp.asarray(start)}
+    held = np.array([True, False])
+    _, kept, _ = sample(POTTS, params, getkey(), clamp=held, **how)
+    same = kept[:, :, 0] == start[:, None, 0]
+    assert same.all()
+    assert (kept[:, 0, 1] != kept[:, -1, 1]).any() or (kept[:, 0] != kept[:, 5]).any()
+    if rows == 3:  # one mask a chain
+        each = np.tile(held, (rows, 1))
+        _, again, _ = sample(POTTS, params, getkey(), clamp=each, **how)
+        np.testing.assert_array_equal(again[:, :, 0], kept[:, :, 0])
+
+
 # Where chains start, and what is seen of them.
 
 
@@ -269,6 +288,9 @@ def test_a_dbm_starts_at_data_with_a_pass_upwards(getkey):
 
 JOINED = jboltz.RBM(jboltz.Joined(B(3), jboltz.Softmax(1, 2)), B(2))
 DEEP = jboltz.DBM((B(3), B(2), B(2)))
+POTTS = jboltz.RBM(SITES, B(2))
+DEEP_SITES = jboltz.DBM((SITES, B(3), B(2)))
+SITE_0 = np.array([[True] * 3, [False] * 3])
 PIXELS = np.array([True, False, True])
 # model, what is held, and the mask of its visible state
 MASKS = [
@@ -277,6 +299,9 @@ MASKS = [
     (JOINED, False, (np.zeros(3, bool), np.zeros((1, 2), bool))),
     (JOINED, (False, True), (np.zeros(3, bool), np.ones((1, 2), bool))),
     (JOINED, (PIXELS, np.array([[True]])), (PIXELS, np.ones((1, 2), bool))),
+    (JOINED, (PIXELS, np.array([True])), (PIXELS, np.ones((1, 2), bool))),
+    (POTTS, np.array([True, False]), np.array([[True] * 3, [False] * 3])),
+    (DEEP_SITES, np.array([True, False]), (SITE_0, np.zeros(2, bool))),
     (DEEP, PIXELS, (PIXELS, np.zeros(2, bool))),
     (DEEP, True, (np.ones(3, bool), np.zeros(2, bool))),
     (DEEP, (PIXELS, True), (PIXELS, np.ones(2, bool))),
