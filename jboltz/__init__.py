@@ -22,9 +22,10 @@ Chains and samples: `THREEFRY_13`, `AncestralGibbs`, `ChainStates`, `ClampedGibb
 Training: `Centred`, `ContrastiveDivergence`, `Discriminative`,
 `FastPersistentContrastiveDivergence`, `FromIndices`, `HybridDiscriminative`,
 `MissingDataEstimator`, `LayerFeatures`, `MeanFieldPCD`,
-`PersistentContrastiveDivergence`, `PresentOnly`, `Sparse`, `TracedEstimator`, `TrainState`, `UpDown`,
-`unchanged`, `contrastive_loss`, `fit`, `fit_many`, `fit_stream`, `greedy`,
-`init_train_state`, `make_train_step`, `pad_indices`, `train_epoch`, `train_epochs`.
+`PersistentContrastiveDivergence`, `PresentOnly`, `Sparse`, `TracedEstimator`,
+`TrainState`, `UpDown`, `unchanged`, `contrastive_loss`, `fit`, `fit_many`,
+`fit_stream`, `greedy`, `init_train_state`, `make_train_step`, `pad_indices`,
+`train_epoch`, `train_epochs`.
 
 Evaluation: `EvaluationData`, `annealed_importance_sampling`, `binarise_once`,
 `classify`, `dbm_bound`, `dbn_bounds`, `error_rate`, `annealing_ladder`,

@@ -1,7 +1,4 @@
-"""The visible state of a Boltzmann machine as a distribution of NumPyro.
-
-`pip install 'jboltz[numpyro]'`.
-"""
+"""p(v) of a Boltzmann machine for NumPyro: `pip install 'jboltz[numpyro]'`."""
 
 from typing import Any
 
@@ -12,27 +9,23 @@ from jboltz.errors import MissingPackage
 from jboltz.evaluation import visible
 
 try:
-    from numpyro.distributions import (  # pyright: ignore[reportMissingImports]
-        Distribution,
-        constraints,
-    )
+    from numpyro import distributions  # pyright: ignore[reportMissingImports]
+    from numpyro.distributions import constraints  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise MissingPackage(
-        "`jboltz.numpyro` needs NumPyro, which is not installed; run "
-        "`pip install 'jboltz[numpyro]'`."
+        "`jboltz.numpyro` needs NumPyro; run `pip install 'jboltz[numpyro]'`."
     ) from error
 
 
-class VisibleState(Distribution):
-    """p(v) = exp(−F(v))/Z of `model`, for `numpyro.sample` and NUTS.
+class VisibleState(distributions.Distribution):
+    """p(v) = exp(−F(v))/Z of `model`, for `numpyro.sample`, NUTS and the like.
 
     Args:
       model: a `FreeEnergyModel` whose visible state is one array, such as an RBM.
       log_partition: log Z in nats, a number or a `LogEstimate`. None computes it by
-        `model_log_partition`, which takes up to 25 binary units on one side. For
-        inference of v alone any number will do, such as 0.
-      warm_up: `sample` returns the ends of chains of this many Gibbs steps, which
-        follow p(v) as far as the chains mix.
+        `model_log_partition`, where that can be done. To infer v alone, pass 0.
+      warm_up: Gibbs steps from noise to a draw of `sample`, which follows p(v) as far
+        as the chains mix.
     """
 
     has_rsample = False
@@ -40,35 +33,26 @@ class VisibleState(Distribution):
     pytree_aux_fields = ("model", "warm_up")
 
     def __init__(
-        self,
-        model: Any,
-        params: Any,
-        *,
-        log_partition: Any = None,
-        warm_up: int = 1000,
-        validate_args: bool | None = None,
+        self, model, params, *, log_partition=None, warm_up=1000, validate_args=None
     ) -> None:
-        shape = visible.event_shape(model, params)
+        shape = visible.visible_shape(model, params)
+        self.log_partition = visible.known_log_partition(model, params, log_partition)
         self.model, self.params = model, params
-        self.log_partition = visible.log_partition_of(model, params, log_partition)
         self.warm_up = check_count("warm_up", warm_up, at_least=0)
         super().__init__(event_shape=shape, validate_args=validate_args)
 
     @property
     def support(self) -> Any:
-        """Of the domain of v; for one-hot states it has other arrays of 0 and 1 too."""
-        domain = self.model.domain
-        low, high = domain.bounds
-        if np.isfinite(domain.num_states):
+        """Numbers between the bounds of the domain; whole ones if v is discrete."""
+        low, high = self.model.domain.bounds
+        each = constraints.real if low < 0 else constraints.nonnegative
+        if np.isfinite(self.model.domain.num_states):
             each = constraints.integer_interval(int(low), int(high))
-        else:
-            each = constraints.real if low < 0 else constraints.nonnegative
         return constraints.independent(each, len(self.event_shape))
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key, sample_shape=()) -> Any:
         return visible.draws(self.model, self.params, key, sample_shape, self.warm_up)
 
-    def log_prob(self, value: Any) -> Any:
-        return visible.log_probability(
-            self.model, self.params, self.log_partition, value
-        )
+    def log_prob(self, value) -> Any:
+        log_z = self.log_partition
+        return visible.log_probability(self.model, self.params, log_z, value)

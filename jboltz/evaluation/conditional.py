@@ -9,28 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jboltz.abilities import DataModel
 from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.checks import (
     cast_states,
     check_params,
     check_shape,
     is_traced,
-    require,
     shape_of_key,
     visible_domain,
 )
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.examples import refuse_gray
+from jboltz.evaluation.likelihood import domain_of
 from jboltz.products import full_precision
 
 MOST_STATES = 2**16
-"""The most states that are enumerated: some seconds of an RBM 784-500."""
 _TOGETHER = 256  # states whose free energies are computed at a time
 
 Sites: TypeAlias = Any
-"""The numbers of sites, from 0: an int, a sequence of ints, or an integer array; if a
-state is a tuple of arrays, a tuple with such numbers for each of them."""
+"""Numbers of sites from 0: an int, a sequence, or an integer array; if a visible state
+is a tuple of arrays, a tuple with the numbers of each."""
 
 
 def conditional(
@@ -39,130 +37,101 @@ def conditional(
     v: State,
     sites: Sites,
     *,
-    present: State | None = None,
+    present: State = True,
 ) -> Float[Array, "..."]:
     """p(v_sites | all other sites of v), a table with one axis per site.
 
     p = exp(−F(v with these values)) / Σ exp(−F), over all values of `sites`. Along an
-    axis the values are those of the domain in order: 0 and 1, −1 and 1, the categories,
-    or the counts from 0. Free energies are subtracted in float32, so that p has a
-    relative error of about 1e-7·|F|.
+    axis the values have the order of the domain: 0 and 1, −1 and 1, categories, counts.
+    Since F is a float32, p has a relative error of about 1e-7·|F|.
 
     Args:
-      v: one visible state; what it has at `sites` is not read. `jax.vmap` adds examples
-        and, as `sites` may be traced, other sites for each example.
-      present: True where a site is part of the machine, see `PresentOnly`; elsewhere
-        `v` may be anything. The `sites` are present in any case.
+      v: one visible state, which is not read at `sites`. `jax.vmap` adds examples, and
+        different sites for each, as `sites` may be traced.
+      present: True where a site is part of the machine, see `PresentOnly`; `v` is not
+        read elsewhere. The `sites` are present in any case.
 
     Raises:
-      ValueError: `v` is no state of the model; the sites are no sites of it, are named
-        twice, are real, or have too many states together.
+      ValueError: `v` is no state of the model; `sites` are not distinct sites of it, or
+        have more than 65 536 states together, as real sites have.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, Softmax
       >>> rbm = RBM(Softmax(sites=3, num_categories=5), Bernoulli(2))
-      >>> params = rbm.init(jax.random.key(0))
-      >>> p = conditional(rbm, params, jnp.eye(5)[:3], sites=(0, 2))
-      >>> p.shape, round(float(p.sum()), 4)
-      ((5, 5), 1.0)
+      >>> params, v = rbm.init(jax.random.key(0)), jnp.eye(5)[:3]
+      >>> conditional(rbm, params, v, sites=(0, 2)).shape
+      (5, 5)
     """
-    require(model, FreeEnergyModel, "a conditional")
-    require(model, DataModel, "a conditional of checked data")
+    domain_of(model)
     check_params(model, params)
     expected = jax.eval_shape(model.sample_start, params, shape_of_key())
     leaves, structure = jax.tree.flatten(expected)
     check_shape("v", v, jax.tree.map(lambda x: x.shape, expected), model)
     domain: Any = visible_domain(model)
-    layers = list(zip(domain.leaves, [x.shape for x in leaves], strict=True))
-    chosen = _chosen(sites, structure, layers)
-    counts = [
-        domain.num_states
-        for (domain, _), index in zip(layers, chosen, strict=True)
-        for _ in index
-    ]
-    if math.prod(counts) > MOST_STATES:
+    if len(leaves) == 1:
+        sites, present = (sites,), (present,)
+    elif present is True:
+        present = (True,) * len(leaves)
+    if not isinstance(sites, tuple) or {len(sites), len(present)} != {len(leaves)}:
+        raise InvalidValue(
+            f"`sites` is {sites!r} but the visible state has {len(leaves)} arrays; "
+            "pass a tuple with the sites in each of them, such as `((), 0)`."
+        )
+    parts = zip(domain.leaves, jax.tree.leaves(v), sites, present, strict=True)
+    arrays, indices = zip(*(_given(*part) for part in parts), strict=True)
+    counts = []
+    for leaf, index in zip(domain.leaves, indices, strict=True):
+        counts += [leaf.num_states] * index.size
+    if not 1 < math.prod(counts) <= MOST_STATES:
         raise InvalidValue(
             f"`sites` are {len(counts)} sites with {math.prod(counts):.4g} states "
-            f"together, but at most {MOST_STATES} are enumerated; name fewer sites, or "
-            "draw the sites by `sample` with `clamp`. A real site has infinitely many."
+            f"together, but 2 to {MOST_STATES} can be enumerated; name a site, or "
+            "fewer sites. Real sites are drawn by `sample` with `clamp`."
         )
-    here = [True] * len(leaves) if present is None else jax.tree.leaves(present)
-    triples = zip(jax.tree.leaves(v), here, layers, chosen, strict=True)
-    arrays = [_rest(*triple) for triple in triples]
     rest = cast_states(structure.unflatten(arrays), params)
-    total = math.prod(map(int, counts))
-    log_p = _log_probabilities(model, params, rest, tuple(chosen), total=total)
+    log_p = _log_probabilities(model, params, rest, indices, total=math.prod(counts))
     # The first site is the digit of a state's number that changes fastest.
-    return jnp.exp(log_p.reshape([int(count) for count in counts[::-1]]).T)
+    return jnp.exp(log_p.reshape(counts[::-1]).T)
 
 
-def _chosen(sites: Sites, structure: Any, layers: list[Any]) -> list[Any]:
-    """The numbers of the sites in each array of a state, checked where known."""
-    try:
-        named = structure.flatten_up_to(sites)
-    except ValueError as error:
-        raise InvalidValue(
-            f"`sites` is {sites!r} but the visible state has {len(layers)} arrays; "
-            "pass a tuple with the sites in each of them, such as `((), 0)`."
-        ) from error
-    chosen = []
-    for numbers, (domain, shape) in zip(named, layers, strict=True):
-        index = numbers if is_traced(numbers) else np.asarray(numbers)
-        index, count = index.reshape(-1), math.prod(domain.site_shape(shape))
-        if index.size and not jnp.issubdtype(index.dtype, jnp.integer):
+def _given(domain: Any, x: Any, sites: Any, present: Any) -> tuple[Array, Any]:
+    """`x`, checked where known, with 0 where it is absent or asked for; and the sites
+    that are asked for, as an array."""
+    shape, x = jnp.shape(x), jnp.asarray(x)
+    site_shape = domain.site_shape(shape)
+    count = math.prod(site_shape)
+    index = (sites if is_traced(sites) else np.asarray(sites)).reshape(-1)
+    if not is_traced(index) and index.size:
+        is_known = np.isin(index, np.arange(count)) & (index.dtype != bool)
+        if not is_known.all() or len({*index.tolist()}) < index.size:
             raise InvalidValue(
-                f"`sites` is {sites!r} but sites are named by their numbers; pass "
-                "integers, such as `np.flatnonzero(mask)`."
+                f"`sites` is {sites!r} but sites are numbered 0 to {count - 1}, and "
+                "each is named once; pass such integers."
             )
-        if not is_traced(index) and not _are_distinct(index, count):
-            raise InvalidValue(
-                f"`sites` is {sites!r} but sites are numbered 0 to {count - 1}, "
-                "and each is named once; pass such numbers."
-            )
-        chosen.append(index.astype(np.int32))
-    if not sum(index.size for index in chosen):
-        raise InvalidValue(
-            "`sites` names no site but a conditional needs at least one; pass the "
-            "number of a site."
-        )
-    return chosen
-
-
-def _are_distinct(index: np.ndarray, count: int) -> bool:
-    is_site = (index >= 0) & (index < count)
-    return bool(is_site.all()) and len(np.unique(index)) == index.size
-
-
-def _rest(x: Any, present: Any, layer: Any, index: Any) -> Array:
-    """`x`, checked where known, with 0 at absent sites and at those in `index`."""
-    domain, shape = layer
+    index = index.astype(np.int32)
     present = domain.spread(jnp.asarray(present), shape)
     if present.dtype != jnp.bool_ or present.shape not in ((), shape):
         raise InvalidValue(
             f"`present` has dtype {present.dtype} and shape {present.shape} but needs "
-            f"bool, True where a site is present, and the shape {shape} or one entry "
-            "per site."
+            f"bool, and the shape {shape} or one entry per site; pass such a mask."
         )
-    sites = domain.site_shape(shape)
-    is_free = jnp.zeros(math.prod(sites), jnp.bool_).at[index].set(True).reshape(sites)
-    given = present & ~domain.spread(is_free, shape)
-    x = jnp.asarray(x)
+    asked = jnp.zeros(count, jnp.bool_).at[index].set(True).reshape(site_shape)
+    given = present & ~domain.spread(asked, shape)
     if not is_traced(x, given):
-        mask = np.asarray(given)
-        x = domain.admit(np.asarray(x)[None], "v", mask[None])[0]
-        refuse_gray("v", np.where(mask, x, 0)[None], domain)
-    return jnp.where(given, x, 0)
+        x = domain.admit(np.asarray(x)[None], "v", np.asarray(given)[None])[0]
+        refuse_gray("v", np.where(given, x, 0), domain)
+    return jnp.where(given, x, 0), index
 
 
 @partial(jax.jit, static_argnames=("model", "total"))
 @full_precision
-def _log_probabilities(model, params, rest, chosen, *, total):
+def _log_probabilities(model, params, rest, indices, *, total):
     arrays, structure = jax.tree.flatten(rest)
     domain: Any = visible_domain(model)
 
     def log_weight(number):
         placed = []
-        for leaf, x, index in zip(domain.leaves, arrays, chosen, strict=True):
+        for leaf, x, index in zip(domain.leaves, arrays, indices, strict=True):
             if index.size:
                 site = x.shape[x.ndim - leaf.site_axes :]
                 values, number = leaf.state_at((index.size, *site), number)
@@ -171,6 +140,5 @@ def _log_probabilities(model, params, rest, chosen, *, total):
             placed.append(x)
         return -model.free_energy(params, structure.unflatten(placed))
 
-    numbers = jnp.arange(total)
-    log_p = jax.lax.map(log_weight, numbers, batch_size=min(total, _TOGETHER))
+    log_p = jax.lax.map(log_weight, jnp.arange(total), batch_size=min(total, _TOGETHER))
     return jax.nn.log_softmax(log_p)

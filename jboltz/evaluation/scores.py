@@ -5,7 +5,7 @@ from typing import Any
 from flax import struct
 
 from jboltz.base import FreeEnergyModel, Params, record
-from jboltz.checks import check_params, require
+from jboltz.checks import check_params
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import domain_of, per_example
 
@@ -21,31 +21,19 @@ class AnomalyScores:
 def anomaly_scores(
     model: FreeEnergyModel, params: Params, data: Data, *, batch_size: int = 1000
 ) -> AnomalyScores:
-    """F(v) = −log p(v) − log Z of each example, in nats; larger is more unusual.
+    """F(v) = −log p(v) − log Z of each example in nats; larger is more unusual.
 
-    Scores are comparable within one model and one binarisation. `free_energy` takes
-    any numbers; F of a gray v is a polynomial between binary states and no probability,
-    and it rises or falls with the contrast of an image alone. So gray data of binary
-    units are refused here.
+    `free_energy` itself takes any numbers. F of a gray v is no −log p(v), and changes
+    with the contrast of an image, so gray data of binary units are refused here.
+    Scores are comparable within one model and one binarisation.
 
     Args:
       data: states of the visible units, or `EvaluationData` from `binarise_once` or
         `binarise_by_threshold`.
-      batch_size: the number of examples computed at a time.
 
     Raises:
       ValueError: data are gray for binary units, or no states of the model.
-
-    Example:
-      >>> import numpy as np
-      >>> from jboltz import RBM, Bernoulli, binarise_by_threshold
-      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
-      >>> images = binarise_by_threshold(np.linspace(0, 1, 8).reshape(2, 4))
-      >>> scores = anomaly_scores(rbm, rbm.init(jax.random.key(0)), images)
-      >>> scores.values.shape, scores.binarisation
-      ((2,), 'threshold 0.5')
     """
-    require(model, FreeEnergyModel, "a score")
     examples = as_examples(data, domain_of(model))
     check_params(model, params)
     values = per_example(

@@ -24,13 +24,11 @@ from jboltz.samplers.gibbs import ClampedGibbs
 class PresentOnly:
     """CD-k in which each example has a machine of its own, of its present sites.
 
-    All machines share the parameters. `batch.mask` is True where a site is present;
-    elsewhere `batch.values` may be anything, such as NaN. A one-hot site is present
-    whole or not at all: the mask has one entry per site, or one per category.
+    All machines share the parameters. `batch.mask` is True where a site is present,
+    with one entry per site; elsewhere `batch.values` may be anything, such as NaN.
 
-    An absent site has the activity 0 in both phases, so that the hidden units do not
-    see it, and what it adds to F(v) cancels in the gradient. `conditional` with
-    `present` predicts a rating with such a machine.
+    An absent site has the activity 0 in both phases: the hidden units do not see it,
+    and its term of F(v) cancels. `conditional` with `present` predicts a rating.
 
     Reference:
       Salakhutdinov, Mnih & Hinton (2007), Restricted Boltzmann machines for
@@ -61,7 +59,8 @@ class PresentOnly:
         The chain of example i draws from `fold_in(key, i)`.
         """
         present = _present(self.model, batch)
-        v = cast_states(without_absent(batch.values, present), params)
+        v = jax.tree.map(lambda x, m: jnp.where(m, x, 0), batch.values, present)
+        v = cast_states(v, params)
         keys = random.fold_in_rows(key, v)
         negative = jax.vmap(self._chain, (None, 0, 0, 0))(params, v, present, keys)
 
@@ -81,11 +80,6 @@ class PresentOnly:
         chain = sampler.init(params, v, key_init, clamp=absent)
         chain, _ = run(sampler, params, chain, key_run, num_steps=self.num_steps)
         return chain.visible
-
-
-def without_absent(values: State, present: State) -> State:
-    """`values` with the activity 0 where nothing is present."""
-    return jax.tree.map(lambda here, x: jnp.where(here, x, 0), present, values)
 
 
 def _present(model: TwoLayerModel, batch: Batch) -> State:
