@@ -9,7 +9,6 @@ import numpy as np
 from jboltz.abilities import AugmentedModel, DataModel
 from jboltz.base import State
 from jboltz.checks import is_traced, visible_domain
-from jboltz.domains import ArrayDomain
 from jboltz.errors import InvalidValue
 
 
@@ -28,87 +27,46 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
     Raises:
       ValueError: `clamp` is not Boolean, or has another shape.
     """
-    if isinstance(model, AugmentedModel) and not _is_like(clamp, v):
-        data = model.data_of(v)
-        free = _masks(None, False, v, num_chains)
-        return model.with_data(free, _masks(model, clamp, data, num_chains))
-    return _masks(model, clamp, v, num_chains)
-
-
-def spread_over_rows(model: Any, clamp: State, rows: State) -> State:
-    """`clamp` in the shape of `rows`, one visible state or several.
-
-    Raises:
-      ValueError: a mask does not fit.
-    """
-    if not _is_like(clamp, rows):
-        clamp = jax.tree.map(lambda _: clamp, rows)
-    leaves, structure = jax.tree.flatten(rows)
-    triples = zip(
-        _domains(model, rows), structure.flatten_up_to(clamp), leaves, strict=True
-    )
-    return structure.unflatten([_over_rows(*triple) for triple in triples])
-
-
-def _over_rows(domain, mask, x):
-    shape = jnp.shape(x)
-    is_one_hot = domain is not None and domain.site_axes
-    is_one_hot = is_one_hot and shape[-1:] == (domain.num_states,)
-    if is_one_hot and jnp.ndim(mask) and jnp.shape(mask) not in (shape, shape[1:]):
-        for of_sites in (shape, shape[1:]):
-            mask = domain.spread(mask, of_sites)
-    return jnp.broadcast_to(mask, shape)
-
-
-def _masks(model, clamp, v, num_chains):
+    if jax.tree.structure(clamp) != jax.tree.structure(v):
+        if isinstance(model, AugmentedModel):
+            free = as_mask(None, False, v, *num_chains)
+            data = as_mask(model, clamp, model.data_of(v), *num_chains)
+            return model.with_data(free, data)
+        clamp = jax.tree.map(lambda _: clamp, v)
     arrays, structure = jax.tree.flatten(v)
-    is_one = not _is_like(clamp, v)
-    masks = [clamp] * len(arrays) if is_one else structure.flatten_up_to(clamp)
-    triples = zip(_domains(model, v), masks, arrays, strict=True)
+    masks = structure.flatten_up_to(clamp)
+    triples = zip(_domains(model, len(arrays)), masks, arrays, strict=True)
     return structure.unflatten([_mask(*triple, num_chains) for triple in triples])
 
 
 def _mask(domain, mask, x, num_chains):
     dtype, shape = jnp.result_type(mask), jnp.shape(mask)
-    has_sites = domain is not None and domain.site_axes
-    sites = domain.site_shape(x.shape) if has_sites else ()
-    whole = [x.shape, (*x.shape[:-1], 1)]
-    masks = [*whole, sites] if has_sites else whole
-    shapes = [*masks, (), *((*num_chains, *mask) for mask in masks)]
+    whole, sites = [x.shape, (*x.shape[:-1], 1)], []
+    if domain is not None and domain.site_axes:
+        sites = [domain.site_shape(x.shape)]
+    shapes = [*whole, (), *sites]
+    shapes += [(*num_chains, *each) for each in (*whole, *sites)]
     if not jnp.issubdtype(dtype, jnp.bool_) or shape not in shapes:
         raise InvalidValue(
             f"`clamp` has dtype {dtype} and shape {shape} but needs bool, True "
             f"where a unit is held, and one of the shapes {shapes}; pass a mask in "
             "the shape of the visible state."
         )
-    if has_sites and shape not in whole:
-        for chains in ((), num_chains):
-            if shape == (*chains, *sites):
-                mask = domain.spread(mask, (*chains, *x.shape))
-    if has_sites and not is_traced(mask):
-        _check_sites_are_whole(np.atleast_1d(mask))
-    return jnp.broadcast_to(mask, (*num_chains, *x.shape))
-
-
-def _check_sites_are_whole(held: np.ndarray) -> None:
-    """Refuses a mask that holds a part of a one-hot site."""
-    if (held != held[..., :1]).any():
+    chains = num_chains if sites and len(shape) > len(sites[0]) else ()
+    if shape in [(*chains, *each) for each in sites] and shape not in whole:
+        mask = domain.spread(mask, (*chains, *x.shape))
+    held = np.asarray(False) if is_traced(mask) else np.atleast_1d(mask)
+    if sites and (held != held[..., :1]).any():
         raise InvalidValue(
             "`clamp` holds a part of a one-hot site but a site is held whole or "
             "not at all; pass a mask with one entry per site."
         )
+    return jnp.broadcast_to(mask, (*num_chains, *x.shape))
 
 
-def _domains(model: Any, v: State) -> list[ArrayDomain | None]:
-    """The domain of each array in a visible state, or in data; None: not known."""
-    count = len(jax.tree.leaves(v))
+def _domains(model: Any, count: int) -> list[Any]:
+    """The domains of the arrays of a visible state, or of data; None: not known."""
     known = [visible_domain(model)]
     known += [model.domain] if isinstance(model, DataModel) else []
-    for domain in known:
-        if domain is not None and len(domain.leaves) == count:
-            return [*domain.leaves]
-    return [None] * count
-
-
-def _is_like(x: Any, v: Any) -> bool:
-    return jax.tree.structure(x) == jax.tree.structure(v)
+    fitting = [x.leaves for x in known if x is not None and len(x.leaves) == count]
+    return [*fitting, (None,) * count][0]
