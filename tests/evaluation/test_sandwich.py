@@ -1,5 +1,7 @@
 """log Z from both sides in one call."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.sandwich import _advice, sandwiched_log_partition
 from jboltz.evaluation.settings import Tempering
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
-from tests.helpers import draw_like, rng_of
+from tests.helpers import draw_like, errors_without_hook, rng_of
 
 B = jboltz.Bernoulli
 SHORT = Tempering(
@@ -74,8 +76,6 @@ def estimate(value, half=0.1, ess=50.0):
     ],
 )
 def test_advice_says_which_direction_is_wrong(forward, reverse, round_trips, words):
-    import re
-
     assert re.search(words, _advice(forward, reverse, round_trips))
 
 
@@ -88,5 +88,11 @@ def test_what_it_cannot_take_is_refused(getkey):
         jax.jit(lambda data: sandwiched_log_partition(model, params, data, getkey()))(
             data
         )
-    with pytest.raises(TypeError, match="`settings` is 5"):
-        sandwiched_log_partition.__wrapped__(model, params, data, getkey(), settings=5)
+
+
+def test_other_settings_are_refused():
+    setup = "import jax, numpy as np\nfrom jboltz import *\nkey = jax.random.key(0)\n"
+    setup += "rbm = RBM(Bernoulli(3), Bernoulli(2))\nparams = rbm.init(key)"
+    call = "sandwiched_log_partition(rbm, params, np.eye(3), key, settings=5)"
+    (error,) = errors_without_hook(setup, [call]).values()
+    assert error.startswith("InvalidType: `settings` is 5")
