@@ -12,7 +12,7 @@ from tests.helpers import binary_states, draw_like
 
 numpyro = pytest.importorskip("numpyro")
 
-from jboltz.numpyro import VisibleState
+from jboltz.numpyro import VisibleState  # noqa: E402
 
 B = jboltz.Bernoulli
 RBM = jboltz.RBM(B(3), B(2))
@@ -77,7 +77,7 @@ def test_its_support_is_that_of_the_unit(unit, state, is_discrete, getkey):
 
 
 def test_nuts_draws_real_states(getkey):
-    """Moments of a Gaussian–Bernoulli machine, exact by a sum over the hidden states."""
+    """Means of a Gaussian–Bernoulli machine, exact by a sum over hidden states."""
     model = jboltz.RBM(jboltz.Gaussian(2), B(2))
     params = params_of(model, getkey)
 
