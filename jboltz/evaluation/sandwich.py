@@ -57,15 +57,6 @@ def sandwiched_log_partition(
     Raises:
       ValueError: data are gray for binary units; parameters do not fit the model or
         have an infinite Z.
-
-    Example:
-      >>> from jboltz import RBM, Bernoulli
-      >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
-      >>> params, key = rbm.init(jax.random.key(0)), jax.random.key(1)
-      >>> short = Tempering(ladder_scale=0.01, num_replicas=3, tempering_steps=50)
-      >>> found = sandwiched_log_partition(rbm, params, np.eye(4), key, settings=short)
-      >>> bool(abs(found.log_partition[0] - 7 * np.log(2)) < 0.1)  # small weights
-      True
     """
     if is_traced(params, data, key) or not isinstance(settings, Tempering):
         raise InvalidType(
