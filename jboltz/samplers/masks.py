@@ -42,7 +42,8 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
 def _mask(domain, mask, x, num_chains):
     dtype, shape = jnp.result_type(mask), jnp.shape(mask)
     whole, sites = [x.shape, (*x.shape[:-1], 1)], []
-    if domain is not None and domain.site_axes:
+    # Class numbers have no axis of categories.
+    if domain is not None and domain.site_axes and x.shape[-1:] == (domain.num_states,):
         sites = [domain.site_shape(x.shape)]
     shapes = [*whole, (), *sites]
     shapes += [(*num_chains, *each) for each in (*whole, *sites)]

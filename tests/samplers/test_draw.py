@@ -250,6 +250,13 @@ def test_a_mask_of_sites_holds_whole_sites(rows, getkey):
         np.testing.assert_array_equal(again[:, :, 0], kept[:, :, 0])
 
 
+def test_class_numbers_can_be_held(getkey):
+    params, numbers = draw_params(POTTS, getkey), np.array([[2, 0], [1, 1]])
+    held = np.array([True, False])
+    _, kept, _ = sample(POTTS, params, getkey(), warm_up=3, start=numbers, clamp=held)
+    np.testing.assert_array_equal(kept[:, 0, 0], np.eye(3)[numbers[:, 0]])
+
+
 # Where chains start, and what is seen of them.
 
 
