@@ -1,14 +1,14 @@
 """Traces and samples for ArviZ."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jboltz.errors import InvalidValue, MissingPackage
-from jboltz.evaluation.diagnostics import Traces
 
 
-def to_arviz(traces: Traces, *, group: str = "posterior") -> Any:
+def to_arviz(traces: Mapping[str, Any], *, group: str = "posterior") -> Any:
     """The `DataTree` of ArviZ with the arrays of `traces` as variables of `group`.
 
     Each has the axes (chains, draws, …). This is the order of ArviZ, of the traces that

@@ -109,8 +109,10 @@ def _given(domain: Any, x: Any, sites: Any, present: Any) -> tuple[Array, Any]:
                 "each is named once; pass such integers."
             )
     index = index.astype(np.int32)
-    present = domain.spread(jnp.asarray(present), shape)
-    if present.dtype != jnp.bool_ or present.shape not in ((), shape):
+    present = jnp.asarray(present)
+    is_bool = present.dtype == jnp.bool_
+    present = domain.spread(present, shape) if is_bool else present
+    if not is_bool or present.shape not in ((), shape):
         raise InvalidValue(
             f"`present` has dtype {present.dtype} and shape {present.shape} but needs "
             f"bool, and the shape {shape} or one entry per site; pass such a mask."

@@ -56,7 +56,7 @@ def _mask(domain, mask, x, num_chains):
     chains = num_chains if sites and len(shape) > len(sites[0]) else ()
     if shape in [(*chains, *each) for each in sites] and shape not in whole:
         mask = domain.spread(mask, (*chains, *x.shape))
-    held = np.asarray(False) if is_traced(mask) else np.atleast_1d(mask)
+    held = np.zeros(1, bool) if is_traced(mask) else np.atleast_1d(mask)
     if sites and (held != held[..., :1]).any():
         raise InvalidValue(
             "`clamp` holds a part of a one-hot site but a site is held whole or "
@@ -65,7 +65,7 @@ def _mask(domain, mask, x, num_chains):
     return jnp.broadcast_to(mask, (*num_chains, *x.shape))
 
 
-def _domains(model: Any, count: int) -> list[Any]:
+def _domains(model: Any, count: int) -> tuple[Any, ...]:
     """The domains of the arrays of a visible state, or of data; None: not known."""
     known = [visible_domain(model)]
     known += [model.domain] if isinstance(model, DataModel) else []

@@ -55,7 +55,7 @@ def test_the_gradient_is_that_of_machines_of_present_sites(name, getkey):
         for row, here, weight in zip(rows, column, weights, strict=True):
             v = jnp.where(here, row, 0)
             # A state of the present sites comes once for each state of the others.
-            each = jax.vmap(partial(model.free_energy, params))(states * here)
+            each = jax.vmap(partial(model.free_energy, params))(states * here[None])
             free_energy = model.free_energy(params, v)
             total += weight * (free_energy + jax.nn.logsumexp(-each))
         return total / weights.sum()

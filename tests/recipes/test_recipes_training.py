@@ -23,7 +23,7 @@ def fit(step, optimizer, num_epochs=4, batch_size=8):
 
 
 def distance(params, others):
-    return optax.global_norm(jax.tree.map(jnp.subtract, params, others))
+    return optax.tree.norm(jax.tree.map(jnp.subtract, params, others))
 
 
 def test_a_sweep_of_16_rates_and_seeds_is_one_program():
