@@ -20,7 +20,7 @@ from jboltz.evaluation.log_partitions import log_partitions, tempered_chains
 from jboltz.evaluation.settings import Tempering
 from jboltz.models.annealed import Annealed
 
-SETTINGS = Tempering(ladder_check=0)
+SETTINGS = Tempering(ladder_check=0.0)
 
 
 @record
@@ -73,7 +73,7 @@ def sandwiched_log_partition(
     chains, metrics = tempered_chains(
         annealed, params, base, starts, settings, key_temper
     )
-    once = dataclasses.replace(settings, ladder_check=0)
+    once = dataclasses.replace(settings, ladder_check=0.0)
     found = log_partitions(annealed, params, base, chains.visible, once, key_z)
     forward, reverse = found["AIS"], found["reverse AIS"]
     return Sandwich(
