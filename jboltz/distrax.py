@@ -14,7 +14,10 @@ except ImportError as error:
     ) from error
 
 
-class VisibleState(distrax.Distribution):
+_Distribution: Any = distrax.Distribution  # pyright: ignore
+
+
+class VisibleState(_Distribution):
     """p(v) = exp(−F(v))/Z of `model`, with the arguments of `jboltz.numpyro`'s."""
 
     def __init__(self, model, params, *, log_partition=None, warm_up=1000) -> None:

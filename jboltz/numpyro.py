@@ -17,7 +17,10 @@ except ImportError as error:
     ) from error
 
 
-class VisibleState(distributions.Distribution):
+_Distribution: Any = distributions.Distribution  # pyright: ignore
+
+
+class VisibleState(_Distribution):
     """p(v) = exp(−F(v))/Z of `model`, for `numpyro.sample`, NUTS and the like.
 
     Args:

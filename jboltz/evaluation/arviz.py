@@ -27,7 +27,7 @@ def to_arviz(traces: Mapping[str, Any], *, group: str = "posterior") -> Any:
             "give a single chain a first axis by `trace[None]`."
         )
     try:
-        import arviz_base
+        import arviz_base  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingPackage(
             "`to_arviz` needs ArviZ; run `pip install 'jboltz[arviz]'`."

@@ -39,7 +39,7 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
     return structure.unflatten([_mask(*triple, num_chains) for triple in triples])
 
 
-def _mask(domain, mask, x, num_chains):
+def _mask(domain: Any, mask: Any, x: Any, num_chains: Any) -> Any:
     dtype, shape = jnp.result_type(mask), jnp.shape(mask)
     whole, sites = [x.shape, (*x.shape[:-1], 1)], []
     # Class numbers have no axis of categories.
