@@ -54,7 +54,8 @@ def _mask(domain: Any, mask: Any, x: Any, num_chains: Any) -> Any:
             "the shape of the visible state."
         )
     chains = num_chains if sites and len(shape) > len(sites[0]) else ()
-    if shape in [(*chains, *each) for each in sites] and shape not in whole:
+    is_by_site = shape in [(*chains, *each) for each in sites] and shape not in whole
+    if domain is not None and is_by_site:
         mask = domain.spread(mask, (*chains, *x.shape))
     held = np.zeros(1, bool) if is_traced(mask) else np.atleast_1d(mask)
     if sites and (held != held[..., :1]).any():
