@@ -22,7 +22,7 @@ def test_python_examples_run(capsys):
         # As written but for the length of the ladder, which takes most of the time.
         exec(example.replace("ladder(0.1)", "ladder(0.01)"), namespace)
     assert namespace["history"][1]["reconstruction_error"].size == 16
-    held = namespace["completed"][0, :, :392]
+    held = namespace["completed"][:, 0, :392]
     np.testing.assert_array_equal(held, namespace["data"][:8, :392])
     for leaf in jax.tree.leaves(namespace["gradient"]):
         assert np.isfinite(leaf).all()

@@ -272,7 +272,7 @@ def draw_figures(
         "left half given": jnp.arange(size) % shape[1] < shape[1] // 2,
     }
     for name, mask in masks.items():
-        _, (filled,), _ = jboltz.sample(
+        _, filled, _ = jboltz.sample(
             rbm,
             params,
             key_fill,
@@ -281,7 +281,7 @@ def draw_figures(
             clamp=mask,
             observe=jboltz.observe_visible_mean,
         )
-        rows[name] = filled
+        rows[name] = filled[:, 0]
     contrast = [record["loss"] for record in numbers["epochs"]]
     return {
         "filters": plotting.filters(

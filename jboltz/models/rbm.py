@@ -77,6 +77,9 @@ class RBM:
     def free_energy(self, params: RBMParams, v: State) -> Inexact[Array, ""]:
         """F(v) = E_v(v) − Γ_h(a_v(v)ᵀ W) = −log ∫ dh exp(−E(v, h)).
 
+        The values of `v` are not checked: F of a gray v is no −log p(v), and scores of
+        data come from `anomaly_scores`.
+
         Returns:
           F(v) in nats, equal to −log p(v) − log Z.
 

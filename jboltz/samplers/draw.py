@@ -96,8 +96,9 @@ def sample(
       observe: what to return of a state, such as `observe_visible_mean`.
 
     Returns:
-      The chains; the observations, (num_samples, num_chains, …); and the metrics of the
-      sampler in the last step before each sample, with the same axes.
+      The chains; the observations, (num_chains, num_samples, …), the order of ArviZ and
+      of the traces of `run_chains`; and the metrics of the sampler in the last step
+      before each sample, with the same axes.
 
     Raises:
       ValueError: `start` or `clamp` has a wrong shape; `start` has no valid states of
@@ -112,7 +113,7 @@ def sample(
       ...     rbm, params, key, warm_up=100, num_samples=5, num_chains=8
       ... )
       >>> samples.shape
-      (5, 8, 4)
+      (8, 5, 4)
     """
     sampler = sampler_for(model, sampler, start, clamp)
     draws = _Draws(model, sampler, observe, num_chains)
@@ -218,7 +219,8 @@ class _Draws:
 @partial(jax.jit, static_argnames=("draws", "num_samples"))
 def _sample(draws, given, *, num_samples):
     chains, draw = draws.begin(given)
-    chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
+    chains, drawn = jax.lax.scan(draw, chains, jnp.arange(num_samples))
+    observed, metrics = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), drawn)
     return chains, observed, metrics
 
 

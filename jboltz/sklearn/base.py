@@ -145,7 +145,7 @@ class BoltzmannEstimator(
             warm_up=jnp.asarray(check_count("n_steps", n_steps, at_least=1) - 1),
             num_chains=check_count("n_samples", n_samples, at_least=1),
         )
-        return self._as_samples(np.asarray(rows[0]), self._dtype)
+        return self._as_samples(np.asarray(rows[:, 0]), self._dtype)
 
     def score(self, X, y=None):
         """The mean of `score_samples`."""

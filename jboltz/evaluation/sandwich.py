@@ -1,0 +1,129 @@
+"""log Z from below and from above, by annealing in both directions."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Key
+
+from jboltz import random
+from jboltz.abilities import AnnealedModel, AugmentedModel, LayeredModel
+from jboltz.base import Params, record
+from jboltz.checks import check_key, is_traced
+from jboltz.errors import InvalidType
+from jboltz.evaluation.examples import Data, as_examples
+from jboltz.evaluation.likelihood import domain_of
+from jboltz.evaluation.log_estimate import LogEstimate
+from jboltz.evaluation.log_partitions import log_partitions, tempered_chains
+from jboltz.evaluation.settings import Tempering
+from jboltz.models.annealed import Annealed
+
+SETTINGS = Tempering(ladder_check=0.0)
+
+
+@record
+class Sandwich:
+    """log Z between an estimate from the base (low) and one from the model (high)."""
+
+    log_partition: tuple[Any, Any, Any]  # (mean of both, outer ends of the intervals)
+    forward: LogEstimate
+    reverse: LogEstimate
+    advice: str = struct.field(pytree_node=False)
+
+
+def sandwiched_log_partition(
+    model: LayeredModel | AnnealedModel,
+    params: Params,
+    data: Data,
+    key: Key[Array, ""],
+    *,
+    settings: Tempering = SETTINGS,
+) -> Sandwich:
+    """Both bounds of log Z in nats, their interval, and advice in words.
+
+    Chains that anneal from a base fitted to `data` are too low on average. Chains that
+    start from tempered chains of the model, and anneal back to the base, are too high
+    on average if the tempered chains have mixed.
+
+    Args:
+      model: an RBM, a DBM, or an `AnnealedModel` such as `AnnealedSpikeAndSlab(model)`.
+      data: training examples; the tempered chains start at some of them.
+      settings: the rungs, chains, replicas and steps; by default 14 500 rungs, 100
+        chains each way, and 1 000 steps of 20 replicas after as many of warm-up. A
+        longer ladder, `ladder_check`, is used only by `log_partitions`.
+
+    Raises:
+      ValueError: data are gray for binary units; parameters do not fit the model or
+        have an infinite Z.
+    """
+    if is_traced(params, data, key) or not isinstance(settings, Tempering):
+        raise InvalidType(
+            f"`settings` is {settings!r}, or an argument is traced, but the ladder is "
+            "adapted on the host, by a `Tempering` of `jboltz.evaluation.settings`; "
+            "pass one outside `jit` and `vmap`."
+        )
+    check_key(key)
+    annealed = model if isinstance(model, AnnealedModel) else Annealed(model)
+    examples = as_examples(data, domain_of(annealed.model))
+    base = annealed.fit_base(examples.values)
+    key_start, key_temper, key_z = random.split(key, 3)
+    starts = _starts(annealed.model, params, examples.values, settings, key_start)
+    chains, metrics = tempered_chains(
+        annealed, params, base, starts, settings, key_temper
+    )
+    once = dataclasses.replace(settings, ladder_check=0.0)
+    found = log_partitions(annealed, params, base, chains.visible, once, key_z)
+    forward, reverse = found["AIS"], found["reverse AIS"]
+    return Sandwich(
+        log_partition=(
+            (forward.value + reverse.value) / 2,
+            np.minimum(forward.lower, reverse.lower),
+            np.maximum(forward.upper, reverse.upper),
+        ),
+        forward=forward,
+        reverse=reverse,
+        advice=_advice(forward, reverse, int(np.sum(metrics["round_trips"]))),
+    )
+
+
+def _starts(model, params, values, settings, key):
+    """Visible states at randomly chosen examples."""
+    key_rows, key_above = random.split(key)
+    count = len(jax.tree.leaves(values)[0])
+    rows = jax.random.randint(key_rows, (settings.annealed_chains,), 0, count)
+    starts = jax.tree.map(lambda x: x[rows], values)
+    if not isinstance(model, AugmentedModel):
+        return starts
+    keys = random.fold_in_rows(key_above, starts)
+    return jax.vmap(model.start_at, (None, 0, 0))(params, starts, keys)
+
+
+def _advice(forward: LogEstimate, reverse: LogEstimate, round_trips: int) -> str:
+    """A sentence on whether the two directions can be trusted."""
+    gap = float(reverse.value - forward.value)
+    apart = f"the estimate from above is {gap:+.2f} nats from the one from below"
+    if not np.isfinite([forward.lower, reverse.upper]).all():
+        found = f"{forward.effective_samples:.1f} and {reverse.effective_samples:.1f}"
+        return (
+            f"There is no interval: the two directions have {found} effective samples. "
+            "Take a longer ladder, by `ladder_scale`."
+        )
+    if reverse.upper < forward.lower:
+        return (
+            f"The tempered chains do not follow the model: {apart}. Take more "
+            "`tempering_steps` and more `num_replicas`."
+        )
+    if reverse.lower > forward.upper:
+        return (
+            f"The ladder is too short: {apart}, more than the errors of both. Take a "
+            "longer one, by `ladder_scale`."
+        )
+    if round_trips < len(forward.log_weights):
+        return (
+            f"Both agree, {apart}, but the tempered chains made {round_trips} round "
+            "trips, fewer than one each, so that the upper end may be too low. Take "
+            "more `tempering_steps` or more `num_replicas`."
+        )
+    return f"Both agree within their errors: {apart}."
