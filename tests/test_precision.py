@@ -65,6 +65,10 @@ def precisions_of(function, *shapes):
 
 
 def precision_of(line):
+    if line.count("bf16>") == 2:
+        # Both operands are bfloat16, and the sums are not.
+        assert line.endswith("f32>"), line
+        return "BF16"
     if "algorithm" in line:
         assert "lhs_precision_type = bf16" in line, line
         return "BF16"

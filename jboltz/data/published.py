@@ -211,7 +211,10 @@ def _download(
       remark: what the message adds about the state of the cache.
     """
     host, arrays = urlsplit(files[0].url).netloc, {}
-    do = f"run again with a network, or pass `manual_dir`, {dataset.manual}"
+    do = (
+        "run again with a network, or pass `manual_dir` (in a program "
+        f"`--data.manual-dir`), {dataset.manual}"
+    )
     try:
         probe(files[0].url)
         cache.mkdir(parents=True, exist_ok=True)

@@ -174,6 +174,12 @@ def report(results: dict[str, Any]) -> None:
         sizes = f"{layer['num_visible']}-{layer['num_hidden']}"
         say(f"layer {index} ({sizes})  training losses {losses}")
         say(f"  mean reconstruction of test images through it: MSE {error:.4f}")
+    say(
+        "figures/samples.png shows Gibbs chains of the whole model. A few epochs of "
+        "CD-1 train it beside the data only, so long chains leave their digit, most "
+        "often for a one. For samples that are digits run "
+        "`python -m jboltz.experiments.rbm_mnist --preset digits`, three minutes."
+    )
     if results["config"]["schedule"] != "blog":
         return
     first = results["layers"][0]

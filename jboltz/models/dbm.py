@@ -15,7 +15,7 @@ from jboltz.checks import check_key, check_shape, check_tuple, require_unit
 from jboltz.errors import InvalidValue
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
-from jboltz.products import full_product, product
+from jboltz.products import full_product, product, transposed_product
 from jboltz.units.composite import Copies
 from jboltz.units.start import start_of
 
@@ -198,7 +198,7 @@ class DBM:
     def mean_visible_state(self, params: DBMParams, h: Layers) -> State:
         """E[x₀ | x₁], given the odd layers `h`."""
         a = self.units[1].activity(params.units[1], h[0])
-        inputs = product(a, params.weights[0].T)
+        inputs = transposed_product(a, params.weights[0])
         return self.units[0].mean_state(params.units[0], inputs)
 
     def check_normalizable(self, params: DBMParams) -> None:
@@ -341,7 +341,8 @@ def inputs_of(
     if index > 0:
         inputs.append(product(activities[index - 1], params.weights[index - 1]))
     if index < len(params.weights):
-        inputs.append(product(activities[index + 1], params.weights[index].T))
+        W = params.weights[index]
+        inputs.append(transposed_product(activities[index + 1], W))
     return sum(inputs[1:], start=inputs[0])
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Inexact, Key
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
 from jboltz.checks import check_key, check_shape, require_unit
 from jboltz.models.couplings import check_couplings
-from jboltz.products import full_product, product
+from jboltz.products import full_product, product, transposed_product
 from jboltz.units.start import start_of
 
 INIT_SCALE = 0.01
@@ -106,7 +106,8 @@ class RBM:
         """W a_h(h), without the visible bias."""
         check_shape("h", h, self.hidden.shape, f"{self}.hidden")
         self._check_weights(params, 1, self.hidden.size)
-        return product(self.hidden.activity(params.hidden, h), params.weights.T)
+        activity = self.hidden.activity(params.hidden, h)
+        return transposed_product(activity, params.weights)
 
     def _check_weights(self, params: RBMParams, axis: int, size: int) -> None:
         """Checks the axis that is summed over; `shard_map` may divide the other one."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -14,7 +13,9 @@ from jboltz.runs import processes
 CENTRES = ("value", "mean", "median", "gap", "error")
 """The names by which an estimate in results.json calls its number."""
 
-_CONSOLE = Console(highlight=False, soft_wrap=True)
+_CONSOLE = Console(highlight=False)
+# A terminal has its lines broken between words; a file has them whole.
+_CONSOLE.soft_wrap = not _CONSOLE.is_terminal
 
 
 def say(line: str) -> None:
@@ -42,16 +43,16 @@ def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
 @contextmanager
 def show_progress(
     stage: str, num_epochs: int, epoch: int, steps_per_epoch: int
-) -> Iterator[tuple[Callable[[np.ndarray], None], Callable[[str], None]]]:
-    """A bar with the running loss on a terminal; a line an epoch anywhere.
+) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
+    """A bar with the running loss on a terminal; a line per epoch anywhere.
 
-    Yields what to call after a chunk, with the losses of the epoch so far, and after
-    an epoch, with its line.
+    Yields what to call after a chunk, with the running loss as text, and after an
+    epoch, with its line.
     """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]}"),
+        TextColumn("{task.fields[running]}"),
         TimeRemainingColumn(),
     )
     is_shown = _CONSOLE.is_terminal and processes.is_first()
@@ -61,11 +62,13 @@ def show_progress(
         transient=True,
         disable=not is_shown,
     ) as bar:
-        task = bar.add_task(stage, total=num_epochs, completed=epoch, loss="–")
+        task = bar.add_task(
+            stage, total=num_epochs, completed=epoch, running="compiling"
+        )
 
-        def show_chunk(losses: np.ndarray) -> None:
-            completed = epoch + len(losses) / steps_per_epoch
-            bar.update(task, completed=completed, loss=f"{np.mean(losses):.4f}")
+        def show_chunk(num_steps: int, running: str) -> None:
+            completed = epoch + num_steps / steps_per_epoch
+            bar.update(task, completed=completed, running=running)
 
         def show_epoch(text: str) -> None:
             nonlocal epoch

@@ -19,6 +19,9 @@ from jboltz.learning.train import fit
 from jboltz.runs.progress import say, show_progress
 from jboltz.runs.workdir import Workdir
 
+IN_NATS = {"contrast", "cross_entropy", "negative_elbo", "wake"}
+"""The losses that have a unit; the error of a reconstruction is squared, a unit."""
+
 
 def fit_with_checkpoints(
     workdir: Workdir,
@@ -77,7 +80,7 @@ def fit_with_checkpoints(
                     f"`loss` is {loss!r} but the step records {', '.join(history)}; "
                     "pass one of these."
                 )
-            show_chunk(history[loss])
+            show_chunk(len(history[loss]), _shown(loss, np.mean(history[loss])))
 
         def on_epoch(epoch: int, state: TrainState, history: History) -> None:
             nonlocal started, before
@@ -87,6 +90,9 @@ def fit_with_checkpoints(
             }
             mean = others.pop(loss)
             record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
+            # Before what takes longer for the first epoch: to compile the monitor.
+            shown = [_shown(loss, mean), *(f"{k} {x:.4g}" for k, x in others.items())]
+            show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             if monitor is not None:
                 after = _gathered(state.params, mesh)
                 seen = monitor(before, after)
@@ -95,8 +101,6 @@ def fit_with_checkpoints(
             records.append(record)
             checkpoints.save(epoch + 1, state, {"epochs": records})
             workdir.write_metrics(stage, records)
-            shown = [f"loss {mean:.4f}", *(f"{k} {x:.4g}" for k, x in others.items())]
-            show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             started = time.perf_counter()
 
         steps = -(-num_rows(as_batch(data)) // batch_size)
@@ -125,6 +129,11 @@ def fit_with_checkpoints(
                 ) from error
     # What comes after training runs on one device, of every process.
     return _gathered(state, mesh), records
+
+
+def _shown(loss: str, value: Any) -> str:
+    unit = " nats" if loss in IN_NATS else ""
+    return f"{loss.replace('_', ' ')} {value:.4f}{unit}"
 
 
 def _gathered(tree: Any, mesh: Mesh | None) -> Any:

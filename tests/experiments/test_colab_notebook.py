@@ -62,7 +62,7 @@ def test_the_notebook_runs_and_shows_its_run(kernel, tmp_path, monkeypatch):
 
     assert not outputs(cells, "install")  # jboltz was there.
     assert "CpuDevice" in text(outputs(cells, "devices"))
-    assert "layer_2  epoch 1/1  loss" in text(outputs(cells, "run"))
+    assert "layer_2  epoch 1/1  reconstruction error" in text(outputs(cells, "run"))
 
     pictures = [output.data for output in outputs(cells, "figures")]
     files = sorted((workdir / "figures").iterdir())

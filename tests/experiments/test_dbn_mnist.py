@@ -105,7 +105,7 @@ def uninterrupted(digits, tmp_path_factory):
 def test_a_run_leaves_all_that_it_promises(digits, tmp_path, capsys):
     assert start(tmp_path, "--tensorboard") == 0
     out = capsys.readouterr().out
-    assert "layer_2  epoch 2/2  loss" in out
+    assert "layer_2  epoch 2/2  reconstruction error" in out
     results = json.loads((tmp_path / "results.json").read_text())
     assert [len(layer["losses"]) for layer in results["layers"]] == [2, 2]
     assert results["layers"][0]["losses"][1] < results["layers"][0]["losses"][0]
