@@ -81,6 +81,7 @@ def run(
     optimizer = optax.sgd(optax.linear_schedule(choices.learning_rate, 0.0, updates))
     key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
 
+    @jax.jit  # One program in place of a hundred small ones.
     def init(key):
         key_params, key_chains = jax.random.split(key)
         params = rbm.init(key_params, data=table.train)
