@@ -1,11 +1,11 @@
 """The command `jboltz`: a model of your own data, without a program.
 
 Arguments are read before JAX is imported, which takes a second, so that --help and a
-wrong argument are answered at once. A command is a module here with `run(options)`.
+wrong argument are answered at once. A command is a function of `jboltz.commands.use`
+and a line of `COMMANDS`; `train` has a configuration, as the programs have.
 """
 
 import argparse
-import importlib
 import importlib.metadata
 import pathlib
 import sys
@@ -36,8 +36,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--seed": {"type": int, "default": 0, "help": "decides every draw (%(default)s)"},
     "--out": {
-        "help": "file for one line per row, .csv or .npy; without it, sample and "
-        "encode write CSV to the standard output"
+        "help": "CSV file for one line per row; without it, sample and encode write to "
+        "the standard output"
     },
 }
 
@@ -76,7 +76,9 @@ def _run(arguments: list[str]) -> None:
         train.main(arguments[1:])
     else:
         options = parse(arguments)
-        importlib.import_module(f"jboltz.commands.{options.command}").run(options)
+        from jboltz.commands import use
+
+        vars(use)[options.command](options)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -98,4 +100,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name, value in vars(options).items():
         if isinstance(value, str) and name != "command":
             setattr(options, name, pathlib.Path(with_home(name, value)))
+    if (out := vars(options).get("out")) and not out.name.endswith(".csv"):
+        raise InvalidValue(f"`out` is {out} but rows are written as CSV; name it .csv.")
     return options

@@ -38,6 +38,7 @@ class Column:
 class Encoding:
     """How columns become states of units that stand side by side, one per part."""
 
+    names: tuple[str, ...]  # of the columns, as they stand in the data
     parts: tuple[tuple[Column, ...], ...]
     missing: tuple[Any, ...]  # values that mark a gap
     has_gaps: bool  # whether every batch gets a mask
@@ -77,11 +78,10 @@ class Encoding:
           ValueError: other columns than in the training data, or a value that is not
             of the kind of its column.
         """
-        names = {column.name for part in self.parts for column in part}
-        if {*columns} != names:
+        if {*columns} != {*self.names}:
             raise InvalidValue(
                 f"the columns are {sorted(columns)} but the training data had "
-                f"{sorted(names)}; pass the same ones."
+                f"{sorted(self.names)}; pass the same ones."
             )
         values, masks = [], []
         for part in self.parts:
@@ -100,7 +100,7 @@ class Encoding:
             pieces = np.split(np.asarray(x), ends[:-1], axis=1)
             for column, piece in zip(part, pieces, strict=True):
                 columns[column.name] = column.kind.decode(piece, column.known)
-        return columns
+        return {name: columns[name] for name in self.names}
 
     @property
     def has_gray(self) -> bool:
@@ -116,7 +116,12 @@ class Encoding:
     def as_json(self) -> dict[str, Any]:
         """The encoding as `from_json` reads it."""
         parts = [[_column_as_json(x) for x in part] for part in self.parts]
-        return {"parts": parts, "missing": [*self.missing], "has_gaps": self.has_gaps}
+        return {
+            "names": self.names,
+            "parts": parts,
+            "missing": self.missing,
+            "has_gaps": self.has_gaps,
+        }
 
     def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
         kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)
@@ -174,6 +179,7 @@ def learn(
             column = dataclasses.replace(column, known=known)
             parts.setdefault((word, unit), []).append(column)
     return Encoding(
+        names=tuple(columns),
         parts=tuple(tuple(part) for part in parts.values()),
         missing=missing,
         has_gaps=has_gaps,
@@ -189,6 +195,7 @@ def from_json(table: Any) -> Encoding:
     try:
         parts = [[_column_of_json(*x) for x in part] for part in table["parts"]]
         return Encoding(
+            names=tuple(table["names"]),
             parts=tuple(tuple(part) for part in parts),
             missing=tuple(table["missing"]),
             has_gaps=table["has_gaps"],

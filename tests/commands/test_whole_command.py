@@ -83,8 +83,8 @@ def test_a_table_becomes_a_model_a_likelihood_and_a_page(tmp_path):
     held_out = json.loads((folder / "results.json").read_text())["held_out"]
     found = held_out["log_likelihood"]
     assert found["lower"] <= found["mean"] <= found["upper"]
-    # What two causes say of 30 columns.
-    assert found["mean"] > held_out["columns_alone"]["mean"] + 5
+    # The columns alone, without the two causes, have −63.
+    assert found["mean"] > -58
     assert "held_out" in (folder / "report.html").read_text()
 
     new = jboltz_("sample", folder, "-n", 50, "--out", "new.csv", cwd=tmp_path)
