@@ -33,6 +33,10 @@ class Column:
         """Whether its values are texts, and not numbers."""
         return np.asarray(self.known).dtype.kind in "US"
 
+    def as_json(self) -> list[Any]:
+        known = np.asarray(self.known).tolist()
+        return [self.name, self.kind.word, self.num_features, known, self.others]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Encoding:
@@ -115,13 +119,8 @@ class Encoding:
 
     def as_json(self) -> dict[str, Any]:
         """The encoding as `from_json` reads it."""
-        parts = [[_column_as_json(x) for x in part] for part in self.parts]
-        return {
-            "names": self.names,
-            "parts": parts,
-            "missing": self.missing,
-            "has_gaps": self.has_gaps,
-        }
+        fields = {x.name: getattr(self, x.name) for x in dataclasses.fields(self)}
+        return fields | {"parts": [[x.as_json() for x in part] for part in self.parts]}
 
     def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
         kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)
@@ -193,23 +192,14 @@ def from_json(table: Any) -> Encoding:
       ValueError: it is none.
     """
     try:
-        parts = [[_column_of_json(*x) for x in part] for part in table["parts"]]
-        return Encoding(
-            names=tuple(table["names"]),
-            parts=tuple(tuple(part) for part in parts),
-            missing=tuple(table["missing"]),
-            has_gaps=table["has_gaps"],
-        )
+        parts = (tuple(_column_of_json(*x) for x in part) for part in table["parts"])
+        names, missing = tuple(table["names"]), tuple(table["missing"])
+        return Encoding(names, tuple(parts), missing, table["has_gaps"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidValue(
             f"the columns of the training data cannot be read ({error!r}); write the "
             "model again."
         ) from error
-
-
-def _column_as_json(column: Column) -> list[Any]:
-    known = None if column.known is None else np.asarray(column.known).tolist()
-    return [column.name, column.kind.word, column.num_features, known, column.others]
 
 
 def _column_of_json(
