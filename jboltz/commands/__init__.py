@@ -9,7 +9,7 @@ import argparse
 import importlib.metadata
 import pathlib
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from jboltz.errors import InvalidValue, MissingPackage
 from jboltz.ranges import with_home
@@ -40,13 +40,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "the standard output"
     },
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are those of jboltz."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidValue(f"{message}; `{self.prog} --help` explains the arguments.")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,10 +77,10 @@ def _run(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a command, with its paths as paths.
 
-    Raises:
-      ValueError: an argument is missing, unknown or wrong.
+    An argument that is missing, unknown or wrong ends the process.
     """
-    parser = Parser(prog="jboltz", description="Boltzmann machines of your own data.")
+    about = "Boltzmann machines of your own data."
+    parser = argparse.ArgumentParser("jboltz", description=about)
     version = importlib.metadata.version("jboltz")
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

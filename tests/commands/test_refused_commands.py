@@ -57,9 +57,6 @@ def train(data, *flags):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["trian"], "trian"),
-        (["sample"], "model"),
-        (["sample", "@/letters", "-n", "many"], "-n"),
         (["sample", "@/letters", "-n", "0"], "`num_chains` is 0"),
         (["sample", "@/letters", "--out", "@/x.npy"], "written as CSV"),
         (["sample", "@/letters", "--out", "@/none/x.csv"], "No such file"),
@@ -116,3 +113,17 @@ def test_it_is_refused(folder, capsys, arguments, words):
     # A folder of a run is locked while it is looked at.
     assert not {path for path, _ in changed if path.is_file() and path.name != ".lock"}
     assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["trian"], "trian"), (["sample"], "model"), (["sample", "x", "-n", "y"], "-n")],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_a_wrong_argument_shows_the_usage(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        commands.main(arguments)
+    assert stop.value.code == 2
+    usage, *_, last = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: jboltz")
+    assert words in last

@@ -52,6 +52,29 @@ def test_a_command_line_is_answered_without_jax(arguments):
     assert HEAVY.isdisjoint(run.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("tyro", ["train", "x.csv"], "jboltz[experiments,readers]"),
+        ("jinja2", ["report", "."], "jboltz[experiments,readers]"),
+        ("pandas", ["data", "x.csv"], "jboltz[readers]"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(tmp_path, package, arguments, extra):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    code = (
+        "import sys\nsys.modules[sys.argv[1]] = None\nfrom jboltz import commands\n"
+        "commands.main(sys.argv[2:])"
+    )
+    command = [sys.executable, "-c", code, package, *arguments]
+    options = {"cwd": tmp_path, "env": ENVIRONMENT, "text": True}
+    run = subprocess.run(command, capture_output=True, **options)
+    assert run.returncode == 2
+    assert f"needs {package}" in run.stderr
+    assert f"pip install '{extra}'" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
 def survey(rows):
     """30 columns of several kinds, which two hidden causes move together."""
     pandas = pytest.importorskip("pandas")
