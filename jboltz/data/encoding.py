@@ -217,30 +217,30 @@ def _column(
         raise InvalidValue(
             f"`{name}` holds nothing but gaps; leave it out, or see how it was made."
         )
-    fitting = {"categories": KINDS["categories"]}
-    if levels is None and x.dtype.kind not in "US":
+    is_category = levels is not None or x.dtype.kind in "US"
+    if not is_category:
         refuse(name, x, mask & ~KINDS["reals"].holds(x), rows, KINDS["reals"])
-        fitting = {key: kind for key, kind in KINDS.items() if kind.holds(seen).all()}
-        likely = [key for key in fitting if KINDS[key].looks_so(seen, x.shape[1])]
         if word is None:
             _refuse_mark(name, seen)
-    elif word in (None, "categories"):
-        likely = ["categories"]
-    else:
+            looks = (key for key, y in KINDS.items() if y.looks_so(seen, x.shape[1]))
+            word = next(looks)
+    elif word not in (None, "categories"):
         raise InvalidValue(
             f"`{name}` holds categories but `kinds` says {word!r}; leave it out of "
             "`kinds`, or make it numbers."
         )
-    kind = KINDS[word or likely[0]]
+    kind = KINDS[word or "categories"]
     refuse(name, x, mask & ~kind.holds(x), rows, kind)
-    is_categories = kind.word == "categories"
-    known: Any = levels if is_categories and levels is not None else kind.learn(x, mask)
-    if is_categories and not 2 <= len(known) <= MOST_CATEGORIES:
+    known: Any = kind.learn(x, mask) if levels is None else levels
+    if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
             f"`{name}` has {len(known)} different values ({known[0]!r}, …) but a "
             f"column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
             "it numbers."
         )
+    fitting = (
+        [] if is_category else [k for k, y in KINDS.items() if y.holds(seen).all()]
+    )
     others = tuple(key for key in fitting if key != kind.word)
     return Column(name, kind, x.shape[1], known, others)
 
