@@ -238,10 +238,8 @@ def _column(
             f"column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
             "it numbers."
         )
-    fitting = (
-        [] if is_category else [k for k, y in KINDS.items() if y.holds(seen).all()]
-    )
-    others = tuple(key for key in fitting if key != kind.word)
+    fitting = () if is_category else KINDS.values()
+    others = tuple(y.word for y in fitting if y != kind and y.holds(seen).all())
     return Column(name, kind, x.shape[1], known, others)
 
 
