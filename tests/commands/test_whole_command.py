@@ -98,10 +98,12 @@ def test_a_table_becomes_a_model_a_likelihood_and_a_page(tmp_path):
     frame = survey(10_000)
     frame.insert(0, "name", [f"person {i}" for i in range(len(frame))])
     frame.to_csv(tmp_path / "survey.csv", index=False)
-    start = time.perf_counter()
+    before = os.times()
     run = jboltz_("train", "survey.csv", "--without", "name", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert time.perf_counter() - start < 300  # 60 on two quiet cores
+    after = os.times()
+    # A minute of two cores, however busy they are; 47 with nothing compiled before.
+    assert after.children_user - before.children_user < 120
     folder = tmp_path / "runs" / "survey"
     held_out = json.loads((folder / "results.json").read_text())["held_out"]
     found = held_out["log_likelihood"]
