@@ -88,7 +88,6 @@ def train(data, *flags):
         (train("two.npz"), "`select` is None"),
         (train("reals.npy", "--kinds", "counts"), "'counts' is a whole number"),
         (train("reals.npy", "--kinds", "age=reals"), "`kinds` names ['age']"),
-        (train("reals.npy", "--without", "age"), "cannot be read by `Tables"),
         (train("reals.npy", "--hidden", "0"), "`hidden` is 0"),
         (train("reals.npy", "--hidden-unit", "relu"), "relu"),
         (train("reals.npy", "--rule", "magic"), "magic"),
@@ -127,3 +126,11 @@ def test_a_wrong_argument_shows_the_usage(capsys, arguments, words):
     usage, *_, last = capsys.readouterr().err.splitlines()
     assert usage.startswith("usage: jboltz")
     assert words in last
+
+
+def test_columns_are_left_out_of_tables_only(folder, capsys):
+    pytest.importorskip("pandas")
+    arguments = train("reals.npy", "--without", "age")
+    with pytest.raises(SystemExit):
+        commands.main([x.replace("@", str(folder)) for x in arguments])
+    assert "cannot be read by `Tables" in capsys.readouterr().err
