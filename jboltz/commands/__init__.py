@@ -1,15 +1,15 @@
 """The command `jboltz`: a model of your own data, without a program.
 
 Arguments are read before JAX is imported, which takes a second, so that --help and a
-wrong argument are answered at once. A command is a module here with `run(options)`.
+wrong argument are answered at once. A command is a function of `jboltz.commands.use`
+and a line of `COMMANDS`; `train` has a configuration, as the programs have.
 """
 
 import argparse
-import importlib
 import importlib.metadata
 import pathlib
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from jboltz.errors import InvalidValue, MissingPackage
 from jboltz.ranges import with_home
@@ -36,17 +36,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "--seed": {"type": int, "default": 0, "help": "decides every draw (%(default)s)"},
     "--out": {
-        "help": "file for one line per row, .csv or .npy; without it, sample and "
-        "encode write CSV to the standard output"
+        "help": "CSV file for one line per row; without it, sample and encode write to "
+        "the standard output"
     },
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are those of jboltz."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidValue(f"{message}; `{self.prog} --help` explains the arguments.")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,16 +69,18 @@ def _run(arguments: list[str]) -> None:
         train.main(arguments[1:])
     else:
         options = parse(arguments)
-        importlib.import_module(f"jboltz.commands.{options.command}").run(options)
+        from jboltz.commands import use
+
+        vars(use)[options.command](options)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a command, with its paths as paths.
 
-    Raises:
-      ValueError: an argument is missing, unknown or wrong.
+    An argument that is missing, unknown or wrong ends the process.
     """
-    parser = Parser(prog="jboltz", description="Boltzmann machines of your own data.")
+    about = "Boltzmann machines of your own data."
+    parser = argparse.ArgumentParser("jboltz", description=about)
     version = importlib.metadata.version("jboltz")
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -98,4 +93,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name, value in vars(options).items():
         if isinstance(value, str) and name != "command":
             setattr(options, name, pathlib.Path(with_home(name, value)))
+    if (out := vars(options).get("out")) and not out.name.endswith(".csv"):
+        raise InvalidValue(f"`out` is {out} but rows are written as CSV; name it .csv.")
     return options

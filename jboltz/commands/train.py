@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from jboltz.ranges import Count, LadderScale, Rate, Several
+from jboltz.ranges import Count, Rate
 from jboltz.runs.config import RunConfig, parse
 
 
@@ -29,9 +29,6 @@ class Config(RunConfig):
     reals or categories. Other kinds follow from the values."""
     missing: tuple[float, ...] = ()
     """Numbers that mark a gap, beside empty fields and NaN."""
-    held_out: Count | None = None
-    """Rows to judge the model by, drawn at random; by default a tenth, and at most
-    10 000."""
     hidden: Count | None = None
     """Hidden units; by default as many as there are visible ones, from 16 to 500."""
     hidden_unit: Literal["bernoulli", "spin"] = "bernoulli"
@@ -40,8 +37,6 @@ class Config(RunConfig):
     """Training by persistent chains, or by chains that start at the data."""
     num_steps: Count = 1
     """Gibbs sweeps of each chain per update."""
-    num_chains: Several = 100
-    """Persistent chains, and chains that the likelihood is estimated by."""
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
@@ -49,9 +44,6 @@ class Config(RunConfig):
     column varies more: 0.02 for real numbers, which are standardised."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
-    ladder_scale: LadderScale = 0.2
-    """Length of the ladder that the likelihood is estimated by, in units of 14 500
-    rungs."""
 
 
 def main(arguments: list[str]) -> None:

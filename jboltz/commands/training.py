@@ -9,42 +9,36 @@ import numpy as np
 import optax
 
 import jboltz
-from jboltz import RBM, Gibbs, plotting
+from jboltz import RBM, plotting
 from jboltz.base import Params
-from jboltz.commands import judging, tables
-from jboltz.commands.tables import Table
+from jboltz.commands.likelihoods import evaluate, say_likelihoods
+from jboltz.commands.rows import Table, about, load
 from jboltz.commands.train import Config
 from jboltz.learning.rows import num_rows
 from jboltz.runs import program
-from jboltz.runs.progress import say, with_error
+from jboltz.runs.progress import say
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
 PATH = 200
 """Learning rate times number of updates, where neither is asked for."""
+NUM_CHAINS = 100
+"""Persistent chains of PCD."""
 PICTURE_STEPS = 1000
 """Gibbs steps from noise to a picture."""
 HIDDEN = {"bernoulli": jboltz.Bernoulli, "spin": jboltz.Spin}
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What a configuration asks for, and otherwise what suits the rows."""
-
-    hidden: int
-    batch_size: int
-    learning_rate: float
-    epochs: int
-
-
-def choose(config: Config, table: Table) -> Choices:
+def choose(config: Config, table: Table) -> Config:
+    """The configuration, completed by what suits the rows."""
     count, leaves = num_rows(table.train), jax.tree.leaves(table.train.values)
     variance = max(np.var(x, axis=0, dtype=np.float64).max() for x in leaves)
     # The curvature along a weight is the variance of its visible unit, times ¼ at most.
     rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
     batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
     epochs = math.ceil(PATH / rate / -(-count // batch_size))
-    return Choices(
+    return dataclasses.replace(
+        config,
         hidden=config.hidden or int(np.clip(table.encoding.unit.size, 16, 500)),
         batch_size=batch_size,
         learning_rate=rate,
@@ -61,26 +55,30 @@ def run(
     config: Config, table: Table, workdir: Workdir
 ) -> tuple[Params, dict[str, Any]]:
     """Trains by centred PCD or CD, which fills gaps by draws, and evaluates."""
-    rbm, choices = build(config, table), choose(config, table)
+    rbm, config = build(config, table), choose(config, table)
+    names = ("hidden", "batch_size", "learning_rate", "epochs")
+    chosen: dict[str, Any] = {name: getattr(config, name) for name in names}
+    epochs, batch_size = chosen["epochs"], chosen["batch_size"]
     say(
-        f"{choices.epochs} epochs of {config.rule.upper()}-{config.num_steps} with "
-        f"{choices.hidden} hidden units, {choices.batch_size} rows per update, and a "
-        f"learning rate that falls from {choices.learning_rate:.3g} to 0"
+        f"{epochs} epochs of {config.rule.upper()}-{config.num_steps} with "
+        f"{config.hidden} hidden units, {batch_size} rows per update, and a "
+        f"learning rate that falls from {config.learning_rate:.3g} to 0"
     )
-    gibbs, k = Gibbs(rbm), config.num_steps
+    gibbs, k = jboltz.Gibbs(rbm), config.num_steps
     if config.rule == "cd":
-        plain, loss = (
-            jboltz.ContrastiveDivergence(rbm, gibbs, k),
+        loss, plain = (
             "reconstruction_error",
+            jboltz.ContrastiveDivergence(rbm, gibbs, k),
         )
     else:
-        chains, loss = config.num_chains, "contrast"
-        plain = jboltz.PersistentContrastiveDivergence(rbm, gibbs, chains, k)
+        loss = "contrast"
+        plain = jboltz.PersistentContrastiveDivergence(rbm, gibbs, NUM_CHAINS, k)
     estimator = jboltz.MissingDataEstimator(jboltz.Centred(plain, 0.01))
-    updates = choices.epochs * -(-num_rows(table.train) // choices.batch_size)
-    optimizer = optax.sgd(optax.linear_schedule(choices.learning_rate, 0.0, updates))
+    updates = epochs * -(-num_rows(table.train) // batch_size)
+    optimizer = optax.sgd(optax.linear_schedule(chosen["learning_rate"], 0.0, updates))
     key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
 
+    @jax.jit  # One program in place of a hundred small ones.
     def init(key):
         key_params, key_chains = jax.random.split(key)
         params = rbm.init(key_params, data=table.train)
@@ -93,17 +91,15 @@ def run(
         init,
         table.train,
         key_fit,
-        batch_size=choices.batch_size,
-        num_epochs=choices.epochs,
-        prepare=tables.prepare_for(table.encoding),
+        batch_size=batch_size,
+        num_epochs=epochs,
         loss=loss,
     )
     say("estimating the likelihood of the held-out rows")
     numbers = workdir.part(
         "evaluation",
-        lambda: judging.evaluate(config, table, rbm, state.params, key_evaluate),
+        lambda: evaluate(rbm, state.params, table, config.num_steps, key_evaluate),
     )
-    chosen = dataclasses.asdict(choices)
     return state.params, {"epochs": records, "chosen": chosen, **numbers}
 
 
@@ -111,7 +107,6 @@ def notes(config: Config, table: Table, numbers: dict[str, Any]) -> dict[str, An
     """What the other commands need to know of the model."""
     return {
         "columns": table.encoding.as_json(),
-        "names": table.names,
         "without": config.without,
         "log_partition": numbers["log_partition"],
     }
@@ -135,7 +130,7 @@ def draw_figures(
     real = np.asarray(table.test.values[:16], np.float32)
     low, high = real.min(), np.max([real.max(), real.min() + 1])
     rows = {"held out": real}
-    rows |= {f"samples {i + 1}": x for i, x in enumerate(np.split(pictures[0], 4))}
+    rows |= {f"samples {i + 1}": x for i, x in enumerate(np.split(pictures[:, 0], 4))}
     scaled = {name: ((x - low) / (high - low)).clip(0, 1) for name, x in rows.items()}
     shape, title = table.image_shape, "Held-out rows, and samples that began as noise"
     figures["samples"] = plotting.image_rows(scaled, shape, title=title)
@@ -146,9 +141,8 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     if found := results.get("held_out"):
-        judging.say_found(found, found["rows"])
-        say(f"the same by each column alone: {with_error(found['columns_alone'], 2)}")
-        say(results["free_energy_gap"]["judgement"])
+        say_likelihoods(found, f"{results['data']['num_test']} held-out rows")
+        say(results["fit"])
     else:
         say("No held-out row is without gaps, so there is no likelihood.")
     say(f"chains: {results['verdict']}")
@@ -157,8 +151,8 @@ def report(results: dict[str, Any]) -> None:
 PROGRAM = program.Program(
     name="train",
     config=Config,
-    load=tables.load,
-    about=tables.about,
+    load=load,
+    about=about,
     run=run,
     draw_figures=draw_figures,
     report=report,

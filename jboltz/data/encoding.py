@@ -33,11 +33,16 @@ class Column:
         """Whether its values are texts, and not numbers."""
         return np.asarray(self.known).dtype.kind in "US"
 
+    def as_json(self) -> list[Any]:
+        known = np.asarray(self.known).tolist()
+        return [self.name, self.kind.word, self.num_features, known, self.others]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Encoding:
     """How columns become states of units that stand side by side, one per part."""
 
+    names: tuple[str, ...]  # of the columns, as they stand in the data
     parts: tuple[tuple[Column, ...], ...]
     missing: tuple[Any, ...]  # values that mark a gap
     has_gaps: bool  # whether every batch gets a mask
@@ -77,11 +82,10 @@ class Encoding:
           ValueError: other columns than in the training data, or a value that is not
             of the kind of its column.
         """
-        names = {column.name for part in self.parts for column in part}
-        if {*columns} != names:
+        if {*columns} != {*self.names}:
             raise InvalidValue(
                 f"the columns are {sorted(columns)} but the training data had "
-                f"{sorted(names)}; pass the same ones."
+                f"{sorted(self.names)}; pass the same ones."
             )
         values, masks = [], []
         for part in self.parts:
@@ -100,7 +104,7 @@ class Encoding:
             pieces = np.split(np.asarray(x), ends[:-1], axis=1)
             for column, piece in zip(part, pieces, strict=True):
                 columns[column.name] = column.kind.decode(piece, column.known)
-        return columns
+        return {name: columns[name] for name in self.names}
 
     @property
     def has_gray(self) -> bool:
@@ -115,8 +119,8 @@ class Encoding:
 
     def as_json(self) -> dict[str, Any]:
         """The encoding as `from_json` reads it."""
-        parts = [[_column_as_json(x) for x in part] for part in self.parts]
-        return {"parts": parts, "missing": [*self.missing], "has_gaps": self.has_gaps}
+        fields = {x.name: getattr(self, x.name) for x in dataclasses.fields(self)}
+        return fields | {"parts": [[x.as_json() for x in part] for part in self.parts]}
 
     def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
         kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)
@@ -174,6 +178,7 @@ def learn(
             column = dataclasses.replace(column, known=known)
             parts.setdefault((word, unit), []).append(column)
     return Encoding(
+        names=tuple(columns),
         parts=tuple(tuple(part) for part in parts.values()),
         missing=missing,
         has_gaps=has_gaps,
@@ -187,22 +192,14 @@ def from_json(table: Any) -> Encoding:
       ValueError: it is none.
     """
     try:
-        parts = [[_column_of_json(*x) for x in part] for part in table["parts"]]
-        return Encoding(
-            parts=tuple(tuple(part) for part in parts),
-            missing=tuple(table["missing"]),
-            has_gaps=table["has_gaps"],
-        )
+        parts = (tuple(_column_of_json(*x) for x in part) for part in table["parts"])
+        names, missing = tuple(table["names"]), tuple(table["missing"])
+        return Encoding(names, tuple(parts), missing, table["has_gaps"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidValue(
             f"the columns of the training data cannot be read ({error!r}); write the "
             "model again."
         ) from error
-
-
-def _column_as_json(column: Column) -> list[Any]:
-    known = None if column.known is None else np.asarray(column.known).tolist()
-    return [column.name, column.kind.word, column.num_features, known, column.others]
 
 
 def _column_of_json(
@@ -220,31 +217,29 @@ def _column(
         raise InvalidValue(
             f"`{name}` holds nothing but gaps; leave it out, or see how it was made."
         )
-    fitting = {"categories": KINDS["categories"]}
-    if levels is None and x.dtype.kind not in "US":
+    is_category = levels is not None or x.dtype.kind in "US"
+    if not is_category:
         refuse(name, x, mask & ~KINDS["reals"].holds(x), rows, KINDS["reals"])
-        fitting = {key: kind for key, kind in KINDS.items() if kind.holds(seen).all()}
-        likely = [key for key in fitting if KINDS[key].looks_so(seen, x.shape[1])]
         if word is None:
             _refuse_mark(name, seen)
-    elif word in (None, "categories"):
-        likely = ["categories"]
-    else:
+            looks = (key for key, y in KINDS.items() if y.looks_so(seen, x.shape[1]))
+            word = next(looks)
+    elif word not in (None, "categories"):
         raise InvalidValue(
             f"`{name}` holds categories but `kinds` says {word!r}; leave it out of "
             "`kinds`, or make it numbers."
         )
-    kind = KINDS[word or likely[0]]
+    kind = KINDS[word or "categories"]
     refuse(name, x, mask & ~kind.holds(x), rows, kind)
-    is_categories = kind.word == "categories"
-    known: Any = levels if is_categories and levels is not None else kind.learn(x, mask)
-    if is_categories and not 2 <= len(known) <= MOST_CATEGORIES:
+    known: Any = kind.learn(x, mask) if levels is None else levels
+    if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
             f"`{name}` has {len(known)} different values ({known[0]!r}, …) but a "
             f"column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
             "it numbers."
         )
-    others = tuple(key for key in fitting if key != kind.word)
+    fitting = () if is_category else KINDS.values()
+    others = tuple(y.word for y in fitting if y != kind and y.holds(seen).all())
     return Column(name, kind, x.shape[1], known, others)
 
 

@@ -23,15 +23,13 @@ def batches(
     num_epochs: int = 1,
     seed: int = 0,
     first_epoch: int = 0,
-    first_batch: int = 0,
 ) -> Iterator[Batch]:
     """The batches of all epochs, as `fit_stream` takes them.
 
     The chunks in which rows are stored are taken in random order, a window of them at a
     time, and the rows of a window are shuffled. The order follows from `seed` and the
-    number of the epoch. So a run goes on where it stopped, by `first_epoch` and
-    `first_batch`, and no window before is read again. The last batch of an epoch may
-    be shorter.
+    number of the epoch, so a run goes on where it stopped, by `first_epoch`. The last
+    batch of an epoch may be shorter.
 
     A stream keeps its own order and, without `batch_size`, its own batches. An iterator
     can be run through once.
@@ -39,7 +37,6 @@ def batches(
     Args:
       batch_size: the number of rows in a batch.
       num_epochs: total number of epochs, as in `fit`.
-      first_batch: how many batches of the first epoch are left out.
 
     Example:
       >>> from jboltz.data import read
@@ -59,54 +56,37 @@ def batches(
             "`batch_size` is None but only a stream has batches of its own; pass a "
             "whole number."
         )
-    counts = {
-        "num_epochs": num_epochs,
-        "seed": seed,
-        "first_epoch": first_epoch,
-        "first_batch": first_batch,
-    }
-    for name, count in counts.items():
+    for name, count in (("num_epochs", num_epochs), ("first_epoch", first_epoch)):
         check_count(name, count, at_least=0)
-    return _epochs(examples, batch_size, **counts)
+    seed = check_count("seed", seed, at_least=0)
+    epochs = range(first_epoch, num_epochs)
+    found = (_epoch(examples, batch_size, (seed, epoch)) for epoch in epochs)
+    return itertools.chain.from_iterable(found)
 
 
-def _epochs(
-    examples: Examples,
-    size: int | None,
-    num_epochs: int,
-    seed: int,
-    first_epoch: int,
-    first_batch: int,
+def _epoch(
+    examples: Examples, size: int | None, seed: tuple[int, int]
 ) -> Iterator[Batch]:
     source = examples.source
-    for epoch in range(first_epoch, num_epochs):
-        first = first_batch if epoch == first_epoch else 0
-        if isinstance(source, Stream):
-            pieces = ({**x, ROW: np.arange(num_rows(x))} for x in source)
-        else:
-            size = size or source.count
-            pieces = _windows(source, size, (seed, epoch), first * size)
-            first = 0
-        found = pieces if size is None else _regrouped(pieces, size)
-        for columns in itertools.islice(found, first, None):
-            rows = np.asarray(columns.pop(ROW))
-            yield encoded(examples.encoding, source, columns, rows)
+    if isinstance(source, Stream):
+        pieces = ({**x, ROW: np.arange(num_rows(x))} for x in source)
+    else:
+        pieces = _windows(source, seed)
+    for columns in pieces if size is None else _regrouped(pieces, size):
+        rows = np.asarray(columns.pop(ROW))
+        yield encoded(examples.encoding, source, columns, rows)
 
 
-def _windows(
-    rows: Rows, batch_size: int, seed: tuple[int, int], skip: int
-) -> Iterator[Columns]:
-    """The rows of an epoch after the first `skip`, one window of chunks at a time."""
-    most = max(batch_size, WINDOW_BYTES // bytes_of(rows.take(np.arange(1))))
-    num_chunks = -(-most // rows.chunk)
+def _windows(rows: Rows, seed: tuple[int, int]) -> Iterator[Columns]:
+    """The rows of an epoch, shuffled, one window of chunks at a time."""
+    window_rows = WINDOW_BYTES // bytes_of(rows.take(np.arange(1)))
+    num_chunks = max(1, window_rows // rows.chunk)
     order = shuffled(-(-rows.count // rows.chunk), seed)
     for window, start in enumerate(range(0, len(order), num_chunks)):
         index = rows.of_chunks(np.sort(order[start : start + num_chunks]))
-        if skip < len(index):
-            place = shuffled(len(index), (*seed, window))[skip:]
-            columns = rows.take(index) | {ROW: index}
-            yield {name: x[place] for name, x in columns.items()}
-        skip = max(0, skip - len(index))
+        place = shuffled(len(index), (*seed, window))
+        columns = rows.take(index) | {ROW: index}
+        yield {name: x[place] for name, x in columns.items()}
 
 
 def shuffled(count: int, seed: tuple[int, ...]) -> np.ndarray:

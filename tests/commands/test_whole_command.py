@@ -52,6 +52,29 @@ def test_a_command_line_is_answered_without_jax(arguments):
     assert HEAVY.isdisjoint(run.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("tyro", ["train", "x.csv"], "jboltz[experiments,readers]"),
+        ("jinja2", ["report", "."], "jboltz[experiments,readers]"),
+        ("pandas", ["data", "x.csv"], "jboltz[readers]"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(tmp_path, package, arguments, extra):
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    code = (
+        "import sys\nsys.modules[sys.argv[1]] = None\nfrom jboltz import commands\n"
+        "commands.main(sys.argv[2:])"
+    )
+    command = [sys.executable, "-c", code, package, *arguments]
+    options = {"cwd": tmp_path, "env": ENVIRONMENT, "text": True}
+    run = subprocess.run(command, capture_output=True, **options)
+    assert run.returncode == 2
+    assert f"needs {package}" in run.stderr
+    assert f"pip install '{extra}'" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
 def survey(rows):
     """30 columns of several kinds, which two hidden causes move together."""
     pandas = pytest.importorskip("pandas")
@@ -75,16 +98,18 @@ def test_a_table_becomes_a_model_a_likelihood_and_a_page(tmp_path):
     frame = survey(10_000)
     frame.insert(0, "name", [f"person {i}" for i in range(len(frame))])
     frame.to_csv(tmp_path / "survey.csv", index=False)
-    start = time.perf_counter()
+    before = os.times()
     run = jboltz_("train", "survey.csv", "--without", "name", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert time.perf_counter() - start < 300  # 60 on two quiet cores
+    after = os.times()
+    # A minute of two cores, however busy they are; 47 with nothing compiled before.
+    assert after.children_user - before.children_user < 120
     folder = tmp_path / "runs" / "survey"
     held_out = json.loads((folder / "results.json").read_text())["held_out"]
     found = held_out["log_likelihood"]
     assert found["lower"] <= found["mean"] <= found["upper"]
-    # What two causes say of 30 columns.
-    assert found["mean"] > held_out["columns_alone"]["mean"] + 5
+    # The columns alone, without the two causes, have −63.
+    assert found["mean"] > -58
     assert "held_out" in (folder / "report.html").read_text()
 
     new = jboltz_("sample", folder, "-n", 50, "--out", "new.csv", cwd=tmp_path)

@@ -189,8 +189,8 @@ def test_what_no_unit_takes_in_a_table_is_refused(tmp_path):
     names = pandas.DataFrame({"name": [f"n{i}" for i in range(300)]})
     with pytest.raises(ValueError, match="`name` has 300 different values"):
         read(names)
-    with pytest.raises(ValueError, match=r"\('x',\) but the table has \['name'\]"):
-        read(names, Tables(columns=("x",)))
+    with pytest.raises(ValueError, match=r"\['x'\] but the table has \['name'\]"):
+        read(names, Tables(without=("x",)))
     with pytest.raises(ValueError, match="0 rows"):
         read(names[:0])
     with pytest.raises(ValueError, match="cannot be read by `Tables"):

@@ -9,13 +9,7 @@ from jboltz.errors import InvalidValue
 
 @dataclasses.dataclass(frozen=True)
 class HuggingFace:
-    """A `Dataset`, whose rows are looked up, or an `IterableDataset`.
-
-    Args:
-      columns: the columns to keep; by default all.
-    """
-
-    columns: tuple[str, ...] | None = None
+    """A `Dataset`, whose rows are looked up, or an `IterableDataset`."""
 
     endings: ClassVar[tuple[str, ...]] = ()
     types: ClassVar[tuple[str, ...]] = ("datasets",)
@@ -27,8 +21,6 @@ class HuggingFace:
                 f"the data set has the splits {sorted(source)} but one is read; pass "
                 f"`dataset[{sorted(source)[0]!r}]`."
             )
-        if self.columns is not None:
-            source = source.select_columns([*self.columns])
         rows = source.with_format("numpy")
         if isinstance(source, datasets.IterableDataset):
             return Stream(rows, "the examples of an IterableDataset", is_batched=False)

@@ -19,11 +19,9 @@ class Tables:
     """A table with one example per row. Categories and gaps are those of pandas.
 
     Args:
-      columns: the columns to keep; by default all.
       without: columns to leave out, such as names of the rows.
     """
 
-    columns: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
 
     endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
@@ -35,17 +33,16 @@ class Tables:
             source = _from_file(pandas, source)
         frame = pandas.DataFrame(source)
         names = [str(name) for name in frame.columns]
-        given = names if self.columns is None else self.columns
-        kept = [name for name in given if name not in self.without]
+        kept = [name for name in names if name not in self.without]
         if not len(frame) or not kept or len({*names}) < len(names):
             raise InvalidValue(
                 f"the table has {len(frame)} rows and the columns {names} but needs at "
                 "least one of both, and no name twice."
             )
-        if unknown := tuple(x for x in (*given, *self.without) if x not in names):
+        if unknown := {*self.without} - {*names}:
             raise InvalidValue(
-                f"`columns` or `without` names {unknown} but the table has {names}; "
-                "pass some of these."
+                f"`without` names {sorted(unknown)} but the table has {names}; pass "
+                "some of these."
             )
         frame = frame.set_axis(names, axis=1)[kept]
         columns = {name: _values(pandas, name, frame[name]) for name in kept}
@@ -92,6 +89,6 @@ def _values(pandas: Any, name: str, series: Any) -> np.ndarray:
         raise InvalidType(
             f"column `{name}` holds {sorted({type(x).__name__ for x in filled})} but "
             "numbers or text are needed; convert it, or leave it out by "
-            "`Tables(columns=…)`."
+            "`Tables(without=…)`."
         )
     return np.ma.MaskedArray(filled.astype(str), gaps)
