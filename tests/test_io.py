@@ -259,7 +259,12 @@ SPEC = {
         ([SPEC], ARRAYS, 1, "can be made here"),
         (SPEC, ARRAYS | {"more": ARRAYS["weights"]}, 1, "holds the arrays .* but"),
         (SPEC, {"weights": ARRAYS["weights"]}, 1, "holds the arrays .* but"),
-        (SPEC, ARRAYS | {"weights": np.ones((2, 4), np.float32)}, 1, r"has shape \(2, 4\) but"),
+        (
+            SPEC,
+            ARRAYS | {"weights": np.ones((2, 4), np.float32)},
+            1,
+            r"has shape \(2, 4\) but",
+        ),
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.int32)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.float16)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": ARRAYS["weights"] * np.inf}, 1, "holds NaN"),
