@@ -147,7 +147,8 @@ def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
                 f"`model` is {model}, which is not what its fields rebuild; keep all "
                 "that makes it what it is in fields that its constructor takes."
             )
-        check_params(model, params)
+        # NumPy's arrays are checked without compiling.
+        check_params(model, jax.tree.structure(params).unflatten(arrays.values()))
     header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
     header |= {} if notes is None else {"notes": notes}
     content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
@@ -202,7 +203,12 @@ def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         header = json.loads(metadata.get("jboltz", "{}"))
         checksum = header.get("sha256", "")
-    except (safetensors.SafetensorError, ValueError, AttributeError) as error:
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InvalidValue(
             f"{name} is no safetensors file, or is damaged ({error}); name one that "
             "`jboltz.save` wrote, or write it again."
@@ -224,7 +230,7 @@ def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
 def _build(spec: Any, name: str) -> tuple[Any, Params]:
     """The model of `spec`, and the shapes of its parameters."""
     try:
-        model = _decode(spec)
+        model = _decode(spec, name)
         return model, shapes_of_init(model, shape_of_key())
     except JboltzError:
         raise
@@ -251,20 +257,20 @@ def _encode(value: Any) -> Any:
     return {cls.__name__: {name: _encode(getattr(value, name)) for name in fields}}
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any, name: str) -> Any:
     if isinstance(value, list):
-        return tuple(_decode(part) for part in value)
+        return tuple(_decode(part, name) for part in value)
     if not isinstance(value, dict):
         return value
-    ((name, fields),) = value.items()
-    cls = _known_specs().get(name)
+    ((kind, fields),) = value.items()
+    cls = _known_specs().get(kind)
     if cls is None:
         raise InvalidValue(
-            f"The file holds a model of the class {name}, which is not known here; "
-            "import the package that it is of, or give the class to "
-            "`jboltz.io.register` first."
+            f"{name} has a model of the class {kind}, which is not known here; import "
+            "the package that it is of, or give the class to `jboltz.io.register` "
+            "first."
         )
-    return cls(**{key: _decode(field) for key, field in fields.items()})
+    return cls(**{key: _decode(field, name) for key, field in fields.items()})
 
 
 def _known_specs() -> dict[str, type]:

@@ -227,6 +227,9 @@ def test_what_is_no_file_of_a_model(tmp_path):
     arrays = {"weights": np.ones((4, 2), np.float32)}
     with pytest.raises(InvalidValue, match=r"`jboltz\.save` did not write"):
         io.from_bytes(safetensors.numpy.save(arrays))
+    for header in ("[1]", "3", "[" * 10_000):
+        with pytest.raises(InvalidValue, match="is no safetensors file, or is damaged"):
+            io.from_bytes(safetensors.numpy.save(arrays, {"jboltz": header}))
 
 
 ARRAYS = {

@@ -15,6 +15,7 @@ from jboltz.checks import (
     check_params,
     check_shape,
     is_traced,
+    require,
     shape_of_key,
     visible_domain,
 )
@@ -64,6 +65,7 @@ def conditional(
       >>> conditional(rbm, params, v, sites=(0, 2)).shape
       (5, 5)
     """
+    require(model, FreeEnergyModel, "a conditional of sites")
     domain_of(model)
     check_params(model, params)
     expected = jax.eval_shape(model.sample_start, params, shape_of_key())

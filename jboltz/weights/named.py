@@ -125,7 +125,12 @@ def to_arrays(
     Raises:
       ValueError: a layer has other parameters than a bias, and no usual names.
     """
-    roles = STYLES[names] if isinstance(names, str) else names
+    roles = STYLES.get(names) if isinstance(names, str) else names
+    if roles is None or not isinstance(rbm, RBM):
+        raise InvalidValue(
+            f"`names` is {names!r} and `rbm` is {rbm}, but one of {', '.join(STYLES)} "
+            "or three names, and an RBM, are needed; of a DBN pass each layer."
+        )
     is_turned = _TRANSPOSED.get(roles, False) if transpose is None else transpose
     found = {roles[0]: params.weights.T if is_turned else params.weights}
     visible, hidden = vars(params.visible), vars(params.hidden)
@@ -183,7 +188,7 @@ def _read(
     W, a, b = (numbers(name, group[name]) for name in names)
     spread = {key: group[name] for name, key in _SPREADS.items() if name in group}
     if rbm is None:
-        visible = Softmax(*a.shape) if W.ndim == 3 else Bernoulli(a.size)
+        visible = Softmax(*W.shape[:2]) if W.ndim == 3 else Bernoulli(a.size)
         if spread or names[1] == "mu":
             visible = Gaussian(a.size)
         hidden = Gaussian if names[0] == "hidtop" else Bernoulli
