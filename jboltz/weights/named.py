@@ -126,10 +126,10 @@ def to_arrays(
       ValueError: a layer has other parameters than a bias, and no usual names.
     """
     roles = STYLES.get(names) if isinstance(names, str) else names
-    if roles is None or not isinstance(rbm, RBM):
+    if roles is None:
         raise InvalidValue(
-            f"`names` is {names!r} and `rbm` is {rbm}, but one of {', '.join(STYLES)} "
-            "or three names, and an RBM, are needed; of a DBN pass each layer."
+            f"`names` is {names!r} but one of {', '.join(STYLES)} is needed; or pass "
+            "three names of your own."
         )
     is_turned = _TRANSPOSED.get(roles, False) if transpose is None else transpose
     found = {roles[0]: params.weights.T if is_turned else params.weights}
