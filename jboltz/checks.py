@@ -301,9 +301,12 @@ def check_like(
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
     known = {path: x for path, x in leaves.items() if not isinstance(x, Tracer)}
-    # Parameters that a traced function closes over are known, and stay so.
-    with jax.ensure_compile_time_eval():
-        finite = jax.device_get(_are_finite(known))
+    if all(isinstance(x, np.ndarray) for x in known.values()):
+        finite = {path: np.isfinite(x).all() for path, x in known.items()}
+    else:
+        # Parameters that a traced function closes over are known, and stay so.
+        with jax.ensure_compile_time_eval():
+            finite = jax.device_get(_are_finite(known))
     for path in known:
         if not finite[path]:
             raise InvalidValue(

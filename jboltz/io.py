@@ -22,33 +22,37 @@ import pkgutil
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from flax.traverse_util import unflatten_dict
 
 import jboltz.models
 import jboltz.units
 from jboltz import seals
 from jboltz.base import Params
-from jboltz.checks import check_like, check_not_narrowed, is_traced
+from jboltz.checks import (
+    check_not_narrowed,
+    check_params,
+    shape_of_key,
+    shapes_of_init,
+)
 from jboltz.errors import InvalidType, InvalidValue, JboltzError
 
 _VERSION = 1
 _NO_CHECKSUM = "0" * 64
 _DTYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": jnp.bfloat16,
-    "C64": np.complex64,
-    "I64": np.int64,
-    "I32": np.int32,
-    "U32": np.uint32,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "C64": "complex64",
+    "I64": "int64",
+    "I32": "int32",
+    "U32": "uint32",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
-_REMEDY = "look for a diverged run, or lower its learning rate"
 _PLAIN = bool | int | float | str | None
 
 _specs: dict[str, type] = {}
@@ -68,7 +72,7 @@ def save(
 
     Raises:
       TypeError: `model` is not such a spec, `params` are no arrays of numbers that the
-        file can hold, or `notes` cannot be written as JSON.
+        file can hold, or `notes` are no JSON.
       ValueError: `params` are not those of `model`, or not finite.
 
     Example:
@@ -138,25 +142,16 @@ def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
     spec = None
     if model is not None:
         spec = _encode(model)
-        rebuilt, template = _build(spec, "`model`")
-        if rebuilt != model:
+        if _build(spec, "`model`")[0] != model:
             raise InvalidType(
                 f"`model` is {model}, which is not what its fields rebuild; keep all "
                 "that makes it what it is in fields that its constructor takes."
             )
         # NumPy's arrays are checked without compiling.
-        own = jax.tree.structure(params).unflatten(arrays.values())
-        check_like(template, own, "params", model, if_not_finite=_REMEDY)
+        check_params(model, jax.tree.structure(params).unflatten(arrays.values()))
     header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
     header |= {} if notes is None else {"notes": notes}
-    try:
-        text = json.dumps(header)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidType(
-            f"`notes` cannot be written as JSON ({error}); pass texts, numbers, and "
-            "lists and dictionaries of them."
-        ) from error
-    content = safetensors.numpy.save(arrays, {"jboltz": text})
+    content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
     checksum = hashlib.sha256(content).hexdigest()
     return content.replace(_NO_CHECKSUM.encode(), checksum.encode(), 1)
 
@@ -176,17 +171,16 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
     arrays = {key: _decode_array(f"{name}: {key}", view) for key, view in views}
     spec = header.get("model")
     if spec is None:
-        return None, jax.device_put(_nested(arrays))
+        return None, jax.device_put(unflatten_dict(arrays, sep="."))
     model, template = _build(spec, name)
-    need = {key: leaf.shape for key, leaf in _named(template).items()}
-    got = {key: array.shape for key, array in arrays.items()}
-    if got != need:
+    need = _named(template)
+    if arrays.keys() != need.keys():
         raise InvalidValue(
-            f"{name} holds arrays of the shapes {got} but {model} has {need}; write it "
-            "again with `jboltz.save`."
+            f"{name} holds the arrays {', '.join(arrays)} but {model} has "
+            f"{', '.join(need)}; write it again with `jboltz.save`."
         )
     params = jax.tree.structure(template).unflatten(arrays[key] for key in need)
-    check_like(template, params, name, model, if_not_finite=_REMEDY)
+    check_params(model, params, name)
     return model, jax.device_put(params)
 
 
@@ -209,7 +203,12 @@ def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         header = json.loads(metadata.get("jboltz", "{}"))
         checksum = header.get("sha256", "")
-    except (safetensors.SafetensorError, ValueError, AttributeError) as error:
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InvalidValue(
             f"{name} is no safetensors file, or is damaged ({error}); name one that "
             "`jboltz.save` wrote, or write it again."
@@ -231,8 +230,8 @@ def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
 def _build(spec: Any, name: str) -> tuple[Any, Params]:
     """The model of `spec`, and the shapes of its parameters."""
     try:
-        model = _decode(spec)
-        return model, jax.eval_shape(model.init, jax.random.key(0))
+        model = _decode(spec, name)
+        return model, shapes_of_init(model, shape_of_key())
     except JboltzError:
         raise
     except Exception as error:
@@ -258,20 +257,20 @@ def _encode(value: Any) -> Any:
     return {cls.__name__: {name: _encode(getattr(value, name)) for name in fields}}
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any, name: str) -> Any:
     if isinstance(value, list):
-        return tuple(_decode(part) for part in value)
+        return tuple(_decode(part, name) for part in value)
     if not isinstance(value, dict):
         return value
-    ((name, fields),) = value.items()
-    cls = _known_specs().get(name)
+    ((kind, fields),) = value.items()
+    cls = _known_specs().get(kind)
     if cls is None:
         raise InvalidValue(
-            f"The file holds a model of the class {name}, which is not known here; "
-            "import the package that it is of, or give the class to "
-            "`jboltz.io.register` first."
+            f"{name} has a model of the class {kind}, which is not known here; import "
+            "the package that it is of, or give the class to `jboltz.io.register` "
+            "first."
         )
-    return cls(**{key: _decode(field) for key, field in fields.items()})
+    return cls(**{key: _decode(field, name) for key, field in fields.items()})
 
 
 def _known_specs() -> dict[str, type]:
@@ -303,25 +302,12 @@ def _named(params: Params) -> dict[str, Any]:
     return named
 
 
-def _nested(arrays: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, array in arrays.items():
-        *parents, last = name.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = array
-    return tree
-
-
 def _to_array(name: str, leaf: Any) -> np.ndarray:
     is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
-    names = {np.dtype(dtype).name for dtype in _DTYPES.values()}
-    if not is_array or is_traced(leaf) or leaf.dtype.name not in names:
+    if not is_array or leaf.dtype.name not in _DTYPES.values():
         raise InvalidType(
-            f"`params` has {leaf!r} at {name}, but a file holds arrays of numbers that "
-            "are known and not traced; leave out what else there is, such as random "
-            "keys, or cast it."
+            f"`params` has {leaf!r} at {name}, but a file holds arrays of numbers; "
+            "leave out what else there is, such as random keys, or cast it."
         )
     check_not_narrowed(f"`params` has {leaf.dtype} at {name}", leaf.dtype)
     return np.asarray(leaf, order="C")

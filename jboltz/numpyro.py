@@ -25,8 +25,8 @@ class VisibleState(_Distribution):
 
     Args:
       model: a `FreeEnergyModel` whose visible state is one array, such as an RBM.
-      log_partition: log Z in nats, a number or a `LogEstimate`. None computes it by
-        `model_log_partition`, where that can be done. To infer v alone, pass 0.
+      log_partition: log Z in nats, such as the `value` of an estimate. None computes
+        it by `model_log_partition`, where that can be done. To infer v alone, pass 0.
       warm_up: Gibbs steps from noise to a draw of `sample`, which follows p(v) as far
         as the chains mix.
     """

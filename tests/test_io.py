@@ -61,7 +61,7 @@ def test_notes_stay_with_a_model(tmp_path):
     model, params = jboltz.load(noted)
     assert model == RBM
     assert_same(params, PARAMS)
-    with pytest.raises(InvalidType, match="`notes` cannot be written as JSON"):
+    with pytest.raises(TypeError, match="not JSON serializable"):
         jboltz.save(noted, RBM, PARAMS, notes={"x": np.ones(2)})
     assert io.load_notes(noted) == notes
 
@@ -185,8 +185,8 @@ def test_what_cannot_be_registered(monkeypatch):
         (None, {"a.b": jnp.ones(2)}, "the leaf 'a.b'.*name without dots"),
         (None, jnp.ones(2), "put it into a dictionary"),
         (None, {"key": jax.random.key(0)}, "at key.*random keys"),
-        (None, {"x": 3}, "known and not traced"),
-        (None, {"x": "text"}, "known and not traced"),
+        (None, {"x": 3}, "a file holds arrays of numbers"),
+        (None, {"x": "text"}, "a file holds arrays of numbers"),
         (None, {"x": np.array([object()])}, " at x, but a file holds"),
         (None, {"x": np.ones(2, np.longdouble)}, " at x, but a file holds"),
     ],
@@ -195,11 +195,6 @@ def test_what_cannot_be_saved(model, params, words, tmp_path):
     with pytest.raises((InvalidType, InvalidValue), match=words):
         io.save(tmp_path / "x", model, params)
     assert not list(tmp_path.iterdir())
-
-
-def test_what_is_traced_is_refused():
-    with pytest.raises(InvalidType, match="known and not traced"):
-        jax.jit(lambda x: io.to_bytes(None, {"x": x}))(1.0)
 
 
 def test_every_flipped_bit_and_every_cut_is_refused():
@@ -232,6 +227,9 @@ def test_what_is_no_file_of_a_model(tmp_path):
     arrays = {"weights": np.ones((4, 2), np.float32)}
     with pytest.raises(InvalidValue, match=r"`jboltz\.save` did not write"):
         io.from_bytes(safetensors.numpy.save(arrays))
+    for header in ("[1]", "3", "[" * 10_000):
+        with pytest.raises(InvalidValue, match="is no safetensors file, or is damaged"):
+            io.from_bytes(safetensors.numpy.save(arrays, {"jboltz": header}))
 
 
 ARRAYS = {
@@ -262,9 +260,14 @@ SPEC = {
         ({}, ARRAYS, 1, "can be made here"),
         ({"Bernoulli": {"size": 3}}, ARRAYS, 1, "can be made here"),
         ([SPEC], ARRAYS, 1, "can be made here"),
-        (SPEC, ARRAYS | {"more": ARRAYS["weights"]}, 1, "arrays of the shapes"),
-        (SPEC, {"weights": ARRAYS["weights"]}, 1, "arrays of the shapes"),
-        (SPEC, ARRAYS | {"weights": np.ones((2, 4), np.float32)}, 1, "of the shapes"),
+        (SPEC, ARRAYS | {"more": ARRAYS["weights"]}, 1, "holds the arrays .* but"),
+        (SPEC, {"weights": ARRAYS["weights"]}, 1, "holds the arrays .* but"),
+        (
+            SPEC,
+            ARRAYS | {"weights": np.ones((2, 4), np.float32)},
+            1,
+            r"has shape \(2, 4\) but",
+        ),
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.int32)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.float16)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": ARRAYS["weights"] * np.inf}, 1, "holds NaN"),
@@ -281,7 +284,7 @@ def test_a_sound_file_is_read():
 
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(InvalidValue, match="folder is a folder but"):
         io.save(tmp_path / "folder", RBM, PARAMS)
     assert [x.name for x in tmp_path.iterdir()] == ["folder"]
 

@@ -294,6 +294,11 @@ WITHOUT = {
     "known_log_partition",
     "draws",
     "tempered_chains",
+    # Parts of the bounds and of the pseudo-likelihoods above.
+    "dbn_log_weight",
+    "site_alternatives",
+    "site_log_probability",
+    "site_terms",
     "pixel_errors",
     "sample_quality",
     "unit_forms",

@@ -15,6 +15,7 @@ from jboltz.checks import (
     check_params,
     check_shape,
     is_traced,
+    require,
     shape_of_key,
     visible_domain,
 )
@@ -22,6 +23,7 @@ from jboltz.errors import InvalidValue
 from jboltz.evaluation.examples import refuse_gray
 from jboltz.evaluation.likelihood import domain_of
 from jboltz.products import full_precision
+from jboltz.samplers.masks import mask_of_array
 
 MOST_STATES = 2**16
 _TOGETHER = 256  # states whose free energies are computed at a time
@@ -48,8 +50,9 @@ def conditional(
     Args:
       v: one visible state, which is not read at `sites`. `jax.vmap` adds examples, and
         different sites for each, as `sites` may be traced.
-      present: True where a site is part of the machine, see `PresentOnly`; `v` is not
-        read elsewhere. The `sites` are present in any case.
+      present: a mask as `clamp` of `sample`, True where a site is part of the
+        machine, see `PresentOnly`; `v` is not read elsewhere. The `sites` are present
+        in any case.
 
     Raises:
       ValueError: `v` is no state of the model; `sites` are not distinct sites of it, or
@@ -62,6 +65,7 @@ def conditional(
       >>> conditional(rbm, params, v, sites=(0, 2)).shape
       (5, 5)
     """
+    require(model, FreeEnergyModel, "a conditional of sites")
     domain_of(model)
     check_params(model, params)
     expected = jax.eval_shape(model.sample_start, params, shape_of_key())
@@ -109,15 +113,8 @@ def _given(domain: Any, x: Any, sites: Any, present: Any) -> tuple[Array, Any]:
                 "each is named once; pass such integers."
             )
     index = index.astype(np.int32)
-    present = jnp.asarray(present)
-    is_bool = present.dtype == jnp.bool_
-    present = domain.spread(present, shape) if is_bool else present
-    if not is_bool or present.shape not in ((), shape):
-        raise InvalidValue(
-            f"`present` has dtype {present.dtype} and shape {present.shape} but needs "
-            f"bool, and the shape {shape} or one entry per site; pass such a mask."
-        )
     asked = jnp.zeros(count, jnp.bool_).at[index].set(True).reshape(site_shape)
+    present = mask_of_array("present", domain, present, x)
     given = present & ~domain.spread(asked, shape)
     if not is_traced(x, given):
         x = domain.admit(np.asarray(x)[None], "v", np.asarray(given)[None])[0]

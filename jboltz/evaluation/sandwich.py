@@ -9,16 +9,17 @@ from flax import struct
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.abilities import AnnealedModel, AugmentedModel, LayeredModel
+from jboltz.abilities import AnnealedModel, LayeredModel
 from jboltz.base import Params, record
-from jboltz.checks import check_key, is_traced
-from jboltz.errors import InvalidType
+from jboltz.checks import check_key
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import domain_of
 from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.log_partitions import log_partitions, tempered_chains
 from jboltz.evaluation.settings import Tempering
 from jboltz.models.annealed import Annealed
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.start import start_chains
 
 SETTINGS = Tempering(ladder_check=0.0)
 
@@ -58,20 +59,18 @@ def sandwiched_log_partition(
       ValueError: data are gray for binary units; parameters do not fit the model or
         have an infinite Z.
     """
-    if is_traced(params, data, key) or not isinstance(settings, Tempering):
-        raise InvalidType(
-            f"`settings` is {settings!r}, or an argument is traced, but the ladder is "
-            "adapted on the host, by a `Tempering` of `jboltz.evaluation.settings`; "
-            "pass one outside `jit` and `vmap`."
-        )
     check_key(key)
     annealed = model if isinstance(model, AnnealedModel) else Annealed(model)
-    examples = as_examples(data, domain_of(annealed.model))
-    base = annealed.fit_base(examples.values)
-    key_start, key_temper, key_z = random.split(key, 3)
-    starts = _starts(annealed.model, params, examples.values, settings, key_start)
+    values = as_examples(data, domain_of(annealed.model)).values
+    base, num_chains = annealed.fit_base(values), settings.annealed_chains
+    key_rows, key_start, key_temper, key_z = random.split(key, 4)
+    num_examples = len(jax.tree.leaves(values)[0])
+    rows = jax.random.randint(key_rows, (num_chains,), 0, num_examples)
+    start = jax.tree.map(lambda x: x[rows], values)
+    gibbs = Gibbs(annealed.model)
+    starts = start_chains(gibbs, params, key_start, num_chains, start, None).states
     chains, metrics = tempered_chains(
-        annealed, params, base, starts, settings, key_temper
+        annealed, params, base, starts.visible, settings, key_temper
     )
     once = dataclasses.replace(settings, ladder_check=0.0)
     found = log_partitions(annealed, params, base, chains.visible, once, key_z)
@@ -88,18 +87,6 @@ def sandwiched_log_partition(
     )
 
 
-def _starts(model, params, values, settings, key):
-    """Visible states at randomly chosen examples."""
-    key_rows, key_above = random.split(key)
-    count = len(jax.tree.leaves(values)[0])
-    rows = jax.random.randint(key_rows, (settings.annealed_chains,), 0, count)
-    starts = jax.tree.map(lambda x: x[rows], values)
-    if not isinstance(model, AugmentedModel):
-        return starts
-    keys = random.fold_in_rows(key_above, starts)
-    return jax.vmap(model.start_at, (None, 0, 0))(params, starts, keys)
-
-
 def _advice(forward: LogEstimate, reverse: LogEstimate, round_trips: int) -> str:
     """A sentence on whether the two directions can be trusted."""
     gap = float(reverse.value - forward.value)
@@ -110,20 +97,12 @@ def _advice(forward: LogEstimate, reverse: LogEstimate, round_trips: int) -> str
             f"There is no interval: the two directions have {found} effective samples. "
             "Take a longer ladder, by `ladder_scale`."
         )
-    if reverse.upper < forward.lower:
-        return (
-            f"The tempered chains do not follow the model: {apart}. Take more "
-            "`tempering_steps` and more `num_replicas`."
-        )
     if reverse.lower > forward.upper:
+        return f"The ladder is too short: {apart}. Take a larger `ladder_scale`."
+    if reverse.upper < forward.lower or round_trips < len(forward.log_weights):
         return (
-            f"The ladder is too short: {apart}, more than the errors of both. Take a "
-            "longer one, by `ladder_scale`."
-        )
-    if round_trips < len(forward.log_weights):
-        return (
-            f"Both agree, {apart}, but the tempered chains made {round_trips} round "
-            "trips, fewer than one each, so that the upper end may be too low. Take "
+            f"The tempered chains may not follow the model: {apart}, after "
+            f"{round_trips} round trips, of which each chain should make one. Take "
             "more `tempering_steps` or more `num_replicas`."
         )
     return f"Both agree within their errors: {apart}."

@@ -12,7 +12,6 @@ from jboltz.checks import admit, cast_states, check_distribution, shape_of_key
 from jboltz.errors import InvalidType
 from jboltz.evaluation.examples import refuse_gray
 from jboltz.evaluation.likelihood import domain_of
-from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.partition import model_log_partition
 from jboltz.products import full_precision
 from jboltz.samplers.draw import sample
@@ -35,8 +34,7 @@ def known_log_partition(model: Any, params: Params, log_partition: Any) -> Array
     """log Z in nats as given, or for None by `model_log_partition`."""
     if log_partition is None:
         return model_log_partition(model, params)
-    is_estimate = isinstance(log_partition, LogEstimate)
-    return jnp.asarray(log_partition.value if is_estimate else log_partition, float)
+    return jnp.asarray(log_partition, float)
 
 
 @full_precision

@@ -36,10 +36,15 @@ def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
     arrays, structure = jax.tree.flatten(v)
     masks = structure.flatten_up_to(clamp)
     triples = zip(_domains(model, len(arrays)), masks, arrays, strict=True)
-    return structure.unflatten([_mask(*triple, num_chains) for triple in triples])
+    return structure.unflatten(
+        [mask_of_array("clamp", *part, num_chains) for part in triples]
+    )
 
 
-def _mask(domain: Any, mask: Any, x: Any, num_chains: Any) -> Any:
+def mask_of_array(
+    name: str, domain: Any, mask: Any, x: Any, num_chains: tuple[int, ...] = ()
+) -> Any:
+    """`as_mask` of one array `x`, whose mask is called `name` in messages."""
     dtype, shape = jnp.result_type(mask), jnp.shape(mask)
     whole, sites = [x.shape, (*x.shape[:-1], 1)], []
     # Class numbers have no axis of categories.
@@ -49,9 +54,8 @@ def _mask(domain: Any, mask: Any, x: Any, num_chains: Any) -> Any:
     shapes += [(*num_chains, *each) for each in (*whole, *sites)]
     if not jnp.issubdtype(dtype, jnp.bool_) or shape not in shapes:
         raise InvalidValue(
-            f"`clamp` has dtype {dtype} and shape {shape} but needs bool, True "
-            f"where a unit is held, and one of the shapes {shapes}; pass a mask in "
-            "the shape of the visible state."
+            f"`{name}` has dtype {dtype} and shape {shape} but needs bool and one of "
+            f"the shapes {shapes}; pass a mask in the shape of the visible state."
         )
     chains = num_chains if sites and len(shape) > len(sites[0]) else ()
     is_by_site = shape in [(*chains, *each) for each in sites] and shape not in whole
@@ -60,8 +64,8 @@ def _mask(domain: Any, mask: Any, x: Any, num_chains: Any) -> Any:
     held = np.zeros(1, bool) if is_traced(mask) else np.atleast_1d(mask)
     if sites and (held != held[..., :1]).any():
         raise InvalidValue(
-            "`clamp` holds a part of a one-hot site but a site is held whole or "
-            "not at all; pass a mask with one entry per site."
+            f"`{name}` is True for a part of a one-hot site but a site is held whole "
+            "or not at all; pass a mask with one entry per site."
         )
     return jnp.broadcast_to(mask, (*num_chains, *x.shape))
 

@@ -1,7 +1,7 @@
 """Parameters from other programs, and back.
 
     rbm, params = read(net.state_dict())  # of PyTorch; or of a fitted BernoulliRBM
-    dbn, params = stack([read("mnistvh.mat"), read("mnisthp.mat")])
+    dbn, params = read(["mnistvh.mat", "mnisthp.mat"])
     arrays = to_arrays(rbm, params, names="learnergy")
     net.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
 
@@ -10,14 +10,13 @@ arrays for a model that you name. Nothing is unpickled.
 """
 
 from jboltz.weights.arrays import Convention, params_from
-from jboltz.weights.named import STYLES, read, stack, to_arrays, to_sklearn
+from jboltz.weights.named import STYLES, read, to_arrays, to_sklearn
 
 __all__ = [
     "STYLES",
     "Convention",
     "params_from",
     "read",
-    "stack",
     "to_arrays",
     "to_sklearn",
 ]

@@ -75,9 +75,9 @@ def params_from(
     Args:
       weights: (visible, hidden); an axis of sites and one of categories are joined.
       visible, hidden: the biases, of Gaussian units the means: (n,), or (1, n) as in
-        MATLAB. Or a dictionary by the names of the unit's record, with or without
-        `log_`; of Gaussian units `mean`, or `bias` = μ/σ², and one of `variance`,
-        `deviation` and `precision`. What is left out is as in `init`. Or the record.
+        MATLAB. Or a dictionary by the names of the unit's record; of Gaussian units
+        also `bias` = μ/σ² in place of the mean, and one of `variance`, `deviation` and
+        `precision`. What is left out is as in `init`. Or the record itself.
       transpose: whether `weights` are (hidden, visible). None: where only that fits.
       convention: of the energy that the arrays belong to.
 
@@ -126,68 +126,75 @@ def _layer(
     of the other program's values lies, on the scale of those of `unit`."""
     ones = jnp.ones(unit.size)
     if isinstance(unit, Gaussian):
-        own, bias = _record(unit, name, given), jnp.zeros(unit.size)
-        if isinstance(given, Mapping) and "bias" in given:
-            bias = _record(unit, name, {"mean": given["bias"]}).mean
-        variance = jnp.exp(own.log_variance)
-        mean = own.mean - convention.sign * variance * bias
-        power = {"variance": 0.0, "deviation": 0.5, "plain": 1.0}[convention.coupling]
+        is_named = isinstance(given, Mapping)
+        own = _record(unit, name, _renamed(name, given) if is_named else given)
+        mean, variance = own.mean, jnp.exp(own.log_variance)
+        if is_named and "bias" in given:
+            mean = -convention.sign * variance * mean
         log_variance = own.log_variance - math.log(convention.beta)
-        slope = variance**power / convention.beta
         own = dataclasses.replace(own, mean=mean, log_variance=log_variance)
-        return own, slope, 0 * ones
+        power = {"variance": 0.0, "deviation": 0.5, "plain": 1.0}[convention.coupling]
+        return own, variance**power / convention.beta, 0 * ones
     own, scale, offset = _record(unit, name, given), 1.0, 0.0
     if isinstance(unit, Bernoulli) and convention.values == "+1/-1":
         scale, offset = 2.0, -0.5
     if isinstance(unit, Spin) and convention.values == "0/1":
         scale, offset = 0.5, 1.0
     factor = -convention.sign * convention.beta * scale
-    if factor == 1:
-        return own, ones, 0 * ones
-    if not isinstance(unit, DiscreteUnit):
-        raise InvalidValue(
-            f"`{name}` are {unit}, whose parameters are not converted from {convention}"
-            "; pass those of jboltz's own energy."
-        )
-    own = unit.interpolate(own, unit.init(), jnp.asarray(factor))
+    if factor != 1:
+        if not isinstance(unit, DiscreteUnit):
+            raise InvalidValue(
+                f"`{name}` are {unit}, whose parameters are not converted from "
+                f"{convention}; pass those of jboltz's own energy."
+            )
+        own = unit.interpolate(own, unit.init(), jnp.asarray(factor))
     return own, scale * ones, offset * ones
+
+
+def _renamed(name: str, given: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
+    """The parameters of a Gaussian layer, by the names of its record."""
+    found: dict[str, ArrayLike] = {}
+    for key, value in given.items():
+        field = "mean" if key == "bias" else key
+        if key in _POWERS:
+            field = "log_variance"
+            x = numbers(name, value)
+            if not (x > 0).all():
+                raise InvalidValue(
+                    f"`{name}` holds {x.min()} for {key!r}, which needs to be above 0; "
+                    "pass a logarithm as 'log_variance'."
+                )
+            value = _POWERS[key] * np.log(x)
+        if field in found:
+            raise InvalidValue(
+                f"`{name}` has {', '.join(given)}, which give its {field} twice; give "
+                "one of them."
+            )
+        found[field] = value
+    return found
 
 
 def _record(unit: Unit, name: str, given: Given) -> Params:
     """The record of `unit` with the arrays that are given, by their names."""
-    like, found = unit.init(), {}
+    like = unit.init()
     if isinstance(given, type(like)):
         return given
-    fields = vars(like)
+    fields, found = vars(like), {}
     if not isinstance(given, Mapping):
         given = {next(iter(fields)): given}
     for key, value in given.items():
-        if key == "bias" and isinstance(unit, Gaussian):
-            continue
-        field, power = key, None
-        if f"log_{key}" in fields:
-            field, power = f"log_{key}", 1.0
-        elif key in _POWERS and "log_variance" in fields:
-            field, power = "log_variance", _POWERS[key]
-        array, need = numbers(name, value), fields.get(field)
-        if not isinstance(need, jax.Array) or field in found:
+        array, need = numbers(name, value), fields.get(key)
+        if not isinstance(need, jax.Array):
             raise InvalidValue(
                 f"`{name}` has {', '.join(given)} but {unit} has {', '.join(fields)}; "
-                "give arrays once, by this name or without `log_`, or else the record "
-                f"{type(like).__name__}."
+                f"give arrays by these names, or the record {type(like).__name__}."
             )
         if array.size != need.size or array.ndim > need.ndim + 1:
             raise InvalidValue(
                 f"`{name}` has shape {array.shape} for {key!r} but {unit} needs "
                 f"{need.shape}; see that the layers are not exchanged."
             )
-        if power is not None and not (array > 0).all():
-            raise InvalidValue(
-                f"`{name}` holds {array.min()} for {key!r}, which needs to be above 0; "
-                f"pass a logarithm as {field!r}."
-            )
-        value = array if power is None else power * np.log(array)
-        found[field] = jnp.asarray(value.reshape(need.shape), float)
+        found[key] = jnp.asarray(array.reshape(need.shape), float)
     return dataclasses.replace(like, **found)
 
 

@@ -56,7 +56,7 @@ _SPREADS = {"sigma": "deviation", "log_var": "log_variance", "variance": "varian
 
 
 def read(
-    source: Mapping[str, Any] | Path | Any,
+    source: Mapping[str, Any] | Path | Any | Sequence[Any],
     *,
     rbm: RBM | None = None,
     names: Names | None = None,
@@ -72,11 +72,12 @@ def read(
 
     learnergy's GaussianRBM has means of variance 1 as biases, which its arrays do not
     show: name the `rbm`. Its DBN leaves no layers in a `state_dict`: take that of each
-    of `dbn.models`, and `stack` them.
+    of `dbn.models`, and pass a list of them.
 
     Args:
       source: a dictionary of arrays or tensors; a fitted BernoulliRBM of scikit-learn;
-        or a file, whose name ends as `arrays_of` of `jboltz.weights.sources` says.
+        a file, whose name ends as `arrays_of` of `jboltz.weights.sources` says; or a
+        list of these, from the bottom up.
       rbm: the model. None: of Bernoulli units, as many as there are biases.
       names: of the weights, the visible and the hidden biases.
       transpose: whether the weights are (hidden, visible). None: as the names tell, or
@@ -91,35 +92,23 @@ def read(
       >>> read(arrays)[0]
       RBM(visible=Bernoulli(size=3), hidden=Bernoulli(size=2))
     """
-    if isinstance(source, str | os.PathLike):
-        source = arrays_of(source)
-    arrays = source if isinstance(source, Mapping) else vars(source)
-    groups: dict[str, dict[str, Any]] = {}
-    for key, array in arrays.items():
-        prefix, _, last = key.rpartition(".")
-        groups.setdefault(prefix, {})[last if names else last.lstrip("_")] = array
-    found = [
-        _read(group, roles, rbm, transpose, convention)
-        for group in groups.values()
-        for roles in _roles(group, names)
-    ]
-    if not found:
-        raise InvalidValue(
-            f"`source` has {', '.join(arrays) or 'nothing'}, among which weights, "
-            "visible and hidden biases are not recognised; say which they are by "
-            "`names=('W', 'a', 'b')`, or fit the estimator first."
-        )
-    return found[0] if len(found) == 1 else stack(found)
-
-
-def stack(rbms: Sequence[tuple[Any, Any]]) -> tuple[DBN, tuple[RBMParams, ...]]:
-    """The DBN of RBMs and their parameters, bottom first.
-
-    Raises:
-      ValueError: the hidden units of one are not the visible units of the next.
-    """
-    layers, params = zip(*rbms, strict=True)
-    return DBN(layers), params
+    found = []
+    for each in source if isinstance(source, list | tuple) else [source]:
+        arrays = arrays_of(each) if isinstance(each, str | os.PathLike) else each
+        if not isinstance(arrays, Mapping):
+            arrays = getattr(arrays, "__dict__", {})
+        layers = _layers(arrays, names)
+        if not layers:
+            raise InvalidValue(
+                f"`source` has {', '.join(arrays) or 'nothing'}, among which weights, "
+                "visible and hidden biases are not recognised; say which they are by "
+                "`names=('W', 'a', 'b')`, pass the `state_dict()` of a net, or fit the "
+                "estimator first."
+            )
+        found += [_read(*layer, rbm, transpose, convention) for layer in layers]
+    if len(found) == 1:
+        return found[0]
+    return DBN(tuple(rbm for rbm, _ in found)), tuple(params for _, params in found)
 
 
 def to_arrays(
@@ -136,7 +125,12 @@ def to_arrays(
     Raises:
       ValueError: a layer has other parameters than a bias, and no usual names.
     """
-    roles = STYLES[names] if isinstance(names, str) else names
+    roles = STYLES.get(names) if isinstance(names, str) else names
+    if roles is None:
+        raise InvalidValue(
+            f"`names` is {names!r} but one of {', '.join(STYLES)} is needed; or pass "
+            "three names of your own."
+        )
     is_turned = _TRANSPOSED.get(roles, False) if transpose is None else transpose
     found = {roles[0]: params.weights.T if is_turned else params.weights}
     visible, hidden = vars(params.visible), vars(params.hidden)
@@ -167,11 +161,21 @@ def to_sklearn(rbm: RBM, params: RBMParams) -> Any:
     return estimator
 
 
-def _roles(group: Mapping[str, Any], names: Names | None) -> list[Names]:
-    """The names of the RBMs in a group: all layers of MATLAB, or the first that fit."""
-    known = ([names], []) if names else (_LAYERS, _USUAL)
-    layers, others = ([x for x in table if {*x} <= group.keys()] for table in known)
-    return layers or others[:1]
+def _layers(
+    arrays: Mapping[str, Any], names: Names | None
+) -> list[tuple[dict[str, Any], Names]]:
+    """The RBMs among arrays: these by their last names, and what their roles are."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, array in arrays.items():
+        prefix, _, last = key.rpartition(".")
+        groups.setdefault(prefix, {})[last if names else last.lstrip("_")] = array
+    found = []
+    for group in groups.values():
+        known = ([names], []) if names else (_LAYERS, _USUAL)
+        layers, others = ([x for x in table if {*x} <= group.keys()] for table in known)
+        # A file of MATLAB has several layers; of other names the first ones count.
+        found += [(group, roles) for roles in layers or others[:1]]
+    return found
 
 
 def _read(
@@ -184,7 +188,7 @@ def _read(
     W, a, b = (numbers(name, group[name]) for name in names)
     spread = {key: group[name] for name, key in _SPREADS.items() if name in group}
     if rbm is None:
-        visible = Softmax(*a.shape) if W.ndim == 3 else Bernoulli(a.size)
+        visible = Softmax(*W.shape[:2]) if W.ndim == 3 else Bernoulli(a.size)
         if spread or names[1] == "mu":
             visible = Gaussian(a.size)
         hidden = Gaussian if names[0] == "hidtop" else Bernoulli

@@ -3,7 +3,6 @@
 import importlib
 import os
 import pathlib
-import pickle
 from typing import Any
 
 import numpy as np
@@ -22,50 +21,39 @@ def arrays_of(path: Path) -> dict[str, Any]:
       ValueError: it is another file, is damaged, or holds what would be unpickled.
     """
     path = pathlib.Path(path).expanduser()
-    readers = {".npz": _npz, ".mat": _mat, ".pth": _pth, ".pt": _pth, ".h5": _h5}
-    if path.suffix not in readers or not path.is_file():
+    if path.suffix not in (".npz", ".mat", ".pth", ".pt", ".h5") or not path.is_file():
         raise InvalidValue(
             f"`path` is {path}, which is no file, or its name does not end in one of "
-            f"{', '.join(readers)}; name one that does."
+            ".npz, .mat, .pth, .pt, .h5; name one that does."
         )
     try:
-        return readers[path.suffix](path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        if path.suffix == ".mat":
+            return library("scipy.io").loadmat(path)
+        if path.suffix == ".h5":
+            with library("h5py").File(path, "r") as file:
+                return _last_step(file)
+        state = library("torch").load(path, map_location="cpu", weights_only=True)
+        return {name: tensor.float().numpy() for name, tensor in state.items()}
     except MissingPackage:
         raise
     except Exception as error:  # Every library has errors of its own.
         raise InvalidValue(
-            f"`path` is {path}, which is damaged or holds more than arrays ({error}). "
-            "Objects are not unpickled, as that can run anything; where it was made, "
-            "write `torch.save(model.state_dict(), …)`, `np.savez(…)` or `save -v7`."
+            f"`path` is {path}, which is damaged or holds more than arrays "
+            f"({type(error).__name__}). Objects are not unpickled, as that can run "
+            "anything; where it was made, write `torch.save(model.state_dict(), …)`, "
+            "`np.savez(…)` or `save -v7`, and of rbms a BBRBM or PBRBM."
         ) from error
 
 
-def _npz(path: pathlib.Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
-
-
-def _mat(path: pathlib.Path) -> dict[str, Any]:
-    return library("scipy.io").loadmat(path)
-
-
-def _pth(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        state = library("torch").load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # It advises to run anything.
-        raise InvalidValue("objects of Python") from error
-    return {name: tensor.float().numpy() for name, tensor in state.items()}
-
-
-def _h5(path: pathlib.Path) -> dict[str, Any]:
-    with library("h5py").File(path, "r") as file:
-        kind = file["model_type"][()].decode()
-        # The energy of the others does not have the variance that their samples have.
-        if kind not in ("BBRBM", "PBRBM"):
-            raise InvalidValue(f"a {kind} and no BBRBM or PBRBM")
-        steps = [x for x in file if x.startswith("update_")]
-        last = max(steps, key=lambda name: int(name.removeprefix("update_")))
-        return {name: array[()] for name, array in file[f"{last}/params"].items()}
+def _last_step(file: Any) -> dict[str, Any]:
+    # The energy of the others does not have the variance that their samples have.
+    if file["model_type"][()].decode() not in ("BBRBM", "PBRBM"):
+        raise ValueError
+    steps = [int(x.removeprefix("update_")) for x in file if x.startswith("update_")]
+    return {name: x[()] for name, x in file[f"update_{max(steps)}/params"].items()}
 
 
 def library(name: str) -> Any:

@@ -29,16 +29,6 @@ def test_traces_and_samples_have_the_axes_of_arviz(getkey):
     assert "warm_up" in jboltz.to_arviz(traces, group="warm_up")
 
 
-@pytest.mark.parametrize(
-    "traces",
-    [{}, {"a": np.zeros(3)}, {"a": np.zeros((2, 3)), "b": np.zeros((3, 2))}],
-    ids=["none", "one axis", "two orders"],
-)
-def test_other_axes_are_refused(traces):
-    with pytest.raises(ValueError, match=r"`traces` has arrays of shapes"):
-        jboltz.to_arviz(traces)
-
-
 def test_without_arviz_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz_base", None)
     with pytest.raises(MissingPackage, match=r"jboltz\[arviz\]"):

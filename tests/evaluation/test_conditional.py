@@ -137,6 +137,7 @@ def look(sites, v=np.zeros(40), model=rbm, **how):
 one_hot = np.eye(4)[:3]
 """
 ERRORS = {
+    "conditional(DBN((rbm,)), (), np.zeros(40), 0)": "a conditional of sites needs",
     "look(40)": "`sites` is 40 but sites are numbered 0 to 39",
     "look(-1)": "`sites` is -1 but",
     "look([1, 1])": "each is named once",

@@ -12,7 +12,7 @@ from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.sandwich import _advice, sandwiched_log_partition
 from jboltz.evaluation.settings import Tempering
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
-from tests.helpers import draw_like, errors_without_hook, rng_of
+from tests.helpers import draw_like, rng_of
 
 B = jboltz.Bernoulli
 SHORT = Tempering(
@@ -64,9 +64,9 @@ def estimate(value, half=0.1, ess=50.0):
     ("forward", "reverse", "round_trips", "words"),
     [
         (estimate(1.0), estimate(1.05), 500, "Both agree within their errors"),
-        (estimate(1.0), estimate(1.05), 20, "20 round trips, fewer than one each"),
+        (estimate(1.0), estimate(1.05), 20, "may not follow .* 20 round trips"),
         (estimate(1.0), estimate(2.0), 500, "The ladder is too short"),
-        (estimate(2.0), estimate(1.0), 500, "do not follow the model"),
+        (estimate(2.0), estimate(1.0), 500, "may not follow the model"),
         (
             estimate(1.0, np.nan, 3.0),
             estimate(1.0),
@@ -84,15 +84,3 @@ def test_what_it_cannot_take_is_refused(getkey):
     params, data = model.init(getkey()), jnp.ones((3, 6))
     with pytest.raises(ValueError, match="is gray"):
         sandwiched_log_partition(model, params, data / 2, getkey())
-    with pytest.raises(TypeError, match="an argument is traced"):
-        jax.jit(lambda data: sandwiched_log_partition(model, params, data, getkey()))(
-            data
-        )
-
-
-def test_other_settings_are_refused():
-    setup = "import jax, numpy as np\nfrom jboltz import *\nkey = jax.random.key(0)\n"
-    setup += "rbm = RBM(Bernoulli(3), Bernoulli(2))\nparams = rbm.init(key)"
-    call = "sandwiched_log_partition(rbm, params, np.eye(3), key, settings=5)"
-    (error,) = errors_without_hook(setup, [call]).values()
-    assert error.startswith("InvalidType: `settings` is 5")

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jboltz
-from jboltz.units.gaussian import GaussianParams
-from jboltz.units.spin import SpinParams
+from jboltz.weights import params_from
 
 Spin = jboltz.Spin
 
@@ -25,11 +24,7 @@ def test_the_square_of_a_real_neural_quantum_state(getkey, x64):
 
     # The recipe.
     squared = jboltz.RBM(Spin(n), jboltz.Copies(Spin(m), 2))
-    params = jboltz.RBMParams(
-        visible=SpinParams(bias=jnp.asarray(2 * a)),
-        hidden=SpinParams(bias=jnp.asarray(b)),
-        weights=jnp.asarray(W),
-    )
+    params = params_from(squared, W, 2 * a, b)
 
     s = all_spins(n)
     log_psi = s @ a + np.log(2 * np.cosh(b + s @ W)).sum(1)
@@ -55,11 +50,8 @@ def test_an_ising_model_on_a_checkerboard(x64):
             other = ((x + step[0]) % length, (y + step[1]) % length)
             W[i, black.index(other)] += K
     ising = jboltz.RBM(Spin(len(white)), Spin(len(black)))
-    params = jboltz.RBMParams(
-        visible=SpinParams(bias=jnp.full(len(white), field)),
-        hidden=SpinParams(bias=jnp.full(len(black), field)),
-        weights=jnp.asarray(W),
-    )
+    biases = np.full(len(white), field)
+    params = params_from(ising, W, biases, biases)
 
     s = all_spins(length**2).reshape(-1, length, length)
     bonds = (s * np.roll(s, 1, 1) + s * np.roll(s, 1, 2)).sum((1, 2))
@@ -86,11 +78,7 @@ def test_sherrington_kirkpatrick_by_gaussian_hidden_units(x64):
     shift = 1e-6 - np.linalg.eigvalsh(beta * J)[0]
     L = np.linalg.cholesky(beta * J + shift * np.eye(n))
     glass = jboltz.RBM(Spin(n), jboltz.Gaussian(n))
-    params = jboltz.RBMParams(
-        visible=SpinParams(bias=jnp.zeros(n)),
-        hidden=GaussianParams(mean=jnp.zeros(n), log_variance=jnp.zeros(n)),
-        weights=jnp.asarray(L),
-    )
+    params = params_from(glass, L, np.zeros(n), np.zeros(n))
     constant = n * (shift + np.log(2 * np.pi)) / 2
 
     s = all_spins(n)

@@ -43,50 +43,67 @@ def rmse(predicted, stars):
     return float(np.sqrt(np.mean((np.clip(predicted, 1, 5) - stars) ** 2)))
 
 
-def compare(num_users, num_items, density, num_hidden, num_epochs, rate):
-    users, items, stars = board(num_users, num_items, density)
+def parts(users, items, stars):
+    """The ratings to learn from, and every tenth one to predict."""
     is_test = np.arange(len(users)) % 10 == 0
-    seen = (users[~is_test], items[~is_test], stars[~is_test])
-    asked = (users[is_test], items[is_test])
+    return (
+        (users[~is_test], items[~is_test], stars[~is_test]),
+        (users[is_test], items[is_test], stars[is_test]),
+    )
 
-    # The recipe: one-hot stars, and a mask with one entry per item.
-    values = np.zeros((num_users, num_items, 5), bool)
-    values[seen[0], seen[1], seen[2] - 1] = True
-    mask = values.any(axis=2)
-    data = jboltz.Batch(values=values, mask=mask)
-    rbm = jboltz.RBM(jboltz.Softmax(num_items, 5), jboltz.Bernoulli(num_hidden))
+
+def train(rbm, data, optimizer, num_epochs):
     params = rbm.init(jax.random.key(0), data=data)
     estimator = jboltz.PresentOnly(rbm)
-    optimizer = optax.chain(
-        optax.add_decayed_weights(2e-4), optax.sgd(rate, momentum=0.9)
-    )
     step = jboltz.make_train_step(estimator, optimizer)
     state = jboltz.init_train_state(params, estimator, optimizer, jax.random.key(1))
     how = {"batch_size": 50, "num_epochs": num_epochs}
-    state, _ = jboltz.fit(step, state, data, jax.random.key(2), **how)
+    return jboltz.fit(step, state, data, jax.random.key(2), **how)[0].params
+
+
+def test_stars_as_categories_are_predicted_by_their_conditional():
+    """It beats the mean rating. Every star of an item has weights of its own, though,
+    which are too many for a board as sparse as the next one: there biases are better.
+    """
+    seen, (users, items, stars) = parts(*board(300, 60, density=0.4))
+
+    # The recipe: one-hot stars, and a mask with one entry per item.
+    values = np.zeros((300, 60, 5), bool)
+    values[seen[0], seen[1], seen[2] - 1] = True
+    mask = values.any(axis=2)
+    rbm = jboltz.RBM(jboltz.Softmax(60, 5), jboltz.Bernoulli(20))
+    data = jboltz.Batch(values=values, mask=mask)
+    params = train(rbm, data, optax.sgd(0.02, momentum=0.9), num_epochs=20)
 
     def mean_stars(pair):
         user, item = pair
         v, present = jnp.asarray(values)[user], jnp.asarray(mask)[user]
-        p = jboltz.conditional(rbm, state.params, v, item, present=present)
+        p = jboltz.conditional(rbm, params, v, item, present=present)
         return p @ jnp.arange(1.0, 6.0)
 
-    pairs = tuple(map(jnp.asarray, asked))
+    pairs = jnp.asarray(users), jnp.asarray(items)
     predicted = jax.jit(lambda x: jax.lax.map(mean_stars, x, batch_size=50))(pairs)
 
-    stars = stars[is_test]
-    by_biases = biases(*seen, mask.shape)(*asked)
-    by_mean = np.full(len(stars), seen[2].mean())
-    return rmse(predicted, stars), rmse(by_biases, stars), rmse(by_mean, stars)
-
-
-def test_it_predicts_better_than_the_mean_rating():
-    """Shrunk biases are better still on a board that was made of biases."""
-    machine, _, mean = compare(300, 60, 0.4, num_hidden=20, num_epochs=20, rate=0.02)
-    assert machine < mean - 0.03, (machine, mean)
+    of_mean = rmse(np.full(len(stars), seen[2].mean()), stars)
+    assert rmse(predicted, stars) < of_mean - 0.03
 
 
 @pytest.mark.slow
-def test_a_board_of_943_users_and_1682_items():
-    machine, _, mean = compare(943, 1682, 0.063, num_hidden=30, num_epochs=15, rate=0.2)
-    assert machine < mean - 0.03, (machine, mean)
+def test_real_units_learn_what_biases_leave():
+    """On 943 users and 1 682 items: RMSE 0.874, of the biases alone 0.917."""
+    seen, (users, items, stars) = parts(*board(943, 1682, density=0.063))
+
+    # The recipe: ratings minus biases, and a mask of those that there are.
+    bias = biases(*seen, (943, 1682))
+    values, mask = np.zeros((943, 1682), np.float32), np.zeros((943, 1682), bool)
+    values[seen[0], seen[1]] = seen[2] - bias(seen[0], seen[1])
+    mask[seen[0], seen[1]] = True
+    rbm = jboltz.RBM(jboltz.Gaussian(1682), jboltz.Bernoulli(20))
+    rate = optax.cosine_decay_schedule(0.003, decay_steps=40 * 19)
+    data = jboltz.Batch(values=values, mask=mask)
+    params = train(rbm, data, optax.adam(rate), num_epochs=40)
+    hidden = jax.vmap(rbm.mean_hidden_state, (None, 0))(params, values)
+    rest = jax.vmap(rbm.mean_visible_state, (None, 0))(params, hidden)
+    predicted = bias(users, items) + np.asarray(rest)[users, items]
+
+    assert rmse(predicted, stars) < rmse(bias(users, items), stars) - 0.03

@@ -9,7 +9,7 @@ import pytest
 
 import jboltz
 from jboltz.errors import InvalidType, InvalidValue, MissingPackage
-from jboltz.weights import Convention, read, sources, stack, to_arrays, to_sklearn
+from jboltz.weights import Convention, read, sources, to_arrays, to_sklearn
 from tests.helpers import binary_states, draw_like
 
 B, G = jboltz.Bernoulli, jboltz.Gaussian
@@ -55,8 +55,11 @@ def test_names_of_ones_own_and_two_rbms_are_told_apart():
         read({"W": W, "a": A, "b": A})
     with pytest.raises(InvalidValue, match=r"has W, x, among which.*`names="):
         read({"W": W, "x": A})
-    with pytest.raises(InvalidValue, match="has nothing"):
-        read({})
+    for nothing in ({}, 3, np.ones(3)):
+        with pytest.raises(InvalidValue, match="has nothing"):
+            read(nothing)
+    with pytest.raises(InvalidValue, match="at least one"):
+        read([])
     with pytest.raises(InvalidType, match="`b` is str but an array of real numbers"):
         read({"W": W, "a": A, "b": "text"})
 
@@ -160,13 +163,13 @@ def test_matlabs_programs(tmp_path):
         arrays[hidden] = rng.normal(size=(1, m))
         together |= arrays
         savemat(tmp_path / f"{file}.mat", arrays)
-        found.append(read(tmp_path / f"{file}.mat"))
-    dbn, params = stack(found)
+        found.append(tmp_path / f"{file}.mat")
+    dbn, params = read(found)
     assert dbn == jboltz.DBN.chain(B(4), B(3), B(2), G(2))
     np.testing.assert_allclose(params[2].weights, together["hidtop"], rtol=1e-6)
     assert_same(read(together), (dbn, params))
     with pytest.raises(InvalidValue, match="do not chain"):
-        stack(found[::-1])
+        read(found[::-1])
 
 
 def test_layers_with_prefixes_are_a_dbn():
@@ -220,7 +223,7 @@ def test_archives_of_rbms(tmp_path):
         theirs = -bias[sites].sum() - C @ h - (weights[sites] @ h).sum()
         np.testing.assert_allclose(rbm.energy(params, v, jnp.asarray(h)), theirs, 1e-5)
     write_archive(h5py, path, "BGRBM", weight_matrix=W, vbias=A, hbias=C)
-    with pytest.raises(InvalidValue, match="a BGRBM and no BBRBM or PBRBM"):
+    with pytest.raises(InvalidValue, match="of rbms a BBRBM or PBRBM"):
         read(path)
 
 
@@ -246,6 +249,8 @@ def test_what_has_no_usual_names_is_not_written():
     rbm = jboltz.RBM(B(3), jboltz.ReLU(2))
     with pytest.raises(InvalidValue, match="layer of bias, log_precision"):
         to_arrays(rbm, rbm.init(jax.random.key(0)), names="learnergy")
+    with pytest.raises(InvalidValue, match="`names` is 'other' but one of learnergy,"):
+        to_arrays(RBM, PARAMS, names="other")
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):
