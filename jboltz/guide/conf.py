@@ -37,7 +37,12 @@ add_module_names = False
 autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "exclude-members": "replace"}
+autodoc_default_options = {
+    "members": True,
+    # Flax and scikit-learn add these.
+    "exclude-members": "replace, set_fit_request, set_partial_fit_request, "
+    "set_score_request, set_inverse_transform_request",
+}
 python_maximum_signature_line_length = 88
 napoleon_use_rtype = False
 
@@ -91,10 +96,19 @@ MARKS = re.compile(r"(`+[^`]*`+)|([*|]|_(?!\w))")
 
 
 def escape_docstring(app, kind, name, entry, options, lines):
-    """Docstrings are plain text; examples in them, and code in backticks, are code."""
+    """Docstrings are plain text, with code in backticks, indented blocks and examples."""
+    block = None  # the margin of the indented block around a line
     for i, line in enumerate(lines):
+        if block and (not line or line.startswith(block)):
+            continue
+        block = None
         if not line.lstrip().startswith((">>>", "...")):
             lines[i] = MARKS.sub(lambda found: found[1] or f"\\{found[2]}", line)
+        margin = " " * (4 + len(line) - len(line.lstrip()))
+        gap, below = (*lines[i + 1 : i + 3], "", "")[:2]
+        if line.endswith(":") and not gap and below.startswith(margin):
+            block = margin
+            lines[i] += ":"
 
 
 def setup(app):
