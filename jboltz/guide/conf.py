@@ -4,9 +4,11 @@ On the pages of the reference a block `{entries} MODULE` lists names of a module
 line. It becomes a table of their first sentences, followed by their docstrings.
 """
 
+import ast
 import importlib
 import inspect
 import re
+import textwrap
 from importlib import metadata
 
 _package = metadata.metadata("jboltz")
@@ -39,9 +41,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {
     "members": True,
-    # Flax and scikit-learn add these.
-    "exclude-members": "replace, set_fit_request, set_partial_fit_request, "
-    "set_score_request, set_inverse_transform_request",
+    # The class of a record; and what Flax and scikit-learn add.
+    "exclude-members": "Params, replace, set_fit_request, "
+    "set_partial_fit_request, set_score_request",
 }
 python_maximum_signature_line_length = 88
 napoleon_use_rtype = False
@@ -111,10 +113,24 @@ def escape_docstring(app, kind, name, entry, options, lines):
             lines[i] += ":"
 
 
+def as_written(app, kind, name, entry, options, signature, returns):
+    """The signature of a function as its source has it, with the shapes of arrays."""
+    # A field of a class may be a function that has another name.
+    if not inspect.isroutine(entry) or entry.__name__ != name.split(".")[-1]:
+        return None
+    source = textwrap.dedent(inspect.getsource(inspect.unwrap(entry)))
+    (function,) = ast.parse(source).body
+    if kind == "method" and not isinstance(entry, staticmethod):
+        del function.args.args[0]  # `self` or `cls`
+    returns = function.returns and ast.unparse(function.returns)
+    return f"({ast.unparse(function.args)})", returns
+
+
 def setup(app):
     def expand_entries(app, page, source):
         source[0] = ENTRIES.sub(expand, source[0])
 
     app.connect("source-read", expand_entries)
+    app.connect("autodoc-process-signature", as_written)
     # Before napoleon, which turns the sections of a docstring into reStructuredText.
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
