@@ -66,8 +66,10 @@ class CategoricalRBM(RBMEstimator):
     values from the model. Elsewhere they are filled with their means, and a score, the
     pseudo-log-likelihood for every size, sums over the known values.
 
-    Parameters are those of `BernoulliRBM`, and
+    The parameters that are not listed here are those of `BernoulliRBM`.
 
+    Parameters
+    ----------
     n_categories : int, array of one int per categorical column, or None
         None takes the largest code of the first call plus one, column by column.
     encoding : "codes" or "one-hot"

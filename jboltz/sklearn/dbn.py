@@ -81,13 +81,13 @@ class DBNTransformer(BoltzmannEstimator):
     `fit` trains layer by layer, each with `n_iter` passes over the rows. `partial_fit`
     updates all layers in every batch, each on the features of the layers below.
 
+    The other parameters are those of `BernoulliRBM`. The attributes `components_`,
+    `intercept_hidden_` and `intercept_visible_` are lists with an array per layer.
+
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(256, 128)
         The number of units of each hidden layer, bottom first.
-
-    The other parameters are those of `BernoulliRBM`. The attributes `components_`,
-    `intercept_hidden_` and `intercept_visible_` are lists with an array per layer.
     """
 
     _code = staticmethod(programs.encode)
