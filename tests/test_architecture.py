@@ -276,10 +276,11 @@ def test_the_top_folder_holds_nothing_else():
 
 
 def readmes():
-    return [ROOT / "README.md", ROOT / "experiments" / "README.md"]
+    pages = sorted((ROOT / "experiments").glob("*/README.md"))
+    return [ROOT / "README.md", ROOT / "experiments" / "README.md", *pages]
 
 
-@pytest.mark.parametrize("readme", readmes(), ids=["top", "experiments"])
+@pytest.mark.parametrize("readme", readmes(), ids=lambda path: path.parent.name)
 def test_commands_in_a_readme_exist(readme):
     text = readme.read_text(encoding="utf-8")
     for name in re.findall(r"python3? -m (jboltz[\w.]*)", text):
