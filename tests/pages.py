@@ -9,7 +9,7 @@ from jboltz.errors import MissingPackage
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = sorted((ROOT / "jboltz" / "guide").rglob("*.md"))
-PAGES = [ROOT / "README.md", *GUIDE]
+README = ROOT / "README.md"
 
 
 def name(page):
@@ -23,16 +23,10 @@ def blocks(page, language):
         yield text.count("\n", 0, found.start(1)), found[1]
 
 
-def run(page, **shorter):
-    """Runs the Python of a page from top to bottom, and returns what it defined.
-
-    Args:
-      shorter: what to replace in the code to save time, by any name: (old, new).
-    """
+def run(page):
+    """Runs the Python of a page from top to bottom, and returns what it defined."""
     namespace = {"__name__": "page"}
     for line, code in blocks(page, "python"):
-        for old, new in shorter.values():
-            code = code.replace(old, new)
         try:
             # The empty lines give a traceback the numbers of the page.
             exec(compile("\n" * line + code, str(page), "exec"), namespace)

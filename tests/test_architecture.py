@@ -277,7 +277,8 @@ def test_the_top_folder_holds_nothing_else():
 
 
 def readmes():
-    return [ROOT / "README.md", ROOT / "experiments" / "README.md"]
+    pages = sorted((ROOT / "experiments").glob("*/README.md"))
+    return [ROOT / "README.md", ROOT / "experiments" / "README.md", *pages]
 
 
 @pytest.mark.parametrize("readme", [*readmes(), *pages.GUIDE], ids=pages.name)
