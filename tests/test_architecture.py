@@ -19,6 +19,7 @@ import pytest
 
 import jboltz
 import jboltz.units
+from tests import pages
 from tests.units.cases import UNITS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -58,7 +59,7 @@ ORDER = [
 ]
 # These import themselves and what `allowed` says below; runs, commands and experiments
 # alone import them.
-LEAVES = ["checkpoint", "data", "sharding", "plotting"]
+LEAVES = ["checkpoint", "data", "sharding", "plotting", "guide"]
 # Data name the units that fit them.
 ALSO = {"data": {"random", "units"}}
 # What only one part of the library imports.
@@ -279,7 +280,7 @@ def readmes():
     return [ROOT / "README.md", ROOT / "experiments" / "README.md"]
 
 
-@pytest.mark.parametrize("readme", readmes(), ids=["top", "experiments"])
+@pytest.mark.parametrize("readme", [*readmes(), *pages.GUIDE], ids=pages.name)
 def test_commands_in_a_readme_exist(readme):
     text = readme.read_text(encoding="utf-8")
     for name in re.findall(r"python3? -m (jboltz[\w.]*)", text):

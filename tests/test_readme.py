@@ -9,18 +9,15 @@ import numpy as np
 
 from jboltz.experiments.benchmark import targets
 from jboltz.experiments.benchmark.show import record_name
+from tests import pages
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_examples_run(capsys):
-    examples = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert examples
-    namespace = {}
-    for example in examples:
-        # As written but for the length of the ladder, which takes most of the time.
-        exec(example.replace("ladder(0.1)", "ladder(0.01)"), namespace)
+    # As written but for the length of the ladder, which takes most of the time.
+    namespace = pages.run(ROOT / "README.md", ladder=("ladder(0.1)", "ladder(0.01)"))
     assert namespace["history"][1]["reconstruction_error"].size == 16
     held = namespace["completed"][:, 0, :392]
     np.testing.assert_array_equal(held, namespace["data"][:8, :392])

@@ -22,9 +22,9 @@ from jboltz.errors import InvalidValue
 class EvaluationData:
     """States of the visible units, and how the data were binarised."""
 
-    values: State  # (examples, *shape)
-    binarisation: str = struct.field(pytree_node=False)
-    weights: Leaf | None = None  # (examples,), or None: each example once
+    values: State  #: (examples, *shape)
+    binarisation: str = struct.field(pytree_node=False)  #: how, in words
+    weights: Leaf | None = None  #: (examples,), or None: each example once
 
 
 Data: TypeAlias = Any
@@ -32,7 +32,12 @@ Data: TypeAlias = Any
 
 
 def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
-    """1 where `data`, in [0, 1] or uint8 from 0 to 255, are above `level`, else 0."""
+    """1 where `data`, in [0, 1] or uint8 from 0 to 255, are above `level`, else 0.
+
+    Args:
+      data: gray images, one per row.
+      level: the threshold, as a share of the largest gray level.
+    """
     check_number("level", level, 0, 1)
     values = _gray(data) > level
     return EvaluationData(
@@ -44,6 +49,10 @@ def binarise_once(data: Any, seed: int) -> EvaluationData:
     """One binary draw whose means are `data`, in [0, 1] or uint8 from 0 to 255.
 
     The draw of an example depends on `seed` and its position only.
+
+    Args:
+      data: gray images, one per row.
+      seed: the seed of the draw, at least 0.
 
     Example:
       >>> examples = binarise_once(np.full((2, 784), 0.5), seed=0)

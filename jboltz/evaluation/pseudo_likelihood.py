@@ -45,6 +45,12 @@ def pseudo_log_likelihood(
     hidden layer. Real sites take dozens to hundreds of values, more with larger
     weights.
 
+    Args:
+      model: an RBM.
+      params: its parameters.
+      data: states of the visible units, or `EvaluationData`.
+      batch_size: the number of examples computed at a time.
+
     Raises:
       TypeError: the visible unit does not enumerate the values of a site.
       ValueError: data are gray for binary units; or visible units are real and hidden

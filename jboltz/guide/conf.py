@@ -98,7 +98,7 @@ MARKS = re.compile(r"(`+[^`]*`+)|([*|]|_(?!\w))")
 
 
 def escape_docstring(app, kind, name, entry, options, lines):
-    """Docstrings are plain text, with code in backticks, indented blocks and examples."""
+    """Docstrings are plain text with examples, indented blocks and `code`."""
     block = None  # the margin of the indented block around a line
     for i, line in enumerate(lines):
         if block and (not line or line.startswith(block)):

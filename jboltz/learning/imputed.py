@@ -32,6 +32,10 @@ class MissingDataEstimator(StatelessWrapping):
     examples. A one-hot site is observed whole or not at all: the mask has one entry
     per site, or one per category.
 
+    Args:
+      estimator: the rule that gets the filled examples.
+      num_steps: the Gibbs steps that draw the missing entries.
+
     Example:
       >>> from jboltz import RBM, ContrastiveDivergence, Gibbs, Softmax, Bernoulli
       >>> ratings = RBM(Softmax(sites=1682, num_categories=5), Bernoulli(100))

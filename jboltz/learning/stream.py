@@ -50,8 +50,12 @@ def fit_stream(
     bit with the remaining batches.
 
     Args:
+      train_step: the update, for example from `make_train_step`.
+      state: the state to start from, such as `init_train_state` returns.
       batches: each is rows, as in `fit`, or a `Batch` of rows with weights or a mask.
         Weights of mean 1 over the stream keep the learning rate.
+      key: a key of this run; a run that continues takes the same one.
+      prepare: `(rows, key) -> values`, applied to a batch inside the compiled step.
       select: which entry of a batch holds the rows, if a batch is a tuple, a list or a
         dictionary, such as 0 for the `[images, labels]` of a PyTorch loader.
       chunk_size: the number of batches per program; it does not change the result.

@@ -45,6 +45,9 @@ class Annealed:
     `model`, so that every sampler runs on it. Given its inputs I from the unscaled
     weights, a layer has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
 
+    Args:
+      model: the model at β = 1, an RBM or a DBM whose layers are swapped.
+
     Example:
       >>> from jboltz import RBM, Bernoulli
       >>> annealed = Annealed(RBM(Bernoulli(4), Bernoulli(3)))

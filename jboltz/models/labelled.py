@@ -70,6 +70,10 @@ class LabelledDBN:
     The parameters are one record per layer, as of a DBN: `params[:-1]` belong to
     `below`, and methods such as `below.encode` take them; `params[-1]` belong to `top`.
 
+    Args:
+      below: the directed layers.
+      top: the RBM over the last code and the label.
+
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
     """

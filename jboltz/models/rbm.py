@@ -22,9 +22,9 @@ Training Restricted Boltzmann Machines, section 8."""
 class RBMParams:
     """The parameters of an RBM: the records of the two units, and the weights."""
 
-    visible: Params  # of the visible unit
-    hidden: Params = of_hidden(-1)  # of the hidden unit
-    weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden)
+    visible: Params  #: of the visible unit
+    hidden: Params = of_hidden(-1)  #: of the hidden unit
+    weights: Leaf = of_hidden(-1)  #: (num_visible, num_hidden)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,10 @@ class RBM:
     """E(v, h) = E_v(v) + E_h(h) − a_v(v)ᵀ W a_h(h).
 
     Methods take one configuration; `jax.vmap` adds batches and chains.
+
+    Args:
+      visible: the unit of the visible layer.
+      hidden: the unit of the hidden layer.
 
     Example:
       >>> from jboltz import Bernoulli, Gaussian

@@ -75,7 +75,7 @@ class TrainingConfig(RunConfig):
 
     batch_size: Count = 100
     """Examples an update; the last batch of an epoch may be shorter."""
-    mesh: Mesh = dataclasses.field(default_factory=Mesh)
+    mesh: Mesh = dataclasses.field(default_factory=Mesh)  #: of devices
     distributed: bool = False
     """One of several processes, on as many hosts, that run this same command."""
 
@@ -89,6 +89,11 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     `--preset NAME` puts the fields of `config_class.PRESETS[NAME]` first, then
     `--config FILE` those of a TOML file, which may name the preset itself; the other
     flags win over both. The workdir is runs/`program` unless it is asked for.
+
+    Args:
+      config_class: the class of the configuration.
+      program: the name of the program.
+      arguments: the words of the command line.
 
     Raises:
       ValueError: an option that does not exist, no value or a wrong one, a file that
@@ -127,6 +132,10 @@ def answer(config_class: type[RunConfig], program: str) -> None:
     """Answers --help, and ends this process at a command line that cannot be parsed.
 
     A program calls this before it imports JAX, which takes longer than the answer.
+
+    Args:
+      config_class: the class of the configuration.
+      program: the name of the program.
     """
     with terminal.errors_as_lines():
         parse(config_class, program, sys.argv[1:])
@@ -204,7 +213,11 @@ def _nearest(name: str, options: Iterable[str]) -> list[str]:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """The fields that make two runs the same run, as JSON."""
+    """The fields that make two runs the same run, as JSON.
+
+    Args:
+      config: a configuration.
+    """
     return {
         name: value
         for name, value in as_json(config).items()
@@ -213,12 +226,21 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
-    """All fields as JSON values: tuples become lists, paths strings."""
+    """All fields as JSON values: tuples become lists, paths strings.
+
+    Args:
+      config: a configuration.
+    """
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two runs do not have in common, a line a field."""
+    """What two runs do not have in common, a line a field.
+
+    Args:
+      old: the `identity` of the earlier run.
+      new: the `identity` of this run.
+    """
     old, new = _flat(old), _flat(new)
     return [
         f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
@@ -244,6 +266,9 @@ def as_toml(config: RunConfig) -> str:
     the file that they came from, and without what is asked of one start alone.
 
     None, which TOML lacks, is left out, and so is a table of nothing else.
+
+    Args:
+      config: a configuration.
     """
 
     def without_none(table: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,15 @@ WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 class Table(NamedTuple):
     """Column heads, and rows whose first entry names the row."""
 
-    heads: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
+    heads: tuple[str, ...]  #: of the columns
+    rows: list[tuple[Any, ...]]  #: each as long as `heads`
 
 
 def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     """Writes report.html; returns its path and what `read` found.
+
+    Args:
+      workdir: the folder of a run.
 
     Raises:
       ValueError: as `read`.
@@ -36,7 +39,12 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 
 
 def render(name: str, found: dict[str, Any]) -> str:
-    """The page of what `read` found in the workdir called `name`."""
+    """The page of what `read` found in the workdir called `name`.
+
+    Args:
+      name: the name of the workdir.
+      found: what `read` found in it.
+    """
     run = found["run"]
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
     machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
@@ -75,7 +83,11 @@ def render(name: str, found: dict[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as text: numbers short, True and False in words."""
+    """A value as text: numbers short, True and False in words.
+
+    Args:
+      value: any value of results.json.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -90,7 +102,13 @@ def short(value: Any) -> str:
 
 
 def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
-    """One curve: points in the box of the page's drawing, its range, and its words."""
+    """One curve: points in the box of the page's drawing, its range, and its words.
+
+    Args:
+      name: the name of the curve.
+      epochs: the horizontal position of each point.
+      values: the vertical position of each point.
+    """
     points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
     if not points:
         said = f"no finite value in {len(values)} epochs."

@@ -26,7 +26,11 @@ ParamsT = TypeVar("ParamsT")
 
 
 def about_dataset(data: Any) -> dict[str, Any]:
-    """What a data set is: its name, its sizes and the checksum of its contents."""
+    """What a data set is: its name, its sizes and the checksum of its contents.
+
+    Args:
+      data: a `Dataset`.
+    """
     _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
     return {
         "name": data.name,
@@ -76,6 +80,7 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
     traceback.
 
     Args:
+      program: what to run.
       arguments: of the command line; None: those of this process, which becomes the
         program's own (`terminal.take_over`). Interrupted by SIGINT, SIGTERM or SIGHUP,
         it then says how to go on and ends with status 130, 143 or 129.

@@ -18,13 +18,21 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """One plain line for the user, from the first process."""
+    """One plain line for the user, from the first process.
+
+    Args:
+      line: the text.
+    """
     if processes.is_first():
         _CONSOLE.print(line, markup=False)
 
 
 def show(table: Table) -> None:
-    """A table for the user, from the first process."""
+    """A table for the user, from the first process.
+
+    Args:
+      table: a table of Rich.
+    """
     if processes.is_first():
         _CONSOLE.print(table, soft_wrap=False)
 
@@ -33,6 +41,11 @@ def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
     """An estimate of results.json beside its standard error, "12.34 ± 0.56 nats".
 
     In the unit "%" shares are multiplied by 100.
+
+    Args:
+      estimate: a mapping with the entries `mean` and `standard_error`.
+      digits: how many digits follow the decimal point.
+      unit: the unit, such as "nats".
     """
     scale, centre = 100 if unit == "%" else 1, next(x for x in CENTRES if x in estimate)
     numbers = (scale * estimate[name] for name in (centre, "standard_error"))
@@ -47,6 +60,12 @@ def show_progress(
 
     Yields what to call after a chunk, with the losses of the epoch so far, and after
     an epoch, with its line.
+
+    Args:
+      stage: the name of this part of the run.
+      num_epochs: the total number of epochs.
+      epoch: the number of this epoch, from 0.
+      steps_per_epoch: the number of updates per epoch.
     """
     columns = (
         TextColumn("{task.description}"),

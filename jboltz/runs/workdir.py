@@ -168,14 +168,23 @@ class Workdir:
         return _read(self.path, "results.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
-        """The last thing that a run does: afterwards it is finished."""
+        """The last thing that a run does: afterwards it is finished.
+
+        Args:
+          results: the contents of results.json.
+        """
         if self._lock is None:
             return
         seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
     def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `measure` returns, as JSON has it; kept, so that it is measured once."""
+        """What `measure` returns, as JSON has it; kept, so that it is measured once.
+
+        Args:
+          name: the name under which it is kept.
+          measure: called where nothing is kept under this name.
+        """
         file = f"parts/{_plain(name)}.json"
         found = _read(self.path, file)
         if found is None:
@@ -187,11 +196,16 @@ class Workdir:
         return found
 
     def checkpoints(self, stage: str) -> pathlib.Path:
-        """The folder for the checkpoints of a part of the run."""
+        """The folder for the checkpoints of the part `stage` of the run."""
         return self.path / "checkpoints" / _plain(stage)
 
     def write_model(self, model: Any, params: Params, notes: Any = None) -> None:
-        """Leaves model.safetensors, which `jboltz.load` reads."""
+        """Leaves model.safetensors, which `jboltz.load` reads.
+
+        Args:
+          model: the spec of the model, or None.
+          notes: what else the file should say, as JSON has it.
+        """
         self._write("model.safetensors", to_bytes(model, params, notes))
 
     def write_config(self, toml: str) -> None:
@@ -231,6 +245,10 @@ def finished(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any] | None:
     undamaged. Nothing is written.
 
     Checkpoints apart: a finished run needs them no more.
+
+    Args:
+      path: the folder of the run.
+      run: the `identity` of the configuration, and what the data are.
     """
     results = _read(path, "results.json")
     is_whole = results is not None and _read(path, "run.json") == run
@@ -253,7 +271,11 @@ def _text(run: dict[str, Any]) -> bytes:
 
 
 def damage(path: pathlib.Path) -> list[str]:
-    """What changed in a workdir since it was written, a line a file."""
+    """What changed in a workdir since it was written, a line a file.
+
+    Args:
+      path: the folder of a run.
+    """
     steps = (x for x in path.glob("checkpoints/*/*") if x.name.isdecimal())
     return seals.damage(path) + [
         f"{step.relative_to(path).as_posix()}/{line}"

@@ -42,6 +42,10 @@ def to_blackjax(sampler: Sampler, params: Params) -> SamplingAlgorithm:
     BlackJAX splits its key into one key per step, which for threefry are
     `fold_in(key, t)`. So it draws the chain of `run(…, key)` bit for bit, and under
     `jax.vmap` over `split(key, num_chains)` the chains of `run_chains(…, key)`.
+
+    Args:
+      sampler: the kernel, such as `Gibbs(rbm)`.
+      params: the parameters of the model, fixed.
     """
     (params,) = hold(sampler, params)
 

@@ -28,6 +28,10 @@ class Gibbs:
     draws at fixed noise, such as μ + σ ε of Gaussian units; through binary draws the
     derivative is zero.
 
+    Args:
+      model: the model whose states are drawn.
+      is_pathwise: whether derivatives pass through the draws.
+
     Example:
       >>> from jboltz import RBM, Bernoulli
       >>> rbm = RBM(Bernoulli(4), Bernoulli(3))
@@ -79,6 +83,10 @@ class ClampedGibbs:
     The visible state of a DBM is the tuple of its even layers, of which any units can
     be held; a mask of the data alone leaves the other layers free. `is_pathwise` is
     explained in `Gibbs`.
+
+    Args:
+      model: the model whose states are drawn.
+      is_pathwise: whether derivatives pass through the draws.
     """
 
     model: EnergyModel

@@ -26,8 +26,8 @@ class ChainStates:
     Persistent chains of a training run are `ChainStates(states=state.estimator_state)`.
     """
 
-    states: State  # of the sampler, one chain per leading index
-    num_steps: Leaf | int = 0  # () the number of steps taken
+    states: State  #: of the sampler, one chain per leading index
+    num_steps: Leaf | int = 0  #: () the number of steps taken
 
 
 def sampler_for(

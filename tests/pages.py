@@ -1,0 +1,41 @@
+"""The code in the README and in the pages of the guide."""
+
+import pathlib
+import re
+
+import pytest
+
+from jboltz.errors import MissingPackage
+
+ROOT = pathlib.Path(__file__).parents[1]
+GUIDE = sorted((ROOT / "jboltz" / "guide").rglob("*.md"))
+PAGES = [ROOT / "README.md", *GUIDE]
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language):
+    """The blocks of a page in one language, each with its first line's number."""
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.M | re.S):
+        yield text.count("\n", 0, found.start(1)), found[1]
+
+
+def run(page, **shorter):
+    """Runs the Python of a page from top to bottom, and returns what it defined.
+
+    Args:
+      shorter: what to replace in the code to save time, by any name: (old, new).
+    """
+    namespace = {"__name__": "page"}
+    for line, code in blocks(page, "python"):
+        for old, new in shorter.values():
+            code = code.replace(old, new)
+        try:
+            # The empty lines give a traceback the numbers of the page.
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        except MissingPackage as error:
+            pytest.skip(str(error))
+    return namespace
