@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,12 +22,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from jboltz import random
 from jboltz.base import Batch, Params
 from jboltz.checks import check_count, check_number
-from jboltz.errors import Diverged, InvalidValue
+from jboltz.errors import InvalidValue
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
-from jboltz.learning.loop import as_pytree
 from jboltz.learning.rows import unchanged
-from jboltz.learning.step import Prepare, make_train_step
-from jboltz.learning.stream import run_stack
+from jboltz.learning.step import Prepare
 from jboltz.samplers.draw import sample
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
@@ -256,34 +254,18 @@ class BoltzmannEstimator(
         state = programs.start_state(part.estimator, part.optimizer, params, key_chains)
         self._states.append(programs.to_host(state))
 
-    def _train(self, indices: Iterable[int], X, y) -> None:
+    def _train(self, indices: Sequence[int], X, y) -> None:
         """Trains these parts on each row once."""
-        parts = self._parts()
-        states: list[Any] = list(self._states)
-        keys, steps, num_updates, is_finite = {}, {}, {}, []
-        for i in indices:
-            _, _, keys[i] = self._keys(i)
-            steps[i] = as_pytree(
-                make_train_step(parts[i].estimator, parts[i].optimizer)
-            )
-            num_updates[i] = int(states[i].step)
-            states[i] = programs.continue_state(states[i], parts[i].learning_rate)
-        most_steps = _MOST_STEPS if len(steps) == 1 else 1
+        states = [
+            programs.continue_state(state, part.learning_rate)
+            for state, part in zip(self._states, self._parts(), strict=False)
+        ]
+        most_steps = _MOST_STEPS if len(indices) == 1 else 1
         for stack, count in self._stacks(X, y, most_steps):
-            for i, step in steps.items():
-                prepare = as_pytree(self._prepare([s.params for s in states[:i]]))
-                states[i], _, finite = run_stack(
-                    step, states[i], stack, prepare, keys[i], num_updates[i], count
-                )
-                num_updates[i] += count
-                is_finite.append(finite)
-        if not all(map(bool, is_finite)):
-            raise Diverged(
-                f"Parameters are NaN or infinite after {max(num_updates.values())} "
-                "updates, but training needs finite ones; lower `learning_rate`, or "
-                "scale the features, by `StandardScaler` for real units and by "
-                "`MinMaxScaler` for binary ones."
-            )
+            for i in indices:
+                prepare = self._prepare([state.params for state in states[:i]])
+                part, (_, _, key) = self._parts()[i], self._keys(i)
+                states[i] = programs.train(part, states[i], stack, count, prepare, key)
         self._states = programs.to_host(states)
 
     def _stacks(self, X, y, most_steps: int) -> Iterator[tuple[Batch, int]]:
@@ -298,15 +280,10 @@ class BoltzmannEstimator(
             # A short batch is filled with rows of weight 0, to compile nothing else.
             is_row = (np.arange(steps * size) < count).reshape(steps, size)
             weights = is_row * (size / np.maximum(is_row.sum(1, keepdims=True), 1))
-            stack = jax.tree.map(lambda x: x.reshape(steps, size, *x.shape[1:]), rows)
-            yield (
-                Batch(
-                    values=stack.values,
-                    weights=weights.astype(np.float32),
-                    mask=stack.mask,
-                ),
-                -(-count // size),
-            )
+            weights = weights.ravel().astype(np.float32)
+            batch = Batch(values=rows.values, weights=weights, mask=rows.mask)
+            stack = jax.tree.map(lambda x: x.reshape(steps, size, *x.shape[1:]), batch)
+            yield stack, -(-count // size)
 
     def _progress(self, X) -> tuple[str, float]:
         """The name and the value that `verbose` prints."""

@@ -16,14 +16,17 @@ import optax
 from jaxtyping import Array
 
 from jboltz import random
-from jboltz.base import Estimator, Params, State
+from jboltz.base import Batch, Estimator, Params, State
+from jboltz.errors import Diverged
 from jboltz.evaluation.annealing import (
     annealed_importance_sampling,
     annealing_ladder,
 )
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.evaluation.partition import model_log_partition
-from jboltz.learning.step import TrainState
+from jboltz.learning.loop import as_pytree
+from jboltz.learning.step import Prepare, TrainState, make_train_step
+from jboltz.learning.stream import run_stack
 from jboltz.products import full_precision
 from jboltz.samplers.start import sampler_for
 
@@ -77,6 +80,28 @@ def continue_state(state: TrainState, learning_rate: Any) -> TrainState:
         opt_state=opt_state,
         estimator_state=state.estimator_state,
     )
+
+
+def train(
+    part: Part, state: TrainState, stack: Batch, count: int, prepare: Prepare, key: Any
+) -> TrainState:
+    """The state after the first `count` batches; update t draws from fold_in(key, t).
+
+    Raises:
+      FloatingPointError: a parameter is NaN or infinite.
+    """
+    step = as_pytree(make_train_step(part.estimator, part.optimizer))
+    first = int(state.step)
+    state, _, is_finite = run_stack(
+        step, state, stack, as_pytree(prepare), key, first, count
+    )
+    if not is_finite:
+        raise Diverged(
+            f"Parameters are NaN or infinite after {first + count} updates, but "
+            "training needs finite ones; lower `learning_rate`, or scale the features, "
+            "by `StandardScaler` for real units and by `MinMaxScaler` for binary ones."
+        )
+    return state
 
 
 def to_host(tree: Any) -> Any:
