@@ -5,7 +5,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,8 @@ from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
 from jboltz.sklearn.programs import Part, RowFunction
 
+_Class = TypeVar("_Class")
+
 FLOATS: Any = (np.float64, np.float32)
 
 _MOST_SEED = np.iinfo(np.int32).max
@@ -40,9 +42,14 @@ _BLOCK_SIZE = 2**20  # numbers in the rows of another program
 _SHOWN_ROWS = 1000  # `verbose` measures the first rows
 
 
-# Parameters are fields, whose defaults a subclass may change. `BaseEstimator` compares
-# and prints.
-estimator = dataclasses.dataclass(eq=False, repr=False)
+@dataclass_transform(eq_default=False)
+def estimator(cls: type[_Class]) -> type[_Class]:
+    """Makes a class whose fields are the parameters of its constructor.
+
+    They are of any type, since scikit-learn asks `fit`, not the constructor, to check
+    them.
+    """
+    return dataclasses.dataclass(eq=False, repr=False)(cls)
 
 
 @estimator
@@ -69,10 +76,10 @@ class BoltzmannEstimator(
     _accepts_nan: ClassVar[bool] = False
 
     _: dataclasses.KW_ONLY
-    learning_rate: float = 0.1
-    batch_size: int = 10
-    n_iter: int = 10
-    verbose: int = 0
+    learning_rate: Any = 0.1
+    batch_size: Any = 10
+    n_iter: Any = 10
+    verbose: Any = 0
     random_state: Any = None
 
     @abc.abstractmethod
@@ -161,7 +168,7 @@ class BoltzmannEstimator(
             ensure_all_finite="allow-nan" if self._accepts_nan else True,
         )
 
-    def _rows(self, X) -> np.ndarray:
+    def _rows(self, X) -> Any:
         """Rows of data as the row functions take them."""
         return to_dense(X)
 
@@ -303,7 +310,7 @@ class RealEstimator(BoltzmannEstimator):
     """
 
     _: dataclasses.KW_ONLY
-    learning_rate: float = 0.01
+    learning_rate: Any = 0.01
 
     def _start_params(self, part, key, X):
         return programs.start_params(self.model_, key, to_dense(X[: self.batch_size]))
@@ -354,5 +361,5 @@ def check_rate(name: str, value: Any) -> float:
     return float(value)
 
 
-def to_dense(X: Any) -> np.ndarray:
+def to_dense(X: Any) -> Any:
     return np.asarray(X.toarray() if sparse.issparse(X) else X, np.float32)

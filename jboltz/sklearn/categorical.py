@@ -87,7 +87,6 @@ class CategoricalRBM(RBMEstimator):
     _gibbs = staticmethod(gibbs_step)
     _pseudo = staticmethod(pseudo_log_likelihood)
     _accepts_nan = True
-    score_kind_ = "pseudo-log-likelihood"
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -97,6 +96,7 @@ class CategoricalRBM(RBMEstimator):
 
     def _make_model(self, X):
         self.n_categories_ = self._count_categories(X)
+        self._is_one_hot = X.shape[1] != len(self.n_categories_)
         most = max(2, int(self.n_categories_.max()))
         return RBM(Softmax(len(self.n_categories_), most), Bernoulli(self.n_components))
 
@@ -118,8 +118,8 @@ class CategoricalRBM(RBMEstimator):
         return counts
 
     @property
-    def _is_one_hot(self):
-        return self.n_features_in_ != len(self.n_categories_)
+    def score_kind_(self):
+        return "pseudo-log-likelihood"
 
     def _parts(self):
         (part,) = super()._parts()
@@ -131,16 +131,16 @@ class CategoricalRBM(RBMEstimator):
 
     def _start_params(self, part, key, X):
         params = super()._start_params(part, key, X)
-        bias = np.array(params.visible.bias)
+        bias: Any = np.array(params.visible.bias)
         bias[np.arange(bias.shape[1]) >= self.n_categories_[:, None]] = _ABSENT
         return params.replace(visible=SoftmaxParams(bias=bias))
 
     def _batch(self, X, y):
         codes = self._rows(X)
-        is_known = codes >= 0
-        return Batch(values=codes, mask=None if is_known.all() else is_known)
+        mask = codes >= 0
+        return Batch(values=codes, mask=None if mask.all() else mask)
 
-    def _rows(self, X):
+    def _rows(self, X) -> Any:
         """Codes, with −1 where a value is missing."""
         values = X.toarray() if sparse.issparse(X) else X
         counts = self.n_categories_

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -60,8 +61,8 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
     """
 
     _: dataclasses.KW_ONLY
-    fine_tuning_rate: float = 0.003
-    n_iter_fine_tuning: int = 30
+    fine_tuning_rate: Any = 0.003
+    n_iter_fine_tuning: Any = 30
 
     def fit(self, X, y=None):
         """Trains the deep belief network, and the classifier from its weights."""
@@ -138,4 +139,5 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         return as_labelled if is_net else super()._prepare(below)
 
     def _batch(self, X, y):
-        return Batch(values=(self._rows(X), y))
+        values: Any = (self._rows(X), y)
+        return Batch(values=values)

@@ -1,5 +1,7 @@
 """Deep belief networks as a transformer."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -8,6 +10,7 @@ from jboltz import random
 from jboltz.evaluation.bounds import dbn_log_weight
 from jboltz.evaluation.partition import num_states
 from jboltz.learning.pretrain import LayerFeatures
+from jboltz.learning.step import Prepare
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN
 from jboltz.sklearn import programs
@@ -43,7 +46,7 @@ class DBNTransformer(BoltzmannEstimator):
     The other parameters are those of `BernoulliRBM`. `params_` has a record per layer.
     """
 
-    hidden_layer_sizes: tuple[int, ...] = (256, 128)
+    hidden_layer_sizes: Any = (256, 128)
 
     _encode = staticmethod(DBN.encode)
     _decode = staticmethod(DBN.decode)
@@ -88,6 +91,6 @@ class DBNTransformer(BoltzmannEstimator):
     def _parts(self):
         return [self._part(layer) for layer in self.model_.layers]
 
-    def _prepare(self, below):
+    def _prepare(self, below) -> Prepare:
         features = LayerFeatures(self.model_.layers[: len(below) + 1])
         return jax.tree_util.Partial(features, tuple(below))

@@ -1,5 +1,7 @@
 """Restricted Boltzmann machines as estimators: binary and real visible units."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,7 @@ def pseudo_log_likelihood(model, params, v):
 class RBMEstimator(BoltzmannEstimator):
     """An RBM with binary hidden units, over one kind of visible units."""
 
-    n_components: int = 256
+    n_components: Any = 256
 
     _encode = staticmethod(RBM.mean_hidden_state)
     _decode = staticmethod(RBM.mean_visible_state)
@@ -86,7 +88,7 @@ class RBMEstimator(BoltzmannEstimator):
     def _n_features_out(self):
         return self.model_.hidden.size
 
-    def _alternatives(self):
+    def _alternatives(self) -> Any:
         """The values of each site, and their weights, for a pseudo-likelihood."""
         params = jax.tree.map(jnp.asarray, self.params_)
         return site_alternatives(self.model_, params)

@@ -1,6 +1,7 @@
 """The spike-and-slab RBM as an estimator."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class SpikeAndSlabRBM(RealEstimator):
     slabs at their means. The parameters are those of `BernoulliRBM`.
     """
 
-    n_components: int = 256
+    n_components: Any = 256
 
     _encode = staticmethod(spike_means)
     _decode = staticmethod(visible_means)
