@@ -294,7 +294,7 @@ class BoltzmannEstimator(
 
     def _progress(self, X) -> tuple[str, float]:
         """The name and the value that `verbose` prints."""
-        error = (to_dense(X) - self._pictures(self._map(self._encode, X))) ** 2
+        error = (self._rows(X) - self._pictures(self._map(self._encode, X))) ** 2
         return "reconstruction error", float(np.mean(error))
 
     def _keys(self, index: int) -> jax.Array:
@@ -313,7 +313,7 @@ class RealEstimator(BoltzmannEstimator):
     learning_rate: Any = 0.01
 
     def _start_params(self, part, key, X):
-        return programs.start_params(self.model_, key, to_dense(X[: self.batch_size]))
+        return programs.start_params(self.model_, key, self._rows(X[: self.batch_size]))
 
 
 def by_blocks(

@@ -148,11 +148,13 @@ class CategoricalRBM(RBMEstimator):
             return self._codes_of_groups(np.nan_to_num(values))
         is_gap = np.isnan(values)
         codes = np.where(is_gap, 0, values)
-        is_code = (codes >= 0) & (codes < counts) & (codes % 1 == 0)
-        if not is_code.all():
-            row, column = np.argwhere(~is_code)[0]
+        is_negative = codes < 0
+        is_other = (codes >= counts) | (codes % 1 != 0)
+        is_wrong = is_negative if is_negative.any() else is_other
+        if is_wrong.any():
+            row, column = np.argwhere(is_wrong)[0]
             names = vars(self).get("feature_names_in_", np.arange(len(counts)))
-            what = "Negative values in data: " if values[row, column] < 0 else ""
+            what = "Negative values in data: " if is_negative.any() else ""
             raise InvalidValue(
                 f"{what}`X` has {values[row, column]} in column {names[column]} but "
                 f"the codes of this column are 0 to {counts[column] - 1}, or NaN for a "

@@ -11,7 +11,7 @@ from jboltz.evaluation.partition import log_partition
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import RealEstimator, estimator
+from jboltz.sklearn.base import RealEstimator, estimator, to_dense
 from jboltz.units.gaussian import GaussianParams
 
 
@@ -36,9 +36,10 @@ def exact_log_partition(model, params):
 class SpikeAndSlabRBM(RealEstimator):
     """A spike-and-slab RBM of real features; `jboltz.SpikeAndSlab` has the equations.
 
-    Features need means near 0 and scales near 1; put `StandardScaler` in front.
-    `transform` returns the probabilities of the spikes, and `inverse_transform` takes
-    slabs at their means. The parameters are those of `BernoulliRBM`.
+    Features need scales near 1; put `StandardScaler` in front. `transform` returns the
+    probabilities of the spikes, and `inverse_transform` takes slabs at their means. The
+    parameters are those of `BernoulliRBM`. The model is of the rows minus `location_`,
+    the means of the first batch.
     """
 
     n_components: Any = 256
@@ -74,5 +75,13 @@ class SpikeAndSlabRBM(RealEstimator):
     def _n_features_out(self):
         return self.model_.num_hidden
 
+    def _rows(self, X):
+        return to_dense(X) - self.location_
+
+    def _as_data(self, rows):
+        return rows + self.location_
+
     def _make_model(self, X):
+        # With means far from 0, precisions and biases would change the same mean.
+        self.location_ = to_dense(X[: self.batch_size]).mean(axis=0)
         return SpikeAndSlab(X.shape[1], self.n_components)
