@@ -23,7 +23,7 @@ SMALL = [
     CategoricalRBM(3, n_iter=2),
     SpikeAndSlabRBM(3, n_iter=2),
     DBNTransformer((4, 3), n_iter=2),
-    DBNClassifier((16, 8), n_iter=1, n_iter_fine_tuning=20),
+    DBNClassifier((16, 8), n_iter=1, n_iter_fine_tuning=60),
 ]
 
 
