@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from jboltz.base import log_normalizer_gain
 from jboltz.evaluation.partition import num_states
 from jboltz.evaluation.pseudo_likelihood import site_alternatives, site_log_probability
 from jboltz.models.rbm import RBM
@@ -25,6 +26,23 @@ def site_terms(model, params, v):
 
 def pseudo_log_likelihood(model, params, v):
     return jnp.sum(site_terms(model, params, v))
+
+
+def flip_log_likelihood(model, params, v):
+    """Σ_i −log(1 + exp(F(v) − F(v with v_i ↦ 1 − v_i))), as scikit-learn has it.
+
+    For binary v it is the pseudo-log-likelihood. Gray v are taken as they are.
+    """
+    own, _ = params
+    inputs = model.hidden_inputs(own, v)
+
+    def of_site(site):
+        change = 1 - 2 * v[site]
+        weights = change * own.weights[site]
+        gain = log_normalizer_gain(model.hidden, own.hidden, inputs, weights)
+        return -jax.nn.softplus(gain + change * own.visible.bias[site])
+
+    return jnp.sum(jax.lax.map(of_site, jnp.arange(v.size)))
 
 
 @estimator
@@ -136,6 +154,8 @@ class BernoulliRBM(RBMEstimator):
     >>> BernoulliRBM(n_components=2, random_state=0).fit_transform(X).shape
     (4, 2)
     """
+
+    _pseudo = staticmethod(flip_log_likelihood)
 
     def _make_model(self, X):
         return RBM(Bernoulli(X.shape[1]), Bernoulli(self.n_components))
