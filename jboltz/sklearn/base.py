@@ -1,9 +1,11 @@
 """What the estimators share: the protocol of scikit-learn, batches, and training."""
 
 import abc
+import dataclasses
 import time
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -18,29 +20,39 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jboltz import random
-from jboltz.base import Batch, Estimator, Params, State
-from jboltz.checks import check_count
-from jboltz.errors import Diverged, InvalidValue
+from jboltz.base import Batch, Params
+from jboltz.checks import check_count, check_number
+from jboltz.errors import InvalidValue
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
-from jboltz.learning.loop import as_pytree
 from jboltz.learning.rows import unchanged
-from jboltz.learning.step import TrainState, TrainStep, make_train_step
-from jboltz.learning.stream import run_stack
+from jboltz.learning.step import Prepare
 from jboltz.samplers.draw import sample
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
-from jboltz.sklearn.attributes import attributes_of, record_from
+from jboltz.sklearn.programs import Part, RowFunction
+
+_Class = TypeVar("_Class")
 
 FLOATS: Any = (np.float64, np.float32)
-MOST_STATES = 2**14
-"""log Z is exact if a layer has at most this many states."""
 
+_MOST_SEED = np.iinfo(np.int32).max
 _MOST_STEPS = 64
 _STACK_SIZE = 2**21  # numbers in a stack of batches: 8 MB
 _BLOCK_SIZE = 2**20  # numbers in the rows of another program
 _SHOWN_ROWS = 1000  # `verbose` measures the first rows
 
 
+@dataclass_transform(eq_default=False)
+def estimator(cls: type[_Class]) -> type[_Class]:
+    """Makes a class whose fields are the parameters of its constructor.
+
+    They are of any type, since scikit-learn asks `fit`, not the constructor, to check
+    them.
+    """
+    return dataclasses.dataclass(eq=False, repr=False)(cls)
+
+
+@estimator
 class BoltzmannEstimator(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, abc.ABC
 ):
@@ -48,47 +60,36 @@ class BoltzmannEstimator(
 
     Batches are taken in the order of the rows, so shuffle sorted data first. A batch at
     the end of a call may be shorter. `partial_fit` is one pass over its rows: a loop
-    over pieces of `batch_size` rows gives what one call on all rows gives. `fit` gives
-    what `n_iter` calls give. Sparse matrices become dense one stack of batches at a
-    time. Computation is in float32, and results have the dtype of the data.
+    over pieces of `batch_size` rows gives what one call on all rows gives. `fit` makes
+    `n_iter` passes. Sparse matrices become dense one stack of batches at a time.
+    Computation is in float32, and results have the dtype of the data.
 
-    A subclass names its model and the function of a row (`programs.RowFunction`) that
-    each method computes. Parameters are in the fitted attributes and may be set there.
+    A fitted estimator has its spec in `model_` and its parameters in `params_`, for all
+    functions of jboltz, such as `jboltz.save(path, rbm.model_, rbm.params_)`.
+
+    A subclass names its model and what `transform` and `inverse_transform` compute.
     """
 
-    _code: ClassVar[programs.RowFunction]
-    _picture: ClassVar[programs.RowFunction]
-    _gibbs: ClassVar[programs.RowFunction]
-    _score_kinds: ClassVar[tuple[str, str]]  # with log Z exact, and for larger layers
+    _encode: ClassVar[RowFunction]
+    _decode: ClassVar[RowFunction]
+    _gibbs: ClassVar[RowFunction] = staticmethod(programs.gibbs_step)
     _accepts_nan: ClassVar[bool] = False
 
-    components_: Any
-    n_features_in_: int
-
-    def __init__(
-        self,
-        n_components=256,
-        *,
-        learning_rate=0.1,
-        batch_size=10,
-        n_iter=10,
-        verbose=0,
-        random_state=None,
-    ):
-        self.n_components = n_components
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_iter = n_iter
-        self.verbose = verbose
-        self.random_state = random_state
+    _: dataclasses.KW_ONLY
+    learning_rate: Any = 0.1
+    batch_size: Any = 10
+    n_iter: Any = 10
+    verbose: Any = 0
+    random_state: Any = None
 
     @abc.abstractmethod
     def _make_model(self, X: Any) -> Any:
         """The spec of the model, for data that have been validated."""
 
+    @property
     @abc.abstractmethod
-    def _num_states(self) -> int | float:
-        """The number of states that a sum for log Z has."""
+    def _n_features_out(self) -> int:
+        """The number of hidden units that `transform` returns."""
 
     @abc.abstractmethod
     def score_samples(self, X) -> Any:
@@ -96,25 +97,17 @@ class BoltzmannEstimator(
 
     def fit(self, X, y=None):
         """Trains a new model with `n_iter` passes over the rows."""
-        X = self._validated(X, reset=True)
-        self._begin(X)
-        self._run_passes(X)
-        return self
+        return self._fit(self._validated(X, reset=True), None)
 
     def partial_fit(self, X, y=None):
         """Trains with one pass over the rows; the first call makes the model."""
-        is_new = "n_updates_" not in vars(self)
-        X = self._validated(X, reset=is_new)
-        if is_new:
-            self._begin(X)
-        self._pass(X)
-        return self
+        return self._partial_fit(self._validated(X, reset=self._is_new), None)
 
     def transform(self, X):
         """The mean of the hidden units given each row."""
         check_is_fitted(self)
         X = self._validated(X)
-        return self._map(type(self)._code, X).astype(X.dtype)
+        return self._map(self._encode, X).astype(X.dtype)
 
     def inverse_transform(self, X):
         """The mean of the visible units given each row of hidden units."""
@@ -125,31 +118,36 @@ class BoltzmannEstimator(
                 f"`X` has {codes.shape[1]} columns but the model has "
                 f"{self._n_features_out} hidden units; pass what `transform` returns."
             )
-        rows = self._map(type(self)._picture, codes, rows_of=to_dense)
-        return self._as_data(rows).astype(codes.dtype)
+        return self._as_data(self._pictures(codes)).astype(codes.dtype)
 
     def gibbs(self, v):
         """The rows after one step of Gibbs sampling; another call draws anew."""
         check_is_fitted(self)
         X = self._validated(v)
-        rows = self._map(type(self)._gibbs, X, key=self._next_key())
-        return self._as_samples(rows, X.dtype)
+        seeds = self.random_state_.randint(_MOST_SEED, size=X.shape[0], dtype=np.int32)
+        rows = self._map(self._gibbs, X, seeds)
+        return self._as_data(rows).astype(X.dtype)
 
     def sample(self, n_samples=1, *, n_steps=1000):
         """Rows drawn from the model, each by a chain of `n_steps` Gibbs steps."""
         check_is_fitted(self)
         _, rows, _ = sample(
-            self._model,
-            self._params(),
-            self._next_key(),
+            self.model_,
+            jax.tree.map(jnp.asarray, self.params_),
+            jax.random.key(self.random_state_.randint(_MOST_SEED)),
             warm_up=jnp.asarray(check_count("n_steps", n_steps, at_least=1) - 1),
             num_chains=check_count("n_samples", n_samples, at_least=1),
         )
-        return self._as_samples(np.asarray(rows[:, 0]), self._dtype)
+        return self._as_data(np.asarray(rows[:, 0])).astype(self._dtype)
 
     def score(self, X, y=None):
         """The mean of `score_samples`."""
         return float(np.mean(self.score_samples(X)))
+
+    @property
+    def params_(self) -> Params:
+        """The parameters, a record of jboltz with arrays of NumPy."""
+        return self._states[0].params
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -157,10 +155,6 @@ class BoltzmannEstimator(
         tags.input_tags.allow_nan = self._accepts_nan
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.components_.shape[0]
 
     # Data.
 
@@ -175,213 +169,197 @@ class BoltzmannEstimator(
         )
 
     def _rows(self, X) -> Any:
-        """Rows of data as the row functions and `_prepare` take them."""
+        """Rows of data as the row functions take them."""
         return to_dense(X)
 
-    def _num_visible(self) -> int:
-        """How many numbers a visible state has."""
-        return self.n_features_in_
-
-    def _mask(self, rows: Any) -> Any:
-        """True at the values of training rows that are known; None if all are."""
-        del rows
-
-    def _prepare(self) -> Any:
-        """The function that makes the values of a batch of rows, on the device."""
-        return unchanged
+    def _batch(self, X, y) -> Batch:
+        """Rows to train on."""
+        return Batch(values=self._rows(X))
 
     def _as_data(self, rows: np.ndarray) -> np.ndarray:
         """Visible states in the form of the data."""
         return rows
 
-    def _as_samples(self, rows: np.ndarray, dtype: Any) -> np.ndarray:
-        """Drawn visible states in the form and type of the data."""
-        return self._as_data(rows).astype(dtype)
+    def _map(self, function: RowFunction, X, *more, params=None) -> np.ndarray:
+        """`function` of each row, and of the entry of each of `more` beside it."""
+        params = self.params_ if params is None else params
+        program = partial(programs.each_row, function, self.model_, params)
+        return by_blocks(program, X, self._rows, *more)
 
-    def _map(self, function, X, *, rows_of=None, key=None, params=None, model=None):
-        """`function` of each row, in blocks of one length, so that it compiles once."""
-        rows_of = self._rows if rows_of is None else rows_of
-        params = self._params() if params is None else params
-        model = self._model if model is None else model
-        key = jax.random.key(0) if key is None else key
-        widest = max(X.shape[1], self._num_visible())
-        size, parts = int(np.clip(_BLOCK_SIZE // widest, 8, 512)), []
-        for first in range(0, X.shape[0], size):
-            rows = rows_of(X[first : first + size])
-            filled = jax.tree.map(lambda x: _fill(x, size), rows)
-            found = programs.each_row(function, model, params, filled, key, first)
-            parts.append(np.asarray(found)[: len(rows)])
-        return np.concatenate(parts)
-
-    def _stacks(self, X, rows_of) -> Iterator[tuple[Batch, int]]:
-        """Stacks of batches, (steps, batch, …), of one shape; and how many to take.
-
-        Args:
-          rows_of: (slice) -> the training rows of this piece of `X`.
-        """
-        size = self.batch_size
-        most = _STACK_SIZE // (size * self._num_visible())
-        length = size * int(np.clip(most, 1, _MOST_STEPS))
-        for first in range(0, X.shape[0], length):
-            count = min(length, X.shape[0] - first)
-            rows = rows_of(slice(first, first + count))
-            # A short batch is filled with rows of weight 0, to compile nothing else.
-            is_row = (np.arange(length) < count).reshape(-1, size)
-            weights = is_row * (size / np.maximum(is_row.sum(1, keepdims=True), 1))
-            batch = Batch(
-                values=rows,
-                weights=weights.ravel().astype(np.float32),
-                mask=self._mask(rows),
-            )
-            stack = jax.tree.map(
-                lambda x: _fill(x, length).reshape(-1, size, *x.shape[1:]), batch
-            )
-            yield stack, -(-count // size)
+    def _pictures(self, codes) -> np.ndarray:
+        """The visible means of each row of hidden units."""
+        program = partial(programs.each_row, self._decode, self.model_, self.params_)
+        return by_blocks(program, codes, to_dense)
 
     # Training.
 
-    def _check(self) -> None:
-        """Refuses parameters of the constructor that cannot be used."""
-        check_count("batch_size", self.batch_size, at_least=1)
-        check_count("n_iter", self.n_iter, at_least=0)
-        check_rate("learning_rate", self.learning_rate)
+    @property
+    def _is_new(self) -> bool:
+        return not vars(self).get("_states")
+
+    def _parts(self) -> list[Part]:
+        """What is trained, bottom first."""
+        return [self._part(self.model_)]
+
+    def _part(self, model) -> Part:
+        """An RBM that is trained by persistent chains, with the usual parameters."""
+        size = check_count("batch_size", self.batch_size, at_least=1)
+        return Part(
+            estimator=PersistentContrastiveDivergence(model, Gibbs(model), size),
+            learning_rate=check_rate("learning_rate", self.learning_rate),
+            num_passes=check_count("n_iter", self.n_iter, at_least=0),
+        )
+
+    def _prepare(self, below: list[Params]) -> Prepare:
+        """The function that makes the values of a batch of rows, on the device.
+
+        Args:
+          below: the parameters of the parts below the one that is trained.
+        """
+        return unchanged
+
+    def _start_params(self, part: Part, key: jax.Array, X) -> Params:
+        """The parameters of the next part before its first update."""
+        return programs.start_params(part.estimator.model, key)
+
+    def _fit(self, X, y):
+        """Trains the parts one after the other."""
+        self._begin(X)
+        for index, part in enumerate(self._parts()):
+            self._start(part, X)
+            for iteration in range(1, part.num_passes + 1):
+                begin = time.perf_counter()
+                self._train([index], X, y)
+                if self.verbose:
+                    name, value = self._progress(X[:_SHOWN_ROWS])
+                    print(
+                        f"[{type(self).__name__}] Iteration {iteration}, {name} = "
+                        f"{value:.2f}, time = {time.perf_counter() - begin:.2f}s"
+                    )
+        return self
+
+    def _partial_fit(self, X, y):
+        """Trains all parts on each batch, the lower ones first."""
+        if self._is_new:
+            self._begin(X)
+            for part in self._parts():
+                self._start(part, X)
+        self._train(range(len(self._states)), X, y)
+        return self
 
     def _begin(self, X) -> None:
-        """A new model, with chains, before the first update."""
-        self._check()
         self.random_state_ = check_random_state(self.random_state)
-        self._seed = int(self.random_state_.randint(np.iinfo(np.int32).max))
+        self._seed = int(self.random_state_.randint(_MOST_SEED))
         self._dtype = X.dtype
-        self._model = self._make_model(X)
-        self.score_kind_ = self._score_kinds[self._num_states() > MOST_STATES]
-        key_params, key_chains, _ = random.split(jax.random.key(self._seed), 3)
-        params = self._start_params(key_params, X)
-        chains = programs.start_chains(self._estimator(), params, key_chains)
-        self._store(params, chains)
-        self.n_updates_ = 0
+        self.model_ = self._make_model(X)
+        self._states = []
 
-    def _start_params(self, key, X) -> Params:
-        del X
-        return programs.start_params(self._model, key, None)
+    def _start(self, part: Part, X) -> None:
+        """Adds the state of the next part before its first update."""
+        key_params, key_chains, _ = self._keys(len(self._states))
+        params = self._start_params(part, key_params, X)
+        state = programs.start_state(part.estimator, part.optimizer, params, key_chains)
+        self._states.append(programs.to_host(state))
 
-    def _estimator(self) -> Estimator:
-        model = self._model
-        return PersistentContrastiveDivergence(model, Gibbs(model), self.batch_size)
+    def _train(self, indices: Sequence[int], X, y) -> None:
+        """Trains these parts on each row once."""
+        states = [
+            programs.continue_state(state, part.learning_rate)
+            for state, part in zip(self._states, self._parts(), strict=False)
+        ]
+        most_steps = _MOST_STEPS if len(indices) == 1 else 1
+        for stack, count in self._stacks(X, y, most_steps):
+            for i in indices:
+                prepare = self._prepare([state.params for state in states[:i]])
+                part, (_, _, key) = self._parts()[i], self._keys(i)
+                states[i] = programs.train(part, states[i], stack, count, prepare, key)
+        self._states = programs.to_host(states)
 
-    def _params(self) -> Params:
-        """The record of parameters, from the fitted attributes."""
-        return record_from(programs.params_like(self._model), vars(self))
+    def _stacks(self, X, y, most_steps: int) -> Iterator[tuple[Batch, int]]:
+        """Stacks of batches, (steps, batch, …), of one shape; and how many to take."""
+        size = self.batch_size
+        steps = int(np.clip(_STACK_SIZE // (size * X.shape[1]), 1, most_steps))
 
-    def _store(self, params: Params, chains: State) -> None:
-        vars(self).update(attributes_of(params, self._dtype))
-        self._chains = programs.to_host(chains)
+        def rows_of(piece):
+            return self._batch(X[piece], None if y is None else y[piece])
 
-    def _run_passes(self, X) -> None:
-        for iteration in range(1, self.n_iter + 1):
-            begin = time.perf_counter()
-            self._pass(X)
-            if self.verbose:
-                name, value = self._progress(X[:_SHOWN_ROWS])
-                print(
-                    f"[{type(self).__name__}] Iteration {iteration}, {name} = "
-                    f"{value:.2f}, time = {time.perf_counter() - begin:.2f}s"
-                )
+        for rows, count in blocks(X.shape[0], steps * size, rows_of):
+            # A short batch is filled with rows of weight 0, to compile nothing else.
+            is_row = (np.arange(steps * size) < count).reshape(steps, size)
+            weights = is_row * (size / np.maximum(is_row.sum(1, keepdims=True), 1))
+            weights = weights.ravel().astype(np.float32)
+            batch = Batch(values=rows.values, weights=weights, mask=rows.mask)
+            stack = jax.tree.map(lambda x: x.reshape(steps, size, *x.shape[1:]), batch)
+            yield stack, -(-count // size)
 
     def _progress(self, X) -> tuple[str, float]:
         """The name and the value that `verbose` prints."""
-        error = (to_dense(X) - self.inverse_transform(self.transform(X))) ** 2
+        error = (self._rows(X) - self._pictures(self._map(self._encode, X))) ** 2
         return "reconstruction error", float(np.mean(error))
 
-    def _pass(self, X) -> None:
-        """Trains on each row once."""
-        self._check()
-        state = programs.start_state(
-            programs.SGD,
-            self._params(),
-            self._chains,
-            self.n_updates_,
-            float(self.learning_rate),
-        )
-        _, _, key = random.split(jax.random.key(self._seed), 3)
-        step = make_train_step(self._estimator(), programs.SGD)
-        stacks = self._stacks(X, lambda piece: self._rows(X[piece]))
-        state = train(step, state, stacks, self._prepare(), key)
-        self._store(state.params, state.estimator_state)
-        self.n_updates_ = int(state.step)
-
-    def _next_key(self):
-        return jax.random.key(int(self.random_state_.randint(np.iinfo(np.int32).max)))
+    def _keys(self, index: int) -> jax.Array:
+        """The keys of the parameters, the chains and the updates of a part."""
+        return random.split(random.fold_in(jax.random.key(self._seed), index), 3)
 
 
+@estimator
 class RealEstimator(BoltzmannEstimator):
     """An estimator for real features, whose learning rate has to be smaller.
 
     Means and variances of the visible units start at those of the first batch.
     """
 
-    def __init__(
-        self,
-        n_components=256,
-        *,
-        learning_rate=0.01,
-        batch_size=10,
-        n_iter=10,
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            n_iter=n_iter,
-            verbose=verbose,
-            random_state=random_state,
-        )
+    _: dataclasses.KW_ONLY
+    learning_rate: Any = 0.01
 
-    def _start_params(self, key, X):
-        rows = self._rows(X[: self.batch_size])
-        return programs.start_params(self._model, key, rows)
+    def _start_params(self, part, key, X):
+        return programs.start_params(self.model_, key, self._rows(X[: self.batch_size]))
 
 
-def train(
-    step: TrainStep, state: TrainState, stacks: Any, prepare: Any, key: Any
-) -> TrainState:
-    """The state after the batches of all stacks; update t draws from fold_in(key, t).
+def by_blocks(
+    program: Callable[..., Any], X: Any, rows_of: Callable[[Any], Any], *more: Any
+) -> np.ndarray:
+    """`program` of the rows of `X`, in blocks of one length, so that it compiles once.
 
-    Raises:
-      FloatingPointError: a parameter is NaN or infinite.
+    Args:
+      program: (rows, …) -> an array with one entry per row.
+      rows_of: turns a piece of `X` into rows.
+      more: arrays with one entry per row, which `program` takes beside the rows.
     """
-    step, prepare = as_pytree(step), as_pytree(prepare)
-    first, is_finite = int(state.step), []
-    for stack, count in stacks:
-        state, _, finite = run_stack(step, state, stack, prepare, key, first, count)
-        first += count
-        is_finite.append(finite)
-    if not all(map(bool, is_finite)):
-        raise Diverged(
-            f"Parameters are NaN or infinite after {first} updates, but training needs "
-            "finite ones; lower `learning_rate`, or scale the features, by "
-            "`StandardScaler` for real units and by `MinMaxScaler` for binary ones."
-        )
-    return state
+    length = int(np.clip(_BLOCK_SIZE // X.shape[1], 8, 512))
+
+    def given(piece):
+        return (rows_of(X[piece]), *(x[piece] for x in more))
+
+    found = [
+        np.asarray(program(*rows))[:count]
+        for rows, count in blocks(X.shape[0], length, given)
+    ]
+    return np.concatenate(found)
 
 
-def check_rate(name: str, value: Any) -> None:
-    """Refuses what is no positive number."""
-    if not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
-        raise InvalidValue(
-            f"`{name}` is {value!r} but needs to be a number above 0, such as 0.1."
-        )
+def blocks(num_rows: int, length: int, rows_of) -> Iterator[tuple[Any, int]]:
+    """Blocks of `length` rows, the last one filled with zeros, and how many are rows.
+
+    Args:
+      rows_of: (slice) -> a tree of arrays with one entry per row of the slice.
+    """
+    for first in range(0, num_rows, length):
+        count = min(length, num_rows - first)
+        rows = rows_of(slice(first, first + count))
+        yield jax.tree.map(lambda x: _fill(x, length), rows), count
 
 
-def to_dense(X: Any) -> np.ndarray:
-    return np.asarray(X.toarray() if sparse.issparse(X) else X, np.float32)
-
-
-def _fill(x: np.ndarray, length: int) -> np.ndarray:
-    """`x` with rows of zeros after it."""
-    if len(x) == length:
-        return x
+def _fill(x: Any, length: int) -> np.ndarray:
     filled = np.zeros((length, *x.shape[1:]), x.dtype)
     filled[: len(x)] = x
     return filled
+
+
+def check_rate(name: str, value: Any) -> float:
+    check_number(name, value, 1e-9, 1e3)
+    return float(value)
+
+
+def to_dense(X: Any) -> Any:
+    return np.asarray(X.toarray() if sparse.issparse(X) else X, np.float32)

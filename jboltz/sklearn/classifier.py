@@ -1,29 +1,48 @@
 """Deep belief networks that are fine-tuned, as a classifier."""
 
+import dataclasses
+from functools import partial
+from typing import Any
+
 import jax
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from jboltz import random
+from jboltz.base import Batch
 from jboltz.checks import check_count
 from jboltz.errors import InvalidValue
-from jboltz.learning.step import make_train_step
-from jboltz.nets.classifier import classifier_of
-from jboltz.nets.finetune import CrossEntropy, LabelledExamples, scale_images
+from jboltz.nets.classifier import classifier_of, to_linen_params
+from jboltz.nets.finetune import CrossEntropy, LabelledExamples
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import FLOATS, check_rate, train
+from jboltz.sklearn.base import FLOATS, by_blocks, check_rate, estimator
 from jboltz.sklearn.dbn import DBNTransformer
+from jboltz.sklearn.programs import Part
 
 
+def as_labelled(rows, key):
+    """The `prepare` of the classifier, for pairs (rows, labels)."""
+    del key
+    images, labels = rows
+    return LabelledExamples(images=images, labels=labels)
+
+
+def class_probabilities(net, params, v):
+    return jax.nn.softmax(net.apply({"params": params}, v))
+
+
+start_net = jax.jit(to_linen_params, static_argnums=(0, 2))
+
+
+@estimator
 class DBNClassifier(ClassifierMixin, DBNTransformer):
     """A deep belief network, then a classifier with its weights that is fine-tuned.
 
     `fit` trains the network as `DBNTransformer` does, and the classifier, sigmoid
-    layers with a linear head, from its weights by Adam. `partial_fit` makes a pass over
-    the rows for each of the two. `predict` and `predict_proba` are of the classifier,
-    `score` is its accuracy; the other methods are of the deep belief network.
+    layers with a linear head, from its weights by Adam. `partial_fit` trains both on
+    each batch. `predict` and `predict_proba` are of the classifier, `score` is its
+    accuracy; the other methods are of the deep belief network.
 
     Parameters
     ----------
@@ -37,70 +56,34 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-    net_params_ : dict
-        The parameters of the classifier, a `jboltz.nets.classifier.Classifier`.
+    net_, net_params_ : jboltz.nets.classifier.Classifier, dict
+        The classifier and its parameters.
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(256, 128),
-        *,
-        learning_rate=0.1,
-        batch_size=10,
-        n_iter=10,
-        fine_tuning_rate=0.003,
-        n_iter_fine_tuning=30,
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            hidden_layer_sizes,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            n_iter=n_iter,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.fine_tuning_rate = fine_tuning_rate
-        self.n_iter_fine_tuning = n_iter_fine_tuning
+    _: dataclasses.KW_ONLY
+    fine_tuning_rate: Any = 0.003
+    n_iter_fine_tuning: Any = 30
 
     def fit(self, X, y=None):
         """Trains the deep belief network, and the classifier from its weights."""
-        X, labels = self._validated_pair(X, y, None, reset=True)
-        self._begin(X)
-        self._run_passes(X)
-        self._begin_net()
-        for _ in range(self.n_iter_fine_tuning):
-            self._tune(X, labels)
-        return self
+        return self._fit(*self._validated_pair(X, y, None, reset=True))
 
     def partial_fit(self, X, y=None, classes=None):
         """Trains both with one pass; the first call needs all `classes`."""
-        is_new = "n_updates_" not in vars(self)
-        if is_new and classes is None:
+        if self._is_new and classes is None:
             raise InvalidValue(
                 "`classes` is None but the first call of `partial_fit` needs every "
                 "class that later calls may hold; pass them, such as `np.unique(y)`."
             )
-        X, labels = self._validated_pair(X, y, classes, reset=is_new)
-        if is_new:
-            self._begin(X)
-            self._begin_net()
-        self._pass(X)
-        self._tune(X, labels)
-        return self
+        pair = self._validated_pair(X, y, classes, reset=self._is_new)
+        return self._partial_fit(*pair)
 
     def predict_proba(self, X):
         """The probability of each class, in the order of `classes_`."""
         check_is_fitted(self)
-        X = self._validated(X)
-        found = self._map(
-            programs.class_probabilities,
-            X,
-            params=self._net.params,
-            model=classifier_of(self._model, len(self.classes_)),
-        )
-        return found.astype(X.dtype)
+        X, net = self._validated(X), self.net_
+        program = partial(programs.each_row, class_probabilities, net, self.net_params_)
+        return by_blocks(program, X, self._rows).astype(X.dtype)
 
     def predict(self, X):
         """The most probable class of each row."""
@@ -112,13 +95,12 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
         return ClassifierMixin.score(self, X, y, sample_weight)
 
     @property
-    def net_params_(self):
-        return self._net.params
+    def net_(self):
+        return classifier_of(self.model_, len(self.classes_))
 
-    def _check(self):
-        super()._check()
-        check_rate("fine_tuning_rate", self.fine_tuning_rate)
-        check_count("n_iter_fine_tuning", self.n_iter_fine_tuning, at_least=0)
+    @property
+    def net_params_(self):
+        return self._states[-1].params
 
     def _validated_pair(self, X, y, classes, reset):
         """Data, and the numbers of their classes."""
@@ -136,23 +118,26 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
             )
         return X, np.searchsorted(self.classes_, y).astype(np.int32)
 
-    def _begin_net(self):
-        key = random.fold_in(jax.random.key(self._seed), 1)
-        net = programs.start_net(self._model, self._params(), len(self.classes_), key)
-        rate = float(self.fine_tuning_rate)
-        self._net = programs.to_host(
-            programs.start_state(programs.ADAM, net, (), 0, rate)
+    def _parts(self):
+        net = Part(
+            estimator=CrossEntropy(self.net_),
+            learning_rate=check_rate("fine_tuning_rate", self.fine_tuning_rate),
+            num_passes=check_count(
+                "n_iter_fine_tuning", self.n_iter_fine_tuning, at_least=0
+            ),
+            optimizer=programs.ADAM,
         )
+        return [*super()._parts(), net]
 
-    def _tune(self, X, labels):
-        """Trains the classifier on each row once."""
+    def _start_params(self, part, key, X):
+        if part.optimizer is programs.SGD:
+            return super()._start_params(part, key, X)
+        return start_net(self.model_, self.params_, len(self.classes_), key)
 
-        def rows_of(piece):
-            return LabelledExamples(images=self._rows(X[piece]), labels=labels[piece])
+    def _prepare(self, below):
+        is_net = len(below) == len(self.model_.layers)
+        return as_labelled if is_net else super()._prepare(below)
 
-        estimator = CrossEntropy(classifier_of(self._model, len(self.classes_)))
-        state = programs.continue_state(self._net, float(self.fine_tuning_rate))
-        step = make_train_step(estimator, programs.ADAM)
-        key = random.fold_in(jax.random.key(self._seed), 2)
-        state = train(step, state, self._stacks(X, rows_of), scale_images, key)
-        self._net = programs.to_host(state)
+    def _batch(self, X, y):
+        values: Any = (self._rows(X), y)
+        return Batch(values=values)

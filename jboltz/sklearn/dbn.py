@@ -1,88 +1,44 @@
 """Deep belief networks as a transformer."""
 
-import dataclasses
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jboltz import random
-from jboltz.base import Batch
+from jboltz.evaluation.bounds import dbn_log_weight
 from jboltz.evaluation.partition import num_states
-from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.pretrain import LayerFeatures
+from jboltz.learning.step import Prepare
 from jboltz.models.annealed import Annealed
 from jboltz.models.dbn import DBN
-from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
-from jboltz.sklearn.attributes import attributes_of, record_from
-from jboltz.sklearn.base import BoltzmannEstimator
+from jboltz.sklearn.base import BoltzmannEstimator, estimator
 from jboltz.units.bernoulli import Bernoulli
 
-_LISTS = "components_", "intercept_hidden_", "intercept_visible_"
+_NUM_PASSES = 16
 
 
-@dataclasses.dataclass(frozen=True)
-class Layerwise:
-    """PCD of each layer of a DBN, on the features of the layers below as they are.
+def bound(model, params, v):
+    """log mean w + log Z, of passes upwards with the random numbers of `params[1]`."""
+    own, key = params
 
-    The state is a tuple: which layers are trained, and the chains of each layer.
-    """
+    def log_weight(key):
+        return dbn_log_weight(model, own, v, key)
 
-    model: DBN
-    num_chains: int
-
-    def init(self, params, key):
-        rules = enumerate(zip(self.rules, params, strict=True))
-        chains = [rule.init(p, random.fold_in(key, i)) for i, (rule, p) in rules]
-        return jnp.ones(len(params), bool), tuple(chains)
-
-    @property
-    def rules(self):
-        return tuple(
-            PersistentContrastiveDivergence(layer, Gibbs(layer), self.num_chains)
-            for layer in self.model.layers
-        )
-
-    def estimate(self, params, state, batch, key):
-        is_trained, chains = state
-        gradients, moved = [], []
-        for index, rule in enumerate(self.rules):
-            key_features, key_rule = random.split(random.fold_in(key, index))
-            features = LayerFeatures(self.model.layers[: index + 1])
-
-            def update(
-                own,
-                chain,
-                rule=rule,
-                features=features,
-                below=params[:index],
-                key_features=key_features,
-                key_rule=key_rule,
-            ):
-                values = features(below, batch.values, key_features)
-                rows = Batch(values=values, weights=batch.weights)
-                return rule.estimate(own, chain, rows, key_rule)[:2]
-
-            def leave(own, chain):
-                return jax.tree.map(jnp.zeros_like, own), chain
-
-            own = params[index], chains[index]
-            gradient, chain = jax.lax.cond(is_trained[index], update, leave, *own)
-            gradients.append(gradient)
-            moved.append(chain)
-        return tuple(gradients), (is_trained, tuple(moved)), {}
+    log_weights = jax.lax.map(log_weight, random.fold_in_range(key, _NUM_PASSES))
+    return jax.nn.logsumexp(log_weights) - np.log(_NUM_PASSES)
 
 
+@estimator
 class DBNTransformer(BoltzmannEstimator):
     """A deep belief network of binary units: `transform` returns the top layer.
 
     `fit` trains layer by layer, each with `n_iter` passes over the rows. `partial_fit`
-    updates all layers in every batch, each on the features of the layers below.
+    trains all layers on each batch, the lower ones first.
 
-    The other parameters are those of `BernoulliRBM`. The attributes `components_`,
-    `intercept_hidden_` and `intercept_visible_` are lists with an array per layer.
+    The other parameters are those of `BernoulliRBM`. `params_` has a record per layer.
 
     Parameters
     ----------
@@ -90,27 +46,10 @@ class DBNTransformer(BoltzmannEstimator):
         The number of units of each hidden layer, bottom first.
     """
 
-    _code = staticmethod(programs.encode)
-    _picture = staticmethod(programs.decode)
-    _gibbs = staticmethod(programs.dbn_gibbs_step)
-    _score_kinds = "lower bound", "estimated lower bound"
+    hidden_layer_sizes: Any = (256, 128)
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(256, 128),
-        *,
-        learning_rate=0.1,
-        batch_size=10,
-        n_iter=10,
-        verbose=0,
-        random_state=None,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_iter = n_iter
-        self.verbose = verbose
-        self.random_state = random_state
+    _encode = staticmethod(DBN.encode)
+    _decode = staticmethod(DBN.decode)
 
     def score_samples(self, X):
         """A lower bound of log p(v) of each row, in nats, from 16 passes upwards.
@@ -120,47 +59,38 @@ class DBNTransformer(BoltzmannEstimator):
         too low on average; `score_kind_` says which.
         """
         check_is_fitted(self)
-        X, params = self._validated(X), self._params()
-        top, own = self._model.layers[-1], params[-1]
-        if self.score_kind_ == self._score_kinds[0]:
-            log_z = float(programs.rbm_log_partition(top, own))
+        X, top, own = self._validated(X), self.model_.layers[-1], self.params_[-1]
+        if self.score_kind_ == "lower bound":
+            log_z = float(programs.exact_log_partition(top, own))
         else:
-            base = own.visible, top.hidden.init()
-            annealed = Annealed(top)
+            annealed, base = Annealed(top), (own.visible, top.hidden.init())
             log_z = programs.annealed_log_partition(annealed, own, base, self._seed)
-        given = params, jax.random.key(self._seed)
-        return (self._map(programs.dbn_bound, X, params=given) - log_z).astype(X.dtype)
+        given = self.params_, jax.random.key(self._seed)
+        return (self._map(bound, X, params=given) - log_z).astype(X.dtype)
+
+    @property
+    def score_kind_(self):
+        sizes = map(num_states, self.model_.layers[-1].units)
+        is_small = min(sizes) <= programs.MOST_STATES
+        return "lower bound" if is_small else "estimated lower bound"
+
+    @property
+    def params_(self):
+        """A record of each layer that has been started, bottom first."""
+        count = len(self.model_.layers)
+        return tuple(state.params for state in self._states[:count])
 
     @property
     def _n_features_out(self):
-        return self.components_[-1].shape[0]
+        return self.model_.layers[-1].hidden.size
 
     def _make_model(self, X):
         sizes = X.shape[1], *np.atleast_1d(self.hidden_layer_sizes).tolist()
         return DBN.chain(*map(Bernoulli, sizes))
 
-    def _num_states(self):
-        return min(map(num_states, self._model.layers[-1].units))
+    def _parts(self):
+        return [self._part(layer) for layer in self.model_.layers]
 
-    def _estimator(self):
-        return Layerwise(self._model, self.batch_size)
-
-    def _run_passes(self, X):
-        """Trains the layers one after the other."""
-        _, chains = self._chains
-        for layer in np.eye(len(chains), dtype=bool):
-            self._chains = layer, self._chains[1]
-            super()._run_passes(X)
-        self._chains = np.ones(len(chains), bool), self._chains[1]
-
-    def _params(self):
-        return tuple(
-            record_from(like, {name: vars(self)[name][layer] for name in _LISTS})
-            for layer, like in enumerate(programs.params_like(self._model))
-        )
-
-    def _store(self, params, chains):
-        layers = [attributes_of(record, self._dtype) for record in params]
-        for name in _LISTS:
-            setattr(self, name, [layer[name] for layer in layers])
-        self._chains = programs.to_host(chains)
+    def _prepare(self, below) -> Prepare:
+        features = LayerFeatures(self.model_.layers[: len(below) + 1])
+        return jax.tree_util.Partial(features, tuple(below))

@@ -1,15 +1,38 @@
 """The spike-and-slab RBM as an estimator."""
 
+from functools import partial
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from sklearn.utils.validation import check_is_fitted
 
+from jboltz.evaluation.partition import log_partition
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
-from jboltz.models.spike_and_slab import SpikeAndSlab
+from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import RealEstimator, to_dense
+from jboltz.sklearn.base import RealEstimator, estimator, to_dense
 from jboltz.units.gaussian import GaussianParams
 
 
+def spike_means(model, params, v):
+    """p(spike = 1 | v)."""
+    return model.mean_hidden_state(params, v).spikes
+
+
+def visible_means(model, params, spikes):
+    """E[v | spikes, slabs], with slabs at their mean μ."""
+    h = SpikeSlab(spikes=spikes, slabs=params.slab_mean)
+    return model.mean_visible_state(params, h)
+
+
+@partial(jax.jit, static_argnames="model")
+def exact_log_partition(model, params):
+    """log Z by enumeration of the spikes."""
+    return log_partition(partial(model.hidden_free_energy, params), model.num_hidden)
+
+
+@estimator
 class SpikeAndSlabRBM(RealEstimator):
     """A spike-and-slab RBM of real features; `jboltz.SpikeAndSlab` has the equations.
 
@@ -19,10 +42,10 @@ class SpikeAndSlabRBM(RealEstimator):
     the means of the first batch.
     """
 
-    _code = staticmethod(programs.spike_code)
-    _picture = staticmethod(programs.spike_picture)
-    _gibbs = staticmethod(programs.gibbs_step)
-    _score_kinds = "log-likelihood", "estimated log-likelihood"
+    n_components: Any = 256
+
+    _encode = staticmethod(spike_means)
+    _decode = staticmethod(visible_means)
 
     def score_samples(self, X):
         """log p(v) of each row, in nats.
@@ -32,16 +55,25 @@ class SpikeAndSlabRBM(RealEstimator):
         and calls; `score_kind_` is then "estimated log-likelihood".
         """
         check_is_fitted(self)
-        X, params = self._validated(X), self._params()
-        if self.score_kind_ == self._score_kinds[0]:
-            log_z = float(programs.spike_log_partition(self._model, params))
+        X, params = self._validated(X), self.params_
+        if self.score_kind_ == "log-likelihood":
+            log_z = float(exact_log_partition(self.model_, params))
         else:
             log_variance = -params.log_visible_precision
             mean = params.visible_bias * jnp.exp(log_variance)
             base = (GaussianParams(mean=mean, log_variance=log_variance),)
-            annealed = AnnealedSpikeAndSlab(self._model)
+            annealed = AnnealedSpikeAndSlab(self.model_)
             log_z = programs.annealed_log_partition(annealed, params, base, self._seed)
-        return (-self._map(programs.free_energy, X) - log_z).astype(X.dtype)
+        return (-self._map(SpikeAndSlab.free_energy, X) - log_z).astype(X.dtype)
+
+    @property
+    def score_kind_(self):
+        is_small = 2**self.model_.num_hidden <= programs.MOST_STATES
+        return "log-likelihood" if is_small else "estimated log-likelihood"
+
+    @property
+    def _n_features_out(self):
+        return self.model_.num_hidden
 
     def _rows(self, X):
         return to_dense(X) - self.location_
@@ -53,6 +85,3 @@ class SpikeAndSlabRBM(RealEstimator):
         # With means far from 0, precisions and biases would change the same mean.
         self.location_ = to_dense(X[: self.batch_size]).mean(axis=0)
         return SpikeAndSlab(X.shape[1], self.n_components)
-
-    def _num_states(self):
-        return 2**self._model.num_hidden

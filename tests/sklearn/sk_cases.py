@@ -17,7 +17,7 @@ LAYERS = {"hidden_layer_sizes": (4, 3), **SMALL}
 ESTIMATORS = [
     BernoulliRBM(3, **SMALL),
     GaussianBernoulliRBM(3, **SMALL),
-    CategoricalRBM(3, n_categories=3, **SMALL),
+    CategoricalRBM(3, n_categories=[3] * 5, **SMALL),
     SpikeAndSlabRBM(3, **SMALL),
     DBNTransformer(**LAYERS),
     DBNClassifier(**LAYERS, n_iter_fine_tuning=2),

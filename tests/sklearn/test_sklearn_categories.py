@@ -30,7 +30,7 @@ def one_hot(X):
 def test_codes_and_one_hot_columns_are_the_same_data():
     X = codes()
     by_code = CategoricalRBM(3, **OPTIONS).fit(X)
-    by_column = CategoricalRBM(3, encoding="one-hot", **OPTIONS).fit(one_hot(X))
+    by_column = CategoricalRBM(3, **OPTIONS).fit(one_hot(X))
     np.testing.assert_array_equal(by_code.components_, by_column.components_)
     H = by_code.transform(X)
     np.testing.assert_array_equal(H, by_column.transform(one_hot(X)))
@@ -75,7 +75,7 @@ def test_sparse_codes_are_counted(as_sparse):
     ("value", "message"),
     [
         (-1, "Negative values in data: `X` has -1.0 in column 1"),
-        (3, "`X` has 3.0 in column 1 but .* from 0 to 2, or NaN"),
+        (3, "`X` has 3.0 in column 1 but .* 0 to 2, or NaN"),
         (0.5, "`X` has 0.5 in column 1"),
     ],
 )
@@ -94,19 +94,17 @@ def test_other_one_hot_columns_are_refused(value):
     X = one_hot(codes(with_gaps=False)).toarray()
     X[4, 2:5] = [value, 0, 1]
     with pytest.raises(InvalidValue, match="in the columns from 2 to 4"):
-        CategoricalRBM(3, encoding="one-hot", **OPTIONS).fit(X)
+        CategoricalRBM(3, **OPTIONS).fit(X)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("counts", "message"),
     [
-        ({"encoding": "binary"}, "`encoding` is 'binary'"),
-        ({"encoding": "one-hot"}, "`n_categories` is None"),
-        ({"n_categories": [2, 3]}, r"`n_categories` is \[2, 3\], for 2 columns"),
-        ({"n_categories": [2, 3, 0]}, "a count is a whole number from 1"),
-        ({"n_categories": 2, "encoding": "one-hot"}, "for 2 columns, but `X` has 3"),
+        ([2, 3], r"`n_categories` is \[2, 3\] and `X` has 3 columns"),
+        ([2, 3, 0], "at least 1 category"),
+        (["two", "three", "four"], "one count for each variable"),
     ],
 )
-def test_bad_counts_of_categories_are_refused(options, message):
+def test_bad_counts_of_categories_are_refused(counts, message):
     with pytest.raises(InvalidValue, match=message):
-        CategoricalRBM(3, **options).fit(codes())
+        CategoricalRBM(3, n_categories=counts).fit(codes())

@@ -59,7 +59,7 @@ def test_the_pseudo_likelihood_of_categories_leaves_out_absent_ones():
     assert model.score_kind_ == "pseudo-log-likelihood"
     states = np.array(list(itertools.product(range(2), range(3), range(4))), float)
     energies = [
-        float(model._model.free_energy(model._params(), jnp.eye(4)[state]))
+        float(model.model_.free_energy(model.params_, jnp.eye(4)[state]))
         for state in states.astype(int)
     ]
     array, terms = -np.reshape(energies, (2, 3, 4)), 0
