@@ -87,7 +87,7 @@ def test_links_between_pages_lead_somewhere(file):
 # The numbers of each page.
 
 
-def test_recorded_losses_are_those_of_the_words():
+def test_recorded_losses_are_those_of_the_page():
     text = words("dbn_mnist")
     seeds = [
         results(f"dbn_mnist/results{suffix}.json")
@@ -129,7 +129,7 @@ def test_recorded_likelihoods_of_patches_are_those_of_the_pages():
         ("ssrbm_cifar10", "likelihood", 1),
     ],
 )
-def test_recorded_gains_over_a_gaussian_are_those_of_the_words(program, record, digits):
+def test_recorded_gains_over_a_gaussian_are_those_of_the_page(program, record, digits):
     tests = [
         results(f"{program}/results-{record}-{seed}.json")["test"] for seed in range(3)
     ]
@@ -138,7 +138,7 @@ def test_recorded_gains_over_a_gaussian_are_those_of_the_words(program, record, 
     assert f"{least} to {most} " in words(program)
 
 
-def test_recorded_errors_of_gray_digits_are_those_of_the_words():
+def test_recorded_errors_of_gray_digits_are_those_of_the_page():
     text = words("grbm_mnist")
     for name in ("results", "results-fixed"):
         error = results(f"grbm_mnist/{name}.json")["test"]["reconstruction_error"]
@@ -154,7 +154,7 @@ def test_recorded_errors_of_gray_digits_are_those_of_the_words():
     assert f"epochs {', '.join(map(str, spikes[:-1]))} and {spikes[-1]} " in text
 
 
-def test_recorded_bounds_are_those_of_the_words():
+def test_recorded_bounds_are_those_of_the_page():
     text = words("dbm_mnist")
     run = results("dbm_mnist/results.json")
     for found in run["bound"].values():
@@ -166,7 +166,7 @@ def test_recorded_bounds_are_those_of_the_words():
     assert shown(earlier["AIS"]["mean"]) in text
 
 
-def test_recorded_likelihoods_of_rbms_are_those_of_the_words():
+def test_recorded_likelihoods_of_rbms_are_those_of_the_page():
     text = words("rbm_mnist")
     run = results("rbm_mnist/results.json")
     for found in run["log_likelihood"].values():
@@ -180,7 +180,7 @@ def test_recorded_likelihoods_of_rbms_are_those_of_the_words():
         assert f"| {interval(short['AIS, longer ladder'])} |" in text
 
 
-def test_recorded_estimates_by_raise_are_those_of_the_words():
+def test_recorded_estimates_by_raise_are_those_of_the_page():
     text = words("rbm_mnist")
     found = results("rbm_mnist/results-raise.json")["raise"]
     for one in (found, *found["by_rungs"].values()):
@@ -189,7 +189,7 @@ def test_recorded_estimates_by_raise_are_those_of_the_words():
     assert f"Annealing says {shown(found['mean_by_ais'])}" in text
 
 
-def test_recorded_exact_likelihoods_are_those_of_the_words():
+def test_recorded_exact_likelihoods_are_those_of_the_page():
     for seed in range(3):
         found = results(f"rbm_mnist/results-exact-{seed}.json")["log_likelihood"]
         numbers = [shown(found[name]["mean"]) for name in ("enumeration", "AIS")]
@@ -212,7 +212,7 @@ def percent(values):
 MANY_LABELS = ("results", "results-1", "results-2")
 
 
-def test_recorded_errors_of_classifiers_are_those_of_the_words():
+def test_recorded_errors_of_classifiers_are_those_of_the_page():
     text = words("finetune_mnist")
     wide = [
         results(f"finetune_mnist/results-rbm-1024-{seed}.json") for seed in range(3)
@@ -240,7 +240,7 @@ def test_recorded_errors_of_classifiers_are_those_of_the_words():
             assert f"{100 * net['test']['error']:.2f} %" in text
 
 
-def test_recorded_accuracies_with_few_labels_are_those_of_the_words():
+def test_recorded_accuracies_with_few_labels_are_those_of_the_page():
     few = [results(f"few_labels_mnist/results-few-{seed}.json") for seed in range(3)]
     many = [results(f"few_labels_mnist/{name}.json") for name in MANY_LABELS]
     for net in ("pretrained", "control"):
@@ -261,7 +261,7 @@ def test_what_was_tried_with_few_labels_is_what_was_recorded(name):
 
 
 @pytest.mark.parametrize("name", ["results", "results-sixth"])
-def test_recorded_errors_of_label_units_are_those_of_the_words(name):
+def test_recorded_errors_of_label_units_are_those_of_the_page(name):
     found = results(f"labels_mnist/{name}.json")
     cells = [
         f"{100 * stage['error']:.2f} % ± {100 * stage['standard_error']:.2f}"
@@ -270,13 +270,13 @@ def test_recorded_errors_of_label_units_are_those_of_the_words(name):
     assert f"| `{name}.json` | {' | '.join(cells)} |" in words("labels_mnist")
 
 
-def test_recorded_errors_of_hybrids_are_those_of_the_words():
+def test_recorded_errors_of_hybrids_are_those_of_the_page():
     for net in results("hybrid_mnist/results.json")["nets"].values():
         error, deviation = (100 * net["test"][k] for k in ("error", "standard_error"))
         assert f"| {error:.2f} % ± {deviation:.2f} |" in words("hybrid_mnist")
 
 
-def test_recorded_numbers_of_the_autoencoder_are_those_of_the_words():
+def test_recorded_numbers_of_the_autoencoder_are_those_of_the_page():
     text = words("vae_mnist")
     found = results("vae_mnist/results.json")["test"]
     errors, models = found["reconstruction"], found["bounds"]["models"]
@@ -296,7 +296,7 @@ def test_recorded_numbers_of_the_autoencoder_are_those_of_the_words():
         assert f"| {score} | {' | '.join(cells)} |" in text
 
 
-def test_recorded_forms_of_units_are_those_of_the_words():
+def test_recorded_forms_of_units_are_those_of_the_page():
     text = words("dbn_cifar10")
     run = results("dbn_cifar10/results.json")
     extents = [layer["learnt"]["exciting_extent"] for layer in run["forms"]]
@@ -318,7 +318,7 @@ def test_recorded_forms_of_units_are_those_of_the_words():
         assert f"{error:.2f}" in text
 
 
-def test_recorded_speeds_are_those_of_the_words():
+def test_recorded_speeds_are_those_of_the_page():
     text = words("benchmark")
     run = results("benchmark/results.json")
     shown_as = {
@@ -349,7 +349,7 @@ def test_recorded_speeds_are_those_of_the_words():
     assert f"{run['start']['warm_seconds']['median']:.1f} s after it" in text
 
 
-def test_the_targets_of_each_processor_are_those_of_the_words():
+def test_the_targets_of_each_processor_are_those_of_the_page():
     records = {}
     for file in (EXPERIMENTS / "benchmark").glob("results-*.json"):
         record = json.loads(file.read_text())
