@@ -57,6 +57,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "navbar_align": "left",
+    # The wide search field has a label that differs from its text.
+    "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc", "edit-this-page", "sourcelink"],
     # The package's metadata name the place of its source, where it has one.
     "use_edit_page_button": "Source" in _links,
@@ -89,7 +91,7 @@ def expand(block):
     )
     return (
         f"```{{eval-rst}}\n.. currentmodule:: {module}\n\n"
-        f".. autosummary::\n\n{table}\n{entries}```"
+        f".. autosummary::\n   :nosignatures:\n\n{table}\n{entries}```"
     )
 
 
@@ -126,11 +128,25 @@ def as_written(app, kind, name, entry, options, signature, returns):
     return f"({ast.unparse(function.args)})", returns
 
 
+# Sphinx writes the lines of a long signature as a list of definitions without terms.
+SIGNATURE = re.compile(r"<dl>\n(?:<dd>.*</dd>\n)+</dl>")
+
+
+def signatures_as_lines(app, page, template, context, tree):
+    """Screen readers do not announce a list of definitions where there is none."""
+
+    def as_lines(found):
+        return found[0].replace("dl>", "div>").replace("dd>", "div>")
+
+    context["body"] = SIGNATURE.sub(as_lines, context.get("body", ""))
+
+
 def setup(app):
     def expand_entries(app, page, source):
         source[0] = ENTRIES.sub(expand, source[0])
 
     app.connect("source-read", expand_entries)
     app.connect("autodoc-process-signature", as_written)
+    app.connect("html-page-context", signatures_as_lines)
     # Before napoleon, which turns the sections of a docstring into reStructuredText.
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)
