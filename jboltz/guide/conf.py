@@ -10,6 +10,7 @@ import inspect
 import re
 import textwrap
 from importlib import metadata
+from typing import Any
 
 _package = metadata.metadata("jboltz")
 _links = dict(line.split(", ", 1) for line in _package.get_all("Project-URL", []))
@@ -121,7 +122,7 @@ def as_written(app, kind, name, entry, options, signature, returns):
     if not inspect.isroutine(entry) or entry.__name__ != name.split(".")[-1]:
         return None
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(entry)))
-    (function,) = ast.parse(source).body
+    function: Any = ast.parse(source).body[0]
     if kind == "method" and not isinstance(entry, staticmethod):
         del function.args.args[0]  # `self` or `cls`
     returns = function.returns and ast.unparse(function.returns)
