@@ -147,6 +147,8 @@ def write(columns: Columns, out: pathlib.Path | None) -> None:
     for name, values in columns.items():
         parts = values.reshape(len(values), -1).T
         for number, part in enumerate(parts, 1):
+            if part.dtype.kind == "f" and np.array_equal(part, np.rint(part)):
+                part = part.astype(int)
             flat[name if len(parts) == 1 else f"{name}_{number}"] = part.tolist()
     place = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
     with place as file:
