@@ -17,7 +17,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_python_examples_run(capsys):
     # As written but for the length of the ladder, which takes most of the time.
-    namespace = pages.run(ROOT / "README.md", ladder=("ladder(0.1)", "ladder(0.01)"))
+    namespace, left_out = pages.run(
+        ROOT / "README.md", ladder=("ladder(0.1)", "ladder(0.01)")
+    )
+    assert not left_out
     assert namespace["history"][1]["reconstruction_error"].size == 16
     held = namespace["completed"][:, 0, :392]
     np.testing.assert_array_equal(held, namespace["data"][:8, :392])
