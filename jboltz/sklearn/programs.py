@@ -65,10 +65,13 @@ def start_state(
     """A training state of an optimizer with this learning rate."""
     # `jit` may return its arguments themselves, and training donates the state.
     params, chains = jax.tree.map(jnp.copy, (params, chains))
+    # The type of a Python number is weak, and that of the state after a step is not:
+    # training would be compiled once more for the second stack of batches.
+    rate = jnp.asarray(learning_rate, float)
     return TrainState(
         step=jnp.asarray(step, jnp.int32),
         params=params,
-        opt_state=optax.tree.set(optimizer.init(params), learning_rate=learning_rate),
+        opt_state=optax.tree.set(optimizer.init(params), learning_rate=rate),
         estimator_state=chains,
     )
 
@@ -76,7 +79,8 @@ def start_state(
 @jax.jit
 def continue_state(state: TrainState, learning_rate: Any) -> TrainState:
     """A copy of a training state, with this learning rate."""
-    return optax.tree.set(jax.tree.map(jnp.copy, state), learning_rate=learning_rate)
+    rate = jnp.asarray(learning_rate, float)
+    return optax.tree.set(jax.tree.map(jnp.copy, state), learning_rate=rate)
 
 
 @partial(jax.jit, static_argnames=("function", "model"))
