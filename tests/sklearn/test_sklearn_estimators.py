@@ -147,7 +147,7 @@ def compilations():
 @each
 def test_a_second_fit_compiles_nothing(estimator, compilations):
     X = data_of(estimator)
-    fitted(estimator, X)
+    fitted(estimator, X).transform(X)
     before = len(compilations)
     again = clone(estimator).set_params(learning_rate=0.03, random_state=7)
     again.fit(X[:15], LABELS[:15]).transform(X)
