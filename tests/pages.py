@@ -3,8 +3,6 @@
 import pathlib
 import re
 
-import pytest
-
 from jboltz.errors import MissingPackage
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -24,12 +22,21 @@ def blocks(page, language):
 
 
 def run(page):
-    """Runs the Python of a page from top to bottom, and returns what it defined."""
-    namespace = {"__name__": "page"}
+    """Runs the Python of a page from top to bottom, block by block.
+
+    A block that needs a package that is not installed is left out, so a later block
+    uses nothing that such a block defines.
+
+    Returns:
+      What the page defined, and a line for each block that was left out.
+    """
+    namespace, left_out = {"__name__": "page"}, []
     for line, code in blocks(page, "python"):
         try:
             # The empty lines give a traceback the numbers of the page.
             exec(compile("\n" * line + code, str(page), "exec"), namespace)
-        except MissingPackage as error:
-            pytest.skip(str(error))
-    return namespace
+        except (MissingPackage, ModuleNotFoundError) as error:
+            if (error.name or "").startswith("jboltz"):
+                raise
+            left_out.append(f"line {line + 1}: {error}")
+    return namespace, left_out

@@ -12,7 +12,8 @@ README = pages.README.read_text(encoding="utf-8")
 
 def test_python_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = pages.run(pages.README)
+    namespace, left_out = pages.run(pages.README)
+    assert not left_out
     assert namespace["history"][1]["reconstruction_error"].size == 16
     for leaf in jax.tree.leaves(namespace["gradient"]):
         assert np.isfinite(leaf).all()

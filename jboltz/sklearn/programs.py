@@ -73,7 +73,10 @@ def continue_state(state: TrainState, learning_rate: Any) -> TrainState:
     """A copy of a training state, with this learning rate."""
     # `jit` may return its arguments themselves, and training donates the state.
     state = jax.tree.map(jnp.copy, state)
-    opt_state = optax.tree.set(state.opt_state, learning_rate=learning_rate)
+    # The type of a Python number is weak, and that of the state after a step is not:
+    # training would be compiled once more for the second stack of batches.
+    rate = jnp.asarray(learning_rate, float)
+    opt_state = optax.tree.set(state.opt_state, learning_rate=rate)
     return TrainState(
         step=state.step,
         params=state.params,

@@ -4,6 +4,7 @@ import pickle
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import sparse
@@ -18,6 +19,7 @@ from jboltz.sklearn import (
     DBNTransformer,
     GaussianBernoulliRBM,
     SpikeAndSlabRBM,
+    programs,
 )
 from tests.sklearn.sk_cases import ESTIMATORS, LABELS, data_of, name
 
@@ -143,11 +145,19 @@ def compilations():
 @each
 def test_a_second_fit_compiles_nothing(estimator, compilations):
     X = data_of(estimator)
-    fitted(estimator, X)
+    fitted(estimator, X).transform(X)
     before = len(compilations)
     again = clone(estimator).set_params(learning_rate=0.03, random_state=7)
     again.fit(X[:15], LABELS[:15]).transform(X)
     assert len(compilations) == before
+
+
+def test_a_second_stack_of_batches_compiles_nothing():
+    """A weak type in the first state would make training another program."""
+    for optimizer in (programs.SGD, programs.ADAM):
+        first = programs.start_state(optimizer, jnp.zeros(2), (), 0, 0.1)
+        for state in (first, programs.continue_state(first, 0.2)):
+            assert not any(x.weak_type for x in jax.tree.leaves(state))
 
 
 def test_a_grid_search_compiles_once(compilations):
