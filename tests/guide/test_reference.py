@@ -145,8 +145,6 @@ def undescribed(call, known):
 
 # The docstrings of these are still to be written.
 LATER = {
-    "jboltz": "PresentOnly anomaly_scores conditional sandwiched_log_partition "
-    "to_arviz",
     "jboltz.data": "Dataset Examples Scaling Standardizer WhitenedPatches "
     "balanced_subset batches check_scaling fingerprint hold_out scale_pixels "
     "standardize unstandardize whitened_patches",
