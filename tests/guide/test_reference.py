@@ -145,9 +145,8 @@ def undescribed(call, known):
 
 # The docstrings of these are still to be written.
 LATER = {
-    "jboltz.data": "Dataset Examples Scaling Standardizer WhitenedPatches "
-    "balanced_subset batches check_scaling fingerprint hold_out scale_pixels "
-    "standardize unstandardize whitened_patches",
+    "jboltz.data": "Scaling Standardizer WhitenedPatches batches check_scaling "
+    "scale_pixels standardize unstandardize whitened_patches",
     "jboltz.data.readers": "Reader reader_of",
     "jboltz.weights": "params_from stack to_arrays to_sklearn",
 }
