@@ -176,7 +176,7 @@ class GaussianBernoulliRBM(RealEstimator, RBMEstimator):
     """An RBM of real features: v | h ~ N(μ + W h, σ²), with binary hidden units.
 
     Features need scales near 1; put `StandardScaler` in front. Variances are learned.
-    The parameters and the attributes are those of `BernoulliRBM`, but that
+    The parameters and the attributes are those of `BernoulliRBM`, except that
     `intercept_visible_` is μ.
     """
 
