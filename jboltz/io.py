@@ -64,16 +64,19 @@ def save(
     """Writes a model and its parameters to one file, all or nothing.
 
     Args:
-      path: the file, by custom `….safetensors`; one that is there is replaced.
-      model: a spec of jboltz, or of a class that was given to `register`. None: any
-        tree of arrays is written, such as the parameters of a Flax net.
+      path: the file to write, usually named `….safetensors`. An existing file is
+        replaced.
+      model: a spec of jboltz, or of a class that was given to `register`. With None,
+        `params` may be any tree of arrays, such as the parameters of a Flax net.
+      params: the parameters of `model`. Each array is written with its own dtype.
       notes: what else belongs to the model, such as the names of its columns, as JSON
         has it: dictionaries, lists, texts, numbers. `load_notes` reads it.
 
     Raises:
-      TypeError: `model` is not such a spec, `params` are no arrays of numbers that the
-        file can hold, or `notes` are no JSON.
-      ValueError: `params` are not those of `model`, or not finite.
+      TypeError: `model` is not such a spec, `params` are not arrays of numbers that the
+        file can hold, or `notes` cannot be written as JSON.
+      ValueError: `params` do not fit `model`, or are not finite; or `path` is a folder.
+      OSError: the file cannot be written.
 
     Example:
       >>> import os, tempfile
@@ -88,24 +91,38 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Any, Params]:
-    """The model in a file of `save` and its parameters, bit for bit.
+    """Reads the model and the parameters that `save` wrote, bit for bit.
 
-    Where there is no model, None and the arrays in nested dictionaries, by the parts of
-    their names.
+    Args:
+      path: the file that `save` wrote.
+
+    Returns:
+      The model and its parameters. If the file was saved without a model, these are
+      None and nested dictionaries of the arrays; an array named `a.b` is at
+      `["a"]["b"]`.
 
     Raises:
-      ValueError: it is no file of `save`, is damaged or of a newer version, names a
-        class that is not registered, or holds other arrays than its model has.
-      TypeError: the arrays are float64, and JAX would narrow them.
+      ValueError: there is no such file, `save` did not write it, it is damaged or of a
+        newer version, it names a class that is not registered, or its arrays are not
+        those of its model.
+      TypeError: the file has arrays of 64 bits, which JAX would narrow to 32 bits.
+      OSError: the file cannot be read.
     """
     return from_bytes(*_content(path))
 
 
 def load_notes(path: str | os.PathLike[str]) -> Any:
-    """The notes in a file of `save`; None where it has none.
+    """Reads the notes that were given to `save`.
+
+    Args:
+      path: the file that `save` wrote.
+
+    Returns:
+      The notes as JSON has them, or None if the file has no notes.
 
     Raises:
-      ValueError: it is no file of `save`, or is damaged.
+      ValueError: there is no such file, `save` did not write it, or it is damaged.
+      OSError: the file cannot be read.
     """
     return _open(*_content(path))[0].get("notes")
 
@@ -137,7 +154,17 @@ def register(cls: type) -> type:
 
 
 def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
-    """The content of the file that `save` writes."""
+    """The content of the file that `save` writes, for a store of your own.
+
+    Args:
+      model: a spec, or None, as in `save`.
+      params: the parameters of `model`, as in `save`.
+      notes: what else belongs to the model, as in `save`.
+
+    Raises:
+      TypeError: as in `save`.
+      ValueError: `params` do not fit `model`, or are not finite.
+    """
     arrays = {name: _to_array(name, leaf) for name, leaf in _named(params).items()}
     spec = None
     if model is not None:
@@ -157,10 +184,18 @@ def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
 
 
 def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
-    """`load`, of the content of a file.
+    """Reads the model and the parameters from the content of a file.
 
     Args:
-      name: what messages call it.
+      content: the bytes that `to_bytes` returned, or those of a file of `save`.
+      name: how error messages refer to `content`.
+
+    Returns:
+      The model and its parameters, as from `load`.
+
+    Raises:
+      ValueError: as in `load`, about `content` in place of a file.
+      TypeError: as in `load`.
     """
     header, views = _open(content, name)
     if header.get("version") != _VERSION:

@@ -25,10 +25,13 @@ class VisibleState(_Distribution):
 
     Args:
       model: a `FreeEnergyModel` whose visible state is one array, such as an RBM.
+      params: its parameters.
       log_partition: log Z in nats, such as the `value` of an estimate. None computes
         it by `model_log_partition`, where that can be done. To infer v alone, pass 0.
       warm_up: Gibbs steps from noise to a draw of `sample`, which follows p(v) as far
         as the chains mix.
+      validate_args: whether NumPyro checks values against `support`. None: as NumPyro
+        is set.
     """
 
     has_rsample = False
@@ -54,8 +57,18 @@ class VisibleState(_Distribution):
         return constraints.independent(each, len(self.event_shape))
 
     def sample(self, key, sample_shape=()) -> Any:
+        """Draws of v, each at the end of a chain of its own.
+
+        Args:
+          sample_shape: the axes in front of one visible state.
+        """
         return visible.draws(self.model, self.params, key, sample_shape, self.warm_up)
 
     def log_prob(self, value) -> Any:
+        """−F(v) − log Z, in nats.
+
+        Args:
+          value: visible states v, with any leading axes.
+        """
         log_z = self.log_partition
         return visible.log_probability(self.model, self.params, log_z, value)

@@ -33,12 +33,12 @@ SAMPLE_BYTES = 2**26
 class Examples:
     """Examples, and the visible unit that fits them; made by `read`."""
 
-    unit: Unit
-    sample: Batch  # all examples, or as many as the unit was fitted to; for `init`
-    is_whole: bool  # whether the sample is all examples
-    encoding: Encoding  # how values become states
-    source: Rows | Stream
-    note: str  # for people: what was found, and which units fit
+    unit: Unit  #: the visible unit that fits the examples
+    sample: Batch  #: all examples, or as many as `unit` was fitted to; for `init`
+    is_whole: bool  #: whether `sample` has all examples
+    encoding: Encoding  #: how values become states of `unit`; `read` takes it as `like`
+    source: Rows | Stream  #: the examples as they are stored; `batches` reads from it
+    note: str  #: lines for people: what was found, and which units fit
 
     @property
     def data(self) -> Batch:

@@ -35,8 +35,17 @@ def batches(
     can be run through once.
 
     Args:
-      batch_size: the number of rows in a batch.
+      examples: what `read` returned.
+      batch_size: the number of rows in a batch. None keeps the batches of a stream; an
+        array or a file needs a number.
       num_epochs: total number of epochs, as in `fit`.
+      seed: the seed of the order, at least 0.
+      first_epoch: the epoch to start at, from 0, so that `num_epochs - first_epoch`
+        epochs are returned.
+
+    Raises:
+      TypeError: `examples` is not what `read` returned.
+      ValueError: `batch_size` is missing; or a number is not whole, or too small.
 
     Example:
       >>> from jboltz.data import read

@@ -11,9 +11,17 @@ from jboltz.errors import MissingPackage
 def to_arviz(traces: Mapping[str, Any], *, group: str = "posterior") -> Any:
     """The `DataTree` of ArviZ with the arrays of `traces` as variables of `group`.
 
-    Each has the axes (chains, draws, …). This is the order of ArviZ, of the traces that
+    The axes (chains, draws, …) are in the order of ArviZ, of the traces that
     `run_chains` returns, and of all that `sample` returns: `to_arviz({"v": samples})`.
-    A single chain gets a first axis by `trace[None]`. It needs the extra `arviz`.
+
+    Args:
+      traces: arrays by the names of their variables, each with the axes (chains, draws,
+        …). A single chain gets its first axis by `trace[None]`.
+      group: the group of the tree that gets the variables, by ArviZ's names, such as
+        "posterior" or "prior".
+
+    Raises:
+      ImportError: ArviZ is missing; `pip install 'jboltz[arviz]'` installs it.
     """
     try:
         import arviz_base  # pyright: ignore[reportMissingImports]

@@ -48,15 +48,25 @@ def conditional(
     Since F is a float32, p has a relative error of about 1e-7·|F|.
 
     Args:
+      model: a model with a free energy and discrete visible sites, such as an RBM.
+      params: its parameters.
       v: one visible state, which is not read at `sites`. `jax.vmap` adds examples, and
         different sites for each, as `sites` may be traced.
-      present: a mask as `clamp` of `sample`, True where a site is part of the
-        machine, see `PresentOnly`; `v` is not read elsewhere. The `sites` are present
-        in any case.
+      sites: the numbers of the sites, from 0: an int, a sequence or an integer array.
+        If a visible state is a tuple of arrays, it is a tuple with the sites of each.
+      present: a mask with the shapes that `clamp` of `sample` may have. It is True
+        where a site is part of the machine, see `PresentOnly`, and `v` is not read
+        elsewhere. The `sites` are present in any case.
+
+    Returns:
+      The table, with one axis per site in the order of `sites`. Its entries add up to
+      1.
 
     Raises:
-      ValueError: `v` is no state of the model; `sites` are not distinct sites of it, or
-        have more than 65 536 states together, as real sites have.
+      ValueError: `v` is not a state of the model; parameters do not fit the model;
+        `sites` are not distinct sites of it, or have more than 65 536 states together,
+        as real sites have.
+      TypeError: `model` has no free energy, or does not state the domain of its data.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, Softmax

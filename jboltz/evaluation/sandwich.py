@@ -28,9 +28,11 @@ SETTINGS = Tempering(ladder_check=0.0)
 class Sandwich:
     """log Z between an estimate from the base (low) and one from the model (high)."""
 
-    log_partition: tuple[Any, Any, Any]  # (mean of both, outer ends of the intervals)
-    forward: LogEstimate
-    reverse: LogEstimate
+    #: (mean of both estimates, outer ends of their intervals), in nats
+    log_partition: tuple[Any, Any, Any]
+    forward: LogEstimate  #: of log Z, from the base to the model
+    reverse: LogEstimate  #: of log Z, from the model to the base
+    #: a sentence on whether the two estimates can be trusted
     advice: str = struct.field(pytree_node=False)
 
 
@@ -50,10 +52,15 @@ def sandwiched_log_partition(
 
     Args:
       model: an RBM, a DBM, or an `AnnealedModel` such as `AnnealedSpikeAndSlab(model)`.
+      params: the parameters of the model itself, not those of its annealed form.
       data: training examples; the tempered chains start at some of them.
+      key: it decides at which examples chains start, and all their draws.
       settings: the rungs, chains, replicas and steps; by default 14 500 rungs, 100
         chains each way, and 1 000 steps of 20 replicas after as many of warm-up. A
         longer ladder, `ladder_check`, is used only by `log_partitions`.
+
+    Returns:
+      A `Sandwich`. `log_likelihood` takes its `log_partition`.
 
     Raises:
       ValueError: data are gray for binary units; parameters do not fit the model or

@@ -14,8 +14,9 @@ from jboltz.evaluation.likelihood import domain_of, per_example
 class AnomalyScores:
     """F(v) of each example, and how the data were binarised."""
 
-    values: Any  # (examples,) nats, larger for more unusual examples
-    binarisation: str = struct.field(pytree_node=False)  # of `EvaluationData`
+    values: Any  #: (examples,) F(v) in nats, larger for more unusual examples
+    #: how the data were binarised, in the words of `EvaluationData`
+    binarisation: str = struct.field(pytree_node=False)
 
 
 def anomaly_scores(
@@ -28,11 +29,19 @@ def anomaly_scores(
     Scores are comparable within one model and one binarisation.
 
     Args:
+      model: a model with a free energy, such as an RBM.
+      params: its parameters.
       data: states of the visible units, or `EvaluationData` from `binarise_once` or
         `binarise_by_threshold`.
+      batch_size: the number of examples computed at a time.
+
+    Returns:
+      `AnomalyScores`: its `values`, (examples,), are in the order of `data`.
 
     Raises:
-      ValueError: data are gray for binary units, or no states of the model.
+      ValueError: data are gray for binary units or are not states of the model;
+        parameters do not fit the model or are not finite.
+      TypeError: data are not numbers, or `model` does not state the domain of its data.
     """
     examples = as_examples(data, domain_of(model))
     check_params(model, params)

@@ -30,6 +30,15 @@ class PresentOnly:
     An absent site has the activity 0 in both phases: the hidden units do not see it,
     and its term of F(v) cancels. `conditional` with `present` predicts a rating.
 
+    Args:
+      model: the model that is trained, with one visible and one hidden layer, such as
+        an RBM.
+      num_steps: k, the number of Gibbs steps from an example to the end of its chain.
+
+    Raises:
+      TypeError: `model` has other layers than these.
+      ValueError: `num_steps` is less than 1.
+
     Reference:
       Salakhutdinov, Mnih & Hinton (2007), Restricted Boltzmann machines for
       collaborative filtering.

@@ -176,7 +176,8 @@ class GaussianBernoulliRBM(RealEstimator, RBMEstimator):
     """An RBM of real features: v | h ~ N(μ + W h, σ²), with binary hidden units.
 
     Features need scales near 1; put `StandardScaler` in front. Variances are learned.
-    Parameters and attributes are those of `BernoulliRBM`; `intercept_visible_` is μ.
+    The parameters and the attributes are those of `BernoulliRBM`, except that
+    `intercept_visible_` is μ.
     """
 
     def _make_model(self, X):

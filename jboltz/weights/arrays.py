@@ -70,19 +70,29 @@ def params_from(
     transpose: bool | None = None,
     convention: Convention = USUAL,
 ) -> RBMParams:
-    """The parameters of `rbm` from arrays, with their energy up to a constant.
+    """Makes parameters of `rbm` from arrays: their energy is kept, up to a constant.
 
     Args:
-      weights: (visible, hidden); an axis of sites and one of categories are joined.
-      visible, hidden: the biases, of Gaussian units the means: (n,), or (1, n) as in
-        MATLAB. Or a dictionary by the names of the unit's record; of Gaussian units
-        also `bias` = μ/σ² in place of the mean, and one of `variance`, `deviation` and
-        `precision`. What is left out is as in `init`. Or the record itself.
-      transpose: whether `weights` are (hidden, visible). None: where only that fits.
-      convention: of the energy that the arrays belong to.
+      rbm: the model that gets the parameters. Its units say how to read the arrays.
+      weights: (num_visible, num_hidden). Weights of softmax units may also have one
+        axis of sites and one of categories in place of the first.
+      visible, hidden: the parameters of each layer. An array, (n,), or (1, n) as in
+        MATLAB, has the biases, or the means of Gaussian units. A dictionary has arrays
+        by the names of the unit's record; for Gaussian units it may have `bias` = μ/σ²
+        in place of the mean, and one of `variance`, `deviation` and `precision`.
+        Parameters that are left out are as in `init`. The record itself may be passed
+        too.
+      transpose: whether `weights` are (num_hidden, num_visible). None transposes them
+        where they fit in no other way.
+      convention: how the other program writes the energy of its arrays.
+
+    Returns:
+      The parameters, in JAX's default precision.
 
     Raises:
-      ValueError: shapes or names do not fit, or a variance is not positive.
+      ValueError: shapes or names do not fit, a variance is not positive, a number is
+        not finite, or `convention` cannot be converted for these units.
+      TypeError: an array does not hold real numbers.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, Gaussian

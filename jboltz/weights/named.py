@@ -117,13 +117,20 @@ def to_arrays(
     """The arrays of an RBM by the names of another program, as `read` takes them.
 
     Args:
-      names: one of `STYLES`, or the names of weights, visible and hidden biases. The
-        biases of "hinton" are (1, n), for `scipy.io.savemat`. Gaussian visible units
-        are a mean, and `sigma` beside it.
-      transpose: whether the weights shall be (hidden, visible). None: as the names ask.
+      rbm: the model.
+      params: its parameters.
+      names: one of `STYLES`, or your own names of the weights, the visible and the
+        hidden biases. The biases of "hinton" are (1, n), for `scipy.io.savemat`. For
+        Gaussian visible units the visible biases are the means, and `sigma` is added.
+      transpose: whether the weights shall be (num_hidden, num_visible). None does what
+        the other program does, and keeps (num_visible, num_hidden) for your own names.
+
+    Returns:
+      NumPy arrays by their names.
 
     Raises:
-      ValueError: a layer has other parameters than a bias, and no usual names.
+      ValueError: `names` is not one of `STYLES`; or a layer has other parameters than a
+        bias, which have no usual names.
     """
     roles = STYLES.get(names) if isinstance(names, str) else names
     if roles is None:
@@ -149,7 +156,16 @@ def to_arrays(
 
 
 def to_sklearn(rbm: RBM, params: RBMParams) -> Any:
-    """A fitted `sklearn.neural_network.BernoulliRBM`."""
+    """Makes a fitted `sklearn.neural_network.BernoulliRBM`.
+
+    Args:
+      rbm: a model with Bernoulli units in both layers.
+      params: its parameters.
+
+    Raises:
+      ValueError: a layer of `rbm` has other units.
+      ImportError: scikit-learn is not installed.
+    """
     if not (isinstance(rbm.visible, Bernoulli) and isinstance(rbm.hidden, Bernoulli)):
         raise InvalidValue(
             f"`rbm` is {rbm} but scikit-learn has Bernoulli units alone; write it by "

@@ -34,8 +34,16 @@ READERS: tuple[Reader, ...] = (
 def reader_of(source: Any) -> Reader:
     """The reader of a path, by its ending, or of an object, by its classes.
 
+    Args:
+      source: a `Path` of a file or a folder, or an object such as an array, a frame or
+        a data loader.
+
+    Returns:
+      The reader with its usual options. Objects of an unknown class get `Batches()`,
+      which refuses them in `open` unless they are iterable.
+
     Raises:
-      ValueError: no reader has this ending.
+      ValueError: `source` is the path of a file, and no reader has its ending.
     """
     if isinstance(source, Path):
         name = "/" if source.is_dir() else source.name.lower()

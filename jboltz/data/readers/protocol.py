@@ -63,7 +63,15 @@ class Reader(Protocol):
     """The packages, modules or classes whose objects it reads."""
 
     def open(self, source: Any) -> Rows | Stream:
-        """The examples in `source`, a `Path` or an object of one of `types`."""
+        """The examples in `source`, before their values become states.
+
+        Args:
+          source: a `Path` of a file or a folder with one of `endings`, or an object of
+            one of `types`.
+
+        Returns:
+          `Rows`, if rows can be looked up in any order, or else a `Stream`.
+        """
         ...
 
 
