@@ -27,8 +27,8 @@ class Config(RunConfig):
     kinds: tuple[str, ...] = ()
     """Kind of all columns, or of some, as `age=reals`: binary, spins, gray, counts,
     reals or categories. Other kinds follow from the values."""
-    missing: tuple[float, ...] = ()
-    """Numbers that mark a gap, beside empty fields and NaN."""
+    missing: tuple[float | str, ...] = ()
+    """Numbers and texts that mark a gap, beside empty fields and NaN."""
     hidden: Count | None = None
     """Hidden units; by default as many as there are visible ones, from 16 to 500."""
     hidden_unit: Literal["bernoulli", "spin"] = "bernoulli"
