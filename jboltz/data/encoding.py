@@ -251,8 +251,8 @@ def _column(
     known: Any = kind.learn(x, mask) if levels is None else levels
     if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
-            f"`{name}` has {len(known)} different values ({known[0].item()!r}, …) but a "
-            f"column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
+            f"`{name}` has {len(known)} different values ({known[0].item()!r}, …) but "
+            f"a column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
             "it numbers."
         )
     fitting = () if is_category else KINDS.values()

@@ -5,7 +5,7 @@ from typing import Any
 from flax import struct
 
 from jboltz.base import FreeEnergyModel, Params, record
-from jboltz.checks import check_params
+from jboltz.checks import check_params, require
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import domain_of, per_example
 
@@ -34,6 +34,7 @@ def anomaly_scores(
     Raises:
       ValueError: data are gray for binary units, or no states of the model.
     """
+    require(model, FreeEnergyModel, "a free energy")
     examples = as_examples(data, domain_of(model))
     check_params(model, params)
     values = per_example(
