@@ -87,8 +87,8 @@ def save(
     target = _path(path)
     if not target.parent.is_dir():
         raise InvalidValue(
-            f"`path` is {path}, in the folder {target.parent}, which is not there; make "
-            "it first, or name another file."
+            f"`path` is {path} but the folder {target.parent} is not there; make it "
+            "first, or name another file."
         )
     seals.replace(target, to_bytes(model, params, notes))
 

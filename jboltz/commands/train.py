@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Rate
 from jboltz.runs.config import RunConfig, parse
 
@@ -50,6 +51,11 @@ def main(arguments: list[str]) -> None:
     """Trains, evaluates, and writes the page."""
     flags = as_flags(arguments)
     config = parse(Config, "train", flags)
+    if config.data == Config.data and not config.data.exists():
+        raise InvalidValue(
+            "`data` is not named; name the file or the folder first, as in `jboltz "
+            "train survey.csv`."
+        )
     # Imported here: --help and a wrong flag are answered without JAX.
     from jboltz.commands.training import PROGRAM
     from jboltz.runs import page, program

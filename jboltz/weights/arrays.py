@@ -92,9 +92,7 @@ def params_from(
       >>> params.weights.shape, params.visible.mean.shape
       ((3, 2), (3,))
     """
-    check_type(
-        "rbm", rbm, RBM, "pass `RBM(visible, hidden)`, of other models their own"
-    )
+    check_type("rbm", rbm, RBM, "pass `RBM(visible, hidden)`")
     check_type(
         "convention", convention, Convention, "pass such as `Convention(sign=1)`"
     )

@@ -101,11 +101,11 @@ def read(
             arrays = getattr(arrays, "__dict__", {})
         layers = _layers(arrays, names)
         if not layers:
+            has = ", ".join(map(str, arrays)) or "nothing"
             raise InvalidValue(
-                f"`source` has {', '.join(map(str, arrays)) or 'nothing'}, among which weights, "
-                "visible and hidden biases are not recognised; say which they are by "
-                "`names=('W', 'a', 'b')`, pass the `state_dict()` of a net, or fit the "
-                "estimator first."
+                f"`source` has {has}, among which weights, visible and hidden biases "
+                "are not recognised; say which they are by `names=('W', 'a', 'b')`, "
+                "pass the `state_dict()` of a net, or fit the estimator first."
             )
         found += [_read(*layer, rbm, transpose, convention) for layer in layers]
     if len(found) == 1:
@@ -127,7 +127,7 @@ def to_arrays(
     Raises:
       ValueError: a layer has other parameters than a bias, and no usual names.
     """
-    check_type("rbm", rbm, RBM, "write other models by `jboltz.save`, a DBN RBM by RBM")
+    check_type("rbm", rbm, RBM, "write other models by `jboltz.save`")
     check_params(rbm, params)
     roles = _check_names(STYLES.get(names, names) if isinstance(names, str) else names)
     is_turned = _TRANSPOSED.get(roles, False) if transpose is None else transpose

@@ -146,6 +146,7 @@ def test_gaps_are_nan_masked_or_marked():
             "has -3 in row 1, feature 1, .*whole number from 0",
         ),
         (lambda: read([[1.0, np.inf]]), ValueError, "inf in row 0, .*finite"),
+        (lambda: read([[1.5, 1e200]]), ValueError, "1e.200 in row 0, .*1e150"),
         (lambda: read([[np.nan, np.nan]]), ValueError, "nothing but gaps"),
         (lambda: read(np.zeros((0, 3))), ValueError, r"shape \(0, 3\)"),
         (lambda: read(np.zeros(3)), ValueError, r"shape \(3,\)"),
