@@ -83,6 +83,14 @@ def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
     )
 
 
+def check_type(name: str, x: Any, kind: type, do: str) -> None:
+    """Refuses what is no instance of `kind`; `do` says how to make one."""
+    if not isinstance(x, kind):
+        raise InvalidType(
+            f"`{name}` is {x!r} but needs to be of the type {kind.__name__}; {do}."
+        )
+
+
 def check_callable(name: str, function: Any, does: str) -> None:
     """Refuses what cannot be called."""
     if not callable(function):

@@ -87,7 +87,13 @@ def save(
       >>> load(path)[0]
       RBM(visible=Bernoulli(size=4), hidden=Bernoulli(size=2))
     """
-    seals.replace(pathlib.Path(path).expanduser(), to_bytes(model, params, notes))
+    target = _path(path)
+    if not target.parent.is_dir():
+        raise InvalidValue(
+            f"`path` is {path} but the folder {target.parent} is not there; make it "
+            "first, or name another file."
+        )
+    seals.replace(target, to_bytes(model, params, notes))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Any, Params]:
@@ -178,7 +184,14 @@ def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
         check_params(model, jax.tree.structure(params).unflatten(arrays.values()))
     header = {"version": _VERSION, "model": spec, "sha256": _NO_CHECKSUM}
     header |= {} if notes is None else {"notes": notes}
-    content = safetensors.numpy.save(arrays, {"jboltz": json.dumps(header)})
+    try:
+        text = json.dumps(header)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(
+            f"`notes` are no JSON ({error}); take dictionaries, lists, texts and "
+            "numbers, such as `array.tolist()`."
+        ) from error
+    content = safetensors.numpy.save(arrays, {"jboltz": text})
     checksum = hashlib.sha256(content).hexdigest()
     return content.replace(_NO_CHECKSUM.encode(), checksum.encode(), 1)
 
@@ -219,9 +232,18 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
     return model, jax.device_put(params)
 
 
+def _path(path: str | os.PathLike[str]) -> pathlib.Path:
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidType(
+            f"`path` is {path!r} but the name of a file is needed; pass a text or a "
+            "`pathlib.Path`."
+        )
+    return pathlib.Path(path).expanduser()
+
+
 def _content(path: str | os.PathLike[str]) -> tuple[bytes, str]:
     """The bytes of a file, and its name for messages."""
-    path = pathlib.Path(path).expanduser()
+    path = _path(path)
     if not path.is_file():
         raise InvalidValue(
             f"`path` is {path}, where there is no file; name one that `jboltz.save` "

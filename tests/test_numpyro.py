@@ -113,6 +113,8 @@ def test_what_it_cannot_be_is_refused(getkey):
     params = RBM.init(getkey())
     with pytest.raises(ValueError, match="`warm_up` is -1"):
         VisibleState(RBM, params, warm_up=-1)
+    with pytest.raises(ValueError, match=r"`value` has shape \(2, 2\) but"):
+        VisibleState(RBM, params_of(RBM, getkey)).log_prob(jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"`value` .* is gray"):
         VisibleState(RBM, params).log_prob(jnp.full(3, 0.5))
     big = jboltz.RBM(B(40), B(40))

@@ -95,4 +95,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             setattr(options, name, pathlib.Path(with_home(name, value)))
     if (out := vars(options).get("out")) and not out.name.endswith(".csv"):
         raise InvalidValue(f"`out` is {out} but rows are written as CSV; name it .csv.")
+    if out and not out.parent.is_dir():
+        raise InvalidValue(
+            f"`out` is {out} but the folder {out.parent} is not there; make it first."
+        )
     return options

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Rate
 from jboltz.runs.config import RunConfig, parse
 
@@ -27,8 +28,8 @@ class Config(RunConfig):
     kinds: tuple[str, ...] = ()
     """Kind of all columns, or of some, as `age=reals`: binary, spins, gray, counts,
     reals or categories. Other kinds follow from the values."""
-    missing: tuple[float, ...] = ()
-    """Numbers that mark a gap, beside empty fields and NaN."""
+    missing: tuple[float | str, ...] = ()
+    """Numbers and texts that mark a gap, beside empty fields and NaN."""
     hidden: Count | None = None
     """Hidden units; by default as many as there are visible ones, from 16 to 500."""
     hidden_unit: Literal["bernoulli", "spin"] = "bernoulli"
@@ -50,6 +51,11 @@ def main(arguments: list[str]) -> None:
     """Trains, evaluates, and writes the page."""
     flags = as_flags(arguments)
     config = parse(Config, "train", flags)
+    if config.data == Config.data and not config.data.exists():
+        raise InvalidValue(
+            "`data` is not named; name the file or the folder first, as in `jboltz "
+            "train survey.csv`."
+        )
     # Imported here: --help and a wrong flag are answered without JAX.
     from jboltz.commands.training import PROGRAM
     from jboltz.runs import page, program

@@ -15,6 +15,7 @@ import numpy as np
 import jboltz
 from jboltz import io
 from jboltz.base import Batch, Params
+from jboltz.checks import check_count
 from jboltz.commands import likelihoods
 from jboltz.commands.rows import complete, drawn
 from jboltz.data import read
@@ -35,6 +36,8 @@ NUM_ODD = 10
 
 def sample(options: Any) -> None:
     """Writes the ends of Gibbs chains that start at noise; gray values are means."""
+    check_count("n", options.n, at_least=1)
+    check_count("steps", options.steps, at_least=0)
     trained = load(options.model)
     encoding, is_gray = trained.encoding, trained.encoding.has_gray
     _, states, _ = jboltz.sample(
@@ -49,7 +52,10 @@ def sample(options: Any) -> None:
 
 
 def score(options: Any) -> None:
-    """Says the mean likelihood and the odd rows; writes two scores of every row."""
+    """Says the mean likelihood and the odd rows; writes two scores of every row.
+
+    A row with gaps has the free energy of one draw of them, and no likelihood.
+    """
     trained = load(options.model)
     model, params = trained.model, trained.params
     filled, is_complete = states(trained, options.data, options.seed)
@@ -64,6 +70,7 @@ def score(options: Any) -> None:
         say(f"  row {row}: {energies[row]:.2f}")
     if options.out is not None:
         values = -energies - log_z["value"] - volume
+        values = np.where(is_complete, values, np.nan)
         write({"free_energy": energies, "log_likelihood": values}, options.out)
 
 

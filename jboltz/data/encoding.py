@@ -1,6 +1,7 @@
 """From columns of values to states of a visible unit, alike for all batches."""
 
 import dataclasses
+import re
 from functools import reduce
 from typing import Any
 
@@ -11,11 +12,15 @@ from jboltz.base import Batch, State, Unit
 from jboltz.data.kinds import KINDS, MOST_COUNT, Kind
 from jboltz.data.readers.protocol import Columns
 from jboltz.domains import OneHot, as_numbers
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.units.composite import Joined
 
 MOST_CATEGORIES = 256
 """A column of text with more values is taken for names."""
+MANY_NUMBERS = 10
+"""Text beside this many different numbers is taken for a mark of gaps."""
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,6 +134,8 @@ class Encoding:
                 f"`{column.name}` has {x.shape[1]} features in a row but it had "
                 f"{column.num_features} in the training data; pass the same ones."
             )
+        if x.dtype.kind in "US" and not column.is_text:
+            x = _parsed(x, mask)
         if not mask.any():
             x = np.zeros(x.shape, str if column.is_text else float)
         elif (x.dtype.kind in "US") != column.is_text:
@@ -154,6 +161,11 @@ def learn(
       levels: all categories of a column, where they are known.
       kinds: the kind of all columns, or of those that are named.
     """
+    if not isinstance(kinds, str | dict | None):
+        raise InvalidType(
+            f"`kinds` is {kinds!r} but one kind, or a dictionary of them by the names "
+            "of columns, is needed; pass such as `kinds={'age': 'reals'}`."
+        )
     named = kinds if isinstance(kinds, dict) else dict.fromkeys(columns, kinds)
     wrong = [*({*named} - {*columns}), *({*named.values()} - {None, *KINDS})]
     if wrong:
@@ -165,6 +177,11 @@ def learn(
     has_gaps = False
     for name, raw in columns.items():
         x, mask = observed(name, raw, missing)
+        is_open = name not in levels and named.get(name) != "categories"
+        if x.dtype.kind in "US" and is_open:
+            if not mask.all() and any(isinstance(mark, str) for mark in missing):
+                x = _parsed(x, mask)
+            _refuse_numbers(name, x[mask])
         has_gaps |= not mask.all()
         is_one_hot = np.ndim(raw) == 3 and x.shape[1] == np.shape(raw)[1]
         known = np.arange(np.shape(raw)[2]) if is_one_hot else levels.get(name)
@@ -234,8 +251,8 @@ def _column(
     known: Any = kind.learn(x, mask) if levels is None else levels
     if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
-            f"`{name}` has {len(known)} different values ({known[0]!r}, …) but a "
-            f"column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
+            f"`{name}` has {len(known)} different values ({known[0].item()!r}, …) but "
+            f"a column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
             "it numbers."
         )
     fitting = () if is_category else KINDS.values()
@@ -274,6 +291,34 @@ def refuse(
         f", but a value of the kind {kind.word!r} is {kind.needs}; correct it, mark it "
         "as a gap by NaN or by `missing`, or pass another kind in `kinds`."
     )
+
+
+def _parsed(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Text as numbers, with NaN where `mask` is False, if all of it is numbers."""
+    try:
+        return np.where(mask, x, "nan").astype(np.float64)
+    except ValueError:
+        return x
+
+
+def _refuse_numbers(name: str, seen: np.ndarray) -> None:
+    """Refuses text that is most likely numbers: beside a mark for gaps, such as "?", or
+    with a decimal comma."""
+    if seen.dtype.kind not in "US":
+        return
+    texts = {str(text) for text in np.unique(seen)}
+    others = sorted(text for text in texts if not _NUMBER.fullmatch(text))
+    if others and all(_DECIMAL_COMMA.fullmatch(text) for text in others):
+        raise InvalidValue(
+            f"`{name}` has {others[0]!r}, with a decimal comma; write a point in its "
+            "place, and if these are categories pass the kind 'categories'."
+        )
+    if others and len(texts) - len(others) >= max(MANY_NUMBERS, len(others)):
+        raise InvalidValue(
+            f"`{name}` has the text {others[0]!r} beside numbers; if it marks a gap "
+            f"pass `missing=({others[0]!r},)`, and if these are categories the kind "
+            "'categories'."
+        )
 
 
 def _refuse_mark(name: str, seen: np.ndarray) -> None:

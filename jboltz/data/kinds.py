@@ -138,10 +138,10 @@ class Counts(Kind):
 class Reals(Kind):
     """Real numbers, standardised feature by feature."""
 
-    word, needs = "reals", "a finite number"
+    word, needs = "reals", "a finite number from -1e150 to 1e150"
 
     def holds(self, x: np.ndarray, known: Any = None) -> np.ndarray:
-        return np.isfinite(x)
+        return np.abs(x) <= 1e150  # Squares of larger numbers overflow.
 
     def learn(self, x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = np.maximum(mask.sum(axis=0), 1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 from jboltz.base import Batch, Unit
+from jboltz.checks import check_number
 from jboltz.data.encoding import Encoding, learn
 from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers import reader_of
@@ -83,11 +85,11 @@ def read(
 
     Args:
       source: a path, or an object.
-      reader: one of `jboltz.data.readers` with options, such as `Tables(columns=…)`;
+      reader: one of `jboltz.data.readers` with options, such as `Tables(without=…)`;
         by default the one for the ending of the path or the type of the object.
       kinds: the kind of all columns, or of some by name: "binary", "spins", "gray",
         "counts", "reals" or "categories".
-      missing: values that mark a gap, such as (-1,).
+      missing: numbers and texts that mark a gap, such as (-1, "?").
       like: examples, or their encoding, whose categories, means and unit are used, for
         test data.
       most_bytes: examples that have more bytes as float32 are not kept in memory.
@@ -114,6 +116,7 @@ def read(
             f"`missing` is {missing!r} and `like` is a {type(like).__name__} but a "
             "tuple is needed, such as (-1,), and what `read` returned."
         )
+    check_number("most_bytes", most_bytes, 0, math.inf)
     opened, levels = _opened(source, reader or reader_of(source)), {}
     if isinstance(opened, Rows):
         columns, rows, is_whole = _sample_rows(opened, most_bytes)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jboltz.errors import MissingPackage
+from jboltz.checks import check_type
+from jboltz.errors import InvalidValue, MissingPackage
 
 
 def to_arviz(traces: Mapping[str, Any], *, group: str = "posterior") -> Any:
@@ -29,4 +30,14 @@ def to_arviz(traces: Mapping[str, Any], *, group: str = "posterior") -> Any:
         raise MissingPackage(
             "`to_arviz` needs ArviZ; run `pip install 'jboltz[arviz]'`."
         ) from error
+    check_type("traces", traces, Mapping, "pass `{'v': samples}`")
+    check_type("group", group, str, "pass 'posterior' or 'prior'")
+    shapes = {name: np.shape(trace) for name, trace in traces.items()}
+    wrong = [name for name, shape in shapes.items() if len(shape) < 2]
+    if wrong or len({shape[:2] for shape in shapes.values()}) != 1:
+        raise InvalidValue(
+            f"`traces` have the shapes {shapes} but need the axes (chains, draws, …), "
+            "alike in all of them; pass `trace[None]` of a single chain, and traces of "
+            "other lengths as another group."
+        )
     return arviz_base.from_dict({group: {k: np.asarray(x) for k, x in traces.items()}})

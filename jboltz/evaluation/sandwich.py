@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from jboltz import random
 from jboltz.abilities import AnnealedModel, LayeredModel
 from jboltz.base import Params, record
-from jboltz.checks import check_key
+from jboltz.checks import check_key, check_type
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import domain_of
 from jboltz.evaluation.log_estimate import LogEstimate
@@ -67,6 +67,7 @@ def sandwiched_log_partition(
         have an infinite Z.
     """
     check_key(key)
+    check_type("settings", settings, Tempering, "pass `Tempering(ladder_scale=…)`")
     annealed = model if isinstance(model, AnnealedModel) else Annealed(model)
     values = as_examples(data, domain_of(annealed.model)).values
     base, num_chains = annealed.fit_base(values), settings.annealed_chains

@@ -5,7 +5,7 @@ from typing import Any
 from flax import struct
 
 from jboltz.base import FreeEnergyModel, Params, record
-from jboltz.checks import check_params
+from jboltz.checks import check_params, require
 from jboltz.evaluation.examples import Data, as_examples
 from jboltz.evaluation.likelihood import domain_of, per_example
 
@@ -43,6 +43,7 @@ def anomaly_scores(
         parameters do not fit the model or are not finite.
       TypeError: data are not numbers, or `model` does not state the domain of its data.
     """
+    require(model, FreeEnergyModel, "a free energy")
     examples = as_examples(data, domain_of(model))
     check_params(model, params)
     values = per_example(

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jboltz.base import FreeEnergyModel, Params, State
 from jboltz.checks import admit, cast_states, check_distribution, shape_of_key
-from jboltz.errors import InvalidType
+from jboltz.errors import InvalidType, InvalidValue
 from jboltz.evaluation.examples import refuse_gray
 from jboltz.evaluation.likelihood import domain_of
 from jboltz.evaluation.partition import model_log_partition
@@ -49,9 +49,15 @@ def log_probability(
     shape = visible_shape(model, params)
     v = admit("value", v, model.domain)
     refuse_gray("value", v, model.domain)
+    num_axes = v.ndim - len(shape)
+    if v.shape[num_axes:] != shape:
+        raise InvalidValue(
+            f"`value` has shape {v.shape} but a visible state has {shape}; pass states "
+            "along any leading axes."
+        )
     rows = cast_states(v, params).reshape(-1, *shape)
     log_p = -jax.vmap(model.free_energy, (None, 0))(params, rows) - log_partition
-    return log_p.reshape(v.shape[: v.ndim - len(shape)])
+    return log_p.reshape(v.shape[:num_axes])
 
 
 def draws(

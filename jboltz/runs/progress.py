@@ -41,7 +41,8 @@ def show(table: Table) -> None:
 def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
     """An estimate of results.json beside its standard error, "12.34 ± 0.56 nats".
 
-    In the unit "%" shares are multiplied by 100.
+    In the unit "%" shares are multiplied by 100. A mean of one example has no standard
+    error, so the estimate stands alone.
 
     Args:
       estimate: a mapping with the entries `mean` and `standard_error`.
@@ -49,8 +50,9 @@ def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
       unit: the unit, such as "nats".
     """
     scale, centre = 100 if unit == "%" else 1, next(x for x in CENTRES if x in estimate)
-    numbers = (scale * estimate[name] for name in (centre, "standard_error"))
-    return " ± ".join(f"{x:.{digits}f}" for x in numbers) + f" {unit}".rstrip()
+    known = [estimate[x] for x in (centre, "standard_error") if estimate[x] is not None]
+    text = " ± ".join(f"{scale * x:.{digits}f}" for x in known)
+    return text + f" {unit}".rstrip()
 
 
 @contextmanager

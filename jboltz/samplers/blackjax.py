@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Key
 
 from jboltz.base import Metrics, Params, Sampler, State, hold, record
+from jboltz.checks import require
 
 
 @record
@@ -47,6 +48,7 @@ def to_blackjax(sampler: Sampler, params: Params) -> SamplingAlgorithm:
       sampler: the kernel, such as `Gibbs(rbm)`.
       params: the parameters of the model, fixed.
     """
+    require(sampler, Sampler, "a kernel", "sampler", example="Gibbs(model)")
     (params,) = hold(sampler, params)
 
     def init(position: State, rng_key: Key[Array, ""] | None = None) -> BlackJAXState:

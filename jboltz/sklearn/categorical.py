@@ -15,7 +15,6 @@ from jboltz.models.rbm import RBM
 from jboltz.sklearn import programs
 from jboltz.sklearn.base import estimator
 from jboltz.sklearn.rbm import RBMEstimator, site_terms
-from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.softmax import Softmax, SoftmaxParams
 
 _FILLING_STEPS = 10
@@ -100,7 +99,7 @@ class CategoricalRBM(RBMEstimator):
         self.n_categories_ = self._count_categories(X)
         self._is_one_hot = X.shape[1] != len(self.n_categories_)
         most = max(2, int(self.n_categories_.max()))
-        return RBM(Softmax(len(self.n_categories_), most), Bernoulli(self.n_components))
+        return RBM(Softmax(len(self.n_categories_), most), self._hidden)
 
     def _count_categories(self, X):
         """The number of categories of each variable."""

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jboltz import random
+from jboltz.checks import check_count
 from jboltz.evaluation.bounds import dbn_log_weight
 from jboltz.evaluation.partition import num_states
 from jboltz.learning.pretrain import LayerFeatures
@@ -85,8 +86,10 @@ class DBNTransformer(BoltzmannEstimator):
         return self.model_.layers[-1].hidden.size
 
     def _make_model(self, X):
-        sizes = X.shape[1], *np.atleast_1d(self.hidden_layer_sizes).tolist()
-        return DBN.chain(*map(Bernoulli, sizes))
+        hidden = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        for size in hidden or [None]:
+            check_count("hidden_layer_sizes", size, at_least=1)
+        return DBN.chain(*map(Bernoulli, (X.shape[1], *hidden)))
 
     def _parts(self):
         return [self._part(layer) for layer in self.model_.layers]

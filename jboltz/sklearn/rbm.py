@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jboltz.base import log_normalizer_gain
+from jboltz.checks import check_count
 from jboltz.evaluation.partition import num_states
 from jboltz.evaluation.pseudo_likelihood import site_alternatives, site_log_probability
 from jboltz.models.rbm import RBM
@@ -50,6 +51,10 @@ class RBMEstimator(BoltzmannEstimator):
     """An RBM with binary hidden units, over one kind of visible units."""
 
     n_components: Any = 256
+
+    @property
+    def _hidden(self):
+        return Bernoulli(check_count("n_components", self.n_components, at_least=1))
 
     _encode = staticmethod(RBM.mean_hidden_state)
     _decode = staticmethod(RBM.mean_visible_state)
@@ -158,7 +163,7 @@ class BernoulliRBM(RBMEstimator):
     _pseudo = staticmethod(flip_log_likelihood)
 
     def _make_model(self, X):
-        return RBM(Bernoulli(X.shape[1]), Bernoulli(self.n_components))
+        return RBM(Bernoulli(X.shape[1]), self._hidden)
 
     # scikit-learn's own names, which programs may call.
 
@@ -181,7 +186,7 @@ class GaussianBernoulliRBM(RealEstimator, RBMEstimator):
     """
 
     def _make_model(self, X):
-        return RBM(Gaussian(X.shape[1]), Bernoulli(self.n_components))
+        return RBM(Gaussian(X.shape[1]), self._hidden)
 
     @property
     def intercept_visible_(self):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from sklearn.utils.validation import check_is_fitted
 
+from jboltz.checks import check_count
 from jboltz.evaluation.partition import log_partition
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
@@ -82,6 +83,7 @@ class SpikeAndSlabRBM(RealEstimator):
         return rows + self.location_
 
     def _make_model(self, X):
+        num_hidden = check_count("n_components", self.n_components, at_least=1)
         # With means far from 0, precisions and biases would change the same mean.
         self.location_ = to_dense(X[: self.batch_size]).mean(axis=0)
-        return SpikeAndSlab(X.shape[1], self.n_components)
+        return SpikeAndSlab(X.shape[1], num_hidden)

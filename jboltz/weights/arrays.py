@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from jboltz.base import Params, Unit
-from jboltz.checks import check_number, check_params
+from jboltz.checks import check_number, check_params, check_type
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.units.bernoulli import Bernoulli
@@ -102,6 +102,10 @@ def params_from(
       >>> params.weights.shape, params.visible.mean.shape
       ((3, 2), (3,))
     """
+    check_type("rbm", rbm, RBM, "pass `RBM(visible, hidden)`")
+    check_type(
+        "convention", convention, Convention, "pass such as `Convention(sign=1)`"
+    )
     W = -convention.sign * convention.beta * _oriented(rbm, weights, transpose)
     a, rows, v_offset = _layer(rbm.visible, "visible", visible, convention)
     b, columns, h_offset = _layer(rbm.hidden, "hidden", hidden, convention)
@@ -192,6 +196,7 @@ def _record(unit: Unit, name: str, given: Given) -> Params:
     fields, found = vars(like), {}
     if not isinstance(given, Mapping):
         given = {next(iter(fields)): given}
+    given = {str(key): value for key, value in given.items()}
     for key, value in given.items():
         array, need = numbers(name, value), fields.get(key)
         if not isinstance(need, jax.Array):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jboltz.base import Params
+from jboltz.checks import check_params, check_type
 from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM, RBMParams
@@ -92,6 +93,7 @@ def read(
       >>> read(arrays)[0]
       RBM(visible=Bernoulli(size=3), hidden=Bernoulli(size=2))
     """
+    names = None if names is None else _check_names(names)
     found = []
     for each in source if isinstance(source, list | tuple) else [source]:
         arrays = arrays_of(each) if isinstance(each, str | os.PathLike) else each
@@ -99,11 +101,11 @@ def read(
             arrays = getattr(arrays, "__dict__", {})
         layers = _layers(arrays, names)
         if not layers:
+            has = ", ".join(map(str, arrays)) or "nothing"
             raise InvalidValue(
-                f"`source` has {', '.join(arrays) or 'nothing'}, among which weights, "
-                "visible and hidden biases are not recognised; say which they are by "
-                "`names=('W', 'a', 'b')`, pass the `state_dict()` of a net, or fit the "
-                "estimator first."
+                f"`source` has {has}, among which weights, visible and hidden biases "
+                "are not recognised; say which they are by `names=('W', 'a', 'b')`, "
+                "pass the `state_dict()` of a net, or fit the estimator first."
             )
         found += [_read(*layer, rbm, transpose, convention) for layer in layers]
     if len(found) == 1:
@@ -132,12 +134,9 @@ def to_arrays(
       ValueError: `names` is not one of `STYLES`; or a layer has other parameters than a
         bias, which have no usual names.
     """
-    roles = STYLES.get(names) if isinstance(names, str) else names
-    if roles is None:
-        raise InvalidValue(
-            f"`names` is {names!r} but one of {', '.join(STYLES)} is needed; or pass "
-            "three names of your own."
-        )
+    check_type("rbm", rbm, RBM, "write other models by `jboltz.save`")
+    check_params(rbm, params)
+    roles = _check_names(STYLES.get(names, names) if isinstance(names, str) else names)
     is_turned = _TRANSPOSED.get(roles, False) if transpose is None else transpose
     found = {roles[0]: params.weights.T if is_turned else params.weights}
     visible, hidden = vars(params.visible), vars(params.hidden)
@@ -166,6 +165,7 @@ def to_sklearn(rbm: RBM, params: RBMParams) -> Any:
       ValueError: a layer of `rbm` has other units.
       ImportError: scikit-learn is not installed.
     """
+    check_type("rbm", rbm, RBM, "write other models by `jboltz.save`")
     if not (isinstance(rbm.visible, Bernoulli) and isinstance(rbm.hidden, Bernoulli)):
         raise InvalidValue(
             f"`rbm` is {rbm} but scikit-learn has Bernoulli units alone; write it by "
@@ -177,13 +177,25 @@ def to_sklearn(rbm: RBM, params: RBMParams) -> Any:
     return estimator
 
 
+def _check_names(names: Any) -> Names:
+    """Refuses what is not three different texts."""
+    is_names = isinstance(names, list | tuple) and len({*map(str, names)}) == 3
+    if not is_names or not all(isinstance(name, str) for name in names):
+        raise InvalidValue(
+            f"`names` is {names!r} but three different names are needed, of the "
+            "weights, the visible and the hidden biases; pass `('W', 'a', 'b')`, or to "
+            f"`to_arrays` one of {', '.join(STYLES)}."
+        )
+    return tuple(names)
+
+
 def _layers(
     arrays: Mapping[str, Any], names: Names | None
 ) -> list[tuple[dict[str, Any], Names]]:
     """The RBMs among arrays: these by their last names, and what their roles are."""
     groups: dict[str, dict[str, Any]] = {}
     for key, array in arrays.items():
-        prefix, _, last = key.rpartition(".")
+        prefix, _, last = str(key).rpartition(".")
         groups.setdefault(prefix, {})[last if names else last.lstrip("_")] = array
     found = []
     for group in groups.values():

@@ -147,7 +147,11 @@ def test_rows_with_gaps_train_and_are_scored(tmp_path, capsys):
     file, out = tmp_path / "gaps.npy", tmp_path / "gaps.csv"
     assert jboltz_("score", tmp_path / "gaps", file, "--out", out) == 0
     assert "257 rows without gaps" in capsys.readouterr().out
-    assert np.isfinite(table(out)[1]).all()
+    energies, likelihoods_of_rows = table(out)[1].T
+    assert np.isfinite(energies).all()
+    np.testing.assert_array_equal(
+        np.isnan(likelihoods_of_rows), np.isnan(data()["gaps"]).any(axis=1)
+    )
     assert jboltz_("encode", tmp_path / "gaps", file) == 0
 
 

@@ -57,9 +57,9 @@ def train(data, *flags):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sample", "@/letters", "-n", "0"], "`num_chains` is 0"),
+        (["sample", "@/letters", "-n", "0"], "`n` is 0"),
         (["sample", "@/letters", "--out", "@/x.npy"], "written as CSV"),
-        (["sample", "@/letters", "--out", "@/none/x.csv"], "No such file"),
+        (["sample", "@/letters", "--out", "@/none/x.csv"], "is not there"),
         (["sample", "@/letters", "--out", "~nouser/x.csv"], "no such user"),
         (["sample", "@/none"], "there is no file"),
         (["sample", "@"], "there is no file"),
@@ -78,7 +78,7 @@ def train(data, *flags):
         (["report", "~nouser"], "no such user"),
         (["data", "@/empty.npy"], "at least one row"),
         (["data", "@/data.pickle"], "A pickle could run code"),
-        (["train"], "DATA"),
+        (["train"], "`data` is not named"),
         (train("none.npy"), "none.npy"),
         (train("labels.npy"), "shape (20,)"),
         (train("empty.npy"), "at least one row"),

@@ -174,6 +174,8 @@ def test_a_table_without_names_and_a_wide_table(tmp_path):
     found = read(write(tmp_path, text, "x.csv"))
     assert len(found.data.values) == 40
     assert found.unit == Binomial(6, trials=4)
+    counted = ",".join(map(str, range(6)))
+    assert len(read(write(tmp_path, f"{counted}\n{text}", "x.csv")).data.values) == 40
     pixels = np.random.default_rng(0).integers(0, 256, (20, 70))
     pixels[0, :2] = 0, 255
     wide = "\n".join(["\t".join(f"p{i}" for i in range(70))])
@@ -186,6 +188,8 @@ def test_what_no_unit_takes_in_a_table_is_refused(tmp_path):
     dates = pandas.DataFrame({"day": pandas.to_datetime(["2020-01-01", "2021-01-01"])})
     with pytest.raises(TypeError, match=r"`day` holds .*Timestamp"):
         read(dates)
+    with pytest.raises(TypeError, match=r"`z` holds .*complex"):
+        read(pandas.DataFrame({"z": [1j, 2]}))
     names = pandas.DataFrame({"name": [f"n{i}" for i in range(300)]})
     with pytest.raises(ValueError, match="`name` has 300 different values"):
         read(names)

@@ -146,6 +146,7 @@ def test_gaps_are_nan_masked_or_marked():
             "has -3 in row 1, feature 1, .*whole number from 0",
         ),
         (lambda: read([[1.0, np.inf]]), ValueError, "inf in row 0, .*finite"),
+        (lambda: read([[1.5, 1e200]]), ValueError, "1e.200 in row 0, .*1e150"),
         (lambda: read([[np.nan, np.nan]]), ValueError, "nothing but gaps"),
         (lambda: read(np.zeros((0, 3))), ValueError, r"shape \(0, 3\)"),
         (lambda: read(np.zeros(3)), ValueError, r"shape \(3,\)"),
@@ -210,3 +211,20 @@ def test_a_late_gap_makes_a_mask_and_a_late_value_is_named():
     examples = read([early, np.array([[0.0], [3.0]])], Batches())
     with pytest.raises(ValueError, match=r"3\.0 in row 1, .*'binary'"):
         list(batches(examples))
+
+
+def test_numbers_beside_a_text_are_refused_until_the_text_is_a_gap():
+    ages = np.array([*map(str, range(20, 40)), "?"])[:, None]
+    with pytest.raises(ValueError, match=r"text '\?' beside numbers.*missing=\('\?'"):
+        read(ages)
+    found = read(ages, missing=("?",))
+    assert found.unit == Binomial(1, trials=39)
+    assert found.data.mask is not None
+    assert found.data.mask.sum() == 20
+    np.testing.assert_array_equal(found.data.values[:20, 0], np.arange(20, 40))
+    assert read(ages[-3:], like=found).data.mask.sum() == 2
+    assert read(ages, kinds="categories").unit == Softmax(1, 21)
+    # A few numbers beside a text may be the names of categories.
+    assert read(np.array([["2"], ["4"], ["more"]])).unit == Softmax(1, 3)
+    with pytest.raises(ValueError, match="'0,5', with a decimal comma"):
+        read(np.array([["0,5"], ["1,25"], ["3"]]))

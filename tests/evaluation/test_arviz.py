@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jboltz
-from jboltz.errors import MissingPackage
+from jboltz.errors import InvalidValue, MissingPackage
 
 
 def test_traces_and_samples_have_the_axes_of_arviz(getkey):
@@ -33,3 +33,17 @@ def test_without_arviz_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz_base", None)
     with pytest.raises(MissingPackage, match=r"jboltz\[arviz\]"):
         jboltz.to_arviz({"a": np.zeros((2, 3))})
+
+
+@pytest.mark.parametrize(
+    ("traces", "words"),
+    [
+        ({"v": np.zeros(3)}, r"\(3,\)\} but need the axes \(chains, draws"),
+        ({"v": np.zeros((2, 3)), "w": np.zeros((3, 3))}, "alike in all of them"),
+        ({}, "need the axes"),
+    ],
+)
+def test_axes_that_are_not_of_chains_and_draws(traces, words):
+    pytest.importorskip("arviz_base")
+    with pytest.raises(InvalidValue, match=words):
+        jboltz.to_arviz(traces)

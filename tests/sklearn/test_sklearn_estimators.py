@@ -213,7 +213,7 @@ def test_a_gap_is_refused_where_none_is_filled(x):
         ({"learning_rate": "fast"}, "`learning_rate` is 'fast' but needs"),
         ({"batch_size": 0}, "`batch_size` is 0 but needs"),
         ({"n_iter": -1}, "`n_iter` is -1 but needs"),
-        ({"n_components": 0}, "`size` is 0 but needs"),
+        ({"n_components": 0}, "`n_components` is 0 but needs"),
     ],
 )
 def test_bad_parameters_are_refused_in_fit(options, message):

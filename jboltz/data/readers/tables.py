@@ -68,7 +68,10 @@ def _from_file(pandas: Any, path: Path) -> Any:
         first = file.readline(2**20).decode()
     separator = max(",;\t", key=first.count)
     frame = pandas.read_csv(path, sep=separator)
-    if pandas.to_numeric(frame.columns, errors="coerce").notna().all():
+    names = pandas.to_numeric(frame.columns, errors="coerce")
+    # pandas calls columns without names 0, 1, 2, … in the files that it writes.
+    is_counted = len(names) > 2 and [*names] == [*range(len(names))]
+    if names.notna().all() and not is_counted:
         # A first row of numbers is an example, and not names.
         frame = pandas.read_csv(path, sep=separator, header=None)
     return frame
@@ -81,7 +84,7 @@ def _values(pandas: Any, name: str, series: Any) -> np.ndarray:
     types, gaps = pandas.api.types, series.isna().to_numpy()
     if types.is_bool_dtype(series.dtype) and not gaps.any():
         return series.to_numpy(bool)
-    if types.is_numeric_dtype(series.dtype):
+    if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series):
         return series.to_numpy(np.float64, na_value=np.nan)
     filled = series.astype(object).where(~gaps, "").to_numpy()
     is_text = all(isinstance(x, str) for x in filled)
