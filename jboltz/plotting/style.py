@@ -1,0 +1,157 @@
+"""What all figures share: the style, the grid of panels, and text that stays apart."""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, ParamSpec
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+
+_Arguments = ParamSpec("_Arguments")
+
+_POINTS_PER_INCH = 72
+
+_CHARACTER = 0.62
+"""The width of a character over the size of its font: rarely more in a whole line."""
+
+
+def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
+    """Makes a function draw in the style sheet of jboltz."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
+        from matplotlib import style
+
+        with style.context("jboltz.plotting.jboltz"):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def encode(figure: Figure) -> dict[str, bytes]:
+    """The figure as files, by their suffix: "png" for screens, "svg" for print.
+
+    The same figure gives the same bytes.
+
+    Args:
+      figure: of matplotlib.
+    """
+    from matplotlib import style
+
+    files = {}
+    with style.context("jboltz.plotting.jboltz"):
+        for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+            file = io.BytesIO()
+            figure.savefig(file, format=suffix, metadata=metadata)
+            files[suffix] = file.getvalue()
+    return files
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches.
+
+    `pyplot` is avoided: it may open windows and it changes global state.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """The text in lines of at most `width` inches, in a font of `size` points."""
+    count = max(8, int(width * _POINTS_PER_INCH / (_CHARACTER * size)))
+    return "\n".join(textwrap.fill(line, count) for line in text.splitlines())
+
+
+def titled(figure: Figure, title: str) -> Figure:
+    """The figure with a title over its panels, in as many lines as it needs."""
+    if title:
+        figure.suptitle(wrapped(title, figure.get_figwidth() - 0.2, 12))
+    return figure
+
+
+def panel_grid(
+    names: Iterable[str],
+    columns: int,
+    width: float,
+    heights: Sequence[float],
+) -> tuple[Figure, list[Axes]]:
+    """A figure and its panels with their names as titles, `columns` in a row.
+
+    Args:
+      width: of a panel, in inches.
+      heights: of the panels, in inches; the highest in a row decides.
+    """
+    rows = [max(heights[i : i + columns]) for i in range(0, len(heights), columns)]
+    # The title over all panels needs a line or two.
+    figure = new_figure(columns * width, sum(rows) + 0.6)
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=rows)
+    axes = list(grid.ravel())
+    for axis, name in zip(axes, names, strict=False):
+        axis.set_title(wrapped(name, width - 0.4, 11))
+    for axis in axes[len(heights) :]:
+        axis.set_axis_off()
+    return figure, axes[: len(heights)]
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """A legend of what `axes` shows, below all panels, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    width = 0.6 + max(map(len, labels), default=0) * _CHARACTER * 9 / _POINTS_PER_INCH
+    columns = int(figure.get_figwidth() / width)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(max(columns, 1), max(len(labels), 1)),
+    )
+
+
+def move_apart(
+    figure: Figure, labels: Sequence[Annotation], gap: float = 1.0
+) -> None:
+    """Moves labels up or down until they neither overlap nor stand above their axes.
+
+    Call it last: nothing else in the figure may move afterwards.
+
+    Args:
+      gap: what each label keeps free around it, in points.
+    """
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    scale = figure.dpi / _POINTS_PER_INCH
+    before = [Text.get_window_extent(label).padded(gap * scale) for label in labels]
+    centres = [(box.y0 + box.y1) / 2 for box in before]
+
+    def beside(index: int, placed: list[int]) -> list[int]:
+        one = before[index]
+        return [i for i in placed if before[i].x0 < one.x1 and one.x0 < before[i].x1]
+
+    def needed(one: int, other: int) -> float:
+        return (before[one].height + before[other].height) / 2
+
+    placed: list[int] = []
+    for index in np.argsort(centres, kind="stable"):
+        lowest = [centres[i] + needed(i, index) for i in beside(index, placed)]
+        centres[index] = max([centres[index], *lowest])
+        placed.append(index)
+    placed = []
+    for index in np.argsort(centres, kind="stable")[::-1]:
+        frame: Bbox = labels[index].axes.get_window_extent()
+        highest = [centres[i] - needed(i, index) for i in beside(index, placed)]
+        top = frame.y1 - before[index].height / 2
+        centres[index] = min([centres[index], top, *highest])
+        placed.append(index)
+    for label, box, centre in zip(labels, before, centres, strict=True):
+        x, y = label.get_position()
+        label.set_position((x, y + (centre - (box.y0 + box.y1) / 2) / scale))
