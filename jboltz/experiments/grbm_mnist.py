@@ -220,7 +220,7 @@ def draw_figures(
         "deviation": plotting.image_rows(
             {"mean": params.visible.mean[None], "σ": deviation[None]},
             shape,
-            title="The visible units, in gray levels",
+            title="Mean and standard deviation σ of each pixel",
         ),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},

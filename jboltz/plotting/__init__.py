@@ -5,12 +5,13 @@ shows its first epoch half a second sooner.
 """
 
 from jboltz.plotting.boxes import bars, distributions
-from jboltz.plotting.lines import curve_panels, curves, curves_over
 from jboltz.plotting.images import colour_tiles, filters, image_rows, states
+from jboltz.plotting.lines import curve_panels, curves, curves_over
 from jboltz.plotting.points import circles, scatter
-from jboltz.plotting.style import encode
+from jboltz.plotting.style import Drawing, encode
 
 __all__ = [
+    "Drawing",
     "bars",
     "circles",
     "colour_tiles",

@@ -110,7 +110,7 @@ def _draw_curves(
         if len(values) and np.isfinite(values[-1]):
             labels.append(_label_end(axes, values[-1], line.get_color()))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    margin = 0.03 * (last - 1) or 0.5
+    margin = min(0.03 * (last - 1), 0.5) or 0.5  # There is no epoch 0.
     axes.set_xlim(1 - margin, last + margin)
     notes = _leave_out_spikes(axes, arrays)
     # Errors are shown from 0 on; contrasts may be negative and keep their range.
@@ -123,7 +123,7 @@ def _draw_curves(
 
 def _label_end(axes: Axes, value: float, colour: str) -> Annotation:
     return axes.annotate(
-        f"{value:#.4g}".rstrip("."),
+        f"{value:#.4g}".rstrip(".").replace("-", "−"),
         (1, value),
         xycoords=axes.get_yaxis_transform(),
         xytext=(4, 0),
@@ -150,13 +150,18 @@ def _leave_out_spikes(axes: Axes, series: Mapping[str, np.ndarray]) -> list[str]
     axes.set_ylim(low, high)
     notes = []
     for name, values in series.items():
-        is_outside = (values < low) | (values > high)
-        beyond = [f"{values[i]:,.0f} in {i + 1}" for i in np.flatnonzero(is_outside)]
-        if beyond:
-            notes.append(f"{name} beyond the frame: {'; '.join(beyond[:8])}")
+        outside = np.flatnonzero((values < low) | (values > high))
+        beyond = [f"{i + 1} ({_in_words(values[i])})" for i in outside]
         if len(beyond) > 8:
-            notes[-1] += f"; and {len(beyond) - 8} more"
+            beyond[8:] = [f"and {len(beyond) - 8} more"]
+        if beyond:
+            notes.append(f"{name} leaves the frame in epoch {', '.join(beyond)}")
     return notes
+
+
+def _in_words(value: float) -> str:
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
 
 
 def _without_spikes(values: np.ndarray) -> np.ndarray:

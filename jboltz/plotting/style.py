@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ParamSpec
-
-import numpy as np
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +34,14 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     return drawn
 
 
-def encode(figure: Figure) -> dict[str, bytes]:
+@runtime_checkable
+class Drawing(Protocol):
+    """A figure of matplotlib, which is not imported for this."""
+
+    def savefig(self, fname: Any, *, format: str, metadata: Any) -> None: ...
+
+
+def encode(figure: Drawing) -> dict[str, bytes]:
     """The figure as files, by their suffix: "png" for screens, "svg" for print.
 
     The same figure gives the same bytes.
@@ -65,7 +70,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height))
 
 
-def wrapped(text: str, width: float, size: float) -> str:
+def wrapped(text: str, width: float, size: int) -> str:
     """The text in lines of at most `width` inches, in a font of `size` points."""
     count = max(8, int(width * _POINTS_PER_INCH / (_CHARACTER * size)))
     return "\n".join(textwrap.fill(line, count) for line in text.splitlines())
@@ -115,9 +120,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     )
 
 
-def move_apart(
-    figure: Figure, labels: Sequence[Annotation], gap: float = 1.0
-) -> None:
+def move_apart(figure: Figure, labels: Sequence[Annotation], gap: float = 1.0) -> None:
     """Moves labels up or down until they neither overlap nor stand above their axes.
 
     Call it last: nothing else in the figure may move afterwards.
@@ -126,32 +129,32 @@ def move_apart(
       gap: what each label keeps free around it, in points.
     """
     from matplotlib.text import Text
-    from matplotlib.transforms import Bbox
 
     figure.draw_without_rendering()
     scale = figure.dpi / _POINTS_PER_INCH
-    before = [Text.get_window_extent(label).padded(gap * scale) for label in labels]
-    centres = [(box.y0 + box.y1) / 2 for box in before]
+    boxes = [Text.get_window_extent(label).padded(gap * scale) for label in labels]
+    tops = [label.axes.get_window_extent().y1 for label in labels]
+    centres = [(box.y0 + box.y1) / 2 for box in boxes]
 
-    def beside(index: int, placed: list[int]) -> list[int]:
-        one = before[index]
-        return [i for i in placed if before[i].x0 < one.x1 and one.x0 < before[i].x1]
-
-    def needed(one: int, other: int) -> float:
-        return (before[one].height + before[other].height) / 2
+    def distances(index: int, placed: list[int]) -> Iterator[tuple[int, float]]:
+        """The labels in one column with `index`, and how far they have to be."""
+        one = boxes[index]
+        for other in placed:
+            if boxes[other].x0 < one.x1 and one.x0 < boxes[other].x1:
+                yield other, (boxes[other].height + one.height) / 2
 
     placed: list[int] = []
-    for index in np.argsort(centres, kind="stable"):
-        lowest = [centres[i] + needed(i, index) for i in beside(index, placed)]
+    for index in sorted(range(len(labels)), key=lambda i: centres[i]):
+        lowest = [centres[i] + apart for i, apart in distances(index, placed)]
         centres[index] = max([centres[index], *lowest])
         placed.append(index)
+    # Then down again, from the top of the axes.
     placed = []
-    for index in np.argsort(centres, kind="stable")[::-1]:
-        frame: Bbox = labels[index].axes.get_window_extent()
-        highest = [centres[i] - needed(i, index) for i in beside(index, placed)]
-        top = frame.y1 - before[index].height / 2
+    for index in sorted(range(len(labels)), key=lambda i: -centres[i]):
+        highest = [centres[i] - apart for i, apart in distances(index, placed)]
+        top = tops[index] - boxes[index].height / 2
         centres[index] = min([centres[index], top, *highest])
         placed.append(index)
-    for label, box, centre in zip(labels, before, centres, strict=True):
+    for label, box, centre in zip(labels, boxes, centres, strict=True):
         x, y = label.get_position()
         label.set_position((x, y + (centre - (box.y0 + box.y1) / 2) / scale))
