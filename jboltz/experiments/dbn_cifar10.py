@@ -73,7 +73,7 @@ import optax
 
 import jboltz
 from jboltz import DBN, Bernoulli, Gaussian, Gibbs, RBMParams, plotting
-from jboltz.data import Dataset, WhitenedPatches, whitened_patches
+from jboltz.data import Dataset, WhitenedPatches, cifar10, whitened_patches
 from jboltz.data.patches import as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation import fields
@@ -235,6 +235,7 @@ def draw_figures(
     )
     examples = jnp.asarray(patches.validation[:2000])
     _, labels = labelled_parts(data, patches, "validation")["validation"]
+    names = np.asarray(cifar10.CLASSES)[labels[:2000]]
     key = jax.random.fold_in(jax.random.key(config.seed), len(params) + 1)
     control = shuffled(config, dbn, params, patches)
     return {
@@ -254,7 +255,7 @@ def draw_figures(
         **greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training patches"
         ),
-        **draw_layers(dbn, params, examples, labels[:2000], pictures, kind="held-out"),
+        **draw_layers(dbn, params, examples, names, pictures, kind="held-out"),
         **draw_fields(dbn, params, control, patches),
     }
 

@@ -220,11 +220,11 @@ def draw_figures(
         "deviation": plotting.image_rows(
             {"mean": params.visible.mean[None], "σ": deviation[None]},
             shape,
-            title="Mean and standard deviation σ of each pixel",
+            title="Mean and standard deviation of each pixel",
         ),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
-            title="Free energy of the data less that of the chains",
+            title="Free energy of the data minus that of the chains",
             ylabel="nats",
         ),
     }

@@ -300,7 +300,7 @@ def draw_figures(
         ),
         "contrast": plotting.curves(
             {"contrast": contrast},
-            title="Free energy of the data less that of the chains",
+            title="Free energy of the data minus that of the chains",
             ylabel="nats",
         ),
     }
