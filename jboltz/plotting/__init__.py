@@ -5,10 +5,10 @@ shows its first epoch half a second sooner.
 """
 
 from jboltz.plotting.boxes import bars, distributions
+from jboltz.plotting.files import Drawing, describe, encode
 from jboltz.plotting.images import colour_tiles, filters, image_rows, states
 from jboltz.plotting.lines import curve_panels, curves, curves_over
 from jboltz.plotting.points import circles, scatter
-from jboltz.plotting.style import Drawing, encode
 
 __all__ = [
     "Drawing",
@@ -18,6 +18,7 @@ __all__ = [
     "curve_panels",
     "curves",
     "curves_over",
+    "describe",
     "distributions",
     "encode",
     "filters",

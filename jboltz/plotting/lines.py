@@ -102,7 +102,7 @@ def _draw_curves(
     from matplotlib.ticker import MaxNLocator
 
     labels, arrays = [], {k: np.asarray(y, np.float64) for k, y in series.items()}
-    last = max(map(len, arrays.values()), default=1)
+    last = max([1, *map(len, arrays.values())])
     for name, values in arrays.items():
         (line,) = axes.plot(np.arange(1, len(values) + 1), values, label=name)
         if len(values) > _MARKED:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import io
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ParamSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,32 +31,6 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
             return draw(*args, **kwargs)
 
     return drawn
-
-
-@runtime_checkable
-class Drawing(Protocol):
-    """A figure of matplotlib, which is not imported for this."""
-
-    def savefig(self, fname: Any, *, format: str, metadata: Any) -> None: ...
-
-
-def encode(figure: Drawing) -> dict[str, bytes]:
-    """The figure as files, by their suffix: "png" for screens, "svg" for print.
-
-    The same figure gives the same bytes.
-
-    Args:
-      figure: of matplotlib.
-    """
-    from matplotlib import style
-
-    files = {}
-    with style.context("jboltz.plotting.jboltz"):
-        for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
-            file = io.BytesIO()
-            figure.savefig(file, format=suffix, metadata=metadata)
-            files[suffix] = file.getvalue()
-    return files
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -53,6 +53,7 @@ CASES = {
     "curves of one epoch": lambda: plotting.curves(
         {"a": [1e-9], "b": [-1e9]}, title="x", ylabel="x"
     ),
+    "curves of no epoch": lambda: plotting.curves({"a": []}, title="x", ylabel="x"),
     "curves_over": lambda: plotting.curves_over(
         {f"panel {i}": {k: [(1, 9.0), (65536, 7e4)] for k in NAMES} for i in range(4)},
         title=LONG,

@@ -1,10 +1,12 @@
 """No text of a figure is clipped, and none lies over another."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 
 from jboltz import plotting
 from tests.plotting.cases import CASES, SPIKED
@@ -33,7 +35,7 @@ def texts(figure):
 
 def test_every_function_has_a_case():
     drawn = {name.split()[0] for name in CASES}
-    assert drawn == {*plotting.__all__} - {"Drawing", "encode"}
+    assert drawn == {*plotting.__all__} - {"Drawing", "describe", "encode"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -102,3 +104,12 @@ def test_drawing_leaves_the_style_of_matplotlib_as_it_was():
     before = dict(matplotlib.rcParams)
     plotting.encode(CASES["states"]())
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_is_described_in_its_files():
+    figure = plotting.curves({"net": [3.0, 1.0]}, title="Errors", ylabel="%")
+    assert plotting.describe(figure) == "Errors. net from 3 to 1"
+    files = plotting.encode(figure)
+    with Image.open(io.BytesIO(files["png"])) as picture:
+        assert picture.info["Description"] == "Errors. net from 3 to 1"
+    assert b"Errors. net from 3 to 1" in files["svg"]
