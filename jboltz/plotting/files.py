@@ -23,10 +23,11 @@ def encode(figure: Drawing) -> dict[str, bytes]:
     Args:
       figure: of matplotlib.
     """
-    from matplotlib import style
+    from matplotlib import rc_context
 
     files, description = {}, {"Description": describe(figure)}
-    with style.context("jboltz.plotting.jboltz"):
+    # Names inside of an SVG are otherwise random.
+    with rc_context({"svg.hashsalt": "jboltz"}):
         for suffix, dated in (("png", {}), ("svg", {"Date": None})):
             file = io.BytesIO()
             figure.savefig(file, format=suffix, metadata=description | dated)
