@@ -29,9 +29,10 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     strongest = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:100]
     tiles = weights[:, strongest].T.reshape(-1, *image_shape)
     limit = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
-    figure = new_figure(7.0, 7.8)
+    grid = _tile(tiles, 10)
+    figure = new_figure(7.0, 6.8 * grid.shape[0] / grid.shape[1] + 1.2)
     axes = figure.subplots()
-    image = axes.imshow(_tile(tiles, 10), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = axes.imshow(grid, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_title(wrapped(title, 6.6, 11))
     axes.set_axis_off()
     figure.colorbar(
@@ -55,20 +56,12 @@ def colour_tiles(
     Gray is zero. Each tile has a scale of its own, so that a weak filter is visible.
     A panel shows at most its first 100 filters.
     """
-    figure, axes = panel_grid(panels, len(panels), 4.6, [4.8] * len(panels))
-    for axis, filters in zip(axes, panels.values(), strict=True):
-        tiles = np.asarray(filters, np.float64)[:100]
-        size = np.abs(tiles)
-        large = np.quantile(size, _LARGE, axis=1, keepdims=True)
-        # Of a filter of a few pixels that quantile is 0.
-        large = np.where(large > 0, large, size.max(axis=1, keepdims=True))
-        tiles = np.clip(0.5 + 0.5 * tiles / np.where(large > 0, large, 1), 0, 1)
-        axis.imshow(
-            _tile(tiles.reshape(-1, *image_shape), 10),
-            cmap="gray",  # for gray tiles; `imshow` ignores it for coloured ones
-            vmin=0,
-            vmax=1,
-        )
+    pictures = [_scaled(rows, image_shape) for rows in panels.values()]
+    heights = [4.4 * grid.shape[0] / grid.shape[1] + 0.4 for grid in pictures]
+    figure, axes = panel_grid(panels, len(panels), 4.6, heights)
+    for axis, grid in zip(axes, pictures, strict=True):
+        # `imshow` ignores the map of colours for tiles that are coloured.
+        axis.imshow(grid, cmap="gray", vmin=0, vmax=1)
         axis.set_axis_off()
     return titled(figure, title)
 
@@ -118,6 +111,17 @@ def states(
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
     return titled(figure, title)
+
+
+def _scaled(filters: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
+    """The first 100 filters side by side, each on a scale of its own."""
+    tiles = np.asarray(filters, np.float64)[:100]
+    size = np.abs(tiles)
+    large = np.quantile(size, _LARGE, axis=1, keepdims=True)
+    # Of a filter of a few pixels that quantile is 0.
+    large = np.where(large > 0, large, size.max(axis=1, keepdims=True))
+    tiles = np.clip(0.5 + 0.5 * tiles / np.where(large > 0, large, 1), 0, 1)
+    return _tile(tiles.reshape(-1, *image_shape), 10)
 
 
 def _tile(tiles: np.ndarray, columns: int) -> np.ndarray:
