@@ -26,6 +26,13 @@ class Config(PatchConfig):
         | {"layers": [200, 100, 50], "sample_steps": 100},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers", "weight_scale"),
+        "data": ("deviation",),
+        "output": ("sample_steps",),
+        "evaluation": ("read_test",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (400, 200, 100)

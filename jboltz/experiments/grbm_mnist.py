@@ -20,6 +20,12 @@ class Config(TrainingConfig):
 
     PRESETS: ClassVar = {"small": {"num_hidden": 100, "epochs": 5}}
 
+    GROUPS: ClassVar = {
+        "model": ("num_hidden", "variance", "log_variance_range"),
+        "data": ("least_scale",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     num_hidden: Count = 500

@@ -23,6 +23,12 @@ class Config(TrainingConfig):
         | {"up_down_epochs": [1, 1, 1], "sample_steps": 200},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers",),
+        "evaluation": ("held_out",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (784, 500, 500, 2000)
