@@ -28,7 +28,7 @@ class Config(NetConfig):
     PRESETS: ClassVar = {"small": {"epochs": 2, "num_labels": 5000}}
 
     GROUPS: ClassVar = {
-        "model": ("pretrained", "forms", "channels", "num_dense"),
+        "model": ("forms", "channels", "num_dense"),
         "data": ("num_labels",),
     }
 

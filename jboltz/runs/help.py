@@ -27,7 +27,7 @@ def text(config: Any, usage: str) -> str:
       usage: how the program is started.
     """
     width = min(shutil.get_terminal_size().columns, 100) - 1
-    summary = (type(config).__doc__ or "").strip()
+    summary = " ".join((type(config).__doc__ or "").split())
     lines = [f"usage: {usage} [OPTIONS]", "", *textwrap.wrap(summary, width)]
     placed = {
         field: group
@@ -110,6 +110,12 @@ def _entry(flag: str, said: str, width: int) -> list[str]:
     body = textwrap.wrap(said, width - _INDENT, break_on_hyphens=False)
     first = f"  {flag}"
     if len(first) + 2 > _INDENT or not body:
-        return [first, *(" " * _INDENT + line for line in body)]
+        option = textwrap.wrap(
+            first.replace(",", ", "), width, subsequent_indent="    "
+        )
+        return [
+            *([first] if len(first) <= width else option),
+            *(" " * _INDENT + line for line in body),
+        ]
     rest = (" " * _INDENT + line for line in body[1:])
     return [first.ljust(_INDENT) + body[0], *rest]
