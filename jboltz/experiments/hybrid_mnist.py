@@ -27,6 +27,11 @@ class Config(NetConfig):
 
     PRESETS: ClassVar = {"small": {"epochs": 2, "num_labels": 5000}}
 
+    GROUPS: ClassVar = {
+        "model": ("forms", "channels", "num_dense"),
+        "data": ("num_labels",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_square")
@@ -87,7 +92,7 @@ class Net(NamedTuple):
 
     module: nn.Module
     form: Literal["pixels", "map", "joined"]
-    codes: Literal["pretrained", "untrained"] | None
+    codes: Literal["untrained"] | None
 
 
 def check(config: Config, data: Dataset) -> None:

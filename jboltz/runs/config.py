@@ -20,7 +20,7 @@ import tyro
 from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened, with_home
-from jboltz.runs import terminal
+from jboltz.runs import help, terminal
 
 _DISPLAY_FIELDS = "workdir overwrite config preset tensorboard mesh distributed".split()
 """Fields that do not make a run another run: where and how it is kept, where its data
@@ -53,6 +53,18 @@ class RunConfig:
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Fields and their values by the name of a preset."""
 
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "model": (),
+        "training": (),
+        "data": ("data",),
+        "devices": (),
+        "evaluation": (),
+        "output": ("workdir", "tensorboard", "overwrite"),
+        "settings": ("preset", "config", "seed"),
+    }
+    """What --help shows together, by the name of the group, beside what the groups of
+    the base classes show. A field in no group is shown with "training"."""
+
     workdir: pathlib.Path = pathlib.Path("runs")
     """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: str | None = None
@@ -72,6 +84,8 @@ class RunConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig(RunConfig):
     """What every program that trains on batches can be asked for besides."""
+
+    GROUPS: ClassVar = {"devices": ("mesh", "distributed")}
 
     batch_size: Count = 100
     """Examples an update; the last batch of an epoch may be shorter."""
@@ -100,6 +114,9 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         is no configuration.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
+    if {"-h", "--help"} & {*arguments}:
+        print(help.text(default, terminal.command()))
+        sys.exit()
     options = {
         name.replace("_", "-"): isinstance(x, tuple)
         and str not in {*map(type, x), *typing.get_args(hint)}
@@ -120,9 +137,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
                 args=[*_flags(_flat(preset)), *arguments],
                 default=default,
             )
-    except SystemExit as end:
-        if not end.code:  # --help
-            raise
+    except SystemExit:
         raise InvalidValue(_without_box(said.getvalue())) from None
     check_ranges(config)
     return config

@@ -1,6 +1,5 @@
 """The page of a run: report.html, which needs no other file, network or script."""
 
-import base64
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -9,11 +8,17 @@ from typing import Any, NamedTuple
 import jinja2
 
 from jboltz import seals
+from jboltz.runs.page_images import pictures
 from jboltz.runs.progress import CENTRES
 from jboltz.runs.recorded import ABOUT, COSTS, read
 
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
+
+
+HEADS = ("Quantity", "Value", "Interval or error")
+FEW = 8
+"""Numbers that stand first where none has an interval."""
 
 
 class Table(NamedTuple):
@@ -47,6 +52,7 @@ def render(name: str, found: dict[str, Any]) -> str:
     """
     run = found["run"]
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
+    rows = [*_rows(numbers)]
     machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jboltz.runs", ""),
@@ -60,17 +66,15 @@ def render(name: str, found: dict[str, Any]) -> str:
         title=f"{run.get('program', 'A run')}: {name}",
         remarks=[line for line in (found["state"], *found["notes"]) if line],
         diagnostics=list(_diagnostics(numbers)),
-        numbers=Table(("Quantity", "Value", "Interval or error"), [*_rows(numbers)]),
+        headline=Table(HEADS, _headline(rows)),
+        numbers=Table(HEADS, rows),
         curves=[
             curve(f"{stage}: {metric}", epochs, values)
             for stage, records in found["records"].items()
             for metric, (epochs, values) in _series(records).items()
         ],
         checkpoints=Table(("Stage", "Epochs"), list(found["checkpoints"].items())),
-        figures=[
-            (stem.replace("_", " "), base64.b64encode(image).decode())
-            for stem, image in found["figures"].items()
-        ],
+        figures=pictures(found["figures"]),
         facts=[
             (head, Table(("Name", "Value"), [row[:2] for row in _rows(tree)]))
             for head, tree in (
@@ -115,10 +119,12 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
         return {"name": name, "said": said, "line": []}
     (first, start), (last, end) = points[0], points[-1]
     low, high = min(y for _, y in points), max(y for _, y in points)
+    if low == high:  # A constant is drawn where it is: above, below or at 0.
+        low, high = min(low, 0.0), max(high, 0.0)
 
     def place(x: float, y: float) -> str:
         across = (x - first) / (last - first) if last > first else 0.5
-        up = (y - low) / (high - low) if high > low else 0.5
+        up = (y - low) / (high - low) if high > low else 0.0
         return f"{64 + 300 * across:.2f},{8 + 120 * (1 - up):.2f}"
 
     said = (
@@ -135,6 +141,12 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
         "first": first,
         "last": last,
     }
+
+
+def _headline(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The numbers with an interval or error; the first ones where none has one."""
+    known = [row for row in rows if row[2]]
+    return known or [row for row in rows if isinstance(row[1], float)][:FEW]
 
 
 def _diagnostics(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:

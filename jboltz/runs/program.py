@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import jax
 from jax.sharding import Mesh
 
-from jboltz import sharding
+from jboltz import plotting, sharding
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
@@ -20,7 +20,7 @@ from jboltz.runs import machine, processes, sources, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
 from jboltz.runs.recorded import ABOUT, COSTS
-from jboltz.runs.workdir import Figure, Workdir, finished
+from jboltz.runs.workdir import Workdir, finished
 
 ParamsT = TypeVar("ParamsT")
 
@@ -60,7 +60,7 @@ class Program(Generic[ConfigT, ParamsT]):
     """Trains and evaluates: parameters (for model.safetensors; None to save nothing),
     and the numbers for `results.json`."""
     draw_figures: Callable[
-        [ConfigT, Any, ParamsT, dict[str, Any]], Mapping[str, Figure]
+        [ConfigT, Any, ParamsT, dict[str, Any]], Mapping[str, plotting.Drawing]
     ] = lambda config, data, params, numbers: {}
     """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
@@ -183,7 +183,7 @@ def _carry_out(
     need = "a dictionary of figures by name"
     _check_returned("draw_figures", figures, isinstance(figures, dict), need)
     for name, figure in figures.items():
-        is_right = isinstance(name, str) and isinstance(figure, Figure)
+        is_right = isinstance(name, str) and isinstance(figure, plotting.Drawing)
         need = "a matplotlib figure by the name of its file"
         _check_returned(f"draw_figures[{name!r}]", figure, is_right, need)
     workdir.write_figures(figures)

@@ -1,17 +1,16 @@
 """The folder of one run: who may write there, and what is written."""
 
-import io
 import json
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import filelock
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jboltz import seals
+from jboltz import plotting, seals
 from jboltz.base import Params
 from jboltz.checkpoint.contents import check_json
 from jboltz.errors import InvalidValue
@@ -38,13 +37,6 @@ LOGS = (".log", ".out", ".err", ".txt")
 
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
-
-
-@runtime_checkable
-class Figure(Protocol):
-    """A figure of matplotlib, which is not imported for this."""
-
-    def savefig(self, fname: Any, *, format: str) -> None: ...
 
 
 class Workdir:
@@ -222,12 +214,11 @@ class Workdir:
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
         self._update_events()
 
-    def write_figures(self, figures: Mapping[str, Figure]) -> None:
-        """Saves matplotlib figures as figures/NAME.png."""
+    def write_figures(self, figures: Mapping[str, plotting.Drawing]) -> None:
+        """Saves matplotlib figures as figures/NAME.png and, for print, NAME.svg."""
         for name, figure in figures.items():
-            image = io.BytesIO()
-            figure.savefig(image, format="png")
-            self._write(f"figures/{_plain(name)}.png", image.getvalue())
+            for suffix, image in plotting.encode(figure).items():
+                self._write(f"figures/{_plain(name)}.{suffix}", image)
         self._update_events()
 
     def _update_events(self) -> None:
@@ -299,7 +290,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _check_kinds(path: pathlib.Path) -> None:
     """Refuses folders and pipes in place of files, and files in place of folders."""
-    files = (*FILES, seals.NAME, "figures/*.png", "parts/*.json")
+    files = (*FILES, seals.NAME, "figures/*.png", "figures/*.svg", "parts/*.json")
     folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*")
     for kind, is_right, patterns in (
         ("file", pathlib.Path.is_file, files),

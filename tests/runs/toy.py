@@ -95,7 +95,7 @@ def numbers(workdir):
         for file in ("results.json", "metrics.jsonl")
         for line in _texts(workdir / file)
     )
-    figures = {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+    figures = {f.name: f.read_bytes() for f in (workdir / "figures").glob("*.png")}
     return results, epochs, figures
 
 
