@@ -152,7 +152,7 @@ def test_a_folder_of_the_name_is_no_package(runtime, monkeypatch):
 
 def test_without_a_source_the_first_cell_says_what_to_do(runtime):
     (runtime.folder / "jboltz-notes").mkdir()
-    with pytest.raises(RuntimeError, match="set `URL` above .* upload .* or mount"):
+    with pytest.raises(RuntimeError, match=r"set `URL` above .* upload .* or mount"):
         run_first_cell()
 
 
