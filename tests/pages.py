@@ -8,6 +8,13 @@ from jboltz.errors import MissingPackage
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = sorted((ROOT / "jboltz" / "guide").rglob("*.md"))
 README = ROOT / "README.md"
+TUTORIALS = ROOT / "experiments" / "tutorials"
+RESULTS = sorted(
+    path.name
+    for path in TUTORIALS.parent.iterdir()
+    if path.is_dir() and path != TUTORIALS
+)
+"""The folders of `experiments/` that hold the results of a program."""
 
 
 def name(page):

@@ -9,9 +9,10 @@ import pytest
 
 from jboltz.experiments.benchmark import targets
 from jboltz.experiments.benchmark.show import record_name
+from tests import pages
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
-FOLDERS = sorted(path.name for path in EXPERIMENTS.iterdir() if path.is_dir())
+FOLDERS = pages.RESULTS
 
 
 def page(program):

@@ -7,7 +7,9 @@ line. It becomes a table of their first sentences, followed by their docstrings.
 import ast
 import importlib
 import inspect
+import pathlib
 import re
+import shutil
 import textwrap
 from importlib import metadata
 from typing import Any
@@ -34,6 +36,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 # A test runs the blocks of code; notebooks are stored with their outputs.
 nb_execution_mode = "off"
+suppress_warnings = ["toc.empty_glob"]  # a package without the tutorials
 
 default_role = "py:obj"  # `name` in a docstring links to the entry of that name
 add_module_names = False
@@ -142,10 +145,21 @@ def signatures_as_lines(app, page, template, context, tree):
     context["body"] = SIGNATURE.sub(as_lines, context.get("body", ""))
 
 
+def copy_tutorials(app, config):
+    """Sphinx reads files below the guide alone; the notebooks are in `experiments/`."""
+    guide = pathlib.Path(app.srcdir)
+    shutil.rmtree(guide / "tutorials", ignore_errors=True)
+    notebooks = guide.parents[1] / "experiments" / "tutorials"
+    if notebooks.is_dir():
+        names = shutil.ignore_patterns("*.md", ".*")
+        shutil.copytree(notebooks, guide / "tutorials", ignore=names)
+
+
 def setup(app):
     def expand_entries(app, page, source):
         source[0] = ENTRIES.sub(expand, source[0])
 
+    app.connect("config-inited", copy_tutorials)
     app.connect("source-read", expand_entries)
     app.connect("autodoc-process-signature", as_written)
     app.connect("html-page-context", signatures_as_lines)
