@@ -108,7 +108,7 @@ def _draw_curves(
         if len(values) > _MARKED:
             line.set_marker("")
         if len(values) and np.isfinite(values[-1]):
-            labels.append(_label_end(axes, values[-1], line.get_color()))
+            labels.append(_label_end(axes, values[-1], str(line.get_color())))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     margin = min(0.03 * (last - 1), 0.5) or 0.5  # There is no epoch 0.
     axes.set_xlim(1 - margin, last + margin)

@@ -106,7 +106,7 @@ def move_apart(figure: Figure, labels: Sequence[Annotation], gap: float = 1.0) -
     figure.draw_without_rendering()
     scale = figure.dpi / _POINTS_PER_INCH
     boxes = [Text.get_window_extent(label).padded(gap * scale) for label in labels]
-    tops = [label.axes.get_window_extent().y1 for label in labels]
+    tops = [axes.get_window_extent().y1 for x in labels if (axes := x.axes)]
     centres = [(box.y0 + box.y1) / 2 for box in boxes]
 
     def distances(index: int, placed: list[int]) -> Iterator[tuple[int, float]]:

@@ -107,15 +107,13 @@ def _kind(hint: Any) -> str:
 
 
 def _entry(flag: str, said: str, width: int) -> list[str]:
+    """An option beside its description, or above it where it is long."""
+    option = [f"  {flag}"]
+    if len(option[0]) > width:  # Many choices are wrapped too.
+        spaced = option[0].replace(",", ", ")
+        option = textwrap.wrap(spaced, width, subsequent_indent="    ")
     body = textwrap.wrap(said, width - _INDENT, break_on_hyphens=False)
-    first = f"  {flag}"
-    if len(first) + 2 > _INDENT or not body:
-        option = textwrap.wrap(
-            first.replace(",", ", "), width, subsequent_indent="    "
-        )
-        return [
-            *([first] if len(first) <= width else option),
-            *(" " * _INDENT + line for line in body),
-        ]
-    rest = (" " * _INDENT + line for line in body[1:])
-    return [first.ljust(_INDENT) + body[0], *rest]
+    indented = [" " * _INDENT + line for line in body]
+    if len(option[-1]) + 2 > _INDENT or not body:
+        return [*option, *indented]
+    return [option[0].ljust(_INDENT) + body[0], *indented[1:]]
