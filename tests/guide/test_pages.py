@@ -2,8 +2,10 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -89,3 +91,25 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     )
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "reference" / "models.html").is_file()
+    for notebook in pages.TUTORIALS.glob("*.ipynb"):
+        assert (tmp_path / "tutorials" / f"{notebook.stem}.html").is_file()
+
+
+def test_the_guide_takes_the_tutorials_where_there_are_some(tmp_path):
+    """An installed package has none."""
+    copy = runpy.run_path(str(pages.ROOT / "jboltz" / "guide" / "conf.py"))
+    app = SimpleNamespace(srcdir=tmp_path / "jboltz" / "guide")
+    copied = app.srcdir / "tutorials"
+    copy["copy_tutorials"](app, None)
+    assert not copied.exists()
+
+    source = tmp_path / "experiments" / "tutorials"
+    source.mkdir(parents=True)
+    (source / "1.ipynb").touch()
+    (source / "README.md").touch()
+    copy["copy_tutorials"](app, None)
+    assert [path.name for path in copied.iterdir()] == ["1.ipynb"]
+
+    (source / "1.ipynb").rename(source / "2.ipynb")
+    copy["copy_tutorials"](app, None)
+    assert [path.name for path in copied.iterdir()] == ["2.ipynb"]
