@@ -114,6 +114,6 @@ def _entry(flag: str, said: str, width: int) -> list[str]:
         option = textwrap.wrap(spaced, width, subsequent_indent="    ")
     body = textwrap.wrap(said, width - _INDENT, break_on_hyphens=False)
     indented = [" " * _INDENT + line for line in body]
-    if len(option[-1]) + 2 > _INDENT or not body:
+    if len(option) > 1 or len(option[0]) + 2 > _INDENT or not body:
         return [*option, *indented]
     return [option[0].ljust(_INDENT) + body[0], *indented[1:]]
