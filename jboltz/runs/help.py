@@ -83,7 +83,9 @@ def descriptions(config: Any, prefix: str = "") -> dict[str, str]:
 def _option(name: str, value: Any, hint: Any, said: str, width: int) -> list[str]:
     option = name.replace("_", "-")
     if isinstance(value, bool):
-        flag, default = f"--[no-]{option}", "on" if value else ""
+        flag, default = f"--{option}", ""
+        if value:  # Only the other answer is of use.
+            flag, default = f"--{option}, --no-{option}", "on"
     elif isinstance(value, tuple):
         flag, default = f"--{option} {_kind(hint)}", " ".join(map(str, value))
     else:
