@@ -116,7 +116,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     default = config_class(workdir=pathlib.Path("runs") / program)
     if {"-h", "--help"} & {*arguments}:
         print(help.text(default, terminal.command()))
-        sys.exit()
+        sys.exit(0)
     options = {
         name.replace("_", "-"): isinstance(x, tuple)
         and str not in {*map(type, x), *typing.get_args(hint)}

@@ -83,7 +83,9 @@ def descriptions(config: Any, prefix: str = "") -> dict[str, str]:
 def _option(name: str, value: Any, hint: Any, said: str, width: int) -> list[str]:
     option = name.replace("_", "-")
     if isinstance(value, bool):
-        flag, default = f"--[no-]{option}", "on" if value else ""
+        flag, default = f"--{option}", ""
+        if value:  # Only the other answer is of use.
+            flag, default = f"--{option}, --no-{option}", "on"
     elif isinstance(value, tuple):
         flag, default = f"--{option} {_kind(hint)}", " ".join(map(str, value))
     else:
@@ -114,6 +116,6 @@ def _entry(flag: str, said: str, width: int) -> list[str]:
         option = textwrap.wrap(spaced, width, subsequent_indent="    ")
     body = textwrap.wrap(said, width - _INDENT, break_on_hyphens=False)
     indented = [" " * _INDENT + line for line in body]
-    if len(option[-1]) + 2 > _INDENT or not body:
+    if len(option) > 1 or len(option[0]) + 2 > _INDENT or not body:
         return [*option, *indented]
     return [option[0].ljust(_INDENT) + body[0], *indented[1:]]

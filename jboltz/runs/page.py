@@ -127,9 +127,9 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
         up = (y - low) / (high - low) if high > low else 0.0
         return f"{64 + 300 * across:.2f},{8 + 120 * (1 - up):.2f}"
 
-    said = (
-        f"{short(start)} in epoch {short(first)}, {short(end)} in epoch {short(last)}"
-    )
+    said = f"{short(start)} in epoch {short(first)}"
+    if len(points) > 1:
+        said += f", {short(end)} in epoch {short(last)}"
     if missing := len(values) - len(points):
         said += f"; {missing} not finite"
     return {
@@ -144,9 +144,17 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
 
 
 def _headline(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The numbers with an interval or error; the first ones where none has one."""
+    """The numbers with an interval or error; the first ones where none has one.
+
+    What is nested deeper, such as the losses of each layer, is no result of the whole.
+    """
     known = [row for row in rows if row[2]]
-    return known or [row for row in rows if isinstance(row[1], float)][:FEW]
+    numbers = [
+        row
+        for row in rows
+        if isinstance(row[1], float | list) and row[0].count(" · ") < 2
+    ]
+    return known or numbers[:FEW]
 
 
 def _diagnostics(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
