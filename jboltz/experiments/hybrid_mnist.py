@@ -92,7 +92,7 @@ class Net(NamedTuple):
 
     module: nn.Module
     form: Literal["pixels", "map", "joined"]
-    codes: Literal["untrained"] | None
+    codes: Literal["pretrained", "untrained"] | None
 
 
 def check(config: Config, data: Dataset) -> None:
