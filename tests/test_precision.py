@@ -514,7 +514,7 @@ def test_draws_are_accepted_by_energies_in_float32(name):
 
 
 # Of these the products are NumPy's, or what a benchmark sets beside the library.
-FREE = {"data/patches.py", "runs/patches.py"}
+FREE = {"data/patches.py", "data/readers/fasta.py", "runs/patches.py"}
 FREE |= {"evaluation/fields.py", "evaluation/probe.py", "models/couplings.py"}
 BENCHMARK = "experiments/benchmark/"
 PRODUCTS = {"dot", "matmul", "einsum", "tensordot", "vdot", "inner", "kron", "vecdot"}

@@ -141,7 +141,8 @@ class Reals(Kind):
     word, needs = "reals", "a finite number from -1e150 to 1e150"
 
     def holds(self, x: np.ndarray, known: Any = None) -> np.ndarray:
-        return np.abs(x) <= 1e150  # Squares of larger numbers overflow.
+        # Squares of larger numbers overflow.
+        return np.abs(np.asarray(x, np.float64)) <= 1e150
 
     def learn(self, x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = np.maximum(mask.sum(axis=0), 1)

@@ -13,6 +13,7 @@ from jboltz.base import Params, Unit
 from jboltz.checks import check_number, check_params, check_type
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
+from jboltz.products import full_product
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.biased import DiscreteUnit
 from jboltz.units.gaussian import Gaussian
@@ -111,8 +112,8 @@ def params_from(
     b, columns, h_offset = _layer(rbm.hidden, "hidden", hidden, convention)
     W = rows[:, None] * jnp.asarray(W, float) * columns[None]
     params = RBMParams(
-        visible=rbm.visible.shift(a, W @ h_offset),
-        hidden=rbm.hidden.shift(b, v_offset @ W),
+        visible=rbm.visible.shift(a, full_product(W, h_offset)),
+        hidden=rbm.hidden.shift(b, full_product(v_offset, W)),
         weights=W,
     )
     check_params(rbm, params)

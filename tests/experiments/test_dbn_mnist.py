@@ -146,7 +146,7 @@ def test_a_finished_workdir_shows_its_results(digits, no_figures, tmp_path, caps
     out = capsys.readouterr().out
     assert "finished" in out
     assert "training losses" in out
-    assert "epoch" not in out
+    assert "epoch 1/" not in out
     assert (tmp_path / "results.json").stat().st_mtime_ns == before
 
 

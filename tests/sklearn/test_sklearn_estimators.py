@@ -4,7 +4,6 @@ import pickle
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import sparse
@@ -12,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
+import jboltz
 from jboltz.errors import Diverged, InvalidValue
 from jboltz.sklearn import (
     BernoulliRBM,
@@ -154,10 +154,13 @@ def test_a_second_fit_compiles_nothing(estimator, compilations):
 
 def test_a_second_stack_of_batches_compiles_nothing():
     """A weak type in the first state would make training another program."""
+    model = jboltz.RBM(jboltz.Bernoulli(3), jboltz.Bernoulli(2))
+    pcd = jboltz.PersistentContrastiveDivergence(model, jboltz.Gibbs(model), 2)
+    key = jax.random.key(0)
     for optimizer in (programs.SGD, programs.ADAM):
-        first = programs.start_state(optimizer, jnp.zeros(2), (), 0, 0.1)
-        for state in (first, programs.continue_state(first, 0.2)):
-            assert not any(x.weak_type for x in jax.tree.leaves(state))
+        first = programs.start_state(pcd, optimizer, model.init(key), key)
+        state = programs.continue_state(first, 0.2)
+        assert not any(x.weak_type for x in jax.tree.leaves(state))
 
 
 def test_a_grid_search_compiles_once(compilations):
