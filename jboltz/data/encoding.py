@@ -289,8 +289,8 @@ def refuse(
     raise InvalidValue(
         f"`{name}` has {x[row, feature].item()!r} in row {rows[row]}, feature {feature}"
         f", but a value of the kind {kind.word!r} is {kind.needs}; correct it, mark it "
-        "as a gap by NaN or by `missing`, or pass another kind in `kinds` (for training, "
-        "where the kind comes from training data)."
+        "as a gap by NaN or by `missing`, or train "
+        "with another kind in `kinds`."
     )
 
 

@@ -18,7 +18,7 @@ from jboltz.units.gaussian import Gaussian
 from jboltz.units.softmax import Softmax
 from jboltz.units.spin import Spin
 
-MOST_COUNT = 100
+MOST_COUNT = 20
 """Larger whole numbers look real: a draw of `Binomial` costs one uniform per trial."""
 
 

@@ -76,7 +76,7 @@ def read(
 
     The kind of a column follows from its values, and the unit from the kind: 0 and 1
     are binary (`Bernoulli`), −1 and 1 spins (`Spin`), arrays in [0, 1] and bytes gray
-    (`Bernoulli`), whole numbers from 0 to 100 counts (`Binomial`), text and one-hot
+    (`Bernoulli`), whole numbers from 0 to 20 counts (`Binomial`), text and one-hot
     rows categories (`Softmax`). Other numbers are real, and are standardised
     (`Gaussian`). Units of several kinds are `Joined`.
 

@@ -217,7 +217,8 @@ def test_numbers_beside_a_text_are_refused_until_the_text_is_a_gap():
     ages = np.array([*map(str, range(20, 40)), "?"])[:, None]
     with pytest.raises(ValueError, match=r"text '\?' beside numbers.*missing=\('\?'"):
         read(ages)
-    found = read(ages, missing=("?",))
+    assert read(ages, missing=("?",)).unit == Gaussian(1)
+    found = read(ages, missing=("?",), kinds="counts")
     assert found.unit == Binomial(1, trials=39)
     assert found.data.mask is not None
     assert found.data.mask.sum() == 20
