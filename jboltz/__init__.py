@@ -22,15 +22,19 @@ Chains and samples: `THREEFRY_13`, `AncestralGibbs`, `ChainStates`, `ClampedGibb
 Training: `Centred`, `ContrastiveDivergence`, `Discriminative`,
 `FastPersistentContrastiveDivergence`, `FromIndices`, `HybridDiscriminative`,
 `MissingDataEstimator`, `LayerFeatures`, `MeanFieldPCD`,
-`PersistentContrastiveDivergence`, `Sparse`, `TracedEstimator`, `TrainState`, `UpDown`,
-`unchanged`, `contrastive_loss`, `fit`, `fit_many`, `fit_stream`, `greedy`,
-`init_train_state`, `make_train_step`, `pad_indices`, `train_epoch`, `train_epochs`.
+`PersistentContrastiveDivergence`, `PresentOnly`, `Sparse`, `TracedEstimator`,
+`TrainState`, `UpDown`, `unchanged`, `contrastive_loss`, `fit`, `fit_many`,
+`fit_stream`, `greedy`, `init_train_state`, `make_train_step`, `pad_indices`,
+`train_epoch`, `train_epochs`.
 
 Evaluation: `EvaluationData`, `annealed_importance_sampling`, `binarise_once`,
 `classify`, `dbm_bound`, `dbn_bounds`, `error_rate`, `annealing_ladder`,
 `log_likelihood`, `model_log_partition`, `pseudo_log_likelihood`, `r_hat`,
 `reverse_ais_log_likelihood`, `reverse_annealed_importance_sampling`,
-`binarise_by_threshold`, `convergence_report`.
+`binarise_by_threshold`, `convergence_report`, `conditional`, `anomaly_scores`,
+`sandwiched_log_partition`, `to_arviz`.
+
+A model in one file: `save`, `load`.
 """
 
 import lazy_loader

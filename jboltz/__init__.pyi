@@ -5,11 +5,13 @@ from . import (
     domains as domains,
     errors as errors,
     evaluation as evaluation,
+    io as io,
     learning as learning,
     models as models,
     nets as nets,
     samplers as samplers,
     units as units,
+    weights as weights,
 )
 from .base import (
     Batch as Batch,
@@ -25,8 +27,10 @@ from .evaluation.annealing import (
     reverse_ais_log_likelihood as reverse_ais_log_likelihood,
     reverse_annealed_importance_sampling as reverse_annealed_importance_sampling,
 )
+from .evaluation.arviz import to_arviz as to_arviz
 from .evaluation.bounds import dbm_bound as dbm_bound, dbn_bounds as dbn_bounds
 from .evaluation.classify import classify as classify, error_rate as error_rate
+from .evaluation.conditional import conditional as conditional
 from .evaluation.diagnostics import (
     convergence_report as convergence_report,
     r_hat as r_hat,
@@ -39,6 +43,9 @@ from .evaluation.examples import (
 from .evaluation.likelihood import log_likelihood as log_likelihood
 from .evaluation.partition import model_log_partition as model_log_partition
 from .evaluation.pseudo_likelihood import pseudo_log_likelihood as pseudo_log_likelihood
+from .evaluation.sandwich import sandwiched_log_partition as sandwiched_log_partition
+from .evaluation.scores import anomaly_scores as anomaly_scores
+from .io import load as load, save as save
 from .learning.centred import Centred as Centred
 from .learning.contrastive import (
     ContrastiveDivergence as ContrastiveDivergence,
@@ -56,6 +63,7 @@ from .learning.imputed import MissingDataEstimator as MissingDataEstimator
 from .learning.indices import FromIndices as FromIndices, pad_indices as pad_indices
 from .learning.many import fit_many as fit_many
 from .learning.mean_field import MeanFieldPCD as MeanFieldPCD
+from .learning.present import PresentOnly as PresentOnly
 from .learning.pretrain import LayerFeatures as LayerFeatures, greedy as greedy
 from .learning.rows import unchanged as unchanged
 from .learning.sparsity import Sparse as Sparse

@@ -109,9 +109,9 @@ def record(cls: type[_Class]) -> type[_Class]:
 class Batch:
     """The examples of one update, with their weights and their mask."""
 
-    values: Leaf  # (batch, *unit.shape)
-    weights: Leaf | None = None  # (batch,) how often an example counts; None: once
-    mask: Leaf | None = None  # like `values`, True where observed; None: everywhere
+    values: Leaf  #: (batch, *unit.shape)
+    weights: Leaf | None = None  #: (batch,) how often an example counts; None: once
+    mask: Leaf | None = None  #: like `values`, True where observed; None: everywhere
 
 
 @runtime_checkable

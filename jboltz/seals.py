@@ -42,10 +42,16 @@ def write(folder: pathlib.Path, name: str, content: bytes) -> None:
 
 
 def replace(target: pathlib.Path, content: bytes) -> None:
-    """Replaces one file, all or nothing."""
+    """Writes a file, all or nothing: a reader, or a crash, sees the old content or the
+    new one."""
     if target.is_dir():
         raise InvalidValue(f"{target} is a folder but should be a file; move it away.")
-    _draft(target, content).replace(target)
+    draft = _draft(target, content)
+    try:
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def load(folder: pathlib.Path, name: str) -> bytes | None:
@@ -151,9 +157,14 @@ def _files(folder: Any) -> Any:
 
 def _draft(target: pathlib.Path, content: bytes) -> pathlib.Path:
     """`content` beside its place, on the disk."""
-    draft = target.with_name(f".{target.name}.draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    # Two processes that write the same file write two drafts.
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft

@@ -45,6 +45,10 @@ Axes: TypeAlias = str | tuple[str, ...] | None
 def make_mesh(*, data: int = 1, model: int = 1) -> Mesh:
     """A mesh of the first `data` × `model` devices.
 
+    Args:
+      data: the number of parts that batches and chains are divided into.
+      model: the number of parts that hidden units are divided into.
+
     Raises:
       ValueError: a number is below 1, `data` × `model` does not divide the number of
         devices, or several processes would leave devices unused.
@@ -79,6 +83,7 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
 
     Args:
       tree: arrays, or their shapes as `jax.eval_shape` returns them.
+      mesh: the mesh of devices.
       data: the axes of the mesh that chains are divided along.
       model: the axes of the mesh that hidden units are divided along.
 
@@ -114,7 +119,14 @@ def layout(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) ->
 
 def template(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> Tree:
     """The shapes and dtypes of `tree` with its `layout`. `Checkpoints.restore` takes it
-    to place a state on these devices, whichever devices it was saved from."""
+    to place a state on these devices, whichever devices it was saved from.
+
+    Args:
+      tree: a `TrainState`, or parameters, or their shapes.
+      mesh: the mesh of devices.
+      data: as in `layout`.
+      model: as in `layout`.
+    """
     return jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
         tree,
@@ -127,17 +139,32 @@ def place(tree: Tree, mesh: Mesh, *, data: Axes = DATA, model: Axes = MODEL) -> 
 
     Parameters that do not fit on one device can be created in their place:
     `jax.jit(init, out_shardings=layout(jax.eval_shape(init, key), mesh))(key)`.
+
+    Args:
+      tree: a `TrainState`, or parameters.
+      mesh: the mesh of devices.
+      data: as in `layout`.
+      model: as in `layout`.
     """
     return _put(tree, layout(tree, mesh, data=data, model=model))
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-    """`tree` copied whole to every device of the mesh, such as the training data."""
+    """`tree` copied whole to every device of the mesh, such as the training data.
+
+    Args:
+      tree: arrays.
+      mesh: the mesh of devices.
+    """
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def gather(tree: Tree) -> Tree:
-    """`tree` as arrays that are whole on the first device of this process."""
+    """`tree` as arrays that are whole on the first device of this process.
+
+    Args:
+      tree: arrays, divided among devices or not.
+    """
 
     def whole(x):
         if not x.is_fully_addressable:
@@ -152,6 +179,11 @@ def over_data(prepare: Any, mesh: Mesh, *, data: Axes = DATA) -> Partial:
 
     A batch that they cannot share equally, as the last of an epoch may be, is copied to
     each of them.
+
+    Args:
+      prepare: the `prepare` of a loop, such as `unchanged`.
+      mesh: the mesh of devices.
+      data: the axes of the mesh that a batch is divided along.
     """
     _check_axes(mesh, data=data)
     if not isinstance(prepare, Partial):
@@ -166,6 +198,10 @@ def vary(tree: Tree, axes: str | tuple[str, ...]) -> Tree:
     the sum of the devices' estimates. From parameters that vary along the axes of the
     batch, each device gets the estimate from its own rows, and `jax.lax.pmean` of it is
     the estimate from all rows.
+
+    Args:
+      tree: arrays that the devices share, such as parameters.
+      axes: the axes of the mesh along which the copies may differ.
     """
     if cast := getattr(jax.lax, "pcast", None):
         return cast(tree, axes, to="varying")
@@ -200,6 +236,10 @@ def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
     """The `place` argument of `fit_stream`: divides each batch along `data`.
 
     With several processes, each process passes the rows of its own devices.
+
+    Args:
+      mesh: the mesh of devices.
+      data: the axes of the mesh that a batch is divided along.
     """
     _check_axes(mesh, data=data)
     sharding = NamedSharding(mesh, PartitionSpec(None, data))
@@ -208,6 +248,11 @@ def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:
 
 def check_batch(batch_size: int, mesh: Mesh, *, data: Axes = DATA) -> None:
     """Refuses a batch that the devices cannot share equally.
+
+    Args:
+      batch_size: the number of examples per update.
+      mesh: the mesh of devices.
+      data: the axes of the mesh that a batch is divided along.
 
     Raises:
       ValueError: `batch_size` is not a multiple of the devices along `data`.

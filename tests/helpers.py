@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jboltz
+from jboltz.errors import MissingPackage
 
 
 def enable_x64():
@@ -153,7 +154,10 @@ def classes_with(method):
     found = set()
     for info in pkgutil.walk_packages(jboltz.__path__, "jboltz."):
         if not info.name.startswith("jboltz.experiments"):
-            module = importlib.import_module(info.name)
+            try:
+                module = importlib.import_module(info.name)
+            except MissingPackage:  # of an extra that is not installed
+                continue
             found |= {
                 cls
                 for _, cls in inspect.getmembers(module, dataclasses.is_dataclass)

@@ -17,6 +17,7 @@ from jboltz.domains import (
     Reals,
     Spins,
     UnitInterval,
+    as_numbers,
 )
 
 PAIR = Product((UnitInterval(), OneHot(3)))
@@ -164,3 +165,9 @@ def test_class_numbers_may_be_missing_and_whole_states_are_no_numbers():
     np.testing.assert_array_equal(states[0], np.eye(3)[[0, 2]])
     state = np.eye(3, dtype=int)
     np.testing.assert_array_equal(OneHot(3).admit(state, "start"), state)
+
+
+def test_a_tensor_with_a_gradient_has_to_be_detached():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"`x` is of type Tensor .*\.detach\(\)"):
+        as_numbers(torch.ones(3, requires_grad=True), "x")

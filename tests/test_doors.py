@@ -201,6 +201,7 @@ DOORS = {
         "train_epoch": lambda x: jboltz.train_epoch(STEP, STATE, x, KEY, batch_size=4),
         "init": lambda x: MODEL.init(KEY, data=x),
         "log_likelihood": lambda x: jboltz.log_likelihood(MODEL, PARAMS, x, 1.0),
+        "anomaly_scores": lambda x: jboltz.anomaly_scores(MODEL, PARAMS, x),
     },
     "visible": {"init_chains": lambda x: jboltz.init_chains(GIBBS, PARAMS, x, KEY)},
     "start": {

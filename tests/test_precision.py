@@ -26,6 +26,7 @@ from jboltz.evaluation import (
     annealing,
     bounds,
     classify,
+    conditional,
     diagnostics,
     features,
     fields,
@@ -35,7 +36,9 @@ from jboltz.evaluation import (
     partition,
     pseudo_likelihood,
     reconstruction,
+    scores,
     shuffled,
+    visible,
 )
 from jboltz.learning.up_down import untie_weights
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
@@ -162,6 +165,9 @@ EVALUATIONS = {
         net_shapes(VAE, V[0]),
     ),
     "classify": of(LABELLED, classify.classify, V),
+    "conditional": of(FOREIGN, conditional.conditional, V[0], (0, 1)),
+    "anomaly_scores": of(FOREIGN, scores.anomaly_scores, V),
+    "log_probability": of(FOREIGN, visible.log_probability, jnp.zeros(()), V),
     "free_energy_gap": of(FOREIGN, diagnostics.free_energy_gap, V, V),
     "combined_filters": (
         lambda *W: features.combined_filters(W),
@@ -265,6 +271,8 @@ WITHOUT = {
     "sparsity_monitors",
     "num_states",
     "state_of",
+    "to_arviz",
+    "visible_shape",
     "fit_linear_probe",
     "predict",
     "check_num_chains",
@@ -282,7 +290,15 @@ WITHOUT = {
     "dbm_bound_gap",
     "dbn_bounds_by_annealing",
     "log_partitions",
+    "sandwiched_log_partition",
+    "known_log_partition",
+    "draws",
     "tempered_chains",
+    # Parts of the bounds and of the pseudo-likelihoods above.
+    "dbn_log_weight",
+    "site_alternatives",
+    "site_log_probability",
+    "site_terms",
     "pixel_errors",
     "sample_quality",
     "unit_forms",
@@ -498,7 +514,7 @@ def test_draws_are_accepted_by_energies_in_float32(name):
 
 
 # Of these the products are NumPy's, or what a benchmark sets beside the library.
-FREE = {"data/patches.py", "runs/patches.py"}
+FREE = {"data/patches.py", "data/readers/fasta.py", "runs/patches.py"}
 FREE |= {"evaluation/fields.py", "evaluation/probe.py", "models/couplings.py"}
 BENCHMARK = "experiments/benchmark/"
 PRODUCTS = {"dot", "matmul", "einsum", "tensordot", "vdot", "inner", "kron", "vecdot"}

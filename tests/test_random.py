@@ -25,6 +25,18 @@ def test_uniform_under_vmap_and_jit_is_that_of_jax(getkey):
     np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("impl", ["threefry2x32", jboltz.THREEFRY_13, "rbg"], ids=str)
+@pytest.mark.parametrize("shape", [(), (7,), (3, 500)], ids=str)
+def test_normal_is_bit_for_bit_that_of_jax(shape, impl):
+    key = jax.random.key(4, impl=impl)
+    expected = jax.random.normal(key, shape)
+    np.testing.assert_array_equal(random.normal(key, shape), expected)
+    keys = jax.random.split(key, 5)
+    ours = jax.jit(jax.vmap(lambda key: random.normal(key, shape)))(keys)
+    theirs = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
 def test_other_generators_are_left_to_jax(impl):
     key = jax.random.key(3, impl=impl)

@@ -70,7 +70,7 @@ def test_training_keeps_the_type_of_the_parameters(name, types):
     """Three updates in one loop, of weighted examples."""
     estimator, (of_params, of_data) = rules.ESTIMATORS[name], types
     rows = jnp.ones((3, 4))
-    mask = rows > 0 if name == "imputed" else None
+    mask = rows > 0 if name in ("imputed", "present only") else None
 
     def train(params):
         state = jboltz.init_train_state(params, estimator, SGD, jax.random.key(0))

@@ -43,9 +43,9 @@ _PATIENCE = 30.0
 class Checkpoint(NamedTuple):
     """A saved step that `Checkpoints.restore` read."""
 
-    step: int
-    state: State
-    notes: dict[str, Any]
+    step: int  #: of the checkpoint
+    state: State  #: the tree that was saved
+    notes: dict[str, Any]  #: what was saved beside the state
 
 
 class Checkpoints:
@@ -134,7 +134,9 @@ class Checkpoints:
         first.
 
         Args:
+          step: the number of the checkpoint, at least 0.
           state: a tree of arrays, keys of `jax.random.key` among them.
+          notes: what to save beside the state, as JSON has it.
           model: the spec that `state` belongs to, which is written down.
           overwrite: delete all steps from `step` on, a future that this run has left.
 

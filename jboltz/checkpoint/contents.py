@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from jboltz.base import State
-from jboltz.checks import is_traced, records_of
+from jboltz.checks import check_not_narrowed, is_traced, records_of
 from jboltz.errors import InvalidType, InvalidValue
 
 _ARRAYS = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
@@ -35,13 +35,8 @@ def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
                 "needs to be an array of numbers or of keys, known and not traced; "
                 "make it one by `jnp.asarray`, or put it into `notes`."
             )
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and (
-            jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
-        ):
-            raise InvalidType(
-                f"`{name}` has {leaf.dtype} at {jax.tree_util.keystr(path)}, which JAX "
-                "would narrow to 32 bits; cast it yourself, or set `jax_enable_x64`."
-            )
+        where = f"`{name}` has {leaf.dtype} at {jax.tree_util.keystr(path)}"
+        check_not_narrowed(where, leaf.dtype)
         if not leaf.size:
             raise InvalidValue(
                 f"`{name}` has an array of shape {leaf.shape} at "

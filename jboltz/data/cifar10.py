@@ -15,6 +15,8 @@ from jboltz.data.published import PublishedDataset, PublishedFile, load_publishe
 from jboltz.errors import InvalidValue
 
 IMAGE_SHAPE = (32, 32, 3)
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+"""The names of the labels, from 0."""
 
 _FOLDER = "cifar-10-batches-bin/"
 _BATCHES = [

@@ -18,18 +18,19 @@ class Dataset:
     """Training and test examples as NumPy arrays, and one line on their origin.
 
     Images stay uint8 as stored: scaling and binarising happen on the device, inside
-    the compiled step, which moves a quarter of the bytes. Made by `load_mnist` and
-    `from_arrays`; equal only to itself, `fingerprint` compares contents.
+    the compiled step, which moves a quarter of the bytes. `load_mnist`, `load_cifar10`
+    and `from_arrays` make data sets. A data set is equal only to itself; `fingerprint`
+    compares contents.
     """
 
-    name: str
-    train: np.ndarray  # (num_examples, num_features), uint8 or float32
-    train_labels: np.ndarray | None  # (num_examples,) int32
-    test: np.ndarray  # (num_test, num_features), as train
-    test_labels: np.ndarray | None  # (num_test,) int32
-    image_shape: tuple[int, ...] | None  # of one example, None if it is no image
-    source: str  # "tfds", "manual", "embedded" or "array"
-    note: str  # for the user: which source, how many, how to get more
+    name: str  #: what results call the data set
+    train: np.ndarray  #: (num_examples, num_features) uint8, or float32
+    train_labels: np.ndarray | None  #: (num_examples,) int32 classes; None: no labels
+    test: np.ndarray  #: (num_test, num_features), of the same type as `train`
+    test_labels: np.ndarray | None  #: (num_test,) int32 classes; None: no labels
+    image_shape: tuple[int, ...] | None  #: of one example; None: it is not an image
+    source: str  #: where it was loaded from: "tfds", "manual", "embedded" or "array"
+    note: str  #: one line for people: the source, how many examples, how to get more
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -37,6 +38,12 @@ def fingerprint(dataset: Dataset) -> str:
 
     The same digits have the same fingerprint wherever they were loaded from, so a
     resumed run can tell that its data changed.
+
+    Args:
+      dataset: the data set.
+
+    Returns:
+      64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for field in ("train", "train_labels", "test", "test_labels"):
@@ -152,8 +159,12 @@ def hold_out(dataset: Dataset, count: int | None = None) -> Dataset:
     """The data set whose test set is the last `count` of its training examples, and
     whose training set is the others; labels are split alike.
 
-    Views, not copies. The default is a sixth, which is MNIST's convention of 50 000 and
-    10 000.
+    The new arrays are views of the old ones, not copies.
+
+    Args:
+      dataset: the data set; its own test set is left out of the result.
+      count: the number of examples to hold out. The default is a sixth, which is
+        MNIST's convention of 50 000 and 10 000.
 
     Raises:
       ValueError: fewer than one example would remain on either side, or `count` is no
@@ -189,12 +200,21 @@ def balanced_subset(
 ) -> Int[np.ndarray, " chosen"]:
     """Indices of `num_labels` examples, as many of each class, in random order.
 
-    Where classes cannot share evenly, or one has too few, the numbers of two classes
-    that have more left differ by one at most. Of the same seed, what is chosen for a
-    number is part of what is chosen for a larger one.
+    Where classes cannot share evenly, or one has too few examples, the numbers of two
+    classes that have more left differ by one at most. With the same seed, a larger
+    `num_labels` adds examples to those that a smaller one chooses.
+
+    Args:
+      labels: (examples,) the class of each example.
+      num_labels: how many examples are chosen, over all classes.
+      seed: the seed of the random order, at least 0.
+
+    Returns:
+      (num_labels,) the positions of the chosen examples in `labels`.
 
     Raises:
-      ValueError: fewer than there are classes, or more than there are examples.
+      ValueError: `num_labels` is less than the number of classes, or more than the
+        number of examples.
     """
     classes = np.unique(labels)
     if not len(classes) <= num_labels <= len(labels):

@@ -198,19 +198,43 @@ class PatchSpec:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WhitenedPatches:
-    """Whitened patches, (count, num_features) each, and how to undo the whitening."""
+    """Whitened patches, and how to undo the whitening; made by `whitened_patches`.
+
+    Args:
+      train: (num_patches, num_components) float32.
+      validation: (num_patches // 10, num_components) float32.
+      test: (num_patches // 10, num_components) float32.
+      whitening: the whitening, fitted to the training patches.
+      shape: (height, width, colours) of a patch of pixels.
+      images: for "train", "validation" and "test" the numbers of the images that the
+        patches were cut from, (patches,), among the training or the test images.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     whitening: Whitening
-    shape: tuple[int, int, int]  # of one patch
-    images: dict[str, np.ndarray]  # of each patch, by part: the image it was cut from
+    shape: tuple[int, int, int]
+    images: dict[str, np.ndarray]
 
 
 def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
-    """Patches of the training images but the last tenth, of that tenth, and of the test
-    images; the whitening is fitted to the first. Part i has the seed 3 `seed` + i."""
+    """Cuts patches from images at random, and whitens them by PCA.
+
+    The last tenth of the training images gives the validation patches, the others give
+    the training patches, and the test images give the test patches. The whitening is
+    fitted to the training patches. Part i of the three has the seed 3 `seed` + i.
+
+    Args:
+      data: a data set of uint8 images of shape (height, width, colours).
+      spec: which patches are cut, and how they are whitened.
+      seed: the seed of the places of the patches, at least 0.
+
+    Raises:
+      ValueError: the examples are not such images, there are fewer than 10 training
+        images, a patch is larger than an image, or `spec` asks for more components than
+        a patch has numbers.
+    """
     if data.image_shape is None:
         raise InvalidValue(
             "`data.image_shape` is None but patches are cut from images; give the "

@@ -19,8 +19,8 @@ or its minimum and range."""
 class Standardizer:
     """z = (x − location) / scale, feature by feature; made by `fit_standardizer`."""
 
-    location: np.ndarray  # (num_features,) float32, in the units of the data
-    scale: np.ndarray  # (num_features,) float32, positive
+    location: np.ndarray  #: (num_features,) float32, in the units of the data
+    scale: np.ndarray  #: (num_features,) float32, positive, in the units of the data
 
 
 def fit_standardizer(
@@ -77,8 +77,13 @@ def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
 
     "min-max" makes numbers between 0 and 1, the others numbers on both sides of 0.
 
+    Args:
+      scaling: the scaling that is asked for.
+      domain: the domain of the visible unit, `unit.domain`.
+
     Raises:
-      ValueError: the unit cannot take it, and which scaling to use.
+      ValueError: the unit cannot take such values; the message names a scaling that
+        fits.
     """
     lowest = {"min-max": 0.0, "standard": -1.0, "robust": -1.0}
     allowed = [
@@ -95,23 +100,55 @@ def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
 
 
 def standardize(standardizer: Standardizer, x: Any) -> Any:
-    """(x − location) / scale, of a NumPy or JAX array (…, num_features).
+    """z = (x − location) / scale, feature by feature.
 
-    uint8 is read as [0, 1].
+    Args:
+      standardizer: the location and the scale, from `fit_standardizer`.
+      x: (…, num_features), an array of NumPy or JAX. uint8 is read as [0, 1].
+
+    Returns:
+      z, in the shape of `x`, without units.
+
+    Raises:
+      ValueError: `x` has another number of features.
     """
     location, scale = as_rows(x, standardizer.location, standardizer.scale)
     return (as_real(x) - location) / scale
 
 
 def unstandardize(standardizer: Standardizer, z: Any) -> Any:
-    """z · scale + location, of a NumPy or JAX array (…, num_features)."""
+    """x = z · scale + location, which undoes `standardize`.
+
+    Args:
+      standardizer: the location and the scale, from `fit_standardizer`.
+      z: (…, num_features), an array of NumPy or JAX.
+
+    Returns:
+      x, in the shape of `z` and the units of the data. Data that were uint8 come back
+      as numbers in [0, 1].
+
+    Raises:
+      ValueError: `z` has another number of features.
+    """
     location, scale = as_rows(z, standardizer.location, standardizer.scale)
     return z * scale + location
 
 
 def scale_pixels(data: Dataset, scaling: Scaling | None) -> Dataset:
-    """Images scaled pixel by pixel, as fitted on the training images, and clipped to
-    their range there: to [0, 1] by "min-max". None leaves them as they are."""
+    """Scales each pixel to the range [0, 1] that it has in the training images.
+
+    Test images are scaled alike. A test pixel outside the training range is clipped.
+
+    Args:
+      data: a data set of images.
+      scaling: "min-max", or None to return `data` as it is.
+
+    Returns:
+      The data set with float32 images.
+
+    Raises:
+      ValueError: another scaling, whose values are not in [0, 1].
+    """
     if scaling is None:
         return data
     check_scaling(scaling, UnitInterval())

@@ -46,6 +46,9 @@ def annealing_ladder(scale: int | float = 1) -> np.ndarray:
 
     There are 500 steps to 0.5, 4 000 to 0.9 and 10 000 to 1, each times `scale`.
 
+    Args:
+      scale: a factor of the number of rungs.
+
     Reference:
       Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief
       networks.
@@ -86,9 +89,11 @@ def annealed_importance_sampling(
     Args:
       annealed: `Annealed(rbm)`, or `Annealed(SwappedLayers(dbm))`, or
         `AnnealedSpikeAndSlab(model)`.
+      params: the parameters of the model.
       base: the base of the ladder, such as `annealed.fit_base(training_data)`.
       betas: values of β increasing from 0 to 1, such as `annealing_ladder()`.
       key: chain i draws from `fold_in(key, i)`.
+      num_chains: the number of chains, and of weights.
 
     Raises:
       ValueError: the ladder does not increase from 0 to 1, there are fewer than two

@@ -60,6 +60,9 @@ def dbn_bounds(
     low on average, the results may exceed log p(v).
 
     Args:
+      dbn: the model.
+      params: its parameters, one record per layer.
+      data: states of the visible units, or `EvaluationData`.
       log_partition: log Z of the top RBM, `dbn.layers[-1]`.
       key: sample k of example n draws from fold_in(fold_in(key, n), k).
       num_samples: K.
@@ -78,7 +81,7 @@ def dbn_bounds(
         check_exact(layer)
     check_distribution(dbn, params)
     return _two_bounds(
-        partial(_log_weight, dbn, params),
+        partial(dbn_log_weight, dbn, params),
         as_examples(data, dbn.domain),
         log_partition,
         key,
@@ -162,8 +165,12 @@ def dbm_bound(
     It is a bound even if mean field has not converged. The gap is KL(q ‖ p(h | v)).
 
     Args:
+      dbm: the model.
+      params: its parameters.
+      data: states of the visible units, or `EvaluationData`.
       log_partition: log Z of the DBM.
       tolerance, max_sweeps: arguments of `mean_field`.
+      batch_size: the number of examples computed at a time.
     """
 
     def bound(v):
@@ -216,7 +223,7 @@ def _two_bounds(log_weight, examples, log_partition, key, num_samples, batch_siz
     return elbo, tightened
 
 
-def _log_weight(
+def dbn_log_weight(
     dbn: DBN, params: DBNParams, v: State, key: Key[Array, ""]
 ) -> Float[Array, ""]:
     """log p(v, h¹ … hᴸ⁻¹) + log Z − log q(h¹ … hᴸ⁻¹ | v) at one draw from q."""

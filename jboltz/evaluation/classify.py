@@ -36,6 +36,8 @@ def classify(
     the image. Gray images are not binarised.
 
     Args:
+      model: a model with the label among its visible units.
+      params: its parameters.
       images: uint8 images, or states of the units of the data.
       batch_size: the number of examples computed at a time.
 
@@ -59,6 +61,10 @@ def error_rate(
     log_probabilities: Float[np.ndarray | Array, "examples classes"], labels: Any
 ) -> ErrorRate:
     """The error rate of the result of `classify`, given the labels.
+
+    Args:
+      log_probabilities: log p(y | x) of each class, one row per example.
+      labels: the number of the true class of each example, from 0.
 
     Raises:
       ValueError: labels are missing, not integers, not one per example, or out of

@@ -53,6 +53,9 @@ def r_hat(trace: Trace) -> float:
     halves, and W the variance within them. It is near 1 if chains do not differ.
     |trace − median| detects chains with different spread.
 
+    Args:
+      trace: one number per step of each chain, (chains, steps).
+
     Raises:
       ValueError: the trace has one chain, fewer than 4 steps, values that are not
         finite, or equal values only.

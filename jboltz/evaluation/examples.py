@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from jboltz import random
-from jboltz.base import Domain, Leaf, State, record
+from jboltz.base import Batch, Domain, Leaf, State, record
 from jboltz.checks import admit, check_count, check_number, is_traced
 from jboltz.domains import ArrayDomain
 from jboltz.errors import InvalidValue
@@ -22,17 +22,22 @@ from jboltz.errors import InvalidValue
 class EvaluationData:
     """States of the visible units, and how the data were binarised."""
 
-    values: State  # (examples, *shape)
-    binarisation: str = struct.field(pytree_node=False)
-    weights: Leaf | None = None  # (examples,), or None: each example once
+    values: State  #: (examples, *shape)
+    binarisation: str = struct.field(pytree_node=False)  #: how, in words
+    weights: Leaf | None = None  #: (examples,), or None: each example once
 
 
 Data: TypeAlias = Any
-"""`EvaluationData`, or states of the visible units."""
+"""`EvaluationData`, states of the visible units, or a `Batch` without gaps."""
 
 
 def binarise_by_threshold(data: Any, level: float = 0.5) -> EvaluationData:
-    """1 where `data`, in [0, 1] or uint8 from 0 to 255, are above `level`, else 0."""
+    """1 where `data`, in [0, 1] or uint8 from 0 to 255, are above `level`, else 0.
+
+    Args:
+      data: gray images, one per row.
+      level: the threshold, as a share of the largest gray level.
+    """
     check_number("level", level, 0, 1)
     values = _gray(data) > level
     return EvaluationData(
@@ -44,6 +49,10 @@ def binarise_once(data: Any, seed: int) -> EvaluationData:
     """One binary draw whose means are `data`, in [0, 1] or uint8 from 0 to 255.
 
     The draw of an example depends on `seed` and its position only.
+
+    Args:
+      data: gray images, one per row.
+      seed: the seed of the draw, at least 0.
 
     Example:
       >>> examples = binarise_once(np.full((2, 784), 0.5), seed=0)
@@ -64,8 +73,18 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     Raises:
       TypeError: `data` are not numbers.
       ValueError: `data` are gray for binary units, not finite, outside the domain or
-        empty, or there is not one weight per example.
+        empty, or have gaps, or there is not one weight per example.
     """
+    weights = None
+    if isinstance(data, Batch):
+        if data.mask is not None:
+            raise InvalidValue(
+                f"`{name}.mask` marks gaps but a likelihood needs complete examples: "
+                "p(v) of what was observed is a sum over all values of the gaps, which "
+                "is as hard as log Z and another one for each example. Drop rows with "
+                "gaps, or fill them by draws, `MissingDataEstimator(…).fill`."
+            )
+        data, weights = data.values, data.weights
     is_made = isinstance(data, EvaluationData)
     values = admit(name, data.values if is_made else data, domain)
     how = refuse_gray(name, values, domain)
@@ -75,7 +94,7 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
         )
     else:
         values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), values)
-        data = EvaluationData(values=values, binarisation=how)
+        data = EvaluationData(values=values, binarisation=how, weights=weights)
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
         raise InvalidValue(

@@ -56,6 +56,8 @@ def log_likelihood(
     low on average, and so the likelihood too high.
 
     Args:
+      model: a model with a free energy.
+      params: its parameters.
       data: states of the visible units, or `EvaluationData` from `binarise_once` or
         `binarise_by_threshold`.
       log_partition: log Z, from `model_log_partition` or

@@ -87,6 +87,12 @@ def model_log_partition(
     The one with fewer states is enumerated. If all layers are Gaussian, log Z is an
     integral in closed form.
 
+    Args:
+      model: an RBM or a DBM.
+      params: its parameters.
+      chunk_size: how many states are computed at a time; it changes memory, not the
+        result.
+
     Raises:
       ValueError: v and h both have more than 2²⁵ states, as real units have; the
         parameters do not fit the model, are not finite, or have an infinite Z; draws of

@@ -9,6 +9,9 @@ Reference:
   Besag (1975), Statistical analysis of non-lattice data.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
@@ -42,6 +45,12 @@ def pseudo_log_likelihood(
     hidden layer. Real sites take dozens to hundreds of values, more with larger
     weights.
 
+    Args:
+      model: an RBM.
+      params: its parameters.
+      data: states of the visible units, or `EvaluationData`.
+      batch_size: the number of examples computed at a time.
+
     Raises:
       TypeError: the visible unit does not enumerate the values of a site.
       ValueError: data are gray for binary units; or visible units are real and hidden
@@ -55,11 +64,11 @@ def pseudo_log_likelihood(
       -2.7726
     """
     params = jax.tree.map(jnp.asarray, params)
-    table = _alternatives(model, params)
+    table = site_alternatives(model, params)
     sites = jnp.arange(model.visible.shape[0])
 
     def all_sites(v):
-        given_rest = _site_log_probability(model, params, table, v)
+        given_rest = site_log_probability(model, params, table, v)
         return jnp.sum(jax.lax.map(given_rest, sites))
 
     examples = as_examples(data, domain_of(model))
@@ -83,7 +92,7 @@ def stochastic_pseudo_log_likelihood(
     """
     check_key(key)
     params = jax.tree.map(jnp.asarray, params)
-    table = _alternatives(model, params)
+    table = site_alternatives(model, params)
     num_sites = model.visible.shape[0]
 
     def one_site(example):
@@ -91,7 +100,7 @@ def stochastic_pseudo_log_likelihood(
         # A uniform in [0, 1) times `num_sites` may round up to `num_sites`.
         site = jnp.floor(num_sites * random.uniform(key, ())).astype(jnp.int32)
         site = jnp.minimum(site, num_sites - 1)
-        return num_sites * _site_log_probability(model, params, table, v)(site)
+        return num_sites * site_log_probability(model, params, table, v)(site)
 
     examples = as_examples(data, domain_of(model))
     keys = random.fold_in_range(key, len(examples.values))
@@ -99,11 +108,20 @@ def stochastic_pseudo_log_likelihood(
     return summary("stochastic pseudo-log-likelihood", values, examples, 0.0)
 
 
-def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State):
-    """The function site ↦ log p(v at site | v elsewhere)."""
-    of_site, activities, log_weights = table
+def site_log_probability(
+    model: TwoLayerModel,
+    params: Params,
+    table: tuple[Float[Array, "levels sites _"], Float[Array, "levels sites"]],
+    v: State,
+) -> Callable[[Integer[Array, ""]], Float[Array, ""]]:
+    """The function site ↦ log p(v at site | v elsewhere), in nats.
+
+    Args:
+      table: the values of a site that are summed over, from `site_alternatives`.
+    """
+    activities, log_weights = table
     inputs = model.hidden_inputs(params, v)
-    activity, energy = of_site(v)
+    activity, energy = site_terms(model, params, v)
     (_, own), (weights,) = model.parts(params)
     blocks = weights.reshape(*activity.shape, model.hidden.size)
 
@@ -119,9 +137,19 @@ def _site_log_probability(model: TwoLayerModel, params: Params, table, v: State)
     return given_rest
 
 
-def _alternatives(model: TwoLayerModel, params: Params):
-    """(v -> activity and energy of each site, activities of all values, their log
-    weights minus their energies).
+def site_terms(
+    model: TwoLayerModel, params: Params, v: State
+) -> tuple[Float[Array, "sites _"], Float[Array, " sites"]]:
+    """The activity of each site, and its term of the energy."""
+    (own, _), _ = model.parts(params)
+    unit: Any = model.visible
+    return unit.activity(own, v).reshape(unit.shape[0], -1), unit.energies(own, v)
+
+
+def site_alternatives(
+    model: TwoLayerModel, params: Params
+) -> tuple[Float[Array, "levels sites _"], Float[Array, "levels sites"]]:
+    """The activities of all values of each site, and their log weights minus energies.
 
     The values cover all inputs that the hidden layer can send: d/ds Γ_h(I + s W_i) =
     W_i · E[a_h] rises with s, so its limits bound the inputs.
@@ -144,11 +172,7 @@ def _alternatives(model: TwoLayerModel, params: Params):
 
         return jax.vmap(along)(weights)
 
-    def of_site(x):
-        activity = unit.activity(own, x).reshape(unit.shape[0], -1)
-        return activity, unit.energies(own, x)
-
     lowest, highest = farthest(-1), farthest(1)
     states, log_weights = unit.alternatives(own, lowest, highest)
-    activities, energies = jax.vmap(of_site)(states)
-    return of_site, activities, log_weights - energies
+    activities, energies = jax.vmap(lambda x: site_terms(model, params, x))(states)
+    return activities, log_weights - energies

@@ -24,6 +24,12 @@ class Config(AnnealingConfig):
         | {"ladder_scale": 0.1, "ladder_check": 0.0, "tempering_steps": 100},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers", "centred"),
+        "evaluation": ("clamped_points",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["notes", "small"] | None = None
     """Values to begin with: `notes` has the layers of the PyTorch notes, `small` takes
     a minute. Flags win."""

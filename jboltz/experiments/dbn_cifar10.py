@@ -26,6 +26,13 @@ class Config(PatchConfig):
         | {"layers": [200, 100, 50], "sample_steps": 100},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers", "weight_scale"),
+        "data": ("deviation",),
+        "output": ("sample_steps",),
+        "evaluation": ("read_test",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (400, 200, 100)
@@ -73,7 +80,7 @@ import optax
 
 import jboltz
 from jboltz import DBN, Bernoulli, Gaussian, Gibbs, RBMParams, plotting
-from jboltz.data import Dataset, WhitenedPatches, whitened_patches
+from jboltz.data import Dataset, WhitenedPatches, cifar10, whitened_patches
 from jboltz.data.patches import as_pixels
 from jboltz.errors import InvalidValue
 from jboltz.evaluation import fields
@@ -235,6 +242,7 @@ def draw_figures(
     )
     examples = jnp.asarray(patches.validation[:2000])
     _, labels = labelled_parts(data, patches, "validation")["validation"]
+    names = np.asarray(cifar10.CLASSES)[labels[:2000]]
     key = jax.random.fold_in(jax.random.key(config.seed), len(params) + 1)
     control = shuffled(config, dbn, params, patches)
     return {
@@ -254,7 +262,7 @@ def draw_figures(
         **greedy.draw(
             numbers["layers"], rule=f"CD-{config.num_steps}", on="training patches"
         ),
-        **draw_layers(dbn, params, examples, labels[:2000], pictures, kind="held-out"),
+        **draw_layers(dbn, params, examples, names, pictures, kind="held-out"),
         **draw_fields(dbn, params, control, patches),
     }
 

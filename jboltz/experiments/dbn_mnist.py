@@ -21,6 +21,12 @@ class Config(TrainingConfig):
         "blog": {"epochs": 100, "schedule": "blog", "clip": 4.0, "scaling": "min-max"}
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers",),
+        "data": ("scaling",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["blog"] | None = None
     """Values to begin with: `blog` is the recipe of the blog that goes with the PyTorch
     notes. Flags win."""

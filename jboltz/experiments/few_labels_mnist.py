@@ -20,6 +20,8 @@ class Config(FinetuneConfig):
 
     PRESETS: ClassVar = {"small": {"num_labels": [100, 1000], "epochs": 5}}
 
+    GROUPS: ClassVar = {"data": ("num_labels",)}
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     num_labels: tuple[CountFromZero, ...] = (100, 1000, 10_000, 60_000)

@@ -32,6 +32,7 @@ if __name__ == "__main__":
     # Before JAX is imported: --help and a wrong flag are answered at once.
     answer(Config, "finetune_mnist")
 
+import math
 from typing import Any
 
 import jax
@@ -67,12 +68,6 @@ def draw_figures(
 ) -> dict[str, Any]:
     shape = data.image_shape or (28, 28)
     before = load_pretrained(config.pretrained, data).first_weights
-    curves = {
-        f"{name}, {part}": [100 * record[field] for record in found["epochs"]]
-        for name, found in numbers["nets"].items()
-        for part, field in (("training", "error"), ("held out", "held_out_error"))
-        if field in found["epochs"][0]
-    }
     filters = {
         "before": ("Filters before fine-tuning", before),
         "after": (
@@ -82,14 +77,29 @@ def draw_figures(
         "control": ("Filters of the control", params["control"]["hidden_1"]["kernel"]),
     }
     return {
-        "errors": plotting.curves(
-            curves, title="Errors of a pretrained net and of its control", ylabel="%"
-        ),
+        "errors": draw_errors(numbers["nets"]),
         **{
             f"filters_{name}": plotting.filters(weights, shape, title=title)
             for name, (title, weights) in filters.items()
         },
     }
+
+
+def draw_errors(nets: dict[str, Any]) -> Any:
+    """A figure of the errors of each net: in training and on held-out digits after each
+    epoch, and on the test digits, where they were read, after the last."""
+    curves = {}
+    for name, found in nets.items():
+        epochs = found["epochs"]
+        for part, field in (("training", "error"), ("held out", "held_out_error")):
+            if field in epochs[0]:
+                curves[f"{name}, {part}"] = [100 * record[field] for record in epochs]
+        if "test" in found:
+            before = [math.nan] * (len(epochs) - 1)
+            curves[f"{name}, test"] = [*before, 100 * found["test"]["error"]]
+    return plotting.curves(
+        curves, title="Errors of a pretrained net and of its control", ylabel="%"
+    )
 
 
 def report(results: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ class Config(PatchRBMConfig):
         "likelihood": {"num_hidden": 16, "num_components": 60, "contrast": "raw"},
     }
 
+    GROUPS: ClassVar = {"model": ("variance", "log_variance_range", "hidden_bias")}
+
     preset: Literal["small", "likelihood"] | None = None
     """Values to begin with: `small` takes a minute, `likelihood` has few enough hidden
     units for log Z by enumeration. Flags win."""

@@ -20,6 +20,12 @@ class Config(TrainingConfig):
 
     PRESETS: ClassVar = {"small": {"num_hidden": 100, "epochs": 5}}
 
+    GROUPS: ClassVar = {
+        "model": ("num_hidden", "variance", "log_variance_range"),
+        "data": ("least_scale",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     num_hidden: Count = 500
@@ -220,11 +226,11 @@ def draw_figures(
         "deviation": plotting.image_rows(
             {"mean": params.visible.mean[None], "σ": deviation[None]},
             shape,
-            title="The visible units, in gray levels",
+            title="Mean and standard deviation of each pixel",
         ),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
-            title="Free energy of the data less that of the chains",
+            title="Free energy of the data minus that of the chains",
             ylabel="nats",
         ),
     }

@@ -27,6 +27,11 @@ class Config(NetConfig):
 
     PRESETS: ClassVar = {"small": {"epochs": 2, "num_labels": 5000}}
 
+    GROUPS: ClassVar = {
+        "model": ("forms", "channels", "num_dense"),
+        "data": ("num_labels",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_square")

@@ -23,6 +23,12 @@ class Config(TrainingConfig):
         | {"up_down_epochs": [1, 1, 1], "sample_steps": 200},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("layers",),
+        "evaluation": ("held_out",),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (784, 500, 500, 2000)
@@ -291,8 +297,8 @@ def draw_figures(
         f"layer {index}": layer for index, layer in enumerate(numbers["layers"], 1)
     }
     nats = {
-        "way down, of states of the way up": [x["loss"] for x in numbers["epochs"]],
-        "way up, of states of the way down": [x["sleep"] for x in numbers["epochs"]],
+        "way down, on states of the way up": [x["loss"] for x in numbers["epochs"]],
+        "way up, on states of the way down": [x["sleep"] for x in numbers["epochs"]],
     }
     return {
         "samples": plotting.image_rows(
@@ -307,7 +313,9 @@ def draw_figures(
         ),
         "losses": greedy.draw_losses(layers, rule="CD-1"),
         "up_down": plotting.curves(
-            nats, title="What each way takes the other's states for", ylabel="nats"
+            nats,
+            title="How unlikely each pass finds the states of the other",
+            ylabel="nats",
         ),
     }
 
@@ -328,7 +336,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=build,
 )
 
 if __name__ == "__main__":

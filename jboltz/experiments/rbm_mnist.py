@@ -27,6 +27,13 @@ class Config(AnnealingConfig):
         | {"tempering_steps": 100, "ladder_scale": 0.1, "ladder_check": 0.0},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("num_hidden",),
+        "data": ("binarisation",),
+        "evaluation": ("raise_points", "raise_chains", "raise_ladders"),
+        "output": ("sample_steps",),
+    }
+
     preset: Literal["digits", "exact", "short", "small"] | None = None
     """Values to begin with: `digits` draws digits within three minutes on two cores,
     `exact` has 16 hidden units, for log Z by enumeration, `short` trains for ten
@@ -275,7 +282,7 @@ def draw_figures(
         "left half given": jnp.arange(size) % shape[1] < shape[1] // 2,
     }
     for name, mask in masks.items():
-        _, (filled,), _ = jboltz.sample(
+        _, filled, _ = jboltz.sample(
             rbm,
             params,
             key_fill,
@@ -284,7 +291,7 @@ def draw_figures(
             clamp=mask,
             observe=jboltz.observe_visible_mean,
         )
-        rows[name] = filled
+        rows[name] = filled[:, 0]
     contrast = [record["loss"] for record in numbers["epochs"]]
     return {
         "filters": plotting.filters(
@@ -300,7 +307,7 @@ def draw_figures(
         ),
         "contrast": plotting.curves(
             {"contrast": contrast},
-            title="Free energy of the data less that of the chains",
+            title="Free energy of the data minus that of the chains",
             ylabel="nats",
         ),
     }

@@ -25,6 +25,10 @@ class Config(PatchRBMConfig):
         | {"learning_rate": 0.003},
     }
 
+    GROUPS: ClassVar = {
+        "model": ("penalty", "kappa", "relative_precision", "spike_bias")
+    }
+
     preset: Literal["small", "likelihood"] | None = None
     """Values to begin with: `small` takes a minute, `likelihood` has few enough hidden
     units for log Z by enumeration. Flags win."""

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from jboltz.evaluation.settings import Ladders
 from jboltz.ranges import Count, Range, Rate, Steps
 from jboltz.runs.config import answer
-from jboltz.runs.families import PretrainedConfig
+from jboltz.runs.families import LADDERS, PretrainedConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,12 @@ class Config(Ladders, PretrainedConfig):
         "small": {"epochs": 2, "num_weights": 10, "bound_images": 100}
         | {"ladder_scale": 0.1, "ladder_check": 0.0, "annealed_chains": 50}
         | {"num_samples": 200, "sample_steps": 100},
+    }
+
+    GROUPS: ClassVar = {
+        "model": ("hidden",),
+        "evaluation": ("num_samples", "bound_images", *LADDERS),
+        "output": ("sample_steps",),
     }
 
     preset: Literal["small"] | None = None
@@ -370,7 +376,6 @@ PROGRAM = program.Program(
     run=run,
     draw_figures=draw_figures,
     report=report,
-    model=lambda config, data: build(config, load(config, data)[0]),
 )
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jboltz.abilities import DataModel
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checks import cast_states
 from jboltz.errors import InvalidType, InvalidValue
@@ -43,6 +44,25 @@ def complete(batch: Batch, params: Params) -> Batch:
     """
     refuse_mask(batch)
     return Batch(values=cast_states(batch.values, params), weights=batch.weights)
+
+
+def mask_of(model: Any, batch: Batch) -> State:
+    """`batch.mask` in the shape of the examples; it may have one entry per site.
+
+    Raises:
+      ValueError: the mask has another shape.
+    """
+    masks, examples = jax.tree.leaves(batch.mask), jax.tree.leaves(batch.values)
+    if isinstance(model, DataModel) and len(masks) == len(examples):
+        triples = zip(model.domain.leaves, masks, examples, strict=True)
+        masks = [domain.spread(mask, x.shape) for domain, mask, x in triples]
+    shapes = [[x.shape for x in leaves] for leaves in (masks, examples)]
+    if shapes[0] != shapes[1]:
+        raise InvalidValue(
+            f"`batch.mask` has shape {shapes[0]} but the examples have "
+            f"{shapes[1]}; pass a mask in the shape of the examples."
+        )
+    return jax.tree.unflatten(jax.tree.structure(batch.values), masks)
 
 
 def refuse_mask(batch: Batch) -> None:

@@ -91,6 +91,11 @@ class Centred(Wrapping):
     The biases follow all weights. To train a part of the weights, pass `masks`. A mask
     in the optimizer is refused, as biases would follow weights that do not move.
 
+    Args:
+      estimator: the rule whose gradient is centred.
+      rate: the share by which the offsets move in every batch.
+      model_share: s, the share of the model's means in the offsets.
+
     Reference:
       Montavon & Müller (2012), Deep Boltzmann machines and the centering trick;
       Melchior, Fischer & Wiskott (2016), How to center deep Boltzmann machines.

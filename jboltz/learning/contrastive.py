@@ -85,6 +85,11 @@ class ContrastiveDivergence(_FromData):
 
     Both phases use means of the hidden units and samples of the visible units.
 
+    Args:
+      model: the model that is trained.
+      sampler: the kernel of the chains, such as `Gibbs(model)`.
+      num_steps: k.
+
     Reference:
       Hinton (2002), Training products of experts by minimizing contrastive divergence.
 
@@ -154,6 +159,12 @@ class PersistentContrastiveDivergence(PersistentChains):
 
     The chains are the state of the estimator. Their number is independent of the batch
     size.
+
+    Args:
+      model: the model that is trained.
+      sampler: the kernel of the chains, such as `Gibbs(model)`.
+      num_chains: the number of chains.
+      num_steps: k, the kernel steps per update.
 
     Reference:
       Tieleman (2008), Training restricted Boltzmann machines using approximations to
@@ -241,6 +252,12 @@ def contrastive_loss(
     """`contrastive_value` of `v` and of the chains that `estimator` starts at `v`.
 
     Its gradient in `params` equals `estimator.estimate` with the same key.
+
+    Args:
+      estimator: the rule CD-k.
+      params: the parameters of its model.
+      v: visible states, (examples, …), where the chains start.
+      key: the key of the chains.
     """
     chains = estimator.chains_from(params, v, key)
     return contrastive_value(estimator.model, params, v, chains.visible)

@@ -26,6 +26,9 @@ class Discriminative:
     that `pair_with_labels` returns. The biases of x do not affect p(y | x) and have the
     gradient 0.
 
+    Args:
+      model: an RBM over `Joined(unit of x, Softmax(1, classes))`.
+
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted
       Boltzmann machines.
@@ -60,6 +63,10 @@ class HybridDiscriminative(StatelessWrapping):
     `estimator` estimates the gradient of the mean −log p(x, y), and its state is the
     state of this estimator. A `weight` of 0 trains p(y | x) alone; a larger one trains
     the model more to generate the data.
+
+    Args:
+      estimator: a rule for −log p(x, y), such as CD.
+      weight: the factor of the generative term, at least 0.
 
     Reference:
       Larochelle & Bengio (2008), Classification using discriminative restricted

@@ -36,7 +36,12 @@ def train_epoch(
     stay finite. `shard_map` over models needs `check_vma=False`.
 
     Args:
+      train_step: as in `fit`.
+      state: as in `fit`.
       data: as in `fit`.
+      key: the key of this epoch.
+      batch_size: the number of examples per update.
+      prepare: as in `fit`.
 
     Returns:
       The state, and the metrics, one entry per step.
@@ -73,6 +78,13 @@ def train_epochs(
     """A run of `fit` as a pure function: `num_epochs` epochs of `train_epoch`.
 
     Args:
+      train_step: as in `fit`.
+      state: as in `fit`.
+      data: as in `fit`.
+      key: the key of the run.
+      batch_size: the number of examples per update.
+      num_epochs: the number of epochs that this call runs.
+      prepare: as in `fit`.
       first_epoch: the number of the first epoch, to continue a run.
 
     Returns:

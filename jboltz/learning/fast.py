@@ -29,6 +29,14 @@ class FastPersistentContrastiveDivergence(PersistentChains):
     model. A good `fast_rate` is the initial learning rate of θ, which should then
     decrease during training.
 
+    Args:
+      model: the model that is trained.
+      sampler: the kernel of the chains, such as `Gibbs(model)`.
+      num_chains: the number of chains.
+      num_steps: the kernel steps per update.
+      fast_rate: the learning rate of the fast weights.
+      decay: the factor of the fast weights in every update.
+
     Reference:
       Tieleman & Hinton (2009), Using fast weights to improve persistent contrastive
       divergence.

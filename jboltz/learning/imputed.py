@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, Key
 
 from jboltz import random
-from jboltz.abilities import AugmentedModel, DataModel, data_of
+from jboltz.abilities import AugmentedModel, data_of
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checks import cast_states
-from jboltz.errors import InvalidValue
+from jboltz.learning.batch import mask_of
 from jboltz.learning.wrapping import StatelessWrapping
 from jboltz.samplers.chains import check_num_steps, run
 from jboltz.samplers.gibbs import ClampedGibbs
@@ -31,6 +31,10 @@ class MissingDataEstimator(StatelessWrapping):
     gradient is closer to that of −log p(v_observed). Chains of CD start at the filled
     examples. A one-hot site is observed whole or not at all: the mask has one entry
     per site, or one per category.
+
+    Args:
+      estimator: the rule that gets the filled examples.
+      num_steps: the Gibbs steps that draw the missing entries.
 
     Example:
       >>> from jboltz import RBM, ContrastiveDivergence, Gibbs, Softmax, Bernoulli
@@ -57,26 +61,12 @@ class MissingDataEstimator(StatelessWrapping):
         """The batch with gaps filled; example i draws from `fold_in(key, i)`."""
         if batch.mask is None:
             return batch
-        mask = self._spread(batch.mask, batch.values)
+        mask = mask_of(self.model, batch)
         keys = random.fold_in_rows(key, mask)
         values = jax.vmap(self._fill_one, in_axes=(None, 0, 0, 0))(
             params, cast_states(batch.values, params), mask, keys
         )
         return Batch(values=values, weights=batch.weights)
-
-    def _spread(self, mask: State, values: State) -> State:
-        """`mask` in the shape of `values`; it may have one entry per one-hot site."""
-        model, (masks, examples) = self.model, map(jax.tree.leaves, (mask, values))
-        if isinstance(model, DataModel) and len(masks) == len(examples):
-            triples = zip(model.domain.leaves, masks, examples, strict=True)
-            masks = [domain.spread(m, x.shape) for domain, m, x in triples]
-        shapes = [[x.shape for x in leaves] for leaves in (masks, examples)]
-        if shapes[0] != shapes[1]:
-            raise InvalidValue(
-                f"`batch.mask` has shape {shapes[0]} but the examples have "
-                f"{shapes[1]}; pass a mask in the shape of the examples."
-            )
-        return jax.tree.unflatten(jax.tree.structure(values), masks)
 
     def _fill_one(self, params, v, observed, key):
         key_start, key_above, key_init, key_run = random.split(key, 4)

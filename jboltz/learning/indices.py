@@ -18,6 +18,9 @@ class FromIndices:
     A row has the indices of the units that are on, such as the words of a document, and
     −1 in places that are not used. The states are made on the device, inside the step,
     so that only indices are stored and copied from the host.
+
+    Args:
+      num_visible: the number of visible units.
     """
 
     num_visible: int
@@ -42,6 +45,8 @@ def pad_indices(
     """Lists of the units that are on as int32 rows of one length, padded with −1.
 
     Args:
+      rows: for each example the numbers of the units that are on.
+      num_visible: the number of visible units.
       num_places: the length of a row; by default the length of the longest list.
 
     Raises:

@@ -34,8 +34,13 @@ def fit_many(
     `optax.inject_hyperparams` built. Parameters are not checked to stay finite.
 
     Args:
+      train_step: as in `fit`.
       states: states with a leading axis of runs, as `jax.vmap` makes them.
       data: as in `fit`, shared by all runs.
+      keys: one key per run, (runs,).
+      batch_size: the number of examples per update.
+      num_epochs: the number of epochs.
+      prepare: as in `fit`.
 
     Returns:
       The states, and the metrics, (runs, epochs, steps).

@@ -123,6 +123,14 @@ class MeanFieldPCD(PersistentChains):
     It is the gradient of the mean variational free energy of the data minus the mean
     free energy of the chains' even layers, with q and the chains held fixed.
 
+    Args:
+      model: the DBM that is trained.
+      sampler: the kernel of the chains, such as `Gibbs(model)`.
+      num_chains: the number of chains.
+      num_steps: the kernel steps per update.
+      tolerance: mean field stops when no mean moves by more than this.
+      max_sweeps: the largest number of sweeps of mean field.
+
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines, section 2.
     """

@@ -38,6 +38,10 @@ class LayerFeatures:
       less noise, which helps a classifier, but biases p(v) of binary data.
 
     Example i draws from `fold_in(key, i)`.
+
+    Args:
+      layers: the RBMs from the bottom to the one that is trained.
+      features: how data pass through a layer, one of the three above.
     """
 
     layers: tuple[RBM, ...]
@@ -101,6 +105,7 @@ def greedy(
 
     Args:
       layers: the RBMs, bottom first, as in `DBN.layers`.
+      key: the key of the run.
       fit_layer: `(index, prepare, key) -> params` trains one layer. `prepare` turns
         rows of the data into values for this layer; pass it to `fit` or `fit_stream`.
       features: how data pass through a layer, see `LayerFeatures`.

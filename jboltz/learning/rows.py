@@ -16,7 +16,12 @@ from jboltz.errors import InvalidType, InvalidValue
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
-    """The `prepare` for data that are states already; bools become 0 and 1."""
+    """The `prepare` for data that are states already; bools become 0 and 1.
+
+    Args:
+      values: a batch of states.
+      key: not used.
+    """
     del key
     return jax.tree.map(_as_state, values)
 

@@ -63,6 +63,13 @@ class Sparse(Wrapping):
     The hidden units have to be binary. `Centred` may be inside this estimator, and
     `MissingDataEstimator` around it.
 
+    Args:
+      estimator: the rule that the penalty is added to.
+      target: ρ, the mean activity that is wanted, between 0 and 1.
+      strength: λ, the weight of the penalty.
+      rate: the share by which the running average moves in every batch.
+      penalty: φ, a function of q and ρ.
+
     Reference:
       Hinton (2012), A practical guide to training restricted Boltzmann machines,
       section 11.

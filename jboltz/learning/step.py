@@ -55,10 +55,10 @@ device. Bind arrays to it by `jax.tree_util.Partial`."""
 class TrainState:
     """Everything that changes in training."""
 
-    step: Leaf  # () int32, the number of updates so far
-    params: Params
-    opt_state: State
-    estimator_state: State  # such as persistent chains; () for CD
+    step: Leaf  #: () int32, the number of updates so far
+    params: Params  #: of the model
+    opt_state: State  #: of the optimizer
+    estimator_state: State  #: such as persistent chains; () for CD
 
 
 def init_train_state(
@@ -68,6 +68,12 @@ def init_train_state(
     key: Key[Array, ""],
 ) -> TrainState:
     """The state before the first update.
+
+    Args:
+      params: the parameters to start from.
+      estimator: the training rule, such as `ContrastiveDivergence(model, sampler)`.
+      optimizer: an optimizer of Optax.
+      key: draws what the estimator keeps, such as persistent chains.
 
     Raises:
       ValueError: `params` do not fit the estimator's model, or the optimizer does not
@@ -216,6 +222,8 @@ def make_train_step(
     the same holds for arrays in the estimator, such as `num_steps=jnp.asarray(3)`.
 
     Args:
+      estimator: the training rule, such as `ContrastiveDivergence(model, sampler)`.
+      optimizer: an optimizer of Optax.
       precision: the precision of all products of matrices inside the step. With
         "float32" results agree between devices. "tensorfloat32" is faster on GPUs, and
         "bfloat16" fastest on accelerators. They suit long runs whose noise is larger

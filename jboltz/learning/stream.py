@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ def fit_stream(
     key: Key[Array, ""],
     *,
     prepare: Prepare = unchanged,
+    select: int | str | None = None,
     chunk_size: int = 32,
     place: Callable[[np.ndarray], Array] = jnp.asarray,
     on_chunk: Callable[[int, TrainState, History], None] | None = None,
@@ -48,8 +50,14 @@ def fit_stream(
     bit with the remaining batches.
 
     Args:
+      train_step: the update, for example from `make_train_step`.
+      state: the state to start from, such as `init_train_state` returns.
       batches: each is rows, as in `fit`, or a `Batch` of rows with weights or a mask.
         Weights of mean 1 over the stream keep the learning rate.
+      key: a key of this run; a run that continues takes the same one.
+      prepare: `(rows, key) -> values`, applied to a batch inside the compiled step.
+      select: which entry of a batch holds the rows, if a batch is a tuple, a list or a
+        dictionary, such as 0 for the `[images, labels]` of a PyTorch loader.
       chunk_size: the number of batches per program; it does not change the result.
       place: puts the batches of a program, (chunk, rows, …), on the device. For several
         devices take `sharding.feed`.
@@ -84,6 +92,8 @@ def fit_stream(
             f"`batches` is {batches!r} but an iterable of batches is needed; pass a "
             "list or a generator of them, or train on one array by `fit`."
         )
+    if select is not None:
+        batches = (_selected(batch, select) for batch in batches)
     model = model_of(train_step)
     rows_of = partial(rows_for, model, prepare=prepare)
     train_step, prepare = as_pytree(train_step), as_pytree(prepare)
@@ -104,7 +114,7 @@ def fit_stream(
     for stack, count in _stacks(map(rows_of, batches), chunk_size, place):
         # The program gets a copy, which it may overwrite.
         before = state
-        state, chunk, all_finite = _run_stack(
+        state, chunk, all_finite = run_stack(
             train_step, copy(state), stack, prepare, key, step, count
         )
         # Dispatch is asynchronous: while this chunk runs, the last one is reported and
@@ -134,7 +144,7 @@ def fit_stream(
 
 
 @partial(jax.jit, donate_argnames="state")
-def _run_stack(train_step, state, stack, prepare, key, first, count):
+def run_stack(train_step, state, stack, prepare, key, first, count):
     """Steps `first` to `first + count`, one per batch of the stack."""
 
     def step(state, t):
@@ -144,6 +154,17 @@ def _run_stack(train_step, state, stack, prepare, key, first, count):
     length = jax.tree.leaves(stack)[0].shape[0]
     state, history = run_steps(step, state, 0, count, length)
     return state, history, is_finite(state.params)
+
+
+def _selected(batch: Any, select: int | str) -> Any:
+    try:
+        return batch[select]
+    except (KeyError, IndexError, TypeError) as error:
+        entries = sorted(batch) if isinstance(batch, dict) else f"0 to {len(batch) - 1}"
+        raise InvalidValue(
+            f"`select` is {select!r} but a batch is a {type(batch).__name__} with the "
+            f"entries {entries}; pass one of these."
+        ) from error
 
 
 def _stacks(batches, chunk_size: int, place) -> Iterator[tuple[Batch, int]]:

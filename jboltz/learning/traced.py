@@ -23,6 +23,9 @@ class TracedEstimator(StatelessWrapping):
     `evaluation.diagnostics.training_traces` takes the traces of the chains from the
     history of a run. Gradient and draws do not change. Put other wrappers around this
     one: `Centred(TracedEstimator(pcd))`.
+
+    Args:
+      estimator: a rule with persistent chains.
     """
 
     estimator: PersistentEstimator

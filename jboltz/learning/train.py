@@ -51,14 +51,18 @@ def fit(
 
     Args:
       train_step: the update, for example from `make_train_step`.
+      state: the state to start from, such as `init_train_state` returns.
       data: one array of rows, or a tuple of arrays with equally many rows; or a `Batch`
         of rows with a mask, or with weights, of which only the ratios count. Without
         `prepare` the rows are states of the visible units, which is checked once. They
         may be lists, NumPy, torch or pandas; bools, floats or integers; and class
         numbers, (examples, sites), for one-hot sites.
-      prepare: `(rows, key) -> values`, applied to a batch inside the compiled step.
+      key: a key of this run; a run that continues takes the same one.
+      batch_size: the number of examples per update.
       num_epochs: total number of epochs. Training starts at `first_epoch`, so
         `num_epochs - first_epoch` are run.
+      prepare: `(rows, key) -> values`, applied to a batch inside the compiled step.
+      first_epoch: the number of epochs that are done already.
       chunks_per_epoch: the number of programs per epoch; it does not change the result.
       end_epoch: changes the state after the last step of an epoch; its metrics are
         added to the history of the epoch, one entry each.

@@ -57,6 +57,10 @@ class UpDown:
     split into key_up, key_chains and key_down; example i draws upwards from
     `fold_in(key_up, i)`.
 
+    Args:
+      model: the DBN that is trained.
+      num_steps: the Gibbs steps in the top RBM.
+
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets,
       section 5 and appendix B.

@@ -11,8 +11,9 @@ from jaxtyping import Array, Inexact, Key
 from jboltz import random
 from jboltz.abilities import LayeredModel
 from jboltz.base import Leaf, Params, RungUnit, Shape, State, is_exact, record
-from jboltz.checks import check_normalizable, require, start_of
+from jboltz.checks import check_normalizable, require
 from jboltz.errors import InvalidValue
+from jboltz.units.start import start_of
 
 
 def check_exact(model: LayeredModel) -> None:
@@ -43,6 +44,9 @@ class Annealed:
     The model with a fixed β is called a rung. It is an `EnergyModel` with the states of
     `model`, so that every sampler runs on it. Given its inputs I from the unscaled
     weights, a layer has the energy (1 − β) E_base(x) + β (E(x) − I·a(x)).
+
+    Args:
+      model: the model at β = 1, an RBM or a DBM whose layers are swapped.
 
     Example:
       >>> from jboltz import RBM, Bernoulli

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Inexact, Key
 
 from jboltz import random
 from jboltz.base import State
-from jboltz.checks import start_of
 from jboltz.models.annealed import AnnealedParams
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.products import full_product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian, GaussianParams
+from jboltz.units.start import start_of
 
 _LOG_2PI = math.log(2 * math.pi)
 

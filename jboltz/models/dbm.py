@@ -11,12 +11,13 @@ from jaxtyping import Array, Inexact, Key
 
 from jboltz import random
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, check_tuple, require_unit, start_of
+from jboltz.checks import check_key, check_shape, check_tuple, require_unit
 from jboltz.errors import InvalidValue
 from jboltz.models.couplings import check_couplings
 from jboltz.models.rbm import INIT_SCALE, RBM, RBMParams
 from jboltz.products import full_product, product, transposed_product
 from jboltz.units.composite import Copies
+from jboltz.units.start import start_of
 
 Layers = tuple[State, ...]
 """One state per layer, bottom first."""
@@ -26,8 +27,8 @@ Layers = tuple[State, ...]
 class DBMParams:
     """The record of each layer and the weights between neighbours, bottom first."""
 
-    units: tuple[Params, ...] = of_hidden(None, -1)  # of layers 0 … L
-    # weights[l] is (size of layer l, size of layer l + 1)
+    units: tuple[Params, ...] = of_hidden(None, -1)  #: of layers 0 … L
+    #: weights[l] is (size of layer l, size of layer l + 1)
     weights: tuple[Leaf, ...] = of_hidden(-1, -2)
 
 
@@ -38,6 +39,9 @@ class DBM:
     As an `EnergyModel`, its v is the tuple of the even layers and its h the tuple of
     the odd layers. Given one of them the layers of the other are independent, so that
     `Gibbs` draws all even or all odd layers at once.
+
+    Args:
+      units: the units of all layers, the data first.
 
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
@@ -238,6 +242,9 @@ class DBM:
         """The parameters of this DBM from the parameters of its `pretraining_layers`.
 
         A layer between two RBMs gets the mean of its parameters in the two.
+
+        Args:
+          stack: the parameters of the RBMs, bottom first.
 
         Raises:
           ValueError: the shapes of the weights do not fit the layers of this DBM.

@@ -25,6 +25,9 @@ class DBN:
     next. Upwards, q(hˡ | hˡ⁻¹) is each RBM's own p(h | v), an approximation. Downwards,
     the conditionals are exact.
 
+    Args:
+      layers: the RBMs, bottom first.
+
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.
 

@@ -7,13 +7,13 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import State, Unit
-from jboltz.checks import start_of
 from jboltz.errors import InvalidValue
 from jboltz.models.dbn import DBN, DBNParams
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import product
 from jboltz.units.composite import Joined, JoinedParams
 from jboltz.units.softmax import Softmax
+from jboltz.units.start import start_of
 
 
 def label_log_probabilities(
@@ -69,6 +69,10 @@ class LabelledDBN:
     `below` are the directed layers, `top` is an RBM over `Joined(hᴸ⁻¹, Softmax(1, K))`.
     The parameters are one record per layer, as of a DBN: `params[:-1]` belong to
     `below`, and methods such as `below.encode` take them; `params[-1]` belong to `top`.
+
+    Args:
+      below: the directed layers.
+      top: the RBM over the last code and the label.
 
     Reference:
       Hinton, Osindero & Teh (2006), A fast learning algorithm for deep belief nets.

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, Key
 
 from jboltz.base import Domain, Leaf, Params, State, Unit, of_hidden, record
-from jboltz.checks import check_key, check_shape, require_unit, start_of
+from jboltz.checks import check_key, check_shape, require_unit
 from jboltz.models.couplings import check_couplings
 from jboltz.products import full_product, product, transposed_product
+from jboltz.units.start import start_of
 
 INIT_SCALE = 0.01
 """Standard deviation of the initial weights: Hinton (2012), A Practical Guide to
@@ -21,9 +22,9 @@ Training Restricted Boltzmann Machines, section 8."""
 class RBMParams:
     """The parameters of an RBM: the records of the two units, and the weights."""
 
-    visible: Params  # of the visible unit
-    hidden: Params = of_hidden(-1)  # of the hidden unit
-    weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden)
+    visible: Params  #: of the visible unit
+    hidden: Params = of_hidden(-1)  #: of the hidden unit
+    weights: Leaf = of_hidden(-1)  #: (num_visible, num_hidden)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,10 @@ class RBM:
     """E(v, h) = E_v(v) + E_h(h) − a_v(v)ᵀ W a_h(h).
 
     Methods take one configuration; `jax.vmap` adds batches and chains.
+
+    Args:
+      visible: the unit of the visible layer.
+      hidden: the unit of the hidden layer.
 
     Example:
       >>> from jboltz import Bernoulli, Gaussian
@@ -51,8 +56,9 @@ class RBM:
         """Weights from N(0, 0.01²); units by their `init`.
 
         Args:
-          data: examples, (examples, *shape), that the visible units are fitted to.
-            Without it, sparse data can drive all hidden units into saturation.
+          data: examples, (examples, *shape), that the visible units are fitted to, or
+            a `Batch` of them with weights or gaps. Without it, sparse data can drive
+            all hidden units into saturation.
         """
         check_key(key)
         shape = (self.visible.size, self.hidden.size)
@@ -74,6 +80,9 @@ class RBM:
 
     def free_energy(self, params: RBMParams, v: State) -> Inexact[Array, ""]:
         """F(v) = E_v(v) − Γ_h(a_v(v)ᵀ W) = −log ∫ dh exp(−E(v, h)).
+
+        The values of `v` are not checked: F of a gray v is no −log p(v), and scores of
+        data come from `anomaly_scores`.
 
         Returns:
           F(v) in nats, equal to −log p(v) − log Z.

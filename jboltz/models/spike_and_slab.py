@@ -17,7 +17,6 @@ from jboltz.checks import (
     check_real,
     check_shape,
     check_size,
-    start_of,
 )
 from jboltz.domains import Reals
 from jboltz.errors import InvalidValue
@@ -26,6 +25,7 @@ from jboltz.models.spike_penalty import GershgorinPenalty, NoPenalty, NormPenalt
 from jboltz.products import full_product, product
 from jboltz.units.bernoulli import Bernoulli, BernoulliParams
 from jboltz.units.gaussian import Gaussian
+from jboltz.units.start import start_of
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -42,14 +42,14 @@ class SpikeSlab:
 class SpikeAndSlabParams:
     """The parameters of a spike-and-slab RBM; positive ones are kept as logarithms."""
 
-    weights: Leaf = of_hidden(-1)  # (num_visible, num_hidden) W
-    spike_bias: Leaf = of_hidden(-1)  # (num_hidden,) b
-    # (num_hidden,) μ, mean of a slab that is on when W = 0
+    weights: Leaf = of_hidden(-1)  #: (num_visible, num_hidden) W
+    spike_bias: Leaf = of_hidden(-1)  #: (num_hidden,) b
+    #: (num_hidden,) μ, mean of a slab that is on when W = 0
     slab_mean: Leaf = of_hidden(-1)
-    log_slab_precision: Leaf = of_hidden(-1)  # (num_hidden,) log α
-    visible_bias: Leaf  # (num_visible,) a, so that E(x) holds −a·x
-    log_visible_precision: Leaf  # (num_visible,) log Λ
-    log_penalty: Leaf | None = of_hidden(-1)  # (num_hidden,) log φ̂; None where Φ = 0
+    log_slab_precision: Leaf = of_hidden(-1)  #: (num_hidden,) log α
+    visible_bias: Leaf  #: (num_visible,) a, so that E(x) holds −a·x
+    log_visible_precision: Leaf  #: (num_visible,) log Λ
+    log_penalty: Leaf | None = of_hidden(-1)  #: (num_hidden,) log φ̂; None where Φ = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +63,12 @@ class SpikeAndSlab:
 
     κ = ½ completes the square in s and is the model of Courville et al.; κ = 1 is the
     energy of Goodfellow et al. Both are one family: b at κ = 1 is b − ½αμ² at κ = ½.
+
+    Args:
+      num_visible: the number of visible units.
+      num_hidden: the number of pairs of a spike and a slab.
+      kappa: κ in the energy.
+      penalty: what Φ is: `NoPenalty`, `NormPenalty` or `GershgorinPenalty`.
 
     Reference:
       Courville, Bergstra & Bengio (2011), Unsupervised models of images by
@@ -123,6 +129,12 @@ class SpikeAndSlab:
         penalty: ArrayLike | None = None,
     ) -> SpikeAndSlabParams:
         """Parameters from α, Λ and φ̂ instead of their logarithms. It cannot be traced.
+
+        Args:
+          weights: W, (num_visible, num_hidden).
+          spike_bias, slab_mean, slab_precision: b, μ and α, (num_hidden,) each.
+          visible_bias, visible_precision: a and Λ, (num_visible,) each.
+          penalty: φ̂, (num_hidden,); None where the model has no penalty.
 
         Raises:
           ValueError: one of the three is not positive, a shape is wrong, or Z is

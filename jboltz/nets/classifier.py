@@ -99,6 +99,12 @@ def classifier_of(
 ) -> Classifier:
     """The classifier with the hidden layers of `model`.
 
+    Args:
+      model: a pretrained `DBN` or `DBM`.
+      num_classes: the number of classes.
+      dropout: the share of the inputs of each layer that is dropped in training, bottom
+        first; () drops none.
+
     Raises:
       ValueError: a layer is not of Bernoulli units, whose mean is a sigmoid.
     """
@@ -123,6 +129,9 @@ def to_linen_params(
     biases of the data are not used.
 
     Args:
+      model: the pretrained model.
+      params: its parameters.
+      num_classes: the number of classes.
       key: draws Glorot weights for the head; None sets them to 0.
     """
     _units(model)
@@ -148,6 +157,11 @@ def from_linen_params(
 
     Visible biases, which a classifier lacks, are kept from `params`. The weights of a
     DBM are taken from the kernels upwards, not from `above_1`, ….
+
+    Args:
+      model: the model that the classifier was made of.
+      linen: the parameters of the classifier.
+      params: parameters of `model`, for their visible biases.
     """
     count = len(_units(model)) - 1
     layers = [linen[f"hidden_{layer}"] for layer in range(1, count + 1)]

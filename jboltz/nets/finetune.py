@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params, State, record
+from jboltz.checks import cast_states
 from jboltz.learning.batch import mean_gradient, refuse_mask
 from jboltz.learning.best import keep_least
 from jboltz.learning.pretrain import unit_interval
@@ -159,10 +160,11 @@ def bounded(params: Params, max_norm: float) -> Params:
 
 def _judge(net, params, example, key):
     """The loss and the metrics of one example, with dropout if there is a key."""
+    images, above = cast_states((example.images, example.above), params)
     logits = net.apply(
         {"params": params},
-        example.images,
-        example.above,
+        images,
+        above,
         is_training=key is not None,
         rngs=None if key is None else {"dropout": key},
     )

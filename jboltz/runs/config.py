@@ -10,6 +10,7 @@ import pathlib
 import re
 import sys
 import tomllib
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -19,7 +20,7 @@ import tyro
 from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened, with_home
-from jboltz.runs import terminal
+from jboltz.runs import help, terminal
 
 _DISPLAY_FIELDS = "workdir overwrite config preset tensorboard mesh distributed".split()
 """Fields that do not make a run another run: where and how it is kept, where its data
@@ -52,6 +53,18 @@ class RunConfig:
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Fields and their values by the name of a preset."""
 
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "model": (),
+        "training": (),
+        "data": ("data",),
+        "devices": (),
+        "evaluation": (),
+        "output": ("workdir", "tensorboard", "overwrite"),
+        "settings": ("preset", "config", "seed"),
+    }
+    """What --help shows together, by the name of the group, beside what the groups of
+    the base classes show. A field in no group is shown with "training"."""
+
     workdir: pathlib.Path = pathlib.Path("runs")
     """Folder for checkpoints, figures and results; an interrupted run goes on there."""
     preset: str | None = None
@@ -72,9 +85,11 @@ class RunConfig:
 class TrainingConfig(RunConfig):
     """What every program that trains on batches can be asked for besides."""
 
+    GROUPS: ClassVar = {"devices": ("mesh", "distributed")}
+
     batch_size: Count = 100
     """Examples an update; the last batch of an epoch may be shorter."""
-    mesh: Mesh = dataclasses.field(default_factory=Mesh)
+    mesh: Mesh = dataclasses.field(default_factory=Mesh)  #: of devices
     distributed: bool = False
     """One of several processes, on as many hosts, that run this same command."""
 
@@ -89,12 +104,24 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
     `--config FILE` those of a TOML file, which may name the preset itself; the other
     flags win over both. The workdir is runs/`program` unless it is asked for.
 
+    Args:
+      config_class: the class of the configuration.
+      program: the name of the program.
+      arguments: the words of the command line.
+
     Raises:
       ValueError: an option that does not exist, no value or a wrong one, a file that
         is no configuration.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
-    options = {k.replace("_", "-"): x for k, (x, _) in flat_fields(default).items()}
+    if {"-h", "--help"} & {*arguments}:
+        print(help.text(default, terminal.command()))
+        sys.exit(0)
+    options = {
+        name.replace("_", "-"): isinstance(x, tuple)
+        and str not in {*map(type, x), *typing.get_args(hint)}
+        for name, (x, hint) in flat_fields(default).items()
+    }
     arguments = _checked(arguments, options)
     if file := _asked(arguments, "--config"):
         of_file = _checked(_read_toml(pathlib.Path(file), options), options)
@@ -110,9 +137,7 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
                 args=[*_flags(_flat(preset)), *arguments],
                 default=default,
             )
-    except SystemExit as end:
-        if not end.code:  # --help
-            raise
+    except SystemExit:
         raise InvalidValue(_without_box(said.getvalue())) from None
     check_ranges(config)
     return config
@@ -122,6 +147,10 @@ def answer(config_class: type[RunConfig], program: str) -> None:
     """Answers --help, and ends this process at a command line that cannot be parsed.
 
     A program calls this before it imports JAX, which takes longer than the answer.
+
+    Args:
+      config_class: the class of the configuration.
+      program: the name of the program.
     """
     with terminal.errors_as_lines():
         parse(config_class, program, sys.argv[1:])
@@ -145,12 +174,12 @@ def _asked(arguments: list[str], flag: str) -> str:
     return values[-1] if values else ""
 
 
-def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
+def _checked(arguments: list[str], options: Mapping[str, bool]) -> list[str]:
     """The arguments, with the home of the user for `~`; refuses what tyro would not
     explain.
 
     Args:
-      options: their names, without dashes, and defaults.
+      options: their names, without dashes, and whether they take several numbers.
     """
     checked, flag = [], ""
     known = {*options, "help", *(f"no-{name}" for name in options)}
@@ -175,8 +204,7 @@ def _checked(arguments: list[str], options: Mapping[str, Any]) -> list[str]:
                 "and none that cannot be printed."
             )
         whole = with_home(flag, value)
-        default = options.get(flag[2:].replace("_", "-"))
-        is_list = isinstance(default, tuple) and str not in map(type, default)
+        is_list = options.get(flag[2:].replace("_", "-"), False)
         if is_list and (parts := re.findall(r"[^\s,()[\]]+", value)) != [value]:
             raise InvalidValue(
                 f"`{flag}` is {shortened(value)} but its values need spaces between "
@@ -200,7 +228,11 @@ def _nearest(name: str, options: Iterable[str]) -> list[str]:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """The fields that make two runs the same run, as JSON."""
+    """The fields that make two runs the same run, as JSON.
+
+    Args:
+      config: a configuration.
+    """
     return {
         name: value
         for name, value in as_json(config).items()
@@ -209,12 +241,21 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
-    """All fields as JSON values: tuples become lists, paths strings."""
+    """All fields as JSON values: tuples become lists, paths strings.
+
+    Args:
+      config: a configuration.
+    """
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two runs do not have in common, a line a field."""
+    """What two runs do not have in common, a line a field.
+
+    Args:
+      old: the `identity` of the earlier run.
+      new: the `identity` of this run.
+    """
     old, new = _flat(old), _flat(new)
     return [
         f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
@@ -240,6 +281,9 @@ def as_toml(config: RunConfig) -> str:
     the file that they came from, and without what is asked of one start alone.
 
     None, which TOML lacks, is left out, and so is a table of nothing else.
+
+    Args:
+      config: a configuration.
     """
 
     def without_none(table: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +294,7 @@ def as_toml(config: RunConfig) -> str:
     return tomli_w.dumps(json.loads(json.dumps(kept), object_hook=without_none))
 
 
-def _read_toml(path: pathlib.Path, options: Iterable[str]) -> list[str]:
+def _read_toml(path: pathlib.Path, options: Mapping[str, bool]) -> list[str]:
     """A file of at most 16 KiB, as flags, so that tyro checks both in the same way."""
     try:
         found = _flat(tomllib.loads(read_regular(path, 2**14).decode()))

@@ -5,7 +5,7 @@ As the configurations, they are imported before JAX is, so that --help is quick.
 
 import dataclasses
 import pathlib
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jboltz.data.patches import PatchSpec
 from jboltz.evaluation.settings import Tempering
@@ -13,11 +13,17 @@ from jboltz.ranges import Count, CountFromZero, Rate, Scale, ShareBelowOne, Stre
 from jboltz.runs.config import TrainingConfig
 from jboltz.runs.sources import Cifar10, Mnist
 
+LADDERS = ("ladder_scale", "ladder_check", "annealed_chains")
+TEMPERING = ("num_replicas", "tempering_steps")
+"""Fields of `Ladders` and of `Tempering`, which --help shows with the evaluation."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnnealingConfig(Tempering, TrainingConfig):
     """What a program with persistent chains on MNIST that estimates log Z can be asked
     for."""
+
+    GROUPS: ClassVar = {"evaluation": ("held_out", *LADDERS, *TEMPERING)}
 
     learning_rate: Rate = 0.02
     """First step size of plain SGD; it falls linearly to 0."""
@@ -35,6 +41,10 @@ class AnnealingConfig(Tempering, TrainingConfig):
 class PatchConfig(PatchSpec, TrainingConfig):
     """What a program on patches can be asked for."""
 
+    GROUPS: ClassVar = {
+        "data": ("patch_size", "num_patches", "contrast", "num_components", "epsilon")
+    }
+
     learning_rate: Rate = 0.01
     """First step size of Adam; it falls linearly to 0."""
     data: Cifar10 = dataclasses.field(default_factory=Cifar10)
@@ -43,6 +53,8 @@ class PatchConfig(PatchSpec, TrainingConfig):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PatchRBMConfig(PatchConfig):
     """What a program that trains one RBM on patches can be asked for besides."""
+
+    GROUPS: ClassVar = {"model": ("num_hidden", "weight_scale")}
 
     num_hidden: Count = 200
     """Hidden units; up to 16, likelihoods are computed."""
@@ -60,6 +72,11 @@ class PatchRBMConfig(PatchConfig):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainedConfig(TrainingConfig):
     """What a program that starts from a finished run on MNIST can be asked for."""
+
+    GROUPS: ClassVar = {
+        "model": ("pretrained",),
+        "evaluation": ("held_out", "read_test"),
+    }
 
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_mnist")
     """Workdir of a finished run of dbn_mnist, dbm_mnist or rbm_mnist."""

@@ -23,17 +23,18 @@ NUM_MONITORED = 1000
 """Training examples, the first, on which the layers are followed."""
 
 MONITORS = {
-    "decay_rate": "decay of singular values",
-    "effective_rank": "effective rank",
-    "participation": "participation",
-    "mean_activity": "mean activity",
-    "sparse_share": "share of units in 5–15 %",
-    "dead_share": "share of dead units",
-    "saturated_share": "share of saturated units",
-    "through_error": "error of the data, through",
-    "local_error": "error of the layer below",
+    "decay_rate": "decay rate of the singular values of the covariance with the layer "
+    "below",
+    "effective_rank": "effective rank of that covariance",
+    "participation": "effective number of its large singular values",
+    "mean_activity": "mean activity of the units",
+    "sparse_share": "share of units that are active for 5–15 % of the data",
+    "dead_share": "share of dead units: active for less than 1 %",
+    "saturated_share": "share of saturated units: active for more than 99 %",
+    "through_error": "squared error of the data, decoded through all layers below",
+    "local_error": "squared error of the layer's own input",
     "weight_norm": "norm of the weights",
-    "update_norm": "norm of an epoch's update",
+    "update_norm": "norm of the change of the weights in an epoch",
 }
 """What is drawn of a layer's records, with its title."""
 

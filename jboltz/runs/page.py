@@ -1,6 +1,5 @@
 """The page of a run: report.html, which needs no other file, network or script."""
 
-import base64
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from jboltz import seals
+from jboltz.runs.page_images import pictures
 from jboltz.runs.progress import CENTRES
 from jboltz.runs.recorded import ABOUT, COSTS, read
 
@@ -16,15 +16,23 @@ WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
 
 
+HEADS = ("Quantity", "Value", "Interval or error")
+FEW = 8
+"""Numbers that stand first where none has an interval."""
+
+
 class Table(NamedTuple):
     """Column heads, and rows whose first entry names the row."""
 
-    heads: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
+    heads: tuple[str, ...]  #: of the columns
+    rows: list[tuple[Any, ...]]  #: each as long as `heads`
 
 
 def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     """Writes report.html; returns its path and what `read` found.
+
+    Args:
+      workdir: the folder of a run.
 
     Raises:
       ValueError: as `read`.
@@ -36,9 +44,15 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
 
 
 def render(name: str, found: dict[str, Any]) -> str:
-    """The page of what `read` found in the workdir called `name`."""
+    """The page of what `read` found in the workdir called `name`.
+
+    Args:
+      name: the name of the workdir.
+      found: what `read` found in it.
+    """
     run = found["run"]
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
+    rows = [*_rows(numbers)]
     machine = {k: run[k] for k in (*ABOUT[3:], *COSTS) if k in run}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jboltz.runs", ""),
@@ -52,17 +66,15 @@ def render(name: str, found: dict[str, Any]) -> str:
         title=f"{run.get('program', 'A run')}: {name}",
         remarks=[line for line in (found["state"], *found["notes"]) if line],
         diagnostics=list(_diagnostics(numbers)),
-        numbers=Table(("Quantity", "Value", "Interval or error"), [*_rows(numbers)]),
+        headline=Table(HEADS, _headline(rows)),
+        numbers=Table(HEADS, rows),
         curves=[
             curve(f"{stage}: {metric}", epochs, values)
             for stage, records in found["records"].items()
             for metric, (epochs, values) in _series(records).items()
         ],
         checkpoints=Table(("Stage", "Epochs"), list(found["checkpoints"].items())),
-        figures=[
-            (stem.replace("_", " "), base64.b64encode(image).decode())
-            for stem, image in found["figures"].items()
-        ],
+        figures=pictures(found["figures"]),
         facts=[
             (head, Table(("Name", "Value"), [row[:2] for row in _rows(tree)]))
             for head, tree in (
@@ -75,7 +87,11 @@ def render(name: str, found: dict[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as text: numbers short, True and False in words."""
+    """A value as text: numbers short, True and False in words.
+
+    Args:
+      value: any value of results.json.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -90,22 +106,30 @@ def short(value: Any) -> str:
 
 
 def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
-    """One curve: points in the box of the page's drawing, its range, and its words."""
+    """One curve: points in the box of the page's drawing, its range, and its words.
+
+    Args:
+      name: the name of the curve.
+      epochs: the horizontal position of each point.
+      values: the vertical position of each point.
+    """
     points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
     if not points:
         said = f"no finite value in {len(values)} epochs."
         return {"name": name, "said": said, "line": []}
     (first, start), (last, end) = points[0], points[-1]
     low, high = min(y for _, y in points), max(y for _, y in points)
+    if low == high:  # A constant is drawn where it is: above, below or at 0.
+        low, high = min(low, 0.0), max(high, 0.0)
 
     def place(x: float, y: float) -> str:
         across = (x - first) / (last - first) if last > first else 0.5
-        up = (y - low) / (high - low) if high > low else 0.5
+        up = (y - low) / (high - low) if high > low else 0.0
         return f"{64 + 300 * across:.2f},{8 + 120 * (1 - up):.2f}"
 
-    said = (
-        f"{short(start)} in epoch {short(first)}, {short(end)} in epoch {short(last)}"
-    )
+    said = f"{short(start)} in epoch {short(first)}"
+    if len(points) > 1:
+        said += f", {short(end)} in epoch {short(last)}"
     if missing := len(values) - len(points):
         said += f"; {missing} not finite"
     return {
@@ -117,6 +141,20 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
         "first": first,
         "last": last,
     }
+
+
+def _headline(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The numbers with an interval or error; the first ones where none has one.
+
+    What is nested deeper, such as the losses of each layer, is no result of the whole.
+    """
+    known = [row for row in rows if row[2]]
+    numbers = [
+        row
+        for row in rows
+        if isinstance(row[1], float | list) and row[0].count(" · ") < 2
+    ]
+    return known or numbers[:FEW]
 
 
 def _diagnostics(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -147,7 +147,7 @@ def draw(
         "filters": filters(patches, params.weights, title=title),
         "contrast": plotting.curves(
             {"contrast": [record["loss"] for record in numbers["epochs"]]},
-            title="Free energy of the data less that of the chains",
+            title="Free energy of the data minus that of the chains",
             ylabel="nats",
         ),
     }

@@ -5,18 +5,16 @@ import pathlib
 import shlex
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Array
 
 from jboltz import seals
 from jboltz.base import Params
-from jboltz.checkpoint import Checkpoints
 from jboltz.data import Dataset, fingerprint, scale_pixels
 from jboltz.errors import InvalidValue
+from jboltz.io import load
 from jboltz.models.dbm import DBM, DBMParams
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM
-from jboltz.units.bernoulli import Bernoulli
 
 PROGRAMS = ("dbn_mnist", "dbm_mnist", "rbm_mnist")
 """The programs whose models take images scaled to [0, 1]."""
@@ -62,7 +60,13 @@ def load_pretrained(
             "is a model of binary units whose images are scaled to [0, 1]; give the "
             f"workdir of {', '.join(PROGRAMS)}."
         )
-    model, params = _restored(folder, run, data)
+    found = _restored(folder, run)
+    pixels, size = data.train.shape[1], found.first_weights.shape[0]
+    if size != pixels:
+        raise InvalidValue(
+            f"`pretrained` is {folder}, a model of {size} pixels, but the images of "
+            f"{data.name} have {pixels}; pretrain on these images."
+        )
     if run["data"]["sha256"] != fingerprint(data):
         raise InvalidValue(
             f"`pretrained` is {folder}, which was trained on other images (of "
@@ -70,7 +74,7 @@ def load_pretrained(
             f"(of {data.name}, {len(data.train)}): a test image of these may have "
             "trained it. Load the same source, or pretrain again."
         )
-    return Pretrained(model, params, run)
+    return found
 
 
 def load_dbn(folder: pathlib.Path, data: Dataset) -> tuple[DBN, Pretrained, Dataset]:
@@ -131,7 +135,7 @@ def _run_of(folder: pathlib.Path, made_by: str) -> dict[str, Any]:
             "or has no checksum; the command of that run makes it anew."
         )
     run = json.loads(content)
-    if not ((folder / "results.json").exists() and (folder / "model").is_dir()):
+    if not (folder / "results.json").exists():
         raise InvalidValue(
             f"`pretrained` is {folder}, where {run['program']} has not finished; let "
             "the same command go on to its end first."
@@ -139,29 +143,14 @@ def _run_of(folder: pathlib.Path, made_by: str) -> dict[str, Any]:
     return run
 
 
-def _restored(
-    folder: pathlib.Path, run: dict[str, Any], data: Dataset
-) -> tuple[DBN | DBM, Params]:
-    config, pixels = run["config"], data.train.shape[1]
-    # `rbm_mnist` takes its visible units from the data, and does not say how many.
-    is_rbm = run["program"] == "rbm_mnist"
-    sizes = [pixels, config["num_hidden"]] if is_rbm else config["layers"]
-    if sizes[0] != pixels:
+def _restored(folder: pathlib.Path, run: dict[str, Any]) -> Pretrained:
+    file = folder / "model.safetensors"
+    if not file.exists():
         raise InvalidValue(
-            f"`pretrained` is {folder}, a model of {sizes[0]} pixels, but the images "
-            f"of {data.name} have {pixels}; pretrain on these images."
+            f"`pretrained` is {folder}, without a model.safetensors; the command of "
+            "that run makes it anew."
         )
-    units = tuple(Bernoulli(size) for size in sizes)
-    model = DBM(units) if run["program"] == "dbm_mnist" else DBN.chain(*units)
-    saved = RBM(*units) if is_rbm else model
-    template, found, damaged = jax.eval_shape(saved.init, jax.random.key(0)), None, []
-    with Checkpoints(folder / "model") as checkpoints:
-        if checkpoints.steps():
-            found, damaged = checkpoints.restore(template, model=saved)
-    if found is None:
-        raise InvalidValue(
-            f"`pretrained` is {folder}, whose model cannot be read "
-            f"({'; '.join(damaged) or 'there is none'}); the command of that run makes "
-            "it anew."
-        )
-    return model, (found.state,) if is_rbm else found.state
+    model, params = load(file)
+    if isinstance(model, RBM):
+        model, params = DBN((model,)), (params,)
+    return Pretrained(model, params, run)

@@ -9,8 +9,7 @@ from typing import Any, Generic, TypeVar
 import jax
 from jax.sharding import Mesh
 
-from jboltz import sharding
-from jboltz.checkpoint import Checkpoints
+from jboltz import plotting, sharding
 from jboltz.checkpoint.contents import check_json
 from jboltz.checks import records_of
 from jboltz.data import Dataset, fingerprint
@@ -21,9 +20,24 @@ from jboltz.runs import machine, processes, sources, terminal
 from jboltz.runs.config import ConfigT, TrainingConfig
 from jboltz.runs.progress import say
 from jboltz.runs.recorded import ABOUT, COSTS
-from jboltz.runs.workdir import Figure, Workdir, finished
+from jboltz.runs.workdir import Workdir, finished
 
 ParamsT = TypeVar("ParamsT")
+
+
+def about_dataset(data: Any) -> dict[str, Any]:
+    """What a data set is: its name, its sizes and the checksum of its contents.
+
+    Args:
+      data: a `Dataset`.
+    """
+    _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
+    return {
+        "name": data.name,
+        "num_train": len(data.train),
+        "num_test": len(data.test),
+        "sha256": fingerprint(data),
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,22 +48,28 @@ class Program(Generic[ConfigT, ParamsT]):
     """The module's, and the default folder's below runs/."""
     config: type[ConfigT]
     """Its fields are the flags."""
-    load: Callable[[ConfigT], Dataset] = sources.load
-    """Loads the data, whose `note` is shown; by default those of the field `data`."""
-    check: Callable[[ConfigT, Dataset], None] = lambda config, data: None
+    load: Callable[[ConfigT], Any] = sources.load
+    """Loads the data, a `Dataset` or, with another `about`, a record of one's own with
+    a `note`, which is shown, and a `source`; by default those of the field `data`."""
+    about: Callable[[Any], dict[str, Any]] = about_dataset
+    """Tells data from others, as JSON: a run goes on with the same data alone."""
+    check: Callable[[ConfigT, Any], None] = lambda config, data: None
     """Refuses, with an `InvalidValue`, what cannot be run; before anything is written.
     """
-    run: Callable[[ConfigT, Dataset, Workdir], tuple[ParamsT, dict[str, Any]]]
-    """Trains and evaluates: parameters (saved in model/ as step 0 of `Checkpoints`;
-    None to save nothing), and the numbers for `results.json`."""
+    run: Callable[[ConfigT, Any, Workdir], tuple[ParamsT, dict[str, Any]]]
+    """Trains and evaluates: parameters (for model.safetensors; None to save nothing),
+    and the numbers for `results.json`."""
     draw_figures: Callable[
-        [ConfigT, Dataset, ParamsT, dict[str, Any]], Mapping[str, Figure]
+        [ConfigT, Any, ParamsT, dict[str, Any]], Mapping[str, plotting.Drawing]
     ] = lambda config, data, params, numbers: {}
     """Draws matplotlib figures, by file name, of what `run` returned."""
     report: Callable[[dict[str, Any]], None] = lambda results: None
     """Shows `results.json` in a few lines."""
-    model: Callable[[ConfigT, Dataset], Any] = lambda config, data: None
-    """The spec whose parameters `run` returns; model/ is read as those of no other."""
+    model: Callable[[ConfigT, Any], Any] = lambda config, data: None
+    """The spec whose parameters `run` returns; None where they are another tree of
+    arrays, such as those of Flax nets."""
+    notes: Callable[[ConfigT, Any, dict[str, Any]], Any] = lambda config, data, x: None
+    """What model.safetensors says beside the model, from the numbers of `run`."""
 
 
 def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None:
@@ -60,6 +80,7 @@ def main(program: Program[Any, Any], arguments: list[str] | None = None) -> None
     traceback.
 
     Args:
+      program: what to run.
       arguments: of the command line; None: those of this process, which becomes the
         program's own (`terminal.take_over`). Interrupted by SIGINT, SIGTERM or SIGHUP,
         it then says how to go on and ends with status 130, 143 or 129.
@@ -87,15 +108,9 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
         processes.join()
     mesh = _mesh(config)
     data = program.load(config)
-    _check_returned("load", data, isinstance(data, Dataset), "a `jboltz.data.Dataset`")
+    about_data = program.about(data)
     say(data.note)
     program.check(config, data)
-    about_data = {
-        "name": data.name,
-        "num_train": len(data.train),
-        "num_test": len(data.test),
-        "sha256": fingerprint(data),
-    }
     identity = {
         "program": program.name,
         "config": configs.identity(config),
@@ -138,7 +153,7 @@ def _run(program: Program[Any, Any], arguments: list[str]) -> None:
 
 
 def _carry_out(
-    program: Program[ConfigT, Any], config: ConfigT, data: Dataset, workdir: Workdir
+    program: Program[ConfigT, Any], config: ConfigT, data: Any, workdir: Workdir
 ) -> dict[str, Any]:
     """Trains, evaluates and draws; the numbers of `program.run`."""
     found = program.run(config, data, workdir)
@@ -161,17 +176,14 @@ def _carry_out(
             "readers of JSON other than Python's may refuse; put None in their place."
         )
     if params is not None:
-        mesh, spec = workdir.mesh, program.model(config, data)
-        placed = params if mesh is None else sharding.replicate(params, mesh)
-        with Checkpoints(workdir.path / "model") as model:
-            # A run that was stopped after this does it again.
-            model.save(0, placed, {}, model=spec, overwrite=True)
+        notes = program.notes(config, data, numbers)
+        workdir.write_model(program.model(config, data), params, notes)
     say("drawing the figures")
     figures = program.draw_figures(config, data, params, numbers)
     need = "a dictionary of figures by name"
     _check_returned("draw_figures", figures, isinstance(figures, dict), need)
     for name, figure in figures.items():
-        is_right = isinstance(name, str) and isinstance(figure, Figure)
+        is_right = isinstance(name, str) and isinstance(figure, plotting.Drawing)
         need = "a matplotlib figure by the name of its file"
         _check_returned(f"draw_figures[{name!r}]", figure, is_right, need)
     workdir.write_figures(figures)

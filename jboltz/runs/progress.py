@@ -19,13 +19,21 @@ _CONSOLE.soft_wrap = not _CONSOLE.is_terminal
 
 
 def say(line: str) -> None:
-    """One plain line for the user, from the first process."""
+    """One plain line for the user, from the first process.
+
+    Args:
+      line: the text.
+    """
     if processes.is_first():
         _CONSOLE.print(line, markup=False)
 
 
 def show(table: Table) -> None:
-    """A table for the user, from the first process."""
+    """A table for the user, from the first process.
+
+    Args:
+      table: a table of Rich.
+    """
     if processes.is_first():
         _CONSOLE.print(table, soft_wrap=False)
 
@@ -33,11 +41,18 @@ def show(table: Table) -> None:
 def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
     """An estimate of results.json beside its standard error, "12.34 ± 0.56 nats".
 
-    In the unit "%" shares are multiplied by 100.
+    In the unit "%" shares are multiplied by 100. A mean of one example has no standard
+    error, so the estimate stands alone.
+
+    Args:
+      estimate: a mapping with the entries `mean` and `standard_error`.
+      digits: how many digits follow the decimal point.
+      unit: the unit, such as "nats".
     """
     scale, centre = 100 if unit == "%" else 1, next(x for x in CENTRES if x in estimate)
-    numbers = (scale * estimate[name] for name in (centre, "standard_error"))
-    return " ± ".join(f"{x:.{digits}f}" for x in numbers) + f" {unit}".rstrip()
+    known = [estimate[x] for x in (centre, "standard_error") if estimate[x] is not None]
+    text = " ± ".join(f"{scale * x:.{digits}f}" for x in known)
+    return text + f" {unit}".rstrip()
 
 
 @contextmanager
@@ -48,6 +63,12 @@ def show_progress(
 
     Yields what to call after a chunk, with the running loss as text, and after an
     epoch, with its line.
+
+    Args:
+      stage: the name of this part of the run.
+      num_epochs: the total number of epochs.
+      epoch: the number of epochs that are done already.
+      steps_per_epoch: the number of updates per epoch.
     """
     columns = (
         TextColumn("{task.description}"),

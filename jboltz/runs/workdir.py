@@ -1,41 +1,42 @@
 """The folder of one run: who may write there, and what is written."""
 
-import io
 import json
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import filelock
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jboltz import seals
+from jboltz import plotting, seals
+from jboltz.base import Params
 from jboltz.checkpoint.contents import check_json
 from jboltz.errors import InvalidValue
+from jboltz.io import to_bytes
 from jboltz.ranges import shortened
 from jboltz.runs import processes
 from jboltz.runs.config import differences
 from jboltz.runs.progress import say
 
-FILES = ("run.json", "config.toml", "metrics.jsonl", "results.json", "report.html")
-FOLDERS = ("checkpoints", "figures", "model", "parts", "tensorboard")
+FILES = (
+    "run.json",
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    "results.json",
+    "report.html",
+)
+FOLDERS = ("checkpoints", "figures", "parts", "tensorboard")
 OWN_NAMES = (*FILES, seals.NAME, *FOLDERS)
-"""Files and folders that a run makes; hidden ones apart."""
+"""Files and folders that a run makes, hidden ones apart."""
 
 LOGS = (".log", ".out", ".err", ".txt")
 """Suffixes of files that a shell or a scheduler writes beside a run."""
 
 _OVERWRITE_MARK = ".overwrite"
 """An empty file that says that --overwrite began the run."""
-
-
-@runtime_checkable
-class Figure(Protocol):
-    """A figure of matplotlib, which is not imported for this."""
-
-    def savefig(self, fname: Any, *, format: str) -> None: ...
 
 
 class Workdir:
@@ -159,16 +160,23 @@ class Workdir:
         return _read(self.path, "results.json")
 
     def write_results(self, results: dict[str, Any]) -> None:
-        """The last thing that a run does: afterwards it is finished."""
+        """The last thing that a run does: afterwards it is finished.
+
+        Args:
+          results: the contents of results.json.
+        """
         if self._lock is None:
             return
-        for seal in self.path.glob(f"model/*/{seals.NAME}"):
-            self._write(seal.relative_to(self.path).as_posix(), seal.read_text())
         seals.forget(self.path)  # Of what an earlier version of the program wrote.
         self._write("results.json", json.dumps(results, indent=1) + "\n")
 
     def part(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `measure` returns, as JSON has it; kept, so that it is measured once."""
+        """What `measure` returns, as JSON has it; kept, so that it is measured once.
+
+        Args:
+          name: the name under which it is kept.
+          measure: called where nothing is kept under this name.
+        """
         file = f"parts/{_plain(name)}.json"
         found = _read(self.path, file)
         if found is None:
@@ -180,8 +188,17 @@ class Workdir:
         return found
 
     def checkpoints(self, stage: str) -> pathlib.Path:
-        """The folder for the checkpoints of a part of the run."""
+        """The folder for the checkpoints of the part `stage` of the run."""
         return self.path / "checkpoints" / _plain(stage)
+
+    def write_model(self, model: Any, params: Params, notes: Any = None) -> None:
+        """Leaves model.safetensors, which `jboltz.load` reads.
+
+        Args:
+          model: the spec of the model, or None.
+          notes: what else the file should say, as JSON has it.
+        """
+        self._write("model.safetensors", to_bytes(model, params, notes))
 
     def write_config(self, toml: str) -> None:
         self._write("config.toml", toml)
@@ -197,12 +214,11 @@ class Workdir:
         self._write("metrics.jsonl", "".join(f"{x}\n" for x in kept + new))
         self._update_events()
 
-    def write_figures(self, figures: Mapping[str, Figure]) -> None:
-        """Saves matplotlib figures as figures/NAME.png."""
+    def write_figures(self, figures: Mapping[str, plotting.Drawing]) -> None:
+        """Saves matplotlib figures as figures/NAME.png and, for print, NAME.svg."""
         for name, figure in figures.items():
-            image = io.BytesIO()
-            figure.savefig(image, format="png")
-            self._write(f"figures/{_plain(name)}.png", image.getvalue())
+            for suffix, image in plotting.encode(figure).items():
+                self._write(f"figures/{_plain(name)}.{suffix}", image)
         self._update_events()
 
     def _update_events(self) -> None:
@@ -220,6 +236,10 @@ def finished(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any] | None:
     undamaged. Nothing is written.
 
     Checkpoints apart: a finished run needs them no more.
+
+    Args:
+      path: the folder of the run.
+      run: the `identity` of the configuration, and what the data are.
     """
     results = _read(path, "results.json")
     is_whole = results is not None and _read(path, "run.json") == run
@@ -242,7 +262,11 @@ def _text(run: dict[str, Any]) -> bytes:
 
 
 def damage(path: pathlib.Path) -> list[str]:
-    """What changed in a workdir since it was written, a line a file."""
+    """What changed in a workdir since it was written, a line a file.
+
+    Args:
+      path: the folder of a run.
+    """
     steps = (x for x in path.glob("checkpoints/*/*") if x.name.isdecimal())
     return seals.damage(path) + [
         f"{step.relative_to(path).as_posix()}/{line}"
@@ -266,8 +290,8 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _check_kinds(path: pathlib.Path) -> None:
     """Refuses folders and pipes in place of files, and files in place of folders."""
-    files = (*FILES, seals.NAME, "figures/*.png", "parts/*.json")
-    folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*", "model/[0-9]*")
+    files = (*FILES, seals.NAME, "figures/*.png", "figures/*.svg", "parts/*.json")
+    folders = (*FOLDERS, "checkpoints/[!.]*", "checkpoints/*/[0-9]*")
     for kind, is_right, patterns in (
         ("file", pathlib.Path.is_file, files),
         ("folder", pathlib.Path.is_dir, folders),

@@ -88,6 +88,11 @@ class AncestralGibbs:
     invariant and the other layers are drawn from p(v … hᴸ⁻² | hᴸ⁻¹). The state's
     `hidden` is the tuple (h¹, …, hᴸ). One pass down follows `num_steps` Gibbs steps,
     which is cheaper than thinning. `is_pathwise` is explained in `Gibbs`.
+
+    Args:
+      model: the DBN whose states are drawn.
+      num_steps: the Gibbs steps in the top RBM per pass down.
+      is_pathwise: whether derivatives pass through the draws.
     """
 
     model: DirectedModel

@@ -66,7 +66,17 @@ def run_chains(
     """Advances independent chains, one per leading index of `states`.
 
     Chain i draws from `fold_in(key, i)`, so draws do not depend on the number of
-    chains. The arguments are explained in `run`.
+    chains.
+
+    Args:
+      sampler: the kernel.
+      params: the parameters of its model.
+      states: the states of the chains, such as `init_chains` returns.
+      key: the key of all chains and all steps.
+      num_steps: the number of steps: an int, for which a scan of this length is
+        compiled, or an integer array, for which one program serves all values.
+      first_step: the number of steps taken before; a run in parts then has the draws of
+        a whole one.
 
     Example:
       >>> from jboltz import RBM, Bernoulli, Gibbs, init_chains
@@ -90,6 +100,12 @@ def init_chains(
     sampler: Sampler, params: Params, visible: State, key: Key[Array, ""]
 ) -> State:
     """One chain per leading index of `visible`; chain i draws from `fold_in(key, i)`.
+
+    Args:
+      sampler: the kernel.
+      params: the parameters of its model.
+      visible: visible states, one per chain, (chains, …).
+      key: the key of all chains.
 
     Raises:
       ValueError: `visible` has no axis of chains, or no valid states of the model.

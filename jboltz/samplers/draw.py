@@ -35,13 +35,19 @@ function object, such as a new lambda, compiles the program again."""
 class Moments:
     """Moments of an observation x over all samples of all chains."""
 
-    mean: Leaf  # in the shape of x
-    variance: Leaf  # in the shape of x, E[x²] − E[x]²
-    covariance: Leaf | None = None  # (size, size), of x flattened; None: not asked for
+    mean: Leaf  #: in the shape of x
+    variance: Leaf  #: in the shape of x, E[x²] − E[x]²
+    covariance: Leaf | None = None  #: (size, size), of x flattened; None: not asked for
 
 
 def observe_visible(model: SampledModel, params: Params, state: State) -> State:
-    """The visible state of a chain; for a DBM, the tuple of its even layers."""
+    """The visible state of a chain; for a DBM, the tuple of its even layers.
+
+    Args:
+      model: the model of the chain.
+      params: its parameters.
+      state: the state of one chain.
+    """
     del model, params
     return state.visible
 
@@ -52,6 +58,11 @@ def observe_visible_mean(
     """E[v | h], or for a DBM E[x₀ | h]; held units keep their state.
 
     It has the same expectation as v and less variance.
+
+    Args:
+      model: the model of the chain.
+      params: its parameters.
+      state: the state of one chain.
     """
     require(model, VisibleMeanModel, "a visible mean")
     picture = model.mean_visible_state(params, state.hidden)
@@ -83,7 +94,11 @@ def sample(
 
     Args:
       model: an `EnergyModel`, or a `DirectedModel` such as a `DBN`.
+      params: its parameters.
+      key: chain i draws from `fold_in(key, i)`.
       warm_up: steps before the first sample; 0 for chains at equilibrium.
+      num_samples: the number of samples per chain.
+      thinning: the number of steps from one sample to the next.
       num_chains: by default the number of rows of `start`, or 1.
       sampler: by default `Gibbs`, or for a DBN `AncestralGibbs`. If units are held,
         `ClampedGibbs`, or for a DBN `ClampedRecognition`.
@@ -96,8 +111,9 @@ def sample(
       observe: what to return of a state, such as `observe_visible_mean`.
 
     Returns:
-      The chains; the observations, (num_samples, num_chains, …); and the metrics of the
-      sampler in the last step before each sample, with the same axes.
+      The chains; the observations, (num_chains, num_samples, …), the order of ArviZ and
+      of the traces of `run_chains`; and the metrics of the sampler in the last step
+      before each sample, with the same axes.
 
     Raises:
       ValueError: `start` or `clamp` has a wrong shape; `start` has no valid states of
@@ -112,7 +128,7 @@ def sample(
       ...     rbm, params, key, warm_up=100, num_samples=5, num_chains=8
       ... )
       >>> samples.shape
-      (5, 8, 4)
+      (8, 5, 4)
     """
     sampler = sampler_for(model, sampler, start, clamp)
     draws = _Draws(model, sampler, observe, num_chains)
@@ -218,7 +234,8 @@ class _Draws:
 @partial(jax.jit, static_argnames=("draws", "num_samples"))
 def _sample(draws, given, *, num_samples):
     chains, draw = draws.begin(given)
-    chains, (observed, metrics) = jax.lax.scan(draw, chains, jnp.arange(num_samples))
+    chains, drawn = jax.lax.scan(draw, chains, jnp.arange(num_samples))
+    observed, metrics = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), drawn)
     return chains, observed, metrics
 
 

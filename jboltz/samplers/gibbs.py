@@ -1,18 +1,15 @@
 """Block Gibbs sampling, free or with a part of the visible state held."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 from jboltz import random
-from jboltz.abilities import AugmentedModel
 from jboltz.base import EnergyModel, Metrics, Params, State, hold, of_hidden, record
-from jboltz.checks import cast_states, is_traced, require, visible_domain
-from jboltz.errors import InvalidValue
+from jboltz.checks import cast_states, require
+from jboltz.samplers.masks import as_mask
 
 
 @record
@@ -30,6 +27,10 @@ class Gibbs:
     Derivatives treat states as constants. With `is_pathwise` they pass through the
     draws at fixed noise, such as μ + σ ε of Gaussian units; through binary draws the
     derivative is zero.
+
+    Args:
+      model: the model whose states are drawn.
+      is_pathwise: whether derivatives pass through the draws.
 
     Example:
       >>> from jboltz import RBM, Bernoulli
@@ -82,6 +83,10 @@ class ClampedGibbs:
     The visible state of a DBM is the tuple of its even layers, of which any units can
     be held; a mask of the data alone leaves the other layers free. `is_pathwise` is
     explained in `Gibbs`.
+
+    Args:
+      model: the model whose states are drawn.
+      is_pathwise: whether derivatives pass through the draws.
     """
 
     model: EnergyModel
@@ -113,55 +118,3 @@ class ClampedGibbs:
         v = jax.tree.map(jnp.where, state.clamp, state.visible, drawn)
         h = self.model.sample_hidden(params, v, key_h)
         return ClampedState(visible=v, hidden=h, clamp=state.clamp), {}
-
-
-def as_mask(model: Any, clamp: State, v: Any, *num_chains: Any) -> State:
-    """The mask of a visible state `v` of `model`, True where `clamp` holds it.
-
-    Args:
-      clamp: one mask for all arrays in `v`, or one for each, or for an `AugmentedModel`
-        one for its data. A mask is one Boolean, Booleans in the shape of the array, or
-        in this shape with a last axis of 1, which suits one-hot sites: they are held
-        whole or not at all.
-      v: arrays or their shapes.
-      num_chains: if given, the mask gets a leading axis of this length, which masks in
-        `clamp` may have already.
-
-    Raises:
-      ValueError: `clamp` is not Boolean, or has another shape.
-    """
-    if jax.tree.structure(clamp) != jax.tree.structure(v):
-        if isinstance(model, AugmentedModel):
-            free = as_mask(None, False, v, *num_chains)
-            data = as_mask(None, clamp, model.data_of(v), *num_chains)
-            return model.with_data(free, data)
-        clamp = jax.tree.map(lambda _: clamp, v)
-
-    def held(mask, x):
-        dtype, shape = jnp.result_type(mask), jnp.shape(mask)
-        masks = [x.shape, (*x.shape[:-1], 1)]
-        shapes = [*masks, (), *((*num_chains, *mask) for mask in masks)]
-        if not jnp.issubdtype(dtype, jnp.bool_) or shape not in shapes:
-            raise InvalidValue(
-                f"`clamp` has dtype {dtype} and shape {shape} but needs bool, True "
-                f"where a unit is held, and one of the shapes {shapes}; pass a mask in "
-                "the shape of the visible state."
-            )
-        return jnp.broadcast_to(mask, (*num_chains, *x.shape))
-
-    _check_sites_are_whole(model, clamp)
-    return jax.tree.map(held, clamp, v)
-
-
-def _check_sites_are_whole(model: Any, clamp: State) -> None:
-    """Refuses a mask that holds a part of a one-hot site; traced masks pass."""
-    domain, masks = visible_domain(model), jax.tree.leaves(clamp)
-    if domain is None or len(masks) != len(domain.leaves) or is_traced(masks):
-        return
-    for mask, leaf in zip(masks, domain.leaves, strict=True):
-        held = np.atleast_1d(mask)
-        if leaf.site_axes and (held != held[..., :1]).any():
-            raise InvalidValue(
-                "`clamp` holds a part of a one-hot site but a site is held whole or "
-                "not at all; pass a mask with one entry per site, `mask[..., None]`."
-            )

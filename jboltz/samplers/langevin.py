@@ -77,6 +77,12 @@ class GibbsLangevin:
     invariant; the metric `acceptance` is 1 or 0. Without it the steps are biased: with
     a constant α the stationary variance is σ²/(1 − α/2σ²).
 
+    Args:
+      model: an RBM with Gaussian visible units.
+      step_size: the first step as a multiple of the mean of σ².
+      num_inner: K, the number of Langevin steps.
+      is_adjusted: whether a step can be rejected, which makes the kernel exact.
+
     Reference:
       Liao, Kornblith, Ren, Fleet & Hinton (2022), Gaussian-Bernoulli RBMs without
       tears.

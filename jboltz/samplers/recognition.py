@@ -12,7 +12,8 @@ from jboltz.base import Metrics, State, hold, is_exact
 from jboltz.checks import cast_states, check_count
 from jboltz.errors import InvalidType
 from jboltz.models.dbn import DBNParams
-from jboltz.samplers.gibbs import ClampedState, as_mask
+from jboltz.samplers.gibbs import ClampedState
+from jboltz.samplers.masks import as_mask
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Starts of chains: noise, data, data with a part held, or earlier chains."""
 
+import contextlib
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
 from jboltz.checks import admit_visible, require
 from jboltz.errors import InvalidValue
 from jboltz.samplers.ancestral import AncestralGibbs
-from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs, as_mask
+from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
+from jboltz.samplers.masks import as_mask
 from jboltz.samplers.recognition import ClampedRecognition
 
 
@@ -24,8 +26,8 @@ class ChainStates:
     Persistent chains of a training run are `ChainStates(states=state.estimator_state)`.
     """
 
-    states: State  # of the sampler, one chain per leading index
-    num_steps: Leaf | int = 0  # () the number of steps taken
+    states: State  #: of the sampler, one chain per leading index
+    num_steps: Leaf | int = 0  #: () the number of steps taken
 
 
 def sampler_for(
@@ -71,15 +73,20 @@ def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:
     if start is None or isinstance(start, ChainStates):
         return start
     if clamp is not None:
-        if not _is_like(clamp, start):
-            clamp = jax.tree.map(lambda _: clamp, start)
-        try:
-            clamp = jax.tree.map(
-                lambda mask, x: jnp.broadcast_to(mask, jnp.shape(x)), clamp, start
-            )
-        except (ValueError, TypeError):  # `as_mask` raises a better message later
+        clamp = _over_rows(model, clamp, start)
+        if clamp is None:  # `as_mask` raises a better message later
             return start
     return admit_visible("start", start, model, clamp)
+
+
+def _over_rows(model: SampledModel, clamp: State, start: State) -> State | None:
+    """`clamp` in the shape of `start`, one state or rows; None if it fits neither."""
+    with contextlib.suppress(ValueError, TypeError):
+        return as_mask(model, clamp, jax.tree.map(jnp.asarray, start))
+    with contextlib.suppress(ValueError, TypeError, IndexError):
+        first = jax.tree.map(lambda x: jnp.asarray(x)[0], start)
+        return as_mask(model, clamp, first, len(jax.tree.leaves(start)[0]))
+    return None
 
 
 def start_chains(

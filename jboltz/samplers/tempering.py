@@ -70,6 +70,7 @@ class ParallelTempering:
 
     Args:
       annealed: the model of the rungs, such as `Annealed(rbm)`; β = 1 is the target.
+      num_replicas: the number of rungs, the base and the target included.
 
     Reference:
       Syed, Bouchard-Côté, Deligiannidis & Doucet (2022), Non-reversible parallel

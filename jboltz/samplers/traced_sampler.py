@@ -18,6 +18,9 @@ class TracedSampler:
 
     `run_chains` returns them as (chains, steps), the traces that
     `evaluation.diagnostics` takes.
+
+    Args:
+      sampler: the kernel that makes the steps.
     """
 
     sampler: Sampler

@@ -28,6 +28,9 @@ class Bernoulli(DiscreteUnit):
 
     E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log(1 + exp(b_i + I_i)).
 
+    Args:
+      size: the number of units.
+
     Example:
       >>> unit = Bernoulli(3)
       >>> unit.mean(unit.init(), jnp.zeros(3)).tolist()  # p(x_i = 1)

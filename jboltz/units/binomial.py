@@ -22,6 +22,10 @@ class Binomial(DiscreteUnit):
 
     A unit is the sum of n binary units with the same bias and inputs.
 
+    Args:
+      size: the number of units.
+      trials: n, the largest count.
+
     Reference:
       Teh & Hinton (2001), Rate-coded restricted Boltzmann machines for face
       recognition.

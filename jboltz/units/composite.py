@@ -32,6 +32,10 @@ class Copies:
     All copies share the same weights. The outer layers of a DBM are pretrained as two
     copies: their inputs to the next layer are then doubled.
 
+    Args:
+      unit: the layer.
+      num_copies: n, the number of copies.
+
     Reference:
       Salakhutdinov & Hinton (2009), Deep Boltzmann machines.
     """
@@ -138,6 +142,10 @@ class Joined:
     E(x) = E₁(y) + E₂(z),  a(x) = (a₁(y), a₂(z)),  Γ(I) = Γ₁(I₁) + Γ₂(I₂).
 
     A state is the tuple of the two states, `shape` the pair of the two shapes.
+
+    Args:
+      first: the unit of y.
+      second: the unit of z.
 
     Example:
       >>> from jboltz import Bernoulli, Softmax

@@ -38,6 +38,9 @@ class Gaussian:
     The inputs shift the mean directly: the convention v/σ² of Cho, Ilin & Raiko (2011)
     and of Liao, Kornblith, Ren, Fleet & Hinton (2022), not the v/σ of Krizhevsky.
 
+    Args:
+      size: the number of units.
+
     Example:
       >>> unit = Gaussian(2)
       >>> unit.mean_state(unit.init(), jnp.array([1.0, -2.0])).tolist()

@@ -35,6 +35,9 @@ class NoisyReLU(BiasedUnit):
     mean of the draws, which is lower by up to 0.42, near c = 0. The unit is meant for
     contrastive divergence; for likelihoods take `ReLU`, which is exact.
 
+    Args:
+      size: the number of units.
+
     Reference:
       Nair & Hinton (2010), Rectified linear units improve restricted Boltzmann
       machines.

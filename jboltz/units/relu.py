@@ -32,6 +32,9 @@ class ReLU:
 
     E(x) = Σ_i [½ γ_i x_i² − θ_i x_i],  a(x) = x,
     Γ(I) = Σ_i [c²/2γ + log Φ(c/√γ) + ½ log 2π/γ].
+
+    Args:
+      size: the number of units.
     """
 
     size: int

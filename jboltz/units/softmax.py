@@ -31,6 +31,10 @@ class Softmax(DiscreteUnit):
     A constant added to the biases of all categories of a site changes no probability.
     `fit` returns biases that sum to zero; `zero_sum_gauge` does so for a whole RBM.
 
+    Args:
+      sites: the number of sites.
+      num_categories: the number of categories of a site.
+
     Example:
       >>> unit = Softmax(sites=2, num_categories=3)
       >>> unit.shape, unit.size  # of a state, and of its activity

@@ -28,6 +28,9 @@ class Spin(DiscreteUnit):
 
     E(x) = −b·x,  a(x) = x,  Γ(I) = Σ_i log 2cosh(b_i + I_i).
 
+    Args:
+      size: the number of units.
+
     Example:
       >>> unit = Spin(3)
       >>> unit.mean(unit.init(), jnp.zeros(3)).tolist()

@@ -8,12 +8,10 @@ import subprocess
 import sys
 
 import chex
-import jax
 import numpy as np
 import pytest
 
 import jboltz
-from jboltz.checkpoint import Checkpoints
 from jboltz.experiments import dbn_mnist, finetune_mnist
 from tests import xla
 from tests.experiments import pretraining
@@ -33,10 +31,7 @@ def losses(workdir):
 
 
 def model(workdir):
-    units = map(jboltz.Bernoulli, (64, 8, 6))
-    template = jax.eval_shape(jboltz.DBN.chain(*units).init, jax.random.key(0))
-    with Checkpoints(workdir / "model") as checkpoints:
-        return checkpoints.restore(template)[0].state
+    return jboltz.load(workdir / "model.safetensors")[1]
 
 
 def start(workdir, *flags):

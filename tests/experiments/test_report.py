@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import io
 import json
 import os
 import shutil
@@ -9,9 +10,13 @@ import struct
 import subprocess
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from jboltz import plotting
 from jboltz.experiments import report
+from jboltz.runs.page import curve
 from jboltz.runs.workdir import Workdir
 
 VOID = {"meta", "img"}
@@ -142,6 +147,53 @@ def test_a_page_shows_all_of_a_run_and_needs_nothing_else(workdir, capsys):
     levels = [int(tag[1]) for tag, _ in page.elements if tag in ("h1", "h2", "h3")]
     assert levels[0] == 1
     assert levels.count(1) == 1
+
+
+def test_results_with_intervals_come_first_and_tables_are_folded(workdir, capsys):
+    page, _ = page_of(workdir, capsys)
+    results, everything = page.text.split("Everything else")
+    for words in ("log_partition · AIS 878.25", "log_likelihood · AIS -84.5"):
+        assert words in results
+    for words in ("share 0.125", "seed 3", "commit abc1234"):
+        assert words not in results
+        assert words in everything
+    assert len(page.of("details")) == len(page.of("summary")) == 5
+    assert results.index("Results") < results.index("Curves") < results.index("Figures")
+
+
+def test_numbers_without_intervals_stand_first_where_none_has_one(tmp_path, capsys):
+    (tmp_path / "results.json").write_text(json.dumps({**RUN, "mean": 0.5, "n": [1]}))
+    page, _ = page_of(tmp_path, capsys)
+    assert "mean 0.5" in page.text.split("Everything else")[0]
+
+
+@pytest.mark.parametrize(("value", "height"), [(0.0, 128), (2.0, 8), (-2.0, 128)])
+def test_a_constant_curve_is_drawn_where_it_is(value, height):
+    found = curve("loss", [1.0, 2.0], [value, value])
+    assert [point.split(",")[1] for point in found["line"]] == [f"{height:.2f}"] * 2
+    assert float(found["low"]) <= value <= float(found["high"])
+
+
+def test_a_page_describes_its_figures_and_is_light(workdir, capsys):
+    noise = np.random.default_rng(0).random((1000, 784))
+    figures = {
+        name: plotting.colour_tiles({"layer 1": noise[:100]}, (28, 28), title=name)
+        for name in ("samples of digits", *"abcdefgh")
+    }
+    for name, figure in figures.items():
+        file = workdir / "figures" / f"{name.replace(' ', '_')}.png"
+        file.write_bytes(plotting.encode(figure)["png"])
+    sizes = [x.stat().st_size for x in workdir.glob("figures/*.png")]
+    assert sum(sizes) > 1_500_000
+    page, _ = page_of(workdir, capsys)
+    assert (workdir / "report.html").stat().st_size < 1_500_000
+    first, *others = page.of("img")
+    (last,) = (x for x in others if x["alt"].startswith("Figure of rbm_mnist"))
+    assert first["alt"] == "samples of digits. layer 1"
+    assert last["alt"].endswith("first filters")  # This one says nothing itself.
+    for image in (first, last):
+        content = base64.b64decode(image["src"].partition(",")[2])
+        Image.open(io.BytesIO(content)).verify()
 
 
 def test_results_alone_are_shown(tmp_path, capsys):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+import jboltz
 from jboltz import seals
-from jboltz.checkpoint import Checkpoints
 from jboltz.data import scale_pixels
 from jboltz.evaluation.monitors import reconstruction_errors
 from jboltz.experiments import vae_mnist
@@ -53,21 +53,21 @@ def outcome(workdir):
     for epoch in results["vae"]["epochs"]:
         del epoch["seconds"]
     numbers = {key: results[key] for key in ("vae", "dbn", "test", "code_size")}
-    return numbers, {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+    return numbers, {
+        f.name: f.read_bytes() for f in (workdir / "figures").glob("*.png")
+    }
 
 
 def vae_of(workdir, dbn):
     """The VAE that a run kept, and the DBN beside it, with their parameters."""
     before = load_pretrained(dbn, dataset())
     vae = vae_mnist.build(vae_mnist.Config(), before.model)
-    template = jax.eval_shape(vae.init, jax.random.key(0), jnp.zeros(64))["params"]
-    with Checkpoints(workdir / "model") as model:
-        found, _ = model.restore(template)
-    return before.model, vae, {"DBN": before.params, "VAE": found.state}
+    _, params = jboltz.load(workdir / "model.safetensors")
+    return before.model, vae, {"DBN": before.params, "VAE": params}
 
 
 def test_it_records_what_it_kept(whole, dbn):
-    """The parameters in model/ are those of the best epoch, and both are counted."""
+    """The parameters in its file are those of the best epoch, and both are counted."""
     results, (_, vae, params) = results_of(whole), vae_of(whole, dbn)
     found = results["vae"]
     losses = [epoch["held_out_negative_elbo"] for epoch in found["epochs"]]
@@ -77,9 +77,9 @@ def test_it_records_what_it_kept(whole, dbn):
         x.size for x in jax.tree.leaves(params["VAE"])
     )
     assert results["dbn"]["num_parameters"] == 64 * 8 + 64 + 8 + 8 * 6 + 8 + 6
-    for figure in (whole / "figures").iterdir():
+    for figure in (whole / "figures").glob("*.png"):
         assert imread(figure)[..., :3].std() > 0.02, f"{figure.name} shows nothing"
-    names = {figure.stem for figure in (whole / "figures").iterdir()}
+    names = {figure.stem for figure in (whole / "figures").glob("*.png")}
     assert names == {"reconstructions", "samples", "elbo"}
 
 

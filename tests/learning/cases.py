@@ -84,6 +84,7 @@ ESTIMATORS = {
     "discriminative": Discriminative(LABELLED),
     "hybrid": jboltz.HybridDiscriminative(LABELLED_CD, 0.1),
     "imputed": jboltz.MissingDataEstimator(PCD, num_steps=2),
+    "present only": jboltz.PresentOnly(RBM, 2),
     "centred": jboltz.Centred(REAL_CD),
     "sparse": jboltz.Sparse(PCD, target=0.1, strength=0.1),
     "traced": jboltz.TracedEstimator(PCD),

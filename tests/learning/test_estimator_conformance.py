@@ -15,6 +15,7 @@ from jboltz.base import Estimator
 from tests.helpers import classes_with, draw_like, rng_of
 from tests.learning.cases import ESTIMATORS, examples_for, init
 
+TAKE_A_MASK = ("imputed", "present only")
 each_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
 
@@ -57,7 +58,7 @@ def test_two_steps_of_training(name, getkey):
     step, key = jboltz.make_train_step(estimator, sgd), getkey()
     images = jnp.asarray(rng_of(getkey()).integers(0, 2, (4, 4)), jnp.float32)
     mask = None
-    if name == "imputed":  # what is masked is not read
+    if name in TAKE_A_MASK:  # what is masked is not read
         mask = images < 2
         mask, images = mask.at[:, 1].set(False), images.at[:, 1].set(jnp.nan)
 
@@ -90,7 +91,7 @@ def test_a_mask_is_used_or_refused(name, getkey):
         batch = Batch(values=examples_for(estimator, images), mask=images == 0)
         return estimator.estimate(params, estimator.init(params, key), batch, key)[0]
 
-    if name == "imputed":
+    if name in TAKE_A_MASK:
         like = jax.eval_shape(lambda key: init(estimator, key), getkey())
         assert jax.eval_shape(estimate, getkey()) == like
         return

@@ -137,3 +137,43 @@ def test_fit_stream_names_step_and_leaf_that_are_not_finite(broken, chunk_size, 
     expected = f"Step {21 + broken} of the stream makes params['scale'] not finite, but"
     assert str(error.value).startswith(expected)
     assert done == [20 + x for x in range(chunk_size, broken + 1, chunk_size)]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "select"),
+    [
+        (lambda rows: (rows, np.zeros(len(rows))), 0),
+        (lambda rows: [np.zeros(len(rows)), rows], 1),
+        (lambda rows: {"image": rows, "label": np.zeros(len(rows))}, "image"),
+    ],
+    ids=["tuple", "list", "dictionary"],
+)
+def test_one_entry_of_a_batch_is_selected(wrap, select, getkey):
+    state, key = start(getkey()), getkey()
+    wrapped = map(wrap, BATCHES)
+    selected = jboltz.fit_stream(TRAIN_STEP, state, wrapped, key, select=select)
+    bit_for_bit(selected, jboltz.fit_stream(TRAIN_STEP, state, BATCHES, key))
+
+
+@pytest.mark.parametrize(
+    ("batch", "select", "words"),
+    [
+        ({"image": DATA}, "label", r"`select` is 'label' but .* dict .*\['image'\]"),
+        ((DATA,), 1, "`select` is 1 but a batch is a tuple with the entries 0 to 0"),
+    ],
+)
+def test_an_entry_that_is_not_there_is_refused(batch, select, words, getkey):
+    with pytest.raises(ValueError, match=words):
+        jboltz.fit_stream(TRAIN_STEP, start(getkey()), [batch], getkey(), select=select)
+
+
+def test_a_loader_of_pytorch_is_a_stream(getkey):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(
+        torch.as_tensor(np.array(DATA)), torch.zeros(len(DATA))
+    )
+    loader = torch.utils.data.DataLoader(data, batch_size=8)
+    state, key = start(getkey()), getkey()
+    rows = [DATA[i : i + 8] for i in range(0, len(DATA), 8)]
+    selected = jboltz.fit_stream(TRAIN_STEP, state, loader, key, select=0)
+    bit_for_bit(selected, jboltz.fit_stream(TRAIN_STEP, state, rows, key))

@@ -7,9 +7,6 @@ import subprocess
 import sys
 import time
 
-import jax
-import orbax.checkpoint as ocp
-
 from jboltz.experiments import (
     dbm_mnist,
     dbn_mnist,
@@ -95,14 +92,13 @@ def numbers(workdir):
     results.pop("config")  # It says the workdir.
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     pictures = sorted((workdir / "figures").glob("*.png"))
-    params = ocp.StandardCheckpointer().restore(workdir / "model" / "0" / "state")
     return {
         "results": without_times(results),
         "metrics": sorted(
             json.dumps(without_times(json.loads(line))) for line in lines
         ),
         "figures": {file.name: file.read_bytes() for file in pictures},
-        "model": [x.tobytes() for x in jax.tree.leaves(params)],
+        "model": (workdir / "model.safetensors").read_bytes(),
     }
 
 

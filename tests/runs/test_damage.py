@@ -77,7 +77,7 @@ def test_a_flipped_bit_is_named_and_healed(tmp_path, capsys):
     counts = flip_everywhere(toy.main, [None], tmp_path, capsys)
     assert {kind for _, kind, _ in counts} == {
         *("run.json", "config.toml", "metrics.jsonl", "parts", "results.json"),
-        *("model", "checkpoints", "figures", "checksums.json"),
+        *("model.safetensors", "checkpoints", "figures", "checksums.json"),
     }
     assert {end for *_, end in counts} == {"healed"}
 

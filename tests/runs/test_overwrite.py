@@ -54,8 +54,8 @@ def test_a_run_is_known_by_its_seal_and_deleted_without_one(tmp_path):
 
 
 def test_a_folder_that_no_run_made_is_left_alone(tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "thesis.txt").write_text("mine")
     with pytest.raises(InvalidValue, match="no run made it"):
         begin(tmp_path, overwrite=True)
-    assert (tmp_path / "model" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "figures" / "thesis.txt").read_text() == "mine"

@@ -64,7 +64,6 @@ def report(results):
 def make(**functions):
     """The program, with other functions in place of its own."""
     own = {"load": load, "run": run, "draw_figures": draw_figures, "report": report}
-    own["model"] = lambda config, data: config.rate
     return program.Program(name="toy", config=Config, **own | functions)
 
 
@@ -96,7 +95,7 @@ def numbers(workdir):
         for file in ("results.json", "metrics.jsonl")
         for line in _texts(workdir / file)
     )
-    figures = {f.name: f.read_bytes() for f in (workdir / "figures").iterdir()}
+    figures = {f.name: f.read_bytes() for f in (workdir / "figures").glob("*.png")}
     return results, epochs, figures
 
 

@@ -7,7 +7,7 @@ import blackjax
 import jax
 import numpy as np
 
-from jboltz.samplers.blackjax import to_blackjax
+from jboltz.samplers.blackjax import BlackJAXState, to_blackjax
 from jboltz.samplers.chains import run, run_chains
 from tests.samplers.test_chains import dyadic_case
 
@@ -21,13 +21,14 @@ def test_blackjax_draws_the_chains_of_run_chains_bit_for_bit(getkey):
             key, algorithm, num_steps=6, initial_state=state
         )
 
-    ends, (history, metrics) = jax.vmap(drive)(jax.random.split(key, 3), states)
+    starts = BlackJAXState(position=states.visible, chain=states)
+    ends, (history, metrics) = jax.vmap(drive)(jax.random.split(key, 3), starts)
     expected, steps = run_chains(sampler, params, states, key, num_steps=6)
-    for got, like in zip(*map(jax.tree.leaves, (ends, expected)), strict=True):
+    for got, like in zip(*map(jax.tree.leaves, (ends.chain, expected)), strict=True):
         np.testing.assert_array_equal(got, like)
-    np.testing.assert_array_equal(history.visible, steps["visible"])
+    np.testing.assert_array_equal(history.position, steps["visible"])
     np.testing.assert_array_equal(metrics["uniforms"], steps["uniforms"])
-    assert (history.visible[:, 0] != history.visible[:, -1]).any()
+    assert (history.position[:, 0] != history.position[:, -1]).any()
 
 
 def test_blackjax_starts_a_chain_at_a_position(getkey):
@@ -39,8 +40,20 @@ def test_blackjax_starts_a_chain_at_a_position(getkey):
     key_run, key_init = jax.random.split(key)
     start = sampler.init(params, v, key_init)
     expected, _ = run(sampler, params, start, key_run, num_steps=4)
-    np.testing.assert_array_equal(end.visible, expected.visible)
-    np.testing.assert_array_equal(end.hidden, expected.hidden)
+    np.testing.assert_array_equal(end.position, expected.visible)
+    np.testing.assert_array_equal(end.chain.hidden, expected.hidden)
+
+
+def test_a_chain_starts_without_a_key(getkey):
+    """As a chain of another algorithm does: `init(position)`, `state.position`."""
+    sampler, params, states = dyadic_case(getkey, 1)
+    algorithm, v = to_blackjax(sampler, params), states.visible[0]
+    state = algorithm.init(v)
+    np.testing.assert_array_equal(state.position, v)
+    expected = sampler.init(params, v, jax.random.key(0))
+    np.testing.assert_array_equal(state.chain.hidden, expected.hidden)
+    moved, _ = algorithm.step(getkey(), state)
+    np.testing.assert_array_equal(moved.position, moved.chain.visible)
 
 
 def test_jboltz_does_not_need_blackjax():

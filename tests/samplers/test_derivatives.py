@@ -107,7 +107,7 @@ def test_drivers_hold_a_kernel_that_does_not_know_of_derivatives(getkey):
     def loop(sampler, mean, num_steps):
         del num_steps
         algorithm = to_blackjax(sampler, mean)
-        return algorithm.step(key, algorithm.init(jnp.zeros(1), key))[0].visible[0]
+        return algorithm.step(key, algorithm.init(jnp.zeros(1), key))[0].position[0]
 
     for function, slope in ((start, 1.0), (end, 1.75), (loop, 1.0)):
         gradient = jax.grad(function, argnums=1)

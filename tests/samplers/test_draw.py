@@ -13,7 +13,8 @@ from jboltz.domains import Reals
 from jboltz.samplers import draw
 from jboltz.samplers.chains import run_chains
 from jboltz.samplers.draw import observe_visible_mean, sample, sample_moments
-from jboltz.samplers.gibbs import Gibbs, as_mask
+from jboltz.samplers.gibbs import Gibbs
+from jboltz.samplers.masks import as_mask
 from jboltz.samplers.start import ChainStates, start_chains
 from tests.helpers import draw_like, errors_without_hook, rows_of, states_of
 from tests.models.test_dbm import log_joint
@@ -47,7 +48,7 @@ def test_samples_are_states_of_the_chain_that_run_chains_draws(getkey):
     )
     _, key_run = jax.random.split(key)
     ends, steps = run_chains(sampler, params, states, key_run, num_steps=11)
-    expected = jnp.swapaxes(steps["visible"], 0, 1)[4::2]
+    expected = steps["visible"][:, 4::2]
     np.testing.assert_array_equal(kept, expected)
     np.testing.assert_array_equal(metrics["visible"], expected)
     np.testing.assert_array_equal(chains.states.hidden, ends.hidden)
@@ -61,7 +62,7 @@ def test_sampling_goes_on_bit_for_bit(getkey):
     _, whole, _ = look(warm_up=4, num_samples=4, start=start)
     chains, first, _ = look(warm_up=4, num_samples=2, start=start)
     chains, rest, _ = look(warm_up=0, num_samples=2, start=chains)
-    np.testing.assert_array_equal(whole, jnp.concatenate([first, rest]))
+    np.testing.assert_array_equal(whole, jnp.concatenate([first, rest], 1))
     assert int(chains.num_steps) == 12
 
 
@@ -180,7 +181,7 @@ def test_the_free_units_follow_the_conditional_of_the_held_ones(name, getkey):
         start=jnp.asarray(v, jnp.float32),
         clamp=jnp.asarray(clamp),
     )
-    kept = np.asarray(jax.tree.leaves(kept)[0][0], np.float64)
+    kept = np.asarray(jax.tree.leaves(kept)[0][:, 0], np.float64)
     held = np.broadcast_to(clamp, v.shape)
     assert (kept[:, held] == v[held].astype(np.float32)).all()
     states, p = conditional(model, params, v, clamp, unit)
@@ -224,11 +225,36 @@ def test_every_chain_can_hold_other_units(getkey):
     params = draw_params(model, getkey)
     how = {"num_samples": 40, "warm_up": 0}
     chains, kept, _ = sample(model, params, getkey(), start=rows, clamp=mask, **how)
-    moved = (kept != rows[None]).any(0)
+    moved = (kept != rows[:, None]).any(1)
     np.testing.assert_array_equal(moved, ~mask)
     # Chains remember what they hold.
     _, kept, _ = sample(model, params, getkey(), start=chains, **how)
-    np.testing.assert_array_equal((kept != rows[None]).any(0), ~mask)
+    np.testing.assert_array_equal((kept != rows[:, None]).any(1), ~mask)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_mask_of_sites_holds_whole_sites(rows, getkey):
+    """Of as many chains as there are sites or categories too; gaps are not read."""
+    params = draw_params(POTTS, getkey, scale=0.1)
+    start = np.full((rows, 2, 3), np.nan)
+    start[:, 0] = np.eye(3)[:rows]
+    how = {"warm_up": 0, "num_samples": 40, "start": jnp.asarray(start)}
+    held = np.array([True, False])
+    _, kept, _ = sample(POTTS, params, getkey(), clamp=held, **how)
+    same = kept[:, :, 0] == start[:, None, 0]
+    assert same.all()
+    assert (kept[:, 0, 1] != kept[:, -1, 1]).any() or (kept[:, 0] != kept[:, 5]).any()
+    if rows == 3:  # one mask a chain
+        each = np.tile(held, (rows, 1))
+        _, again, _ = sample(POTTS, params, getkey(), clamp=each, **how)
+        np.testing.assert_array_equal(again[:, :, 0], kept[:, :, 0])
+
+
+def test_class_numbers_can_be_held(getkey):
+    params, numbers = draw_params(POTTS, getkey), np.array([[2, 0], [1, 1]])
+    held = np.array([True, False])
+    _, kept, _ = sample(POTTS, params, getkey(), warm_up=3, start=numbers, clamp=held)
+    np.testing.assert_array_equal(kept[:, 0, 0], np.eye(3)[numbers[:, 0]])
 
 
 # Where chains start, and what is seen of them.
@@ -269,6 +295,9 @@ def test_a_dbm_starts_at_data_with_a_pass_upwards(getkey):
 
 JOINED = jboltz.RBM(jboltz.Joined(B(3), jboltz.Softmax(1, 2)), B(2))
 DEEP = jboltz.DBM((B(3), B(2), B(2)))
+POTTS = jboltz.RBM(SITES, B(2))
+DEEP_SITES = jboltz.DBM((SITES, B(3), B(2)))
+SITE_0 = np.array([[True] * 3, [False] * 3])
 PIXELS = np.array([True, False, True])
 # model, what is held, and the mask of its visible state
 MASKS = [
@@ -277,6 +306,9 @@ MASKS = [
     (JOINED, False, (np.zeros(3, bool), np.zeros((1, 2), bool))),
     (JOINED, (False, True), (np.zeros(3, bool), np.ones((1, 2), bool))),
     (JOINED, (PIXELS, np.array([[True]])), (PIXELS, np.ones((1, 2), bool))),
+    (JOINED, (PIXELS, np.array([True])), (PIXELS, np.ones((1, 2), bool))),
+    (POTTS, np.array([True, False]), np.array([[True] * 3, [False] * 3])),
+    (DEEP_SITES, np.array([True, False]), (SITE_0, np.zeros(2, bool))),
     (DEEP, PIXELS, (PIXELS, np.zeros(2, bool))),
     (DEEP, True, (np.ones(3, bool), np.zeros(2, bool))),
     (DEEP, (PIXELS, True), (PIXELS, np.ones(2, bool))),
@@ -327,7 +359,7 @@ def test_samples_of_a_dbn_come_from_the_whole_net(getkey):
     _, kept, _ = sample(model, params, getkey(), warm_up=30, num_chains=NUM_CHAINS)
     states = np.asarray(states_of(B(4))[0])
     p = np.exp(np.asarray(log_marginal(model, params, states), np.float64))
-    frequency = (np.asarray(kept)[0][:, None] == states).all(-1).mean(0)
+    frequency = (np.asarray(kept)[:, 0, None] == states).all(-1).mean(0)
     z = np.abs(frequency - p) / np.sqrt(p * (1 - p) / NUM_CHAINS)
     assert z.max() < 5, f"max |z| = {z.max():.1f}"
 
@@ -395,7 +427,7 @@ def test_a_dbm_of_one_hidden_layer_starts_at_its_data(getkey):
     _, (seen,), _ = jboltz.sample(
         model, params, getkey(), warm_up=1, start=data, clamp=jnp.ones(4, bool)
     )
-    np.testing.assert_array_equal(seen[0], data)
+    np.testing.assert_array_equal(seen[:, 0], data)
 
 
 def test_a_sampler_of_another_model_is_refused(getkey):

@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import export
 
 import jboltz
-from tests.helpers import draw_like
+from tests.helpers import classes_with, draw_like
 
 
 def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
@@ -36,7 +37,7 @@ def test_an_exported_sampler_runs_for_any_number_of_chains(getkey):
         got, expected = again(leaves, v, key), jax.jit(draw)(leaves, v, key)
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_allclose(got[1], expected[1], rtol=1e-6)
-        assert got[1].shape == (2, count, 6)
+        assert got[1].shape == (count, 2, 6)
 
 
 def test_records_are_written_and_read_as_they_are(getkey):
@@ -58,3 +59,19 @@ def test_records_are_written_and_read_as_they_are(getkey):
     assert type(again[1].states) is type(states)
     for got, like in zip(*map(jax.tree.leaves, (again, records)), strict=True):
         np.testing.assert_array_equal(got, like)
+
+
+def test_every_record_can_be_written():
+    """A second registration of a class is refused, so each has one."""
+    records = {
+        cls for cls in classes_with("replace") if hasattr(cls, "_flax_dataclass")
+    }
+    assert jboltz.RBMParams in records
+    for cls in records:
+        with pytest.raises(ValueError, match=cls.__name__):
+            export.register_pytree_node_serialization(
+                cls,
+                serialized_name=f"another {cls.__name__}",
+                serialize_auxdata=lambda fields: b"",
+                deserialize_auxdata=lambda text: (),
+            )

@@ -45,6 +45,10 @@ class Config(RunConfig):
 
     PRESETS: ClassVar = {"sweep": {"tasks": ["sweep"], "repetitions": 6}}
 
+    GROUPS: ClassVar = {
+        "measurements": ("tasks", "repetitions", "minutes", "sizes", "sweep")
+    }
+
     workdir: pathlib.Path = pathlib.Path("runs/benchmark")
     """Folder for the figures and the results."""
     preset: Literal["sweep"] | None = None

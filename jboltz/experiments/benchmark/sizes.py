@@ -30,26 +30,33 @@ class Sizes:
     many_chains: Count = 2000
     """Chains of `gibbs_small_model`."""
     tempering_chains: Count = 100
+    """Tempered chains."""
     num_replicas: Count = 10
+    """Replicas of each of them."""
     tempering_steps: Count = 10
     """Steps of the tempered chains in a call."""
     ais_chains: Count = 100
+    """Chains of annealing."""
     rungs: Count = 500
     """Rungs of annealing in a call, evenly spaced."""
     dbn_layers: tuple[Count, ...] = (784, 500, 200)
     """Layers of the DBN, as in the main job."""
     dbm_layers: tuple[Count, ...] = (784, 500, 1000)
+    """Layers of the DBM."""
     dbm_batch: Count = 100
     """Examples a joint update of the DBM, and its chains."""
     dbm_updates: Count = 10
     """Joint updates a call; each gets its own batch."""
     dbm_steps: Count = 5
+    """Gibbs steps of a joint update."""
     dbm_sweeps: Count = 10
-    """Gibbs steps, and mean-field sweeps, of a joint update and `mean_field`."""
+    """Mean-field sweeps of a joint update and of `mean_field`."""
     num_posteriors: Count = 1000
     """Examples of `mean_field`."""
     net_layers: tuple[Count, ...] = (784, 500, 500, 2000, 10)
+    """Layers of the net that is fine-tuned."""
     net_batch: Count = 128
+    """Examples of its updates."""
     net_updates: Count = 20
     """Updates of fine-tuning in a call; each gets its own batch."""
 

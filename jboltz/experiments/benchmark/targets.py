@@ -63,7 +63,7 @@ def describe(found: Mapping[str, Record]) -> Iterator[str]:
 
 
 def table(records: Mapping[str, Mapping[str, Record]]) -> list[str]:
-    """The README's table, a column for each processor, by lines of Markdown.
+    """The table of the benchmark's page, a column for each processor, as Markdown.
 
     Args:
       records: the `targets` of a run, by the name of its processor.

@@ -1,0 +1,112 @@
+"""How likely a model finds rows, in nats and in the units of the data."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+import jboltz
+from jboltz.base import Batch, EnumerableUnit, Params
+from jboltz.commands.rows import Table, without_gaps
+from jboltz.evaluation.diagnostics import free_energy_gap
+from jboltz.evaluation.log_partitions import missing_intervals_allowed
+from jboltz.evaluation.partition import num_states
+from jboltz.learning.rows import num_rows, take_rows
+from jboltz.models.rbm import RBM
+from jboltz.runs.likelihoods import as_json, say_likelihood
+
+MOST_STATES = 2**14
+"""log Z is exact if a layer has at most this many states."""
+LADDER_SCALE = 0.2
+"""2 900 rungs of annealing, in units of 14 500."""
+MOST_PSEUDO = 1000
+"""Rows, the first ones, whose pseudo-likelihood is computed."""
+CHAIN_STEPS = 400
+"""Updates that the judged chains are worth, after as many of warm-up."""
+
+
+def evaluate(
+    rbm: RBM, params: Params, table: Table, num_steps: int, key: Key[Array, ""]
+) -> dict[str, Any]:
+    """The likelihood of held-out rows, and whether the chains have mixed."""
+    key_z, key_chains = jax.random.split(key)
+    _, _, traces = jboltz.sample(
+        rbm,
+        params,
+        key_chains,
+        warm_up=CHAIN_STEPS * num_steps,
+        num_samples=CHAIN_STEPS,
+        thinning=num_steps,
+        num_chains=100,
+        sampler=jboltz.TracedSampler(jboltz.Gibbs(rbm)),
+        observe=lambda model, params, state: (),
+    )
+    train, test = without_gaps(table.train), without_gaps(table.test)
+    log_z = log_partition(rbm, params, table.train, key_z)
+    found: dict[str, Any] = {
+        "log_partition": log_z,
+        "verdict": jboltz.convergence_report(traces, num_steps=num_steps),
+    }
+    if count := min(num_rows(train), num_rows(test)):
+        volume = table.encoding.log_volume
+        found["held_out"] = likelihood(rbm, params, test, log_z, volume)
+        seen = take_rows(train, slice(count))
+        gap = free_energy_gap(rbm, params, test, seen)
+        found["fit"] = judgement(float(gap.gap), float(gap.standard_error))
+    return found
+
+
+def log_partition(
+    rbm: RBM, params: Params, rows: Batch, key: Key[Array, ""]
+) -> dict[str, Any]:
+    """log Z: exact by enumeration, or by annealing from the columns of `rows` alone."""
+    if min(map(num_states, rbm.units)) <= MOST_STATES:
+        z = float(jax.jit(lambda x: jboltz.model_log_partition(rbm, x))(params))
+        return {"by": "enumeration", "value": z, "lower": z, "upper": z}
+    annealed, betas = jboltz.Annealed(rbm), jboltz.annealing_ladder(LADDER_SCALE)
+    base = annealed.fit_base(rows)
+    with missing_intervals_allowed():
+        found = jboltz.annealed_importance_sampling(annealed, params, base, betas, key)
+    return {"by": f"annealing, {len(betas) - 1} rungs", **as_json(found)}
+
+
+def likelihood(
+    rbm: RBM, params: Params, rows: Batch, log_z: dict[str, Any], log_volume: float
+) -> dict[str, Any]:
+    """The mean log-likelihood of rows, and the pseudo-log-likelihood of the first ones
+    where log Z has no interval and the units allow it.
+
+    Args:
+      log_z: what `log_partition` returned.
+      log_volume: of the encoding of the rows, or 0 for the likelihood of states.
+    """
+    ends = (log_z[name] for name in ("value", "lower", "upper"))
+    z, lower, upper = (math.nan if x is None else x + log_volume for x in ends)
+    mean = jboltz.log_likelihood(rbm, params, rows, (z, lower, upper))
+    found = {"log_likelihood": as_json(mean)}
+    if log_z["lower"] is None and isinstance(rbm.visible, EnumerableUnit):
+        pseudo = jboltz.pseudo_log_likelihood(
+            rbm, params, take_rows(rows, slice(MOST_PSEUDO))
+        )
+        mean = pseudo.mean - log_volume
+        pseudo = dataclasses.replace(pseudo, mean=mean, lower=mean, upper=mean)
+        found["pseudo_log_likelihood"] = as_json(pseudo)
+    return found
+
+
+def say_likelihoods(found: dict[str, Any], rows: str) -> None:
+    """The lines of what `likelihood` found of `rows`."""
+    for name, numbers in found.items():
+        say_likelihood(f"mean {name.replace('_', '-')} of {rows}, in nats", numbers)
+
+
+def judgement(gap: float, error: float) -> str:
+    """A sentence on overfitting."""
+    if gap <= max(1.0, 3 * error):
+        return "No sign of overfitting: unseen rows are as likely as those of training."
+    return (
+        f"The model overfits: held-out rows are {gap:.1f} nats less likely than those "
+        "of training. Take fewer epochs or hidden units, or bring more rows."
+    )

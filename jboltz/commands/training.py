@@ -1,0 +1,161 @@
+"""What `jboltz train` does: its choices, training, evaluation and figures."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import jboltz
+from jboltz import RBM, plotting
+from jboltz.base import Params
+from jboltz.commands.likelihoods import evaluate, say_likelihoods
+from jboltz.commands.rows import Table, about, load
+from jboltz.commands.train import Config
+from jboltz.learning.rows import num_rows
+from jboltz.runs import program
+from jboltz.runs.progress import say
+from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.workdir import Workdir
+
+PATH = 200
+"""Learning rate times number of updates, where neither is asked for."""
+NUM_CHAINS = 100
+"""Persistent chains of PCD."""
+PICTURE_STEPS = 1000
+"""Gibbs steps from noise to a picture."""
+HIDDEN = {"bernoulli": jboltz.Bernoulli, "spin": jboltz.Spin}
+
+
+def choose(config: Config, table: Table) -> Config:
+    """The configuration, completed by what suits the rows."""
+    count, leaves = num_rows(table.train), jax.tree.leaves(table.train.values)
+    variance = max(np.var(x, axis=0, dtype=np.float64).max() for x in leaves)
+    # The curvature along a weight is the variance of its visible unit, times ¼ at most.
+    rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
+    batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
+    epochs = math.ceil(PATH / rate / -(-count // batch_size))
+    return dataclasses.replace(
+        config,
+        hidden=config.hidden or int(np.clip(table.encoding.unit.size, 16, 500)),
+        batch_size=batch_size,
+        learning_rate=rate,
+        epochs=config.epochs or int(np.clip(epochs, 10, 100)),
+    )
+
+
+def build(config: Config, table: Table) -> RBM:
+    hidden = HIDDEN[config.hidden_unit](choose(config, table).hidden)
+    return RBM(table.encoding.unit, hidden)
+
+
+def run(
+    config: Config, table: Table, workdir: Workdir
+) -> tuple[Params, dict[str, Any]]:
+    """Trains by centred PCD or CD, which fills gaps by draws, and evaluates."""
+    rbm, config = build(config, table), choose(config, table)
+    names = ("hidden", "batch_size", "learning_rate", "epochs")
+    chosen: dict[str, Any] = {name: getattr(config, name) for name in names}
+    epochs, batch_size = chosen["epochs"], chosen["batch_size"]
+    say(
+        f"{epochs} epochs of {config.rule.upper()}-{config.num_steps} with "
+        f"{config.hidden} hidden units, {batch_size} rows per update, and a "
+        f"learning rate that falls from {config.learning_rate:.3g} to 0"
+    )
+    gibbs, k = jboltz.Gibbs(rbm), config.num_steps
+    if config.rule == "cd":
+        loss, plain = (
+            "reconstruction_error",
+            jboltz.ContrastiveDivergence(rbm, gibbs, k),
+        )
+    else:
+        loss = "contrast"
+        plain = jboltz.PersistentContrastiveDivergence(rbm, gibbs, NUM_CHAINS, k)
+    estimator = jboltz.MissingDataEstimator(jboltz.Centred(plain, 0.01))
+    updates = epochs * -(-num_rows(table.train) // batch_size)
+    optimizer = optax.sgd(optax.linear_schedule(chosen["learning_rate"], 0.0, updates))
+    key_fit, key_evaluate = jax.random.split(jax.random.key(config.seed))
+
+    @jax.jit  # One program in place of a hundred small ones.
+    def init(key):
+        key_params, key_chains = jax.random.split(key)
+        params = rbm.init(key_params, data=table.train)
+        return jboltz.init_train_state(params, estimator, optimizer, key_chains)
+
+    state, records = fit_with_checkpoints(
+        workdir,
+        "rbm",
+        jboltz.make_train_step(estimator, optimizer),
+        init,
+        table.train,
+        key_fit,
+        batch_size=batch_size,
+        num_epochs=epochs,
+        loss=loss,
+    )
+    say("estimating the likelihood of the held-out rows")
+    numbers = workdir.part(
+        "evaluation",
+        lambda: evaluate(rbm, state.params, table, config.num_steps, key_evaluate),
+    )
+    return state.params, {"epochs": records, "chosen": chosen, **numbers}
+
+
+def notes(config: Config, table: Table, numbers: dict[str, Any]) -> dict[str, Any]:
+    """What the other commands need to know of the model."""
+    return {
+        "columns": table.encoding.as_json(),
+        "without": config.without,
+        "log_partition": numbers["log_partition"],
+    }
+
+
+def draw_figures(
+    config: Config, table: Table, params: Params, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    losses = {config.rule: [record["loss"] for record in numbers["epochs"]]}
+    figures = {"loss": plotting.curves(losses, title="Training", ylabel="loss")}
+    if table.image_shape is None:
+        return figures
+    _, pictures, _ = jboltz.sample(
+        build(config, table),
+        params,
+        jax.random.fold_in(jax.random.key(config.seed), 1),
+        warm_up=PICTURE_STEPS,
+        num_chains=64,
+        observe=jboltz.observe_visible_mean,
+    )
+    real = np.asarray(table.test.values[:16], np.float32)
+    low, high = real.min(), np.max([real.max(), real.min() + 1])
+    rows = {"held out": real}
+    rows |= {f"samples {i + 1}": x for i, x in enumerate(np.split(pictures[:, 0], 4))}
+    scaled = {name: ((x - low) / (high - low)).clip(0, 1) for name, x in rows.items()}
+    shape, title = table.image_shape, "Held-out rows, and samples that began as noise"
+    figures["samples"] = plotting.image_rows(scaled, shape, title=title)
+    filters = {"the first 100 hidden units": np.asarray(params.weights).T}
+    figures["filters"] = plotting.colour_tiles(filters, shape, title="Filters")
+    return figures
+
+
+def report(results: dict[str, Any]) -> None:
+    if found := results.get("held_out"):
+        say_likelihoods(found, f"{results['data']['num_test']} held-out rows")
+        say(results["fit"])
+    else:
+        say("No held-out row is without gaps, so there is no likelihood.")
+    say(f"chains: {results['verdict']}")
+
+
+PROGRAM = program.Program(
+    name="train",
+    config=Config,
+    load=load,
+    about=about,
+    run=run,
+    draw_figures=draw_figures,
+    report=report,
+    model=build,
+    notes=notes,
+)

@@ -1,0 +1,164 @@
+"""The commands beside `train`, each a function of its options."""
+
+import csv
+import dataclasses
+import pathlib
+import sys
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jboltz
+from jboltz import io
+from jboltz.base import Batch, Params
+from jboltz.checks import check_count
+from jboltz.commands import likelihoods
+from jboltz.commands.rows import complete, drawn
+from jboltz.data import read
+from jboltz.data.encoding import Encoding, from_json
+from jboltz.data.readers import Tables
+from jboltz.data.readers.protocol import Columns
+from jboltz.errors import InvalidValue
+from jboltz.evaluation.likelihood import per_example
+from jboltz.models.rbm import RBM
+from jboltz.runs import machine, page
+from jboltz.runs.progress import say
+
+FILLING_STEPS = 100
+"""Gibbs steps that draw the gaps of a row."""
+NUM_ODD = 10
+"""How many rows, those of the highest free energies, are named."""
+
+
+def sample(options: Any) -> None:
+    """Writes the ends of Gibbs chains that start at noise; gray values are means."""
+    check_count("n", options.n, at_least=1)
+    check_count("steps", options.steps, at_least=0)
+    trained = load(options.model)
+    encoding, is_gray = trained.encoding, trained.encoding.has_gray
+    _, states, _ = jboltz.sample(
+        trained.model,
+        trained.params,
+        jax.random.key(options.seed),
+        warm_up=options.steps,
+        num_chains=options.n,
+        observe=jboltz.observe_visible_mean if is_gray else jboltz.observe_visible,
+    )
+    write(encoding.decode(jax.tree.map(lambda x: x[:, 0], states)), options.out)
+
+
+def score(options: Any) -> None:
+    """Says the mean likelihood and the odd rows; writes two scores of every row.
+
+    A row with gaps has the free energy of one draw of them, and no likelihood.
+    """
+    trained = load(options.model)
+    model, params = trained.model, trained.params
+    filled, is_complete = states(trained, options.data, options.seed)
+    log_z, volume = trained.notes["log_partition"], trained.encoding.log_volume
+    if count := np.count_nonzero(is_complete):
+        whole = jax.tree.map(lambda x: x[is_complete], filled)
+        found = likelihoods.likelihood(model, params, whole, log_z, volume)
+        likelihoods.say_likelihoods(found, f"{count} rows without gaps")
+    energies = jboltz.anomaly_scores(model, params, filled).values
+    say("the rows of the highest free energies, from row 0 on, in nats:")
+    for row in np.argsort(-energies, kind="stable")[:NUM_ODD]:
+        say(f"  row {row}: {energies[row]:.2f}")
+    if options.out is not None:
+        values = -energies - log_z["value"] - volume
+        values = np.where(is_complete, values, np.nan)
+        write({"free_energy": energies, "log_likelihood": values}, options.out)
+
+
+def encode(options: Any) -> None:
+    """Writes E[h | v] of every row."""
+    trained = load(options.model)
+    filled, _ = states(trained, options.data, options.seed)
+    values = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), filled.values)
+    encode_row = partial(trained.model.mean_hidden_state, trained.params)
+    codes = per_example(encode_row, values, batch_size=1000)
+    write({"hidden": np.asarray(codes, np.float32)}, options.out)
+
+
+def report(options: Any) -> None:
+    """Writes the page of a run; of one that is not finished it shows what there is."""
+    file, found = page.write(options.run)
+    for line in filter(None, (found["state"], *found["notes"])):
+        say(line)
+    say(f"The page is {file}")
+
+
+def data(options: Any) -> None:
+    """Prints the note of `read`."""
+    print(read(options.path).note)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A model, and what `jboltz train` says of it in its file."""
+
+    model: RBM
+    params: Params
+    notes: dict[str, Any]
+    encoding: Encoding
+
+
+def load(path: pathlib.Path) -> Trained:
+    """The model in a file, or in the folder of a run.
+
+    Raises:
+      ValueError: it is no model of `jboltz train`.
+    """
+    machine.use_wide_vectors()
+    machine.keep_compiled_programs()
+    path = path / "model.safetensors" if path.is_dir() else path
+    model, params = io.load(path)
+    notes = io.load_notes(path)
+    if not isinstance(notes, dict) or "columns" not in notes:
+        raise InvalidValue(
+            f"{path} does not say which columns its model was trained on, so `jboltz "
+            "train` did not write it; use it in Python, by `jboltz.load`."
+        )
+    return Trained(model, params, notes, from_json(notes["columns"]))
+
+
+def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.ndarray]:
+    """The rows of a file as states, with gaps filled by draws, and which had no gap.
+
+    Raises:
+      ValueError: the columns are not those of the training data, or have values that
+        these had not.
+    """
+    without = tuple(trained.notes["without"])
+    reader = Tables(without=without) if without else None
+    batch = read(path, reader, like=trained.encoding).data
+    is_complete = complete(batch)
+    batch = drawn(trained.model.visible, batch, seed)
+    if not is_complete.all():
+        cd = jboltz.ContrastiveDivergence(trained.model, jboltz.Gibbs(trained.model))
+        fill = jax.jit(jboltz.MissingDataEstimator(cd, FILLING_STEPS).fill)
+        batch = fill(trained.params, batch, jax.random.key(seed))
+    return Batch(values=batch.values, weights=batch.weights), is_complete
+
+
+def write(columns: Columns, out: pathlib.Path | None) -> None:
+    """Writes columns as CSV, to the standard output where there is no file.
+
+    A column with several numbers in a row becomes several, numbered from 1.
+    """
+    flat = {}
+    for name, values in columns.items():
+        parts = values.reshape(len(values), -1).T
+        for number, part in enumerate(parts, 1):
+            if part.dtype.kind == "f" and np.array_equal(part, np.rint(part)):
+                part = part.astype(int)
+            flat[name if len(parts) == 1 else f"{name}_{number}"] = part.tolist()
+    place = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
+    with place as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(flat)
+        lines.writerows(zip(*flat.values(), strict=True))

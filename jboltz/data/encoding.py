@@ -1,0 +1,340 @@
+"""From columns of values to states of a visible unit, alike for all batches."""
+
+import dataclasses
+import re
+from functools import reduce
+from typing import Any
+
+import jax
+import numpy as np
+
+from jboltz.base import Batch, State, Unit
+from jboltz.data.kinds import KINDS, MOST_COUNT, Kind
+from jboltz.data.readers.protocol import Columns
+from jboltz.domains import OneHot, as_numbers
+from jboltz.errors import InvalidType, InvalidValue
+from jboltz.units.composite import Joined
+
+MOST_CATEGORIES = 256
+"""A column of text with more values is taken for names."""
+MANY_NUMBERS = 10
+"""Text beside this many different numbers is taken for a mark of gaps."""
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column:
+    """What is known of a column from the training data."""
+
+    name: str
+    kind: Kind
+    num_features: int
+    known: Any  # what its kind learned
+    others: tuple[str, ...]  # the kinds that would also take its values
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts, and not numbers."""
+        return np.asarray(self.known).dtype.kind in "US"
+
+    def as_json(self) -> list[Any]:
+        known = np.asarray(self.known).tolist()
+        return [self.name, self.kind.word, self.num_features, known, self.others]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoding:
+    """How columns become states of units that stand side by side, one per part."""
+
+    names: tuple[str, ...]  # of the columns, as they stand in the data
+    parts: tuple[tuple[Column, ...], ...]
+    missing: tuple[Any, ...]  # values that mark a gap
+    has_gaps: bool  # whether every batch gets a mask
+
+    @property
+    def units(self) -> list[Unit]:
+        sizes = [sum(x.num_features for x in part) for part in self.parts]
+        firsts = [part[0] for part in self.parts]
+        pairs = zip(firsts, sizes, strict=True)
+        return [first.kind.unit(size, first.known) for first, size in pairs]
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of all parts, joined."""
+        *before, last = self.units
+        return reduce(lambda joined, unit: Joined(unit, joined), before[::-1], last)
+
+    @property
+    def words(self) -> list[str]:
+        """One line per part: its columns, its kind, its unit, and what else fits."""
+        lines = []
+        for part, unit in zip(self.parts, self.units, strict=True):
+            names = [column.name for column in part]
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            others = ", ".join(part[0].others)
+            also = f" (`kinds` could also be {others})" if others else ""
+            lines.append(f"{shown}: {part[0].kind.word}, {unit}{also}")
+        return lines
+
+    def encode(self, columns: Columns, rows: np.ndarray) -> Batch:
+        """The states of these columns, and the mask of what was observed.
+
+        Args:
+          rows: the numbers of the rows, for messages.
+
+        Raises:
+          ValueError: other columns than in the training data, or a value that is not
+            of the kind of its column.
+        """
+        if {*columns} != {*self.names}:
+            raise InvalidValue(
+                f"the columns are {sorted(columns)} but the training data had "
+                f"{sorted(self.names)}; pass the same ones."
+            )
+        values, masks = [], []
+        for part in self.parts:
+            pairs = [self._states(x, columns[x.name], rows) for x in part]
+            states, seen = zip(*pairs, strict=True)
+            values.append(np.concatenate(states, axis=1))
+            masks.append(np.concatenate(seen, axis=1))
+        is_masked = self.has_gaps or not all(mask.all() for mask in masks)
+        return Batch(values=nested(values), mask=nested(masks) if is_masked else None)
+
+    def decode(self, states: State) -> Columns:
+        """The columns of these states, (examples, …), in the units of the data."""
+        columns = {}
+        for part, x in zip(self.parts, jax.tree.leaves(states), strict=True):
+            ends = np.cumsum([column.num_features for column in part])
+            pieces = np.split(np.asarray(x), ends[:-1], axis=1)
+            for column, piece in zip(part, pieces, strict=True):
+                columns[column.name] = column.kind.decode(piece, column.known)
+        return {name: columns[name] for name in self.names}
+
+    @property
+    def has_gray(self) -> bool:
+        """Whether states are probabilities of 1."""
+        return any(part[0].kind.word == "gray" for part in self.parts)
+
+    @property
+    def log_volume(self) -> float:
+        """What the log density of rows of data is below that of their states."""
+        columns = [column for part in self.parts for column in part]
+        return sum(column.kind.log_volume(column.known) for column in columns)
+
+    def as_json(self) -> dict[str, Any]:
+        """The encoding as `from_json` reads it."""
+        fields = {x.name: getattr(self, x.name) for x in dataclasses.fields(self)}
+        return fields | {"parts": [[x.as_json() for x in part] for part in self.parts]}
+
+    def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
+        kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)
+        if x.shape[1] != column.num_features:
+            raise InvalidValue(
+                f"`{column.name}` has {x.shape[1]} features in a row but it had "
+                f"{column.num_features} in the training data; pass the same ones."
+            )
+        if x.dtype.kind in "US" and not column.is_text:
+            x = _parsed(x, mask)
+        if not mask.any():
+            x = np.zeros(x.shape, str if column.is_text else float)
+        elif (x.dtype.kind in "US") != column.is_text:
+            raise InvalidValue(
+                f"`{column.name}` holds {'numbers' if column.is_text else 'text'} but "
+                f"the training data had {'text' if column.is_text else 'numbers'}; "
+                "pass the same kind of values."
+            )
+        refuse(column.name, x, mask & ~kind.holds(x, column.known), rows, kind)
+        filled = x if mask.all() else np.where(mask, x, x.dtype.type())
+        return kind.encode(filled, column.known), mask
+
+
+def learn(
+    columns: Columns,
+    levels: dict[str, np.ndarray],
+    kinds: str | dict[str, str] | None,
+    missing: tuple[Any, ...],
+) -> Encoding:
+    """The encoding that fits these columns.
+
+    Args:
+      levels: all categories of a column, where they are known.
+      kinds: the kind of all columns, or of those that are named.
+    """
+    if not isinstance(kinds, str | dict | None):
+        raise InvalidType(
+            f"`kinds` is {kinds!r} but one kind, or a dictionary of them by the names "
+            "of columns, is needed; pass such as `kinds={'age': 'reals'}`."
+        )
+    named = kinds if isinstance(kinds, dict) else dict.fromkeys(columns, kinds)
+    wrong = [*({*named} - {*columns}), *({*named.values()} - {None, *KINDS})]
+    if wrong:
+        raise InvalidValue(
+            f"`kinds` names {wrong} but the columns are {sorted(columns)} and the "
+            f"kinds are {', '.join(KINDS)}; pass one of these for a column."
+        )
+    found: dict[str, list[Column]] = {}
+    has_gaps = False
+    for name, raw in columns.items():
+        x, mask = observed(name, raw, missing)
+        is_open = name not in levels and named.get(name) != "categories"
+        if x.dtype.kind in "US" and is_open:
+            if not mask.all() and any(isinstance(mark, str) for mark in missing):
+                x = _parsed(x, mask)
+            _refuse_numbers(name, x[mask])
+        has_gaps |= not mask.all()
+        is_one_hot = np.ndim(raw) == 3 and x.shape[1] == np.shape(raw)[1]
+        known = np.arange(np.shape(raw)[2]) if is_one_hot else levels.get(name)
+        column = _column(name, x, mask, named.get(name), known)
+        found.setdefault(column.kind.word, []).append(column)
+    parts: dict[Any, list[Column]] = {}
+    for word, part in found.items():
+        shared = KINDS[word].share([column.known for column in part])
+        for column, known in zip(part, shared, strict=True):
+            unit = column.kind.unit(1, known)
+            column = dataclasses.replace(column, known=known)
+            parts.setdefault((word, unit), []).append(column)
+    return Encoding(
+        names=tuple(columns),
+        parts=tuple(tuple(part) for part in parts.values()),
+        missing=missing,
+        has_gaps=has_gaps,
+    )
+
+
+def from_json(table: Any) -> Encoding:
+    """The encoding that `as_json` wrote.
+
+    Raises:
+      ValueError: it is none.
+    """
+    try:
+        parts = (tuple(_column_of_json(*x) for x in part) for part in table["parts"])
+        names, missing = tuple(table["names"]), tuple(table["missing"])
+        return Encoding(names, tuple(parts), missing, table["has_gaps"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidValue(
+            f"the columns of the training data cannot be read ({error!r}); write the "
+            "model again."
+        ) from error
+
+
+def _column_of_json(
+    name: str, word: str, size: int, known: Any, others: list[str]
+) -> Column:
+    known = np.asarray(known) if isinstance(known, list) else known
+    return Column(name, KINDS[word], size, known, tuple(others))
+
+
+def _column(
+    name: str, x: np.ndarray, mask: np.ndarray, word: str | None, levels: Any
+) -> Column:
+    seen, rows = x[mask], np.arange(len(x))
+    if not seen.size:
+        raise InvalidValue(
+            f"`{name}` holds nothing but gaps; leave it out, or see how it was made."
+        )
+    is_category = levels is not None or x.dtype.kind in "US"
+    if not is_category:
+        refuse(name, x, mask & ~KINDS["reals"].holds(x), rows, KINDS["reals"])
+        if word is None:
+            _refuse_mark(name, seen)
+            looks = (key for key, y in KINDS.items() if y.looks_so(seen, x.shape[1]))
+            word = next(looks)
+    elif word not in (None, "categories"):
+        raise InvalidValue(
+            f"`{name}` holds categories but `kinds` says {word!r}; leave it out of "
+            "`kinds`, or make it numbers."
+        )
+    kind = KINDS[word or "categories"]
+    refuse(name, x, mask & ~kind.holds(x), rows, kind)
+    known: Any = kind.learn(x, mask) if levels is None else levels
+    if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
+        raise InvalidValue(
+            f"`{name}` has {len(known)} different values ({known[0].item()!r}, …) but "
+            f"a column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
+            "it numbers."
+        )
+    fitting = () if is_category else KINDS.values()
+    others = tuple(y.word for y in fitting if y != kind and y.holds(seen).all())
+    return Column(name, kind, x.shape[1], known, others)
+
+
+def observed(name: str, raw: Any, missing: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The values of a column, (examples, features), and where they were observed.
+
+    Of one-hot rows, (examples, sites, categories), the numbers of the categories.
+    """
+    x, mask = np.ma.getdata(raw), ~np.ma.getmaskarray(raw)
+    is_text = x.dtype.kind in "US"
+    x = x if is_text else as_numbers(x, name)
+    if x.ndim == 3 and x.shape[2] > 1 and OneHot(x.shape[2]).holds(x).all():
+        return x.argmax(axis=2), mask.all(axis=2)
+    x, mask = x.reshape(len(x), -1), mask.reshape(len(x), -1)
+    if x.dtype.kind == "f":
+        mask &= ~np.isnan(x)
+    for mark in missing:
+        if isinstance(mark, str) == is_text:
+            mask &= x != mark
+    return x, mask
+
+
+def refuse(
+    name: str, x: np.ndarray, is_bad: np.ndarray, rows: np.ndarray, kind: Kind
+) -> None:
+    """Raises an error that names the first bad value and its row, if there is one."""
+    if not is_bad.any():
+        return
+    row, feature = (int(i) for i in np.argwhere(is_bad)[0])
+    raise InvalidValue(
+        f"`{name}` has {x[row, feature].item()!r} in row {rows[row]}, feature {feature}"
+        f", but a value of the kind {kind.word!r} is {kind.needs}; correct it, mark it "
+        "as a gap by NaN or by `missing`, or train "
+        "with another kind in `kinds`."
+    )
+
+
+def _parsed(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Text as numbers, with NaN where `mask` is False, if all of it is numbers."""
+    try:
+        return np.where(mask, x, "nan").astype(np.float64)
+    except ValueError:
+        return x
+
+
+def _refuse_numbers(name: str, seen: np.ndarray) -> None:
+    """Refuses text that is most likely numbers: beside a mark for gaps, such as "?", or
+    with a decimal comma."""
+    if seen.dtype.kind not in "US":
+        return
+    texts = {str(text) for text in np.unique(seen)}
+    others = sorted(text for text in texts if not _NUMBER.fullmatch(text))
+    if others and all(_DECIMAL_COMMA.fullmatch(text) for text in others):
+        raise InvalidValue(
+            f"`{name}` has {others[0]!r}, with a decimal comma; write a point in its "
+            "place, and if these are categories pass the kind 'categories'."
+        )
+    if others and len(texts) - len(others) >= max(MANY_NUMBERS, len(others)):
+        raise InvalidValue(
+            f"`{name}` has the text {others[0]!r} beside numbers; if it marks a gap "
+            f"pass `missing=({others[0]!r},)`, and if these are categories the kind "
+            "'categories'."
+        )
+
+
+def _refuse_mark(name: str, seen: np.ndarray) -> None:
+    """Refuses one negative number beside counts, since it may be a mark for gaps."""
+    negative, others = np.unique(seen[seen < 0]), seen[seen >= 0]
+    if len(negative) == 1 and others.size and 1 < others.max() <= MOST_COUNT:
+        if (seen == np.floor(seen)).all():
+            raise InvalidValue(
+                f"`{name}` has {negative[0]:g} beside whole numbers up to "
+                f"{others.max():g}; if it marks a gap pass `missing=({negative[0]:g},)`"
+                ", and if it is a number like the others `kinds='reals'`."
+            )
+
+
+def nested(parts: list[Any]) -> Any:
+    """The parts as the units of `Joined` hold them: (first, (second, …))."""
+    *before, last = parts
+    return reduce(lambda joined, part: (part, joined), before[::-1], last)

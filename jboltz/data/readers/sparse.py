@@ -1,0 +1,51 @@
+"""Sparse matrices: of scipy, and in Matrix Market files."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from jboltz.data.readers.protocol import Rows, package
+from jboltz.errors import InvalidValue
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse:
+    """A sparse matrix with one example per row; a row is dense once it is read.
+
+    Args:
+      absent_is_missing: whether entries that are not stored are gaps, such as films
+        without a rating. By default they are zeros.
+    """
+
+    absent_is_missing: bool = False
+
+    endings: ClassVar[tuple[str, ...]] = (".mtx", ".mtx.gz")
+    types: ClassVar[tuple[str, ...]] = ("scipy.sparse",)
+
+    def open(self, source: Any) -> Rows:
+        if isinstance(source, Path):
+            source = package("scipy.io", source.name).mmread(source)
+        matrix = package("scipy.sparse", "a sparse matrix").csr_array(source)
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise InvalidValue(
+                f"the matrix has shape {matrix.shape} but needs at least one row of at "
+                "least one number; look at how it was made."
+            )
+
+        def take(index):
+            rows = matrix[index]
+            if not self.absent_is_missing:
+                return {"values": rows.toarray()}
+            stored = np.zeros(rows.shape, bool)
+            stored[rows.tocoo().coords] = True
+            return {"values": np.ma.MaskedArray(rows.toarray(), ~stored)}
+
+        others = "gaps" if self.absent_is_missing else "zeros"
+        return Rows(
+            count=matrix.shape[0],
+            take=take,
+            note=f"a sparse matrix: {matrix.dtype} of shape {matrix.shape}, "
+            f"{matrix.nnz} entries, the others are {others}",
+        )

@@ -1,0 +1,97 @@
+"""Tables with columns of several kinds: frames of pandas, CSV and Parquet."""
+
+import dataclasses
+import gzip
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from jboltz.data.readers.protocol import Rows, package
+from jboltz.errors import InvalidType, InvalidValue
+
+MANY_COLUMNS = 64
+"""A table of numbers with more columns is one array, such as pixels of images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """A table with one example per row. Categories and gaps are those of pandas.
+
+    Args:
+      without: columns to leave out, such as names of the rows.
+    """
+
+    without: tuple[str, ...] = ()
+
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
+    types: ClassVar[tuple[str, ...]] = ("pandas", "builtins.dict")
+
+    def open(self, source: Any) -> Rows:
+        pandas = package("pandas", "a table")
+        if isinstance(source, Path):
+            source = _from_file(pandas, source)
+        frame = pandas.DataFrame(source)
+        names = [str(name) for name in frame.columns]
+        kept = [name for name in names if name not in self.without]
+        if not len(frame) or not kept or len({*names}) < len(names):
+            raise InvalidValue(
+                f"the table has {len(frame)} rows and the columns {names} but needs at "
+                "least one of both, and no name twice."
+            )
+        if unknown := {*self.without} - {*names}:
+            raise InvalidValue(
+                f"`without` names {sorted(unknown)} but the table has {names}; pass "
+                "some of these."
+            )
+        frame = frame.set_axis(names, axis=1)[kept]
+        columns = {name: _values(pandas, name, frame[name]) for name in kept}
+        are_numbers = all(x.dtype.kind in "bf" for x in columns.values())
+        if len(kept) > MANY_COLUMNS and are_numbers:
+            columns = {"values": np.stack([*columns.values()], axis=1)}
+        is_category = frame.dtypes == "category"
+        return Rows(
+            count=len(frame),
+            take=lambda index: {name: x[index] for name, x in columns.items()},
+            note=f"a table of {len(frame)} rows and {len(kept)} columns",
+            levels={
+                name: frame[name].cat.categories.to_numpy().astype(str)
+                for name in frame.columns[is_category]
+            },
+        )
+
+
+def _from_file(pandas: Any, path: Path) -> Any:
+    if path.suffix.lower() == ".parquet":
+        return pandas.read_parquet(path)
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        first = file.readline(2**20).decode()
+    separator = max(",;\t", key=first.count)
+    frame = pandas.read_csv(path, sep=separator)
+    names = pandas.to_numeric(frame.columns, errors="coerce")
+    # pandas calls columns without names 0, 1, 2, … in the files that it writes.
+    is_counted = len(names) > 2 and [*names] == [*range(len(names))]
+    if names.notna().all() and not is_counted:
+        # A first row of numbers is an example, and not names.
+        frame = pandas.read_csv(path, sep=separator, header=None)
+    return frame
+
+
+def _values(pandas: Any, name: str, series: Any) -> np.ndarray:
+    """A column as numbers with NaN in gaps, or as text that is masked there."""
+    if series.dtype == object:
+        series = series.convert_dtypes()
+    types, gaps = pandas.api.types, series.isna().to_numpy()
+    if types.is_bool_dtype(series.dtype) and not gaps.any():
+        return series.to_numpy(bool)
+    if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series):
+        return series.to_numpy(np.float64, na_value=np.nan)
+    filled = series.astype(object).where(~gaps, "").to_numpy()
+    is_text = all(isinstance(x, str) for x in filled)
+    if not is_text and series.dtype != "category":
+        raise InvalidType(
+            f"column `{name}` holds {sorted({type(x).__name__ for x in filled})} but "
+            "numbers or text are needed; convert it, or leave it out by "
+            "`Tables(without=…)`."
+        )
+    return np.ma.MaskedArray(filled.astype(str), gaps)

@@ -1,0 +1,67 @@
+"""Arrays in the files of NumPy, MATLAB, PyTorch and rbms; none is unpickled."""
+
+import importlib
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jboltz.errors import InvalidValue, MissingPackage
+
+Path = str | os.PathLike[str]
+
+
+def arrays_of(path: Path) -> dict[str, Any]:
+    """The arrays by name in a file, by the end of its name: `.npz` of NumPy, `.mat` of
+    MATLAB, `.pth` and `.pt`, to which PyTorch saved a `state_dict()`, and `.h5`, an
+    archive of rbms, of whose training the last step is taken.
+
+    Raises:
+      ValueError: it is another file, is damaged, or holds what would be unpickled.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.suffix not in (".npz", ".mat", ".pth", ".pt", ".h5") or not path.is_file():
+        raise InvalidValue(
+            f"`path` is {path}, which is no file, or its name does not end in one of "
+            ".npz, .mat, .pth, .pt, .h5; name one that does."
+        )
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        if path.suffix == ".mat":
+            return library("scipy.io").loadmat(path)
+        if path.suffix == ".h5":
+            with library("h5py").File(path, "r") as file:
+                return _last_step(file)
+        state = library("torch").load(path, map_location="cpu", weights_only=True)
+        return {name: tensor.float().numpy() for name, tensor in state.items()}
+    except MissingPackage:
+        raise
+    except Exception as error:  # Every library has errors of its own.
+        raise InvalidValue(
+            f"`path` is {path}, which is damaged or holds more than arrays "
+            f"({type(error).__name__}). Objects are not unpickled, as that can run "
+            "anything; where it was made, write `torch.save(model.state_dict(), …)`, "
+            "`np.savez(…)` or `save -v7`, and of rbms a BBRBM or PBRBM."
+        ) from error
+
+
+def _last_step(file: Any) -> dict[str, Any]:
+    # The energy of the others does not have the variance that their samples have.
+    if file["model_type"][()].decode() not in ("BBRBM", "PBRBM"):
+        raise ValueError
+    steps = [int(x.removeprefix("update_")) for x in file if x.startswith("update_")]
+    return {name: x[()] for name, x in file[f"update_{max(steps)}/params"].items()}
+
+
+def library(name: str) -> Any:
+    """A module of a package that is needed here alone."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingPackage(
+            f"Weights from elsewhere need {name.split('.')[0]}, which cannot be "
+            f"imported ({error}); install it with: pip install 'jboltz[weights]'"
+        ) from error

@@ -1,0 +1,210 @@
+"""The command `jboltz`, by the functions that it calls."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jboltz
+from jboltz import commands, io
+from jboltz.commands import likelihoods
+from jboltz.commands.train import as_flags
+from jboltz.evaluation import log_estimate
+
+RNG = np.random.default_rng(0)
+COIN = RNG.random((300, 1)) < 0.5
+BITS = np.concatenate([COIN, COIN, ~COIN, RNG.random((300, 3)) < 0.3], axis=1)
+QUICK = ("--epochs", "2", "--hidden", "6")
+
+
+def jboltz_(*arguments):
+    """The exit status of one command."""
+    try:
+        commands.main([str(x) for x in arguments])
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+def table(file):
+    with file.open() as lines:
+        head, *rows = csv.reader(lines)
+    return head, np.array(rows, float)
+
+
+def data():
+    """Rows of several kinds."""
+    rng = np.random.default_rng(2)
+    gaps = BITS.astype(float)
+    gaps[::7, 0] = np.nan
+    return {
+        "bits": BITS,
+        "reals": rng.normal(70, 12, (200, 1)),
+        "gaps": gaps,
+        "images": rng.integers(0, 256, (60, 4, 4)).astype(np.uint8),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A file of binary data, and a finished run of the same name."""
+    return trained(tmp_path_factory.mktemp("commands"), "bits")
+
+
+def trained(folder, name, *flags):
+    np.save(folder / f"{name}.npy", data()[name])
+    out = ("--out", folder / name)
+    assert jboltz_("train", folder / f"{name}.npy", *out, *QUICK, *flags) == 0
+    return folder
+
+
+def test_a_run_leaves_a_model_numbers_and_a_page(folder):
+    results = json.loads((folder / "bits" / "results.json").read_text())
+    assert results["chosen"] == {
+        "hidden": 6,
+        "batch_size": 10,
+        "learning_rate": 0.05,
+        "epochs": 2,
+    }
+    assert results["data"]["num_test"] == 30
+    assert "overfit" in results["fit"]
+    page = (folder / "bits" / "report.html").read_text()
+    assert "held_out" in page
+    assert results["verdict"][:20] in page
+    model, _ = jboltz.load(folder / "bits" / "model.safetensors")
+    assert model == jboltz.RBM(jboltz.Bernoulli(6), jboltz.Bernoulli(6))
+
+
+def test_the_same_command_shows_a_finished_run(folder, capsys):
+    model = (folder / "bits" / "model.safetensors").read_bytes()
+    out = ("--out", folder / "bits")
+    assert jboltz_("train", folder / "bits.npy", *out, *QUICK) == 0
+    assert "holds a finished run" in capsys.readouterr().out
+    assert (folder / "bits" / "model.safetensors").read_bytes() == model
+
+
+def test_probabilities_of_all_rows_sum_to_one(folder):
+    rows = (np.arange(64)[:, None] >> np.arange(6)) % 2
+    np.save(folder / "all.npy", rows)
+    out = folder / "all.csv"
+    assert jboltz_("score", folder / "bits", folder / "all.npy", "--out", out) == 0
+    head, scores = table(out)
+    assert head == ["free_energy", "log_likelihood"]
+    np.testing.assert_allclose(np.exp(scores[:, 1]).sum(), 1, rtol=1e-4)
+
+
+def test_a_score_names_the_oddest_row(folder, capsys):
+    model, params = jboltz.load(folder / "bits" / "model.safetensors")
+    energies = jax.vmap(model.free_energy, (None, 0))(params, BITS.astype(np.float32))
+    assert jboltz_("score", folder / "bits", folder / "bits.npy") == 0
+    said = capsys.readouterr().out
+    assert "mean log-likelihood of 300 rows without gaps" in said
+    assert f"row {np.argmax(energies)}: {energies.max():.2f}" in said
+
+
+def test_samples_are_rows_of_the_table(folder):
+    out = folder / "new.csv"
+    assert jboltz_("sample", folder / "bits", "--steps", 20, "--out", out) == 0
+    _, rows = table(out)
+    assert rows.shape == (64, 6)
+    assert {*np.unique(rows)} <= {0, 1}
+
+
+def test_codes_are_the_means_of_the_hidden_units(folder):
+    model, params = jboltz.load(folder / "bits" / "model.safetensors")
+    data = BITS.astype(np.float32)
+    expected = jax.vmap(model.mean_hidden_state, (None, 0))(params, data)
+    file, out = folder / "bits" / "model.safetensors", folder / "codes.csv"
+    assert jboltz_("encode", file, folder / "bits.npy", "--out", out) == 0
+    np.testing.assert_allclose(table(out)[1], expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_real_rows_keep_the_units_of_the_data(tmp_path, capsys):
+    """A density that integrates to one, and samples near the data."""
+    trained(tmp_path, "reals", "--rule", "cd", "--hidden-unit", "spin")
+    grid = np.linspace(-50, 190, 2000)
+    np.save(tmp_path / "grid.npy", grid[:, None])
+    run, out = tmp_path / "reals", tmp_path / "grid.csv"
+    assert jboltz_("score", run, tmp_path / "grid.npy", "--out", out) == 0
+    density = np.exp(table(out)[1][:, 1])
+    np.testing.assert_allclose(density.sum() * (grid[1] - grid[0]), 1, rtol=1e-3)
+    capsys.readouterr()
+    assert jboltz_("sample", run, "-n", 50, "--steps", 20) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == "values"
+    assert len(rows) == 50
+    assert 50 < np.array(rows, float).mean() < 90
+
+
+@pytest.mark.slow
+def test_rows_with_gaps_train_and_are_scored(tmp_path, capsys):
+    trained(tmp_path, "gaps")
+    notes = io.load_notes(tmp_path / "gaps" / "model.safetensors")
+    assert notes["columns"]["has_gaps"]
+    file, out = tmp_path / "gaps.npy", tmp_path / "gaps.csv"
+    assert jboltz_("score", tmp_path / "gaps", file, "--out", out) == 0
+    assert "257 rows without gaps" in capsys.readouterr().out
+    energies, likelihoods_of_rows = table(out)[1].T
+    assert np.isfinite(energies).all()
+    np.testing.assert_array_equal(
+        np.isnan(likelihoods_of_rows), np.isnan(data()["gaps"]).any(axis=1)
+    )
+    assert jboltz_("encode", tmp_path / "gaps", file) == 0
+
+
+@pytest.mark.slow
+def test_images_have_figures_and_samples_in_gray(tmp_path):
+    trained(tmp_path, "images")
+    run, out = tmp_path / "images", tmp_path / "new.csv"
+    figures = {x.stem for x in (run / "figures").glob("*.png")}
+    assert figures == {"loss", "samples", "filters"}
+    assert jboltz_("sample", run, "-n", 20, "--steps", 20, "--out", out) == 0
+    _, pixels = table(out)
+    assert pixels.shape == (20, 16)
+    assert pixels.min() >= 0
+    assert 60 < pixels.mean() < 195
+    assert jboltz_("score", run, tmp_path / "images.npy") == 0
+
+
+@pytest.mark.slow
+def test_without_an_interval_there_is_a_pseudo_likelihood(tmp_path, monkeypatch):
+    monkeypatch.setattr(likelihoods, "MOST_STATES", 0)
+    monkeypatch.setattr(log_estimate, "LEAST_EFFECTIVE_SAMPLES", 1000)
+    run = trained(tmp_path, "bits") / "bits"
+    held_out = json.loads((run / "results.json").read_text())["held_out"]
+    assert held_out["log_likelihood"]["lower"] is None
+    model, params = jboltz.load(run / "model.safetensors")
+    test = BITS[np.sort(np.random.default_rng(0).permutation(300)[:30])]
+    expected = jboltz.pseudo_log_likelihood(model, params, test)
+    found = held_out["pseudo_log_likelihood"]
+    np.testing.assert_allclose(found["mean"], expected.mean, rtol=1e-5)
+
+
+def test_a_report_of_a_run(folder, capsys):
+    (folder / "bits" / "report.html").unlink()
+    assert jboltz_("report", folder / "bits") == 0
+    assert "The page is" in capsys.readouterr().out
+    assert (folder / "bits" / "report.html").is_file()
+
+
+def test_data_are_described(folder, capsys):
+    assert jboltz_("data", folder / "bits.npy") == 0
+    assert "Bernoulli(size=6)" in capsys.readouterr().out
+
+
+def test_the_first_argument_is_the_data_and_names_the_run():
+    flags = as_flags(["a/survey.csv.gz", "--epochs", "3"])
+    start = ["--data", "a/survey.csv.gz", "--workdir", "runs/survey"]
+    assert flags == [*start, "--epochs", "3"]
+    assert as_flags(["--out=x", "--seed", "1"]) == ["--workdir=x", "--seed", "1"]
+    assert as_flags(["x.npy", "--out", "y"])[-2:] == ["--workdir", "y"]
+
+
+def test_help_names_all_commands(capsys):
+    for arguments in ([], ["--help"]):
+        assert jboltz_(*arguments) == 0
+        said = capsys.readouterr().out
+        assert all(name in said for name in ("train", *commands.COMMANDS))
