@@ -276,6 +276,12 @@ def test_the_top_folder_holds_nothing_else():
     assert names <= allowed | {"jboltz", "experiments", "tests"}
 
 
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by these names."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len({*names}), sorted(names)
+
+
 def readmes():
     pages = sorted((ROOT / "experiments").glob("*/README.md"))
     return [ROOT / "README.md", ROOT / "experiments" / "README.md", *pages]
