@@ -14,7 +14,8 @@ import runpy, sys
 program, flag = sys.argv[1:]
 sys.argv = ["-m", flag]
 try:
-    runpy.run_module(f"jboltz.experiments.{program}", run_name="__main__")
+    name = f"jboltz.experiments.{program}"
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 except SystemExit as stop:
     print(stop.code, *{name.split(".")[0] for name in sys.modules})
 """
