@@ -97,9 +97,6 @@ def fit_with_checkpoints(
             }
             mean = others.pop(loss)
             record = {"epoch": epoch + 1, "loss": mean, "seconds": seconds, **others}
-            # Before what takes longer for the first epoch: to compile the monitor.
-            shown = [_shown(loss, mean), *(f"{k} {x:.4g}" for k, x in others.items())]
-            show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             if monitor is not None:
                 after = _gathered(state.params, mesh)
                 seen = monitor(before, after)
@@ -108,6 +105,9 @@ def fit_with_checkpoints(
             records.append(record)
             checkpoints.save(epoch + 1, state, {"epochs": records})
             workdir.write_metrics(stage, records)
+            # An epoch that is shown is saved: a signal after its line loses nothing.
+            shown = [_shown(loss, mean), *(f"{k} {x:.4g}" for k, x in others.items())]
+            show_epoch("  ".join([*shown, f"{seconds:.1f} s"]))
             started = time.perf_counter()
 
         steps = -(-num_rows(as_batch(data)) // batch_size)
