@@ -68,7 +68,7 @@ def _bfloat16_product(multiply: Callable[..., Array], x: Array, y: Array) -> Arr
 
 @partial(_bfloat16_product.defjvp, symbolic_zeros=True)
 def _derivative(multiply, primals, tangents):
-    """Of the product of the rounded operands; JAX's own would be rounded itself."""
+    """The derivative at the rounded operands; JAX's own rule would round it too."""
     x, y = primals
     of_x, of_y = tangents
     terms = [

@@ -10,9 +10,11 @@ import pytest
 import jboltz
 from tests.helpers import binary_states, draw_like
 
-numpyro = pytest.importorskip("numpyro")
+pytest.importorskip("numpyro")
 
-from jboltz.numpyro import VisibleState  # noqa: E402
+import numpyro
+
+from jboltz.numpyro import VisibleState
 
 B = jboltz.Bernoulli
 RBM = jboltz.RBM(B(3), B(2))

@@ -118,7 +118,7 @@ def _scaled(filters: ArrayLike, image_shape: tuple[int, ...]) -> np.ndarray:
     tiles = np.asarray(filters, np.float64)[:100]
     size = np.abs(tiles)
     large = np.quantile(size, _LARGE, axis=1, keepdims=True)
-    # Of a filter of a few pixels that quantile is 0.
+    # The quantile of a filter with only a few pixels is 0.
     large = np.where(large > 0, large, size.max(axis=1, keepdims=True))
     tiles = np.clip(0.5 + 0.5 * tiles / np.where(large > 0, large, 1), 0, 1)
     return _tile(tiles.reshape(-1, *image_shape), 10)

@@ -5,10 +5,12 @@ parameters, attributes and methods, `GaussianBernoulliRBM`, `CategoricalRBM`,
 `SpikeAndSlabRBM`, `DBNTransformer` and `DBNClassifier`.
 """
 
+import importlib
+
 from jboltz.errors import MissingPackage
 
 try:
-    import sklearn as _sklearn  # noqa: F401
+    importlib.import_module("sklearn")
 except ImportError as error:
     raise MissingPackage(
         "`jboltz.sklearn` needs scikit-learn, which is not installed; run "

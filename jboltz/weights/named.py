@@ -19,7 +19,7 @@ from jboltz.weights.arrays import USUAL, Convention, numbers, params_from
 from jboltz.weights.sources import Path, arrays_of, library
 
 Names = tuple[str, str, str]
-"""Of the weights, of the visible and of the hidden biases."""
+"""The names of the weights, of the visible biases and of the hidden biases."""
 
 STYLES: dict[str, Names] = {
     "learnergy": ("W", "a", "b"),
@@ -43,15 +43,21 @@ _TRANSPOSED = dict.fromkeys((*_LAYERS, STYLES["rbms"]), False)
 _TRANSPOSED[STYLES["scikit-learn"]] = True
 
 _BIASES = (
-    *(("a", "b"), ("mu", "b"), ("b", "c"), ("vbias", "hbias"), ("v_bias", "h_bias")),
-    *(("bias_v", "bias_h"), ("visible_bias", "hidden_bias"), ("b_v", "b_h")),
-    *(("bv", "bh"), ("vb", "hb"), ("bias_visible", "bias_hidden")),
+    ("a", "b"),
+    ("mu", "b"),
+    ("b", "c"),
+    ("vbias", "hbias"),
+    ("v_bias", "h_bias"),
+    ("bias_v", "bias_h"),
+    ("visible_bias", "hidden_bias"),
+    ("b_v", "b_h"),
+    ("bv", "bh"),
+    ("vb", "hb"),
+    ("bias_visible", "bias_hidden"),
 )
 _WEIGHTS = ("W", "w", "weight", "weights", "weight_matrix")
-_USUAL = [
-    STYLES["scikit-learn"],
-    *((W, *biases) for W in _WEIGHTS for biases in _BIASES),
-]
+_USUAL = [STYLES["scikit-learn"]]
+_USUAL += [(W, visible, hidden) for W in _WEIGHTS for visible, hidden in _BIASES]
 # What else a layer of Gaussian visible units has.
 _SPREADS = {"sigma": "deviation", "log_var": "log_variance", "variance": "variance"}
 
