@@ -1,4 +1,4 @@
-"""What the README says of adding things: one file, one line of cases, green suites."""
+"""What the guide says of adding things: one file, one line of cases, green suites."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = ROOT / "jboltz" / "guide" / "contributing.md"
 
 # kind: (room, the table of its cases, the new line, the name in it, and the suites that
 # run on it with how many tests they have for it at least)
@@ -60,9 +60,10 @@ def test_a_new_thing_is_one_file_and_one_line_of_cases(kind, tmp_path):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     for file in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     (tmp_path / "jboltz" / room / "toy.py").write_text(source, encoding="utf-8")
     cases = tmp_path / "tests" / room / "cases.py"
-    assert f"`tests/{room}/cases.py`" in README
+    assert f"`tests/{room}/cases.py`" in PAGE.read_text(encoding="utf-8")
     text = cases.read_text(encoding="utf-8")
     assert text.count(f"\n{table}") == 1
     text = text.replace(f"\n{table}", f"\n{table}\n    {line}")

@@ -80,7 +80,12 @@ class PresentOnly:
 
         errors = jax.vmap(_error)(v, negative, present)
         metrics = {"reconstruction_error": weighted_mean(errors, batch.weights)}
-        return jax.grad(contrast)(params), state, metrics
+        (visible, hidden), weights = self.model.parts(jax.grad(contrast)(params))
+        # The two phases of an absent site cancel up to rounding, which would be a full
+        # step of an optimizer like Adam.
+        somewhere = jax.tree.map(lambda here: here.any(axis=0), present)
+        units = _where_present(visible, somewhere), hidden
+        return self.model.from_parts(units, weights), state, metrics
 
     def _chain(self, params, v, present, key):
         """The visible state of a chain that starts at `v` and holds what is absent."""
@@ -97,6 +102,19 @@ def _present(model: TwoLayerModel, batch: Batch) -> State:
         return mask_of(model, batch)
     refuse_mask(batch)  # It refuses a bare array too.
     return jax.tree.map(lambda x: jnp.ones(x.shape, jnp.bool_), batch.values)
+
+
+def _where_present(gradient: Params, present: State) -> Params:
+    """The gradient in a visible unit, with 0 at the sites that are not present."""
+    if not isinstance(present, tuple):
+        return jax.tree.map(
+            lambda g: jnp.where(present, g, 0) if g.shape == present.shape else g,
+            gradient,
+        )
+    parts, structure = jax.tree.flatten(gradient, is_leaf=lambda x: x is not gradient)
+    if len(parts) != len(present):
+        return gradient
+    return structure.unflatten(map(_where_present, parts, present))
 
 
 def _error(v: State, negative: State, present: State) -> Float[Array, ""]:

@@ -136,6 +136,7 @@ def annealed_log_partition(
 ) -> float:
     """An estimate of log Z by annealed importance sampling."""
     key, betas = jax.random.key(seed), annealing_ladder(_LADDER_SCALE)
+    params, base = jax.tree.map(jnp.asarray, (params, base))
     with missing_intervals_allowed():
         found = annealed_importance_sampling(annealed, params, base, betas, key)
     return float(found.value)

@@ -86,7 +86,7 @@ def test_a_site_that_nobody_has_gets_no_gradient(getkey):
     assert state == ()
     assert np.isfinite(metrics["reconstruction_error"])
     for leaf in (*jax.tree.leaves(gradient.visible), gradient.weights):
-        np.testing.assert_allclose(leaf[2], 0, atol=1e-6)
+        np.testing.assert_array_equal(leaf[2], 0)  # Adam would enlarge what is left.
         assert np.abs(leaf[0]).max() > 1e-3
 
 
