@@ -10,6 +10,7 @@ from jboltz import *
 from jboltz.data import read
 from jboltz.weights import Convention, params_from, to_arrays, to_sklearn
 from jboltz import weights
+from jboltz.numpyro import VisibleState
 folder = tempfile.mkdtemp()
 file = os.path.join(folder, "rbm.safetensors")
 B, key = Bernoulli, jax.random.key(0)
@@ -46,6 +47,9 @@ CALLS = {
     "sandwiched_log_partition(rbm,params,data,key,settings=3)": "`settings`",
     "anomaly_scores(dbn,(params,),data)": "`model`",
     "to_blackjax(rbm,params)": "`sampler`",
+    "conditional(rbm,params,data[0],0,present='x')": "`present`",
+    "VisibleState(rbm,params,log_partition='x')": "`log_partition`",
+    "VisibleState(rbm,params).sample(None)": "`key`",
 }
 
 

@@ -41,8 +41,9 @@ class Config(RunConfig):
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
-    """First step size of plain SGD, which falls to 0; by default 0.05, and less where a
-    column varies more: 0.02 for real numbers, which are standardised."""
+    """First step size of plain SGD, which falls to 0. The default is 0.02 over the
+    largest variance of a column, and at most 0.05: for real numbers, which are
+    standardised, it is 0.02."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
 
@@ -50,7 +51,7 @@ class Config(RunConfig):
 def main(arguments: list[str]) -> None:
     """Trains, evaluates, and writes the page."""
     flags = as_flags(arguments)
-    config = parse(Config, "train", flags)
+    config = parse(Config, "train", flags, usage="jboltz train DATA")
     if config.data == Config.data and not config.data.exists():
         raise InvalidValue(
             "`data` is not named; name the file or the folder first, as in `jboltz "

@@ -26,6 +26,11 @@ NUM_CHAINS = 100
 """Persistent chains of PCD."""
 PICTURE_STEPS = 1000
 """Gibbs steps from noise to a picture."""
+CURVES = {
+    "cd": ("reconstruction_error", "Reconstruction error", "mean square per number"),
+    "pcd": ("contrast", "Free energy of the data minus that of the chains", "nats"),
+}
+"""Of each rule: the metric that is followed, and the title and unit of its curve."""
 HIDDEN = {"bernoulli": jboltz.Bernoulli, "spin": jboltz.Spin}
 
 
@@ -66,12 +71,8 @@ def run(
     )
     gibbs, k = jboltz.Gibbs(rbm), config.num_steps
     if config.rule == "cd":
-        loss, plain = (
-            "reconstruction_error",
-            jboltz.ContrastiveDivergence(rbm, gibbs, k),
-        )
+        plain = jboltz.ContrastiveDivergence(rbm, gibbs, k)
     else:
-        loss = "contrast"
         plain = jboltz.PersistentContrastiveDivergence(rbm, gibbs, NUM_CHAINS, k)
     estimator = jboltz.MissingDataEstimator(jboltz.Centred(plain, 0.01))
     updates = epochs * -(-num_rows(table.train) // batch_size)
@@ -93,7 +94,7 @@ def run(
         key_fit,
         batch_size=batch_size,
         num_epochs=epochs,
-        loss=loss,
+        loss=CURVES[config.rule][0],
     )
     say("estimating the likelihood of the held-out rows")
     numbers = workdir.part(
@@ -115,8 +116,9 @@ def notes(config: Config, table: Table, numbers: dict[str, Any]) -> dict[str, An
 def draw_figures(
     config: Config, table: Table, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    losses = {config.rule: [record["loss"] for record in numbers["epochs"]]}
-    figures = {"loss": plotting.curves(losses, title="Training", ylabel="loss")}
+    name, title, unit = CURVES[config.rule]
+    curve = {config.rule.upper(): [record["loss"] for record in numbers["epochs"]]}
+    figures = {name: plotting.curves(curve, title=title, ylabel=unit)}
     if table.image_shape is None:
         return figures
     _, pictures, _ = jboltz.sample(
@@ -146,6 +148,8 @@ def report(results: dict[str, Any]) -> None:
     else:
         say("No held-out row is without gaps, so there is no likelihood.")
     say(f"chains: {results['verdict']}")
+    if results["verdict"].startswith("Out of equilibrium"):
+        say("The flags are --num-steps, --learning-rate and --epochs.")
 
 
 PROGRAM = program.Program(

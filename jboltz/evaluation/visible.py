@@ -34,7 +34,13 @@ def known_log_partition(model: Any, params: Params, log_partition: Any) -> Array
     """log Z in nats as given, or for None by `model_log_partition`."""
     if log_partition is None:
         return model_log_partition(model, params)
-    return jnp.asarray(log_partition, float)
+    try:
+        return jnp.asarray(log_partition, float)
+    except (TypeError, ValueError):
+        raise InvalidType(
+            f"`log_partition` is {log_partition!r} but a number in nats is needed; "
+            "pass log Z, or None to compute it."
+        ) from None
 
 
 @full_precision
@@ -67,8 +73,10 @@ def draws(
 
     The key is one of `jax.random.key` or of `jax.random.PRNGKey`.
     """
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    is_array = isinstance(key, jax.Array)
+    if is_array and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
     count = math.prod(shape)
     _, v, _ = sample(model, params, key, warm_up=warm_up, num_chains=count)
     return v.reshape(*shape, *v.shape[2:])

@@ -97,7 +97,13 @@ class TrainingConfig(RunConfig):
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
-def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> ConfigT:
+def parse(
+    config_class: type[ConfigT],
+    program: str,
+    arguments: list[str],
+    *,
+    usage: str | None = None,
+) -> ConfigT:
     """The configuration that a command line asks for.
 
     `--preset NAME` puts the fields of `config_class.PRESETS[NAME]` first, then
@@ -108,14 +114,16 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
       config_class: the class of the configuration.
       program: the name of the program.
       arguments: the words of the command line.
+      usage: how to start the program; by default as this process was started.
 
     Raises:
       ValueError: an option that does not exist, no value or a wrong one, a file that
         is no configuration.
     """
     default = config_class(workdir=pathlib.Path("runs") / program)
+    usage = usage or terminal.command()
     if {"-h", "--help"} & {*arguments}:
-        print(help.text(default, terminal.command()))
+        print(help.text(default, usage))
         sys.exit(0)
     options = {
         name.replace("_", "-"): isinstance(x, tuple)
@@ -133,12 +141,13 @@ def parse(config_class: type[ConfigT], program: str, arguments: list[str]) -> Co
         with contextlib.redirect_stderr(said):
             config = tyro.cli(
                 config_class,
-                prog=terminal.command(),
+                prog=usage,
                 args=[*_flags(_flat(preset)), *arguments],
                 default=default,
             )
     except SystemExit:
-        raise InvalidValue(_without_box(said.getvalue())) from None
+        about_file = f"`--config` {file} counts as flags: " if file else ""
+        raise InvalidValue(about_file + _without_box(said.getvalue())) from None
     check_ranges(config)
     return config
 

@@ -61,6 +61,8 @@ def show_progress(
 ) -> Iterator[tuple[Callable[[int, str], None], Callable[[str], None]]]:
     """A bar with the running loss on a terminal; a line per epoch anywhere.
 
+    Until the first epoch ends, the bar or a line says that the step is compiled.
+
     Yields what to call after a chunk, with the running loss as text, and after an
     epoch, with its line.
 
@@ -77,6 +79,8 @@ def show_progress(
         TimeRemainingColumn(),
     )
     is_shown = _CONSOLE.is_terminal and processes.is_first()
+    if not _CONSOLE.is_terminal and epoch < num_epochs:
+        say(f"{stage}: compiling the training step")
     with Progress(
         *columns,
         console=_CONSOLE,

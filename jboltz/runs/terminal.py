@@ -5,6 +5,7 @@ import errno
 import functools
 import io
 import os
+import pathlib
 import shlex
 import signal
 import socket
@@ -74,7 +75,8 @@ def errors_as_lines() -> Iterator[None]:
 
 def command() -> str:
     """What was run, without its flags: "python -m jboltz.experiments.dbn_mnist"."""
-    return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
+    interpreter, *words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    return shlex.join([pathlib.Path(interpreter).name, *words])
 
 
 def _give_back(before: Mapping[signal.Signals, Any]) -> None:

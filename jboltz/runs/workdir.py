@@ -85,8 +85,8 @@ class Workdir:
             ) from None
         except OSError as error:
             raise OSError(
-                f"The workdir {path} cannot be written ({error.strerror}); give "
-                "another with --workdir."
+                f"The workdir {path} cannot be written ({error.strerror}: "
+                f"{error.filename}); give another with --workdir."
             ) from error
         try:
             _check_kinds(path)

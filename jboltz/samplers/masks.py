@@ -45,7 +45,8 @@ def mask_of_array(
     name: str, domain: Any, mask: Any, x: Any, num_chains: tuple[int, ...] = ()
 ) -> Any:
     """`as_mask` of one array `x`, whose mask is called `name` in messages."""
-    dtype, shape = jnp.result_type(mask), jnp.shape(mask)
+    mask = mask if isinstance(mask, jax.Array) else np.asarray(mask)
+    dtype, shape = mask.dtype, mask.shape
     whole, sites = [x.shape, (*x.shape[:-1], 1)], []
     # Class numbers have no axis of categories.
     if domain is not None and domain.site_axes and x.shape[-1:] == (domain.num_states,):

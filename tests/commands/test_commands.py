@@ -160,7 +160,7 @@ def test_images_have_figures_and_samples_in_gray(tmp_path):
     trained(tmp_path, "images")
     run, out = tmp_path / "images", tmp_path / "new.csv"
     figures = {x.stem for x in (run / "figures").glob("*.png")}
-    assert figures == {"loss", "samples", "filters"}
+    assert figures == {"contrast", "samples", "filters"}
     assert jboltz_("sample", run, "-n", 20, "--steps", 20, "--out", out) == 0
     _, pixels = table(out)
     assert pixels.shape == (20, 16)
