@@ -36,8 +36,9 @@ class Config(RunConfig):
     """Kind of the hidden units: 0 and 1, or -1 and 1."""
     rule: Literal["pcd", "cd"] = "pcd"
     """Training by persistent chains, or by chains that start at the data."""
-    num_steps: Count = 1
-    """Gibbs sweeps of each chain per update."""
+    num_steps: Count | None = None
+    """Gibbs sweeps of each chain per update; by default 1, and 5 for a model of at most
+    10,000 weights, where they cost little."""
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None

@@ -22,6 +22,8 @@ from jboltz.runs.workdir import Workdir
 
 PATH = 200
 """Learning rate times number of updates, where neither is asked for."""
+FEW_WEIGHTS = 10_000
+"""Up to so many weights the cost of an update is hardly that of its Gibbs sweeps."""
 NUM_CHAINS = 100
 """Persistent chains of PCD."""
 PICTURE_STEPS = 1000
@@ -42,9 +44,13 @@ def choose(config: Config, table: Table) -> Config:
     rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
     batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
     epochs = math.ceil(PATH / rate / -(-count // batch_size))
+    num_visible = table.encoding.unit.size
+    hidden = config.hidden or int(np.clip(num_visible, 16, 500))
+    is_small = num_visible * hidden <= FEW_WEIGHTS
     return dataclasses.replace(
         config,
-        hidden=config.hidden or int(np.clip(table.encoding.unit.size, 16, 500)),
+        hidden=hidden,
+        num_steps=config.num_steps or (5 if is_small else 1),
         batch_size=batch_size,
         learning_rate=rate,
         epochs=config.epochs or int(np.clip(epochs, 10, 100)),
@@ -61,7 +67,7 @@ def run(
 ) -> tuple[Params, dict[str, Any]]:
     """Trains by centred PCD or CD, which fills gaps by draws, and evaluates."""
     rbm, config = build(config, table), choose(config, table)
-    names = ("hidden", "batch_size", "learning_rate", "epochs")
+    names = ("hidden", "num_steps", "batch_size", "learning_rate", "epochs")
     chosen: dict[str, Any] = {name: getattr(config, name) for name in names}
     epochs, batch_size = chosen["epochs"], chosen["batch_size"]
     say(
@@ -69,7 +75,7 @@ def run(
         f"{config.hidden} hidden units, {batch_size} rows per update, and a "
         f"learning rate that falls from {config.learning_rate:.3g} to 0"
     )
-    gibbs, k = jboltz.Gibbs(rbm), config.num_steps
+    gibbs, k = jboltz.Gibbs(rbm), chosen["num_steps"]
     if config.rule == "cd":
         plain = jboltz.ContrastiveDivergence(rbm, gibbs, k)
     else:
@@ -99,7 +105,7 @@ def run(
     say("estimating the likelihood of the held-out rows")
     numbers = workdir.part(
         "evaluation",
-        lambda: evaluate(rbm, state.params, table, config.num_steps, key_evaluate),
+        lambda: evaluate(rbm, state.params, table, k, key_evaluate),
     )
     return state.params, {"epochs": records, "chosen": chosen, **numbers}
 

@@ -73,11 +73,12 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     Raises:
       TypeError: `data` are not numbers.
       ValueError: `data` are gray for binary units, not finite, outside the domain or
-        empty, or have gaps, or there is not one weight per example.
+        empty, or have gaps (a traced mask counts as one), or there is not one weight per example.
     """
     weights = None
     if isinstance(data, Batch):
-        if data.mask is not None:
+        masks = jax.tree.leaves(data.mask)
+        if is_traced(masks) or not all(np.all(mask) for mask in masks):
             raise InvalidValue(
                 f"`{name}.mask` marks gaps but a likelihood needs complete examples: "
                 "p(v) of what was observed is a sum over all values of the gaps, which "

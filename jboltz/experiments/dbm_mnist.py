@@ -34,29 +34,29 @@ class Config(AnnealingConfig):
     """Values to begin with: `notes` has the layers of the PyTorch notes, `small` takes
     a minute. Flags win."""
     layers: tuple[Count, ...] = (784, 500, 1000)
-    """Units a layer: the pixels first, the top last."""
+    """Units per layer: the pixels first, the top last."""
     pretraining: Literal["growing", "greedy"] = "growing"
-    """`growing` trains a machine of one hidden layer, then adds one after another, at
-    weights so small that the machine is still the one before; `greedy` trains an RBM a
-    layer, by CD with inputs doubled, and composes them."""
+    """`growing` trains a machine of one hidden layer, then adds layers one by one, with
+    weights so small that the machine hardly changes; `greedy` trains one RBM per layer,
+    by CD with doubled inputs, and joins them."""
     pretrain_epochs: CountFromZero = 500
-    """Epochs a layer before joint training; 0 starts from random weights."""
+    """Epochs per layer before joint training; with 0 it starts at random weights."""
     pretrain_learning_rate: Rate = 0.02
     """Step size of plain SGD in pretraining."""
     epochs: Count = 200
     """Epochs of joint training."""
     max_sweeps: Count = 3
-    """Most mean-field sweeps an update."""
+    """Mean-field sweeps per update, at most."""
     tolerance: Share = 1e-2
-    """Mean field ends where no mean moved by more."""
+    """Mean field stops when no mean moves by more."""
     centred: bool = True
     """Joint training in centred coordinates."""
     clamped_points: Count = 20
-    """Images whose log p(v) is also estimated, by annealing with the data held: how
-    far above its bound it is."""
+    """Images whose log p(v) is also estimated, by annealing with the data held fixed,
+    to compare it with its bound."""
     tempering_steps: ChainSteps = 300
     sample_steps: Steps = 1000
-    """Longest chain, in Gibbs sweeps, of the pictures of samples."""
+    """Gibbs sweeps of the longest chain in the figure of samples."""
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 python -m jboltz.experiments.dbn_cifar10
 
 The blog that goes with the PyTorch notes says that layer 1 learns edges and blobs of
-colour, layer 2 strokes and textures, layer 3 parts. Here each of the three is a number
-with a control beside it: units with the same weights in another order.
+colour, layer 2 strokes and textures, layer 3 parts. The program tests this by numbers
+and figures, with a control beside each number: units with the same weights in another
+order.
 
 Reference: Lee, Ekanadham & Ng (2008), Sparse deep belief net model for visual area V2;
 Krizhevsky (2009), Learning multiple layers of features from tiny images.
@@ -36,7 +37,7 @@ class Config(PatchConfig):
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (400, 200, 100)
-    """Hidden units a layer, the top last; below them are the whitened patches."""
+    """Hidden units per layer, the top last; the whitened patches are below them."""
     patch_size: Count = 16
     num_patches: Patches = 40_000
     num_components: Count = 128
@@ -44,25 +45,24 @@ class Config(PatchConfig):
     epsilon: Scale = 1e-3
     deviation: Scale = 0.7
     """Standard deviation of a visible unit given the hidden ones; it is not learned.
-    The smaller, the more hidden units it takes to explain a patch."""
+    The smaller it is, the more hidden units a patch needs."""
     epochs: Count = 25
-    """Epochs a layer; every patch once an epoch."""
+    """Epochs per layer, with every patch once per epoch."""
     learning_rate: Rate = 0.003
     """First step size of Adam, in every layer; it falls linearly to 0."""
     weight_scale: Scale = 0.05
-    """Standard deviation of the initial weights of layer 1; above it 0.01."""
+    """Standard deviation of the initial weights of layer 1; in higher layers 0.01."""
     sparsity_targets: tuple[Activity, ...] = (0.03, 0.05, 0.1)
-    """Mean activity that the units of each layer are drawn to; where they begin."""
+    """Target for the mean activity of the units of each layer, and its start."""
     sparsity_strengths: tuple[Strength, ...] = (10.0, 10.0, 10.0)
-    """How much the squared distance from that target counts, in each layer; 0 is CD
-    alone."""
+    """Weight of the squared distance from that target, in each layer; 0 is CD alone."""
     num_steps: Count = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
     sample_steps: Steps = 1000
-    """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
+    """Gibbs sweeps of the longest chain, in the top RBM, in the figure of samples."""
     read_test: bool = True
-    """Judge by patches of the test images; without, by those of held-out training
-    images, by which settings are chosen."""
+    """Evaluate on patches of the test images; otherwise on those of held-out training
+    images, on which settings are chosen."""
 
 
 if __name__ == "__main__":

@@ -31,27 +31,27 @@ class Config(TrainingConfig):
     """Values to begin with: `blog` is the recipe of the blog that goes with the PyTorch
     notes. Flags win."""
     layers: tuple[Count, ...] = (784, 500, 200)
-    """Units a layer: the pixels first, the top last."""
+    """Units per layer: the pixels first, the top last."""
     epochs: Count = 5
-    """Epochs a layer; every example once an epoch."""
+    """Epochs per layer, with every example once per epoch."""
     batch_size: Count = 64
     learning_rate: Rate = 0.01
-    """Step size of plain SGD, where there is no schedule."""
+    """Step size of plain SGD, if there is no schedule."""
     schedule: Literal["blog"] | None = None
     """`blog`: the step size falls from 0.1 to 0.01 at epoch 10, 0.001 at epoch 50 and
     0.0001 at epoch 100, in every layer."""
     clip: Scale | None = None
-    """Largest size of a weight and of a bias, which no update exceeds."""
+    """Largest size of a weight or a bias; every update is cut to stay within it."""
     scaling: Literal["min-max"] | None = None
     """`min-max` scales each pixel to [0, 1] by its least and largest value in the
     training images."""
     num_steps: Count = 1
     """k of CD-k: Gibbs sweeps from the data to the negative sample."""
     features: Features = "means"
-    """What a layer hands up: means of the gray images, binarised afresh each epoch, or
-    samples of binarised images."""
+    """What a layer passes up: means of the gray images, binarised afresh each epoch,
+    samples of binarised images, or `probabilities`: means that are not binarised."""
     sample_steps: Steps = 1000
-    """Longest chain, in Gibbs sweeps of the top RBM, of the pictures of samples."""
+    """Gibbs sweeps of the longest chain, in the top RBM, in the figure of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 
 

@@ -25,19 +25,19 @@ class Config(FinetuneConfig):
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     num_labels: tuple[CountFromZero, ...] = (100, 1000, 10_000, 60_000)
-    """Numbers of labelled training images, as many of each class; which ones, the seed
-    decides."""
+    """Numbers of labelled training images, equally many of each class; the seed chooses
+    the images."""
     epochs: Count = 30
     """Epochs of each net, of at least 10 000 rows: fewer labelled images are repeated.
-    The net after the last one is kept, unless images are held out."""
+    The net after the last epoch is kept, unless images are held out."""
     learning_rates: tuple[Rate, ...] = (0.001,)
-    """First step sizes of Adam, falling linearly to 0: one a number of labels, or one
-    for all."""
+    """First step sizes of Adam, which fall linearly to 0: one for each number of
+    labels, or one for all."""
     control_learning_rates: tuple[Rate, ...] = (0.001,)
-    """The first step size of the control, in the same way."""
+    """First step sizes of the control, given in the same way."""
     held_out: CountFromZero | None = 0
-    """Training images, the last ones, that no net is trained on, and whose errors
-    choose the epoch: for choosing settings."""
+    """Number of training images, the last ones, that no net is trained on and whose
+    errors choose the epoch; for choosing settings."""
 
 
 if __name__ == "__main__":

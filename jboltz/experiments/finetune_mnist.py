@@ -25,7 +25,7 @@ class Config(FinetuneConfig):
     learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
     control_learning_rate: Rate = 0.003
-    """The first step size of the control, in the same way."""
+    """First step size of the control; it falls linearly to 0 too."""
 
 
 if __name__ == "__main__":

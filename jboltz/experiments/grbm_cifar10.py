@@ -33,9 +33,9 @@ class Config(PatchRBMConfig):
     variance_learning_rate: Rate = 0.01
     """First step size of the log-variances; it falls linearly to 0."""
     log_variance_range: tuple[Exponent, Exponent] = (-4.0, 2.0)
-    """Floor and ceiling of the log-variances: updates end there."""
+    """Smallest and largest log-variance; updates are cut to stay between them."""
     hidden_bias: Exponent = -3.0
-    """Initial hidden biases; below 0, units begin rarely on."""
+    """Initial hidden biases; below 0, units are rarely on at first."""
 
 
 if __name__ == "__main__":

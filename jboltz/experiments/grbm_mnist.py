@@ -31,7 +31,7 @@ class Config(TrainingConfig):
     num_hidden: Count = 500
     """Hidden units."""
     epochs: Count = 100
-    """Epochs; every example once an epoch."""
+    """Epochs, with every example once."""
     learning_rate: Rate = 0.01
     """First step size of plain SGD; it falls linearly to 0."""
     variance: Literal["learned", "fixed"] = "learned"
@@ -39,19 +39,19 @@ class Config(TrainingConfig):
     variance_learning_rate: Rate = 0.001
     """First step size of the log-variances; it falls linearly to 0."""
     log_variance_range: tuple[Exponent, Exponent] = (-3.0, 1.0)
-    """Floor and ceiling of the log-variances, in standardised units: updates end
-    there."""
+    """Smallest and largest log-variance, in standardised units; updates are cut to stay
+    between them."""
     least_scale: Share = 0.1
-    """Smallest scale of a pixel, in gray levels from 0 to 1: pixels that are hardly
-    ever on are not blown up to a variance of 1."""
+    """Smallest scale by which a pixel is divided, in gray levels from 0 to 1: pixels
+    that are rarely on are not scaled up to a variance of 1."""
     sampler: Literal["gibbs", "over-relaxed", "langevin"] = "gibbs"
     """Kernel of the persistent chains."""
     num_chains: Count = 100
     """Persistent chains."""
     num_steps: Count = 1
-    """Kernel steps of each chain an update."""
+    """Kernel steps of each chain per update."""
     sample_steps: Steps = 1000
-    """Longest chain of the pictures of samples."""
+    """Gibbs sweeps of the longest chain in the figure of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 
 

@@ -36,12 +36,12 @@ class Config(NetConfig):
     """Values to begin with: `small` takes a minute. Flags win."""
     pretrained: pathlib.Path = pathlib.Path("runs/dbn_square")
     """Workdir of a finished run of dbn_mnist or rbm_mnist; `map` needs a square number
-    of units at its top, as of `dbn_mnist --layers 784 500 400`."""
+    of units in its top layer, as in `dbn_mnist --layers 784 500 400`."""
     forms: tuple[Literal["map", "joined"], ...] = ("map", "joined")
-    """`map`: the code is the image that the net sees. `joined`: the net sees the
-    pixels, and its head the code too."""
+    """`map`: the net sees the code as an image. `joined`: the net sees the pixels, and
+    its output layer also the code."""
     num_labels: CountFromZero = 0
-    """Training images whose class is known, as many of each class; 0 for all but those
+    """Labelled training images, equally many of each class; 0 takes all that are not
     held out."""
     epochs: Count = 8
     learning_rate: Rate = 0.002
@@ -49,9 +49,10 @@ class Config(NetConfig):
     channels: tuple[Count, Count] = (8, 16)
     """Units of the two convolutions, of 5 × 5 and 3 × 3."""
     num_dense: Count = 128
-    """Units of the dense layer below the head."""
+    """Units of the dense layer below the output layer."""
     dropout: ShareBelowOne = 0.25
-    """Share left out of what the head sees: the dense layer's units, and the code's."""
+    """Share of the inputs of the output layer that are left out, in training: units of
+    the dense layer and of the code."""
 
 
 if __name__ == "__main__":

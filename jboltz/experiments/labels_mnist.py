@@ -32,19 +32,19 @@ class Config(TrainingConfig):
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     layers: tuple[Count, ...] = (784, 500, 500, 2000)
-    """Units a layer: the pixels first, the top last; labels join the last but one."""
+    """Units per layer: the pixels first, the top last; labels join the last but one."""
     epochs: Count = 25
-    """Epochs a layer of greedy training, by CD-1 in centred coordinates."""
+    """Epochs per layer of greedy training, by CD-1 in centred coordinates."""
     features: Features = "probabilities"
-    """What greedy training hands up: draws from p(h | v) of the mean features, samples
-    all the way, or probabilities as they are."""
+    """What greedy training passes up: `means`, which are binarised afresh, `samples` of
+    every layer, or `probabilities`: means that are not binarised."""
     learning_rate: Rate = 0.04
     """First step size of SGD in greedy training; it falls linearly to 0."""
     momentum: ShareBelowOne = 0.9
     """Momentum of SGD in greedy training."""
     discriminative: Strength = 3.0
-    """Times that −log p(label | features) counts beside −log p(label, features) in
-    training the top RBM, greedily and by up–down; 0 leaves it to the second alone."""
+    """Weight of −log p(label | features) beside −log p(label, features) in training the
+    top RBM, greedily and by up–down; with 0 only the second counts."""
     up_down_epochs: tuple[Count, ...] = (40, 10, 10)
     """Epochs of each stage of up–down."""
     up_down_steps: tuple[Count, ...] = (1, 2, 3)
@@ -53,10 +53,10 @@ class Config(TrainingConfig):
     """First step size of plain SGD in up–down; it falls linearly to 0 over all
     stages."""
     held_out: CountFromZero = 0
-    """Training images, the last ones, to be judged by in place of the test set, which
-    is then not read: for choosing settings."""
+    """Number of training images, the last ones, that replace the test set, which is
+    then not read; for choosing settings."""
     sample_steps: Steps = 1000
-    """Gibbs sweeps of the top RBM, its label clamped, of the pictures of samples."""
+    """Gibbs sweeps of the top RBM, with its label held, in the figures of samples."""
     data: Mnist = dataclasses.field(default_factory=Mnist)
 
 

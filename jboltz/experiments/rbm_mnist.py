@@ -39,7 +39,7 @@ class Config(AnnealingConfig):
     `exact` has 16 hidden units, for log Z by enumeration, `short` trains for ten
     minutes, `small` takes one. Flags win."""
     num_hidden: Count = 500
-    """Hidden units; up to 20, log Z is exact."""
+    """Hidden units; up to 20, log Z is also computed exactly."""
     binarisation: Literal["stochastic", "threshold"] = "stochastic"
     """How gray pixels become binary: drawn afresh at every use in training and once for
     the test, or compared with ½."""
@@ -49,13 +49,13 @@ class Config(AnnealingConfig):
     products: Precision = "float32"
     """Precision of products in training; accelerators are fastest in `bfloat16`."""
     offset_rate: Share = 0.01
-    """Share of a batch's means in the offsets of centring."""
+    """Share by which each batch moves the offsets of centring."""
     raise_points: Count = 50
     """Examples whose likelihood is also estimated by RAISE."""
     raise_chains: Several = 10
-    """Chains of each of these examples."""
+    """Chains for each of these examples."""
     raise_ladders: tuple[LadderScale, ...] = ()
-    """Further ladders for RAISE, in units of 14 500 rungs: how it converges."""
+    """Lengths of further ladders, in units of 14 500 rungs, to see RAISE converge."""
     sample_steps: ChainSteps = 1000
     """Gibbs sweeps of the chains that are diagnosed, and of those that complete
     digits."""

@@ -35,18 +35,18 @@ class Config(PatchRBMConfig):
     num_hidden: Count = 128
     """Hidden units, each a spike and a slab; up to 16, likelihoods are computed."""
     penalty: Literal["gershgorin", "norm", "none"] = "none"
-    """How spikes keep the precision of the pixels positive; `none` projects the weights
+    """How the precision of the pixels is kept positive; `none` projects the weights
     after every update, and lets spikes add variance along their filters."""
     kappa: Scale = 1.0
-    """κ of the energy: 1 is the book's, 0.5 the papers'."""
+    """κ of the energy: 1 as in the book Deep Learning, 0.5 as in the papers."""
     contrast: Contrast = "raw"
     epochs: Count = 30
     weight_scale: Scale = 0.1
     relative_precision: Scale = 2.5
-    """Initial precision of a pixel with all spikes off, in units of that of the data:
-    what spikes can take away is what they have to explain."""
+    """Initial precision of a pixel with all spikes off, in units of that of the data.
+    The spikes have to take the excess away."""
     spike_bias: Exponent = -2.0
-    """Initial log-odds of a spike where the patch does not meet its filter."""
+    """Initial log-odds of a spike if the patch does not match its filter."""
 
 
 if __name__ == "__main__":

@@ -34,20 +34,20 @@ class Config(Ladders, PretrainedConfig):
     preset: Literal["small"] | None = None
     """Values to begin with: `small` takes a minute. Flags win."""
     hidden: tuple[Count, ...] = ()
-    """Units of the VAE's hidden layers, from the pixels to the code and back; none
-    takes those of the DBN below its top. A DBN's weights serve both ways and a VAE's
-    one, so that it then has about twice as many parameters."""
+    """Units of the VAE's hidden layers, from the pixels to the code and back; by
+    default those of the DBN below its top. The VAE then has about twice as many
+    parameters, since a DBN uses its weights both ways."""
     epochs: Count = 30
-    """Epochs of the VAE; that with the best ELBO of the held-out images is kept."""
+    """Epochs of the VAE; the one with the best ELBO on held-out images is kept."""
     learning_rate: Rate = 0.003
     """First step size of Adam; it falls linearly to 0."""
     num_weights: Count = 100
     """K of the importance-weighted bounds."""
     bound_images: Count = 1000
-    """Test images, evenly spaced, of which the bounds are taken."""
+    """Test images, evenly spaced, for which the bounds are computed."""
     ladder_check: Annotated[float, Range(0, 1000)] = 4.0
     num_samples: Annotated[int, Range(6, 1_000_000)] = 1000
-    """Samples of each model, and test images beside them, whose quality is compared."""
+    """Samples of each model, and as many test images, whose quality is compared."""
     sample_steps: Steps = 1000
     """Gibbs sweeps of the DBN's top RBM, from noise to a sample."""
 

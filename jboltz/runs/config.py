@@ -88,7 +88,7 @@ class TrainingConfig(RunConfig):
     GROUPS: ClassVar = {"devices": ("mesh", "distributed")}
 
     batch_size: Count = 100
-    """Examples an update; the last batch of an epoch may be shorter."""
+    """Examples per update; the last batch of an epoch may be shorter."""
     mesh: Mesh = dataclasses.field(default_factory=Mesh)  #: of devices
     distributed: bool = False
     """One of several processes, on as many hosts, that run this same command."""

@@ -30,7 +30,7 @@ class AnnealingConfig(Tempering, TrainingConfig):
     num_chains: Count = 100
     """Persistent chains."""
     num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
+    """Gibbs sweeps of each chain per update."""
     held_out: CountFromZero = 0
     """Training images, the last ones, to be judged by in place of the test set, which
     is then not read: for choosing settings."""
@@ -66,7 +66,7 @@ class PatchRBMConfig(PatchConfig):
     num_chains: Count = 500
     """Persistent chains."""
     num_steps: Count = 1
-    """Gibbs sweeps of each chain an update."""
+    """Gibbs sweeps of each chain per update."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

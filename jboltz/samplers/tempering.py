@@ -11,6 +11,7 @@ hidden units are tempered too). Hidden states are drawn anew after the swaps.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -103,8 +104,8 @@ class ParallelTempering:
     def init(self, params: Params, v: State, key: Key[Array, ""]) -> TemperingState:
         """A chain with all replicas at `v`."""
         params, v = hold(self, params, cast_states(v, params))
-        base = self.annealed.init(key).base  # It does not depend on the key.
-        ladder = TemperingLadder(base=base, beta=jnp.linspace(0, 1, self.num_replicas))
+        base, beta = _base(self.annealed), jnp.linspace(0, 1, self.num_replicas)
+        ladder = TemperingLadder(base=base, beta=beta)
         ladder = cast_states(ladder, params)
         apply = _with_moving_rungs(params, ladder)
         return _start(self.annealed, apply, self.num_replicas, v, key, ladder)
@@ -142,6 +143,15 @@ class TrajectoryTempering:
     ) -> tuple[TemperingState, Metrics]:
         params, state = hold(self, params, state)
         return _step(self.model, _with_moving_states(params), state, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _base(annealed: AnnealedModel) -> Params:
+    """The base that a model starts with, which does not depend on the key.
+
+    In a program of its own the weights, which nobody asks for, are not drawn.
+    """
+    return annealed.init(jax.random.key(0)).base
 
 
 # A swap moves no states but changes their order, a pair (states, replicas): `states` is
