@@ -73,7 +73,8 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     Raises:
       TypeError: `data` are not numbers.
       ValueError: `data` are gray for binary units, not finite, outside the domain or
-        empty, or have gaps (a traced mask counts as one), or there is not one weight per example.
+        empty, or have gaps, as any traced mask does, or there is not one weight per
+        example.
     """
     weights = None
     if isinstance(data, Batch):
