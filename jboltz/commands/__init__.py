@@ -20,7 +20,7 @@ COMMANDS = {
     "score": ("how likely a model finds rows", "model data --seed --out"),
     "encode": ("the means of a model's hidden units", "model data --seed --out"),
     "report": ("write the page of a run", "run"),
-    "data": ("what a file holds, and which units fit it", "path"),
+    "data": ("what a file holds, and which units fit it", "path --without"),
 }
 """What each command does, and the names of its arguments."""
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -28,6 +28,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "data": {"help": "file or folder with the columns of the training data"},
     "run": {"help": "folder of a run, finished or not"},
     "path": {"help": "file, or folder of images"},
+    "--without": {
+        "nargs": "+",
+        "default": (),
+        "metavar": "COLUMN",
+        "help": "columns of a table to leave out, such as names of the rows",
+    },
     "-n": {"type": int, "default": 64, "help": "number of rows (%(default)s)"},
     "--steps": {
         "type": int,

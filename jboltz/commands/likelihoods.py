@@ -2,22 +2,29 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 import jboltz
 from jboltz.base import Batch, EnumerableUnit, Params
+from jboltz.checks import cast_states
 from jboltz.commands.rows import Table, without_gaps
 from jboltz.evaluation.diagnostics import free_energy_gap
+from jboltz.evaluation.likelihood import per_example
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.evaluation.partition import num_states
 from jboltz.learning.rows import num_rows, take_rows
+from jboltz.models.annealed import AnnealedParams
 from jboltz.models.rbm import RBM
 from jboltz.runs.likelihoods import as_json, say_likelihood
+from jboltz.runs.progress import say, with_error
 
-MOST_STATES = 2**14
+MOST_STATES = 2**20
 """log Z is exact if a layer has at most this many states."""
 LADDER_SCALE = 0.2
 """2 900 rungs of annealing, in units of 14 500."""
@@ -52,6 +59,8 @@ def evaluate(
     if count := min(num_rows(train), num_rows(test)):
         volume = table.encoding.log_volume
         found["held_out"] = likelihood(rbm, params, test, log_z, volume)
+        found["gain"] = gain(rbm, params, table.train, test, log_z["value"])
+        found["judged_by"] = {"rows": num_rows(test), "of": num_rows(table.test)}
         seen = take_rows(train, slice(count))
         gap = free_energy_gap(rbm, params, test, seen)
         found["fit"] = judgement(float(gap.gap), float(gap.standard_error))
@@ -96,10 +105,44 @@ def likelihood(
     return found
 
 
+def gain(
+    rbm: RBM, params: Params, train: Batch, test: Batch, log_z: float
+) -> dict[str, float]:
+    """By how much the model finds `test` more likely than independent columns do that
+    are fitted to `train`: the mean over rows in nats, and its standard error."""
+    annealed = jboltz.Annealed(rbm)
+    base = annealed.fit_base(train)
+    values = cast_states(test.values, params)
+
+    def free_energies(beta):
+        rung = AnnealedParams(params=params, base=base, beta=jnp.asarray(beta))
+        return per_example(partial(annealed.free_energy, rung), values, batch_size=1000)
+
+    rung = AnnealedParams(params=params, base=base, beta=jnp.zeros(()))
+    shift = float(annealed.base_log_partition(rung)) - log_z
+    gains = free_energies(0.0) - free_energies(1.0) + shift
+    weights = np.ones(len(gains)) if test.weights is None else np.array(test.weights)
+    mean = np.average(gains, weights=weights)
+    error = np.sqrt(np.sum((weights * (gains - mean)) ** 2)) / weights.sum()
+    return {"mean": float(mean), "standard_error": float(error)}
+
+
 def say_likelihoods(found: dict[str, Any], rows: str) -> None:
     """The lines of what `likelihood` found of `rows`."""
     for name, numbers in found.items():
         say_likelihood(f"mean {name.replace('_', '-')} of {rows}, in nats", numbers)
+
+
+def say_gain(found: dict[str, float]) -> None:
+    """What the model gains over independent columns, and what to do if it is little."""
+    advice = ""
+    if found["mean"] <= 2 * found["standard_error"]:
+        advice = ", so it has not learned how they depend on each other; take more "
+        advice += "--epochs or --hidden units"
+    say(
+        f"That is {with_error(found, 2)} nats per row better than columns that do not "
+        f"depend on each other{advice}."
+    )
 
 
 def judgement(gap: float, error: float) -> str:

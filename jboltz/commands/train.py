@@ -37,14 +37,14 @@ class Config(RunConfig):
     rule: Literal["pcd", "cd"] = "pcd"
     """Training by persistent chains, or by chains that start at the data."""
     num_steps: Count | None = None
-    """Gibbs sweeps of each chain per update; by default 1, and 5 for a model of at most
-    10,000 weights, where they cost little."""
+    """Gibbs sweeps of each chain per update; by default 1, and 5 for at most 2,000
+    rows, where they cost little."""
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
     """First step size of plain SGD, which falls to 0. The default is 0.02 over the
-    largest variance of a column, and at most 0.05: for real numbers, which are
-    standardised, it is 0.02."""
+    largest variance of a column, and at most 0.05. Columns of real numbers are
+    standardised, so their variance is 1."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
 

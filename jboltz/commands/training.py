@@ -11,7 +11,7 @@ import optax
 import jboltz
 from jboltz import RBM, plotting
 from jboltz.base import Params
-from jboltz.commands.likelihoods import evaluate, say_likelihoods
+from jboltz.commands.likelihoods import evaluate, say_gain, say_likelihoods
 from jboltz.commands.rows import Table, about, load
 from jboltz.commands.train import Config
 from jboltz.learning.rows import num_rows
@@ -22,8 +22,8 @@ from jboltz.runs.workdir import Workdir
 
 PATH = 200
 """Learning rate times number of updates, where neither is asked for."""
-FEW_WEIGHTS = 10_000
-"""Up to so many weights the cost of an update is hardly that of its Gibbs sweeps."""
+FEW_ROWS = 2000
+"""Up to so many rows there are few enough updates to spend five sweeps on each."""
 NUM_CHAINS = 100
 """Persistent chains of PCD."""
 PICTURE_STEPS = 1000
@@ -44,13 +44,10 @@ def choose(config: Config, table: Table) -> Config:
     rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
     batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
     epochs = math.ceil(PATH / rate / -(-count // batch_size))
-    num_visible = table.encoding.unit.size
-    hidden = config.hidden or int(np.clip(num_visible, 16, 500))
-    is_small = num_visible * hidden <= FEW_WEIGHTS
     return dataclasses.replace(
         config,
-        hidden=hidden,
-        num_steps=config.num_steps or (5 if is_small else 1),
+        hidden=config.hidden or int(np.clip(table.encoding.unit.size, 16, 500)),
+        num_steps=config.num_steps or (5 if count <= FEW_ROWS else 1),
         batch_size=batch_size,
         learning_rate=rate,
         epochs=config.epochs or int(np.clip(epochs, 10, 100)),
@@ -149,10 +146,15 @@ def draw_figures(
 
 def report(results: dict[str, Any]) -> None:
     if found := results.get("held_out"):
-        say_likelihoods(found, f"{results['data']['num_test']} held-out rows")
+        judged_by = results["judged_by"]
+        rows = f"{judged_by['rows']} held-out rows"
+        if gaps := judged_by["of"] - judged_by["rows"]:
+            rows += f" ({gaps} more have gaps)"
+        say_likelihoods(found, rows)
+        say_gain(results["gain"])
         say(results["fit"])
     else:
-        say("No held-out row is without gaps, so there is no likelihood.")
+        say("All held-out rows have gaps, so there is no likelihood.")
     say(f"chains: {results['verdict']}")
     if results["verdict"].startswith("Out of equilibrium"):
         say("The flags are --num-steps, --learning-rate and --epochs.")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -94,7 +95,12 @@ def report(options: Any) -> None:
 
 def data(options: Any) -> None:
     """Prints the note of `read`."""
-    print(read(options.path).note)
+    print(read(options.path, tables(options.without)).note)
+
+
+def tables(without: Sequence[str]) -> Tables | None:
+    """A reader that leaves columns out, if there are such; else the usual reader."""
+    return Tables(without=tuple(without)) if without else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,9 +139,7 @@ def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.n
       ValueError: the columns are not those of the training data, or have values that
         these had not.
     """
-    without = tuple(trained.notes["without"])
-    reader = Tables(without=without) if without else None
-    batch = read(path, reader, like=trained.encoding).data
+    batch = read(path, tables(trained.notes["without"]), like=trained.encoding).data
     is_complete = complete(batch)
     batch = drawn(trained.model.visible, batch, seed)
     if not is_complete.all():
@@ -154,8 +158,10 @@ def write(columns: Columns, out: pathlib.Path | None) -> None:
     for name, values in columns.items():
         parts = values.reshape(len(values), -1).T
         for number, part in enumerate(parts, 1):
-            if part.dtype.kind == "f" and np.array_equal(part, np.rint(part)):
-                part = part.astype(int)
+            if part.dtype.kind == "f":
+                is_whole = np.array_equal(part, np.rint(part))
+                # Seven digits are what float32 holds.
+                part = part.astype(int) if is_whole else np.char.mod("%.7g", part)
             flat[name if len(parts) == 1 else f"{name}_{number}"] = part.tolist()
     place = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
     with place as file:

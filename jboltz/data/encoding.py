@@ -102,11 +102,25 @@ class Encoding:
         return Batch(values=nested(values), mask=nested(masks) if is_masked else None)
 
     def decode(self, states: State) -> Columns:
-        """The columns of these states, (examples, …), in the units of the data."""
-        columns = {}
-        for part, x in zip(self.parts, jax.tree.leaves(states), strict=True):
+        """The columns of these states, (examples, …), in the units of the data.
+
+        Args:
+          states: visible states of a model over `unit`, one axis of examples in front.
+
+        Raises:
+          ValueError: they have other shapes.
+        """
+        columns, leaves = {}, [np.asarray(x) for x in jax.tree.leaves(states)]
+        shapes = jax.tree.leaves(self.unit.shape, is_leaf=_is_shape)
+        if [x.shape[1:] for x in leaves] != shapes:
+            raise InvalidValue(
+                f"`states` has the shapes {[x.shape for x in leaves]} but (examples, "
+                f"…) with the shapes {shapes} behind is needed; of what `sample` "
+                "returns, take one sample of each chain, `x[:, 0]`."
+            )
+        for part, x in zip(self.parts, leaves, strict=True):
             ends = np.cumsum([column.num_features for column in part])
-            pieces = np.split(np.asarray(x), ends[:-1], axis=1)
+            pieces = np.split(x, ends[:-1], axis=1)
             for column, piece in zip(part, pieces, strict=True):
                 columns[column.name] = column.kind.decode(piece, column.known)
         return {name: columns[name] for name in self.names}
@@ -332,6 +346,10 @@ def _refuse_mark(name: str, seen: np.ndarray) -> None:
                 f"{others.max():g}; if it marks a gap pass `missing=({negative[0]:g},)`"
                 ", and if it is a number like the others `kinds='reals'`."
             )
+
+
+def _is_shape(x: Any) -> bool:
+    return all(isinstance(size, int) for size in x)
 
 
 def nested(parts: list[Any]) -> Any:

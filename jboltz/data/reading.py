@@ -138,7 +138,7 @@ def read(
     if sample.mask is not None:
         masks = jax.tree.leaves(sample.mask)
         gaps = sum(int(np.count_nonzero(~mask)) for mask in masks)
-        note.append(f"{gaps} values are missing: train by a `MissingDataEstimator`")
+        note.append(f"{gaps} values are missing")
     if not is_whole:
         note.append(f"{len(rows)} rows were looked at; train by `fit_stream`")
     return Examples(

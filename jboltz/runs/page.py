@@ -16,6 +16,8 @@ WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
 
 
+METRICS = {"loss": "what training follows"}
+"""Names of metrics that say more than those in results.json."""
 HEADS = ("Quantity", "Value", "Interval or error")
 FEW = 8
 """Numbers that stand first where none has an interval."""
@@ -69,7 +71,7 @@ def render(name: str, found: dict[str, Any]) -> str:
         headline=Table(HEADS, _headline(rows)),
         numbers=Table(HEADS, rows),
         curves=[
-            curve(f"{stage}: {metric}", epochs, values)
+            curve(f"{stage}: {METRICS.get(metric, metric)}", epochs, values)
             for stage, records in found["records"].items()
             for metric, (epochs, values) in _series(records).items()
         ],

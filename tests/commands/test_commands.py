@@ -64,6 +64,7 @@ def test_a_run_leaves_a_model_numbers_and_a_page(folder):
     results = json.loads((folder / "bits" / "results.json").read_text())
     assert results["chosen"] == {
         "hidden": 6,
+        "num_steps": 5,
         "batch_size": 10,
         "learning_rate": 0.05,
         "epochs": 2,

@@ -104,7 +104,7 @@ def test_a_new_default_keeps_the_description(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
     help_of = capsys.readouterr().out
-    assert "Examples an update" in help_of
+    assert "Examples per update" in help_of
     assert "(default: 64)" in help_of
 
 
