@@ -30,6 +30,8 @@ LADDER_SCALE = 0.2
 """2 900 rungs of annealing, in units of 14 500."""
 MOST_PSEUDO = 1000
 """Rows, the first ones, whose pseudo-likelihood is computed."""
+LITTLE = 0.1
+"""Nats per row that are no gain to speak of."""
 CHAIN_STEPS = 400
 """Updates that the judged chains are worth, after as many of warm-up."""
 
@@ -136,7 +138,7 @@ def say_likelihoods(found: dict[str, Any], rows: str) -> None:
 def say_gain(found: dict[str, float]) -> None:
     """What the model gains over independent columns, and what to do if it is little."""
     advice = ""
-    if found["mean"] <= 2 * found["standard_error"]:
+    if found["mean"] <= max(LITTLE, 2 * found["standard_error"]):
         advice = ", so it has not learned how they depend on each other; take more "
         advice += "--epochs or --hidden units"
     say(

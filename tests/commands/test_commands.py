@@ -4,6 +4,7 @@ import csv
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,6 +72,8 @@ def test_a_run_leaves_a_model_numbers_and_a_page(folder):
     }
     assert results["data"]["num_test"] == 30
     assert "overfit" in results["fit"]
+    assert np.isfinite([*results["gain"].values()]).all()
+    assert results["judged_by"] == {"rows": 30, "of": 30}
     page = (folder / "bits" / "report.html").read_text()
     assert "held_out" in page
     assert results["verdict"][:20] in page
@@ -194,6 +197,35 @@ def test_a_report_of_a_run(folder, capsys):
 def test_data_are_described(folder, capsys):
     assert jboltz_("data", folder / "bits.npy") == 0
     assert "Bernoulli(size=6)" in capsys.readouterr().out
+
+
+def test_columns_are_left_out_of_a_description(tmp_path, capsys):
+    lines = ["id,smokes", *(f"P{i},{i % 2}" for i in range(300))]
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    assert jboltz_("data", tmp_path / "people.csv") == 2
+    assert "`id` has 300 different values" in capsys.readouterr().err
+    assert jboltz_("data", tmp_path / "people.csv", "--without", "id") == 0
+    assert "Bernoulli(size=1)" in capsys.readouterr().out
+
+
+def test_a_gain_is_a_difference_of_likelihoods():
+    rbm = jboltz.RBM(jboltz.Bernoulli(6), jboltz.Bernoulli(4))
+    params = jax.tree.map(jnp.asarray, rbm.init(jax.random.key(0)))
+    params = params.replace(weights=jax.random.normal(jax.random.key(1), (6, 4)))
+    rows, test = BITS[:200].astype(np.float32), BITS[200:].astype(np.float32)
+    base = jboltz.Annealed(rbm).fit_base(rows)
+    alone = params.replace(visible=base[0], weights=jnp.zeros((6, 4)))
+    z = [float(jboltz.model_log_partition(rbm, x)) for x in (params, alone)]
+    pairs = zip((params, alone), z, strict=True)
+    ours, theirs = (
+        jboltz.log_likelihood(rbm, x, test, log_z).mean for x, log_z in pairs
+    )
+    train, test = jboltz.Batch(values=rows), jboltz.Batch(values=test)
+    found = likelihoods.gain(rbm, params, train, test, z[0])
+    np.testing.assert_allclose(found["mean"], ours - theirs, atol=1e-4)
+    assert likelihoods.gain(rbm, alone, train, test, z[1]) == pytest.approx(
+        {"mean": 0, "standard_error": 0}, abs=1e-5
+    )
 
 
 def test_the_first_argument_is_the_data_and_names_the_run():

@@ -44,6 +44,13 @@ def test_values_come_back_from_states(encoding):
             np.testing.assert_allclose(found, values, rtol=1e-5, err_msg=name)
 
 
+def test_samples_of_several_times_are_not_rows(encoding):
+    states = encoding.encode(COLUMNS, ROWS).values
+    samples = jax.tree.map(lambda x: x[:, None], states)
+    with pytest.raises(InvalidValue, match="one sample of each chain"):
+        encoding.decode(samples)
+
+
 def test_an_encoding_survives_json(encoding):
     again = from_json(json.loads(json.dumps(encoding.as_json())))
     assert again.unit == encoding.unit

@@ -213,3 +213,14 @@ def test_batches_need_not_divide_the_examples(count, getkey):
     got = jboltz.log_likelihood(MODEL, params, data, 0.0, batch_size=2)
     free = jax.jit(jax.vmap(MODEL.free_energy, in_axes=(None, 0)))(params, data)
     np.testing.assert_allclose(got.mean, -np.mean(free), rtol=2e-5)
+
+
+def test_a_mask_without_gaps_is_no_mask():
+    model = jboltz.RBM(jboltz.Bernoulli(3), jboltz.Bernoulli(2))
+    params, rows = model.init(jax.random.key(0)), np.eye(3)
+    whole = jboltz.Batch(values=rows, mask=np.ones((3, 3), bool))
+    found = jboltz.log_likelihood(model, params, whole, 0.0)
+    assert found.mean == jboltz.log_likelihood(model, params, rows, 0.0).mean
+    gaps = whole.replace(mask=~np.eye(3, dtype=bool))
+    with pytest.raises(ValueError, match="marks gaps"):
+        jboltz.log_likelihood(model, params, gaps, 0.0)
