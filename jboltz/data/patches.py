@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jboltz.checks import check_count
 from jboltz.data.checks import check_values, feature_moments, warn_unstandardized
 from jboltz.data.dataset import Dataset, hold_out
 from jboltz.data.standardize import as_real, as_rows
@@ -236,7 +235,8 @@ def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatch
         images, a patch is larger than an image, or `spec` asks for more components than
         a patch has numbers.
     """
-    seed = check_count("seed", seed, at_least=0)
+    if seed < 0:
+        raise InvalidValue(f"`seed` is {seed} but needs to be at least 0; pass one.")
     if data.image_shape is None:
         raise InvalidValue(
             "`data.image_shape` is None but patches are cut from images; give the "

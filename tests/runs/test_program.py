@@ -1,6 +1,7 @@
 """What `main` makes of errors; what a program of one's own is called."""
 
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -120,7 +121,8 @@ def test_a_program_of_ones_own_says_its_own_command(tmp_path):
             command, capture_output=True, text=True, env=environment, cwd=tmp_path
         )
 
-    assert f"usage: {sys.executable} {script}" in start("--help").stdout
+    python = pathlib.Path(sys.executable).name
+    assert f"usage: {python} {script}" in start("--help").stdout
     workdir = os.fsdecode(b"r\xc3\xbcn \xe2\x80\x93")
     found = start("--workdir", workdir, PYTHONIOENCODING="ascii")
     assert found.returncode == 0, found.stderr
