@@ -1,6 +1,7 @@
 """Sparse matrices: of scipy, and in Matrix Market files."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,10 @@ class Sparse:
 
     def open(self, source: Any) -> Rows:
         if isinstance(source, Path):
-            source = package("scipy.io", source.name).mmread(source)
+            with warnings.catch_warnings():
+                # Newer versions warn of another default type; both become an array.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                source = package("scipy.io", source.name).mmread(source)
         matrix = package("scipy.sparse", "a sparse matrix").csr_array(source)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise InvalidValue(
