@@ -59,8 +59,7 @@ html_show_sphinx = False
 html_theme_options = {
     "logo": {"text": "jboltz"},
     "show_toc_level": 2,
-    # What unfolds in the sidebar would need a name that screen readers can read.
-    "collapse_navigation": True,
+    "collapse_navigation": True,  # see guide.css
     "navigation_with_keys": False,
     "navbar_align": "left",
     # The wide search field has a label that differs from its text.
