@@ -20,7 +20,7 @@ COMMANDS = {
     "score": ("how likely a model finds rows", "model data --seed --out"),
     "encode": ("the means of a model's hidden units", "model data --seed --out"),
     "report": ("write the page of a run", "run"),
-    "data": ("what a file holds, and which units fit it", "path --without"),
+    "data": ("what a file holds, and which units fit it", "path --without --kinds"),
 }
 """What each command does, and the names of its arguments."""
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -33,6 +33,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "default": (),
         "metavar": "COLUMN",
         "help": "columns of a table to leave out, such as names of the rows",
+    },
+    "--kinds": {
+        "nargs": "+",
+        "default": (),
+        "metavar": "COLUMN=KIND",
+        "help": "kinds of columns: binary, spins, gray, counts, reals or categories",
     },
     "-n": {"type": int, "default": 64, "help": "number of rows (%(default)s)"},
     "--steps": {

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -36,9 +37,7 @@ class Table:
 
 def load(config: Config) -> Table:
     """The rows that a configuration names; a tenth, by its seed, is held out."""
-    parts = (entry.rpartition("=") for entry in config.kinds)
-    kinds: Any = {name: kind for name, _, kind in parts}
-    kinds = kinds[""] if [*kinds] == [""] else kinds or None
+    kinds = kinds_of(config.kinds)
     reader = Tables(without=config.without) if config.without else None
     examples = read(config.data, reader, kinds=kinds, missing=config.missing)
     count = num_rows(examples.data)
@@ -60,6 +59,13 @@ def load(config: Config) -> Table:
         train=take_rows(states, train),
         test=take_rows(states, test),
     )
+
+
+def kinds_of(entries: Sequence[str]) -> Any:
+    """What `read` takes as `kinds`: of one kind for all columns, or of "age=reals"."""
+    parts = (entry.rpartition("=") for entry in entries)
+    kinds = {name: kind for name, _, kind in parts}
+    return kinds[""] if [*kinds] == [""] else kinds or None
 
 
 def about(table: Table) -> dict[str, Any]:

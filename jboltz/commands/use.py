@@ -18,7 +18,7 @@ from jboltz import io
 from jboltz.base import Batch, Params
 from jboltz.checks import check_count
 from jboltz.commands import likelihoods
-from jboltz.commands.rows import complete, drawn
+from jboltz.commands.rows import complete, drawn, kinds_of
 from jboltz.data import read
 from jboltz.data.encoding import Encoding, from_json
 from jboltz.data.readers import Tables
@@ -95,7 +95,8 @@ def report(options: Any) -> None:
 
 def data(options: Any) -> None:
     """Prints the note of `read`."""
-    print(read(options.path, tables(options.without)).note)
+    kinds = kinds_of(options.kinds)
+    print(read(options.path, tables(options.without), kinds=kinds).note)
 
 
 def tables(without: Sequence[str]) -> Tables | None:

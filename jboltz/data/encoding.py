@@ -266,8 +266,8 @@ def _column(
     if kind.word == "categories" and not 2 <= len(known) <= MOST_CATEGORIES:
         raise InvalidValue(
             f"`{name}` has {len(known)} different values ({known[0].item()!r}, …) but "
-            f"a column of categories has 2 to {MOST_CATEGORIES}; leave it out, or make "
-            "it numbers."
+            f"a column of categories has 2 to {MOST_CATEGORIES}; leave it out by "
+            f"`--without {name}` or `Tables(without=…)`, or make it numbers."
         )
     fitting = () if is_category else KINDS.values()
     others = tuple(y.word for y in fitting if y != kind and y.holds(seen).all())

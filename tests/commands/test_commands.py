@@ -206,6 +206,9 @@ def test_columns_are_left_out_of_a_description(tmp_path, capsys):
     assert "`id` has 300 different values" in capsys.readouterr().err
     assert jboltz_("data", tmp_path / "people.csv", "--without", "id") == 0
     assert "Bernoulli(size=1)" in capsys.readouterr().out
+    of_kind = ("--kinds", "smokes=categories", "--without", "id")
+    assert jboltz_("data", tmp_path / "people.csv", *of_kind) == 0
+    assert "Softmax(sites=1" in capsys.readouterr().out
 
 
 def test_a_gain_is_a_difference_of_likelihoods():
