@@ -61,7 +61,9 @@ def evaluate(
     if count := min(num_rows(train), num_rows(test)):
         volume = table.encoding.log_volume
         found["held_out"] = likelihood(rbm, params, test, log_z, volume)
-        found["gain"] = gain(rbm, params, table.train, test, log_z["value"])
+        found["nats_gained_over_independent_columns"] = gain(
+            rbm, params, table.train, test, log_z["value"]
+        )
         found["judged_by"] = {"rows": num_rows(test), "of": num_rows(table.test)}
         seen = take_rows(train, slice(count))
         gap = free_energy_gap(rbm, params, test, seen)

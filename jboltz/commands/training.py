@@ -151,7 +151,7 @@ def report(results: dict[str, Any]) -> None:
         if gaps := judged_by["of"] - judged_by["rows"]:
             rows += f" ({gaps} more have gaps)"
         say_likelihoods(found, rows)
-        say_gain(results["gain"])
+        say_gain(results["nats_gained_over_independent_columns"])
         say(results["fit"])
     else:
         say("All held-out rows have gaps, so there is no likelihood.")

@@ -72,7 +72,8 @@ def test_a_run_leaves_a_model_numbers_and_a_page(folder):
     }
     assert results["data"]["num_test"] == 30
     assert "overfit" in results["fit"]
-    assert np.isfinite([*results["gain"].values()]).all()
+    gained = results["nats_gained_over_independent_columns"]
+    assert np.isfinite([*gained.values()]).all()
     assert results["judged_by"] == {"rows": 30, "of": 30}
     page = (folder / "bits" / "report.html").read_text()
     assert "held_out" in page
