@@ -210,7 +210,7 @@ def test_a_run_that_is_still_running_shows_what_there_is(workdir, capsys):
         page, said = page_of(workdir, capsys)
     assert "still running" in page.text
     assert "still running" in said
-    assert "train: loss" in page.text
+    assert "train: what training follows" in page.text
     assert "seed 3" in page.text
     page, said = page_of(workdir, capsys)
     assert "not finished and no process" in page.text
@@ -232,7 +232,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(workdir, capsys):
     ):
         assert words in page.text
         assert words in said
-    assert "train: loss" not in page.text
+    assert "train: what training follows" not in page.text
     assert len(page.of("img")) == 1
 
 
@@ -249,7 +249,7 @@ def test_a_folder_without_checksums_is_shown_line_by_line(workdir, capsys):
     ):
         assert words in page.text
         assert words in said
-    assert "train: loss" in page.text
+    assert "train: what training follows" in page.text
 
 
 def test_a_folder_or_a_pipe_in_place_of_the_page(workdir, capsys):
