@@ -118,13 +118,14 @@ def gain(
     base = annealed.fit_base(train)
     values = cast_states(test.values, params)
 
-    def free_energies(beta):
-        rung = AnnealedParams(params=params, base=base, beta=jnp.asarray(beta))
+    alone = AnnealedParams(params=params, base=base, beta=jnp.zeros(()))
+    whole = alone.replace(beta=jnp.ones(()))
+
+    def free_energies(rung):
         return per_example(partial(annealed.free_energy, rung), values, batch_size=1000)
 
-    rung = AnnealedParams(params=params, base=base, beta=jnp.zeros(()))
-    shift = float(annealed.base_log_partition(rung)) - log_z
-    gains = free_energies(0.0) - free_energies(1.0) + shift
+    shift = float(annealed.base_log_partition(alone)) - log_z
+    gains = free_energies(alone) - free_energies(whole) + shift
     weights = np.ones(len(gains)) if test.weights is None else np.array(test.weights)
     mean = np.average(gains, weights=weights)
     error = np.sqrt(np.sum((weights * (gains - mean)) ** 2)) / weights.sum()

@@ -32,7 +32,7 @@ CURVES = {
     "cd": ("reconstruction_error", "Reconstruction error", "mean square per number"),
     "pcd": ("contrast", "Free energy of the data minus that of the chains", "nats"),
 }
-"""Of each rule: the metric that is followed, and the title and unit of its curve."""
+"""The metric that is followed under each rule, and the title and unit of its curve."""
 HIDDEN = {"bernoulli": jboltz.Bernoulli, "spin": jboltz.Spin}
 
 
