@@ -119,7 +119,7 @@ def gain(
     values = cast_states(test.values, params)
 
     alone = AnnealedParams(params=params, base=base, beta=jnp.zeros(()))
-    whole = alone.replace(beta=jnp.ones(()))
+    whole = dataclasses.replace(alone, beta=jnp.ones(()))
 
     def free_energies(rung):
         return per_example(partial(annealed.free_energy, rung), values, batch_size=1000)
