@@ -13,7 +13,7 @@ import numpy as np
 
 from jboltz.base import Batch, Unit
 from jboltz.checks import check_number
-from jboltz.data.encoding import Encoding, learn
+from jboltz.data.encoding import Encoding, from_json, learn
 from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers import reader_of
 from jboltz.data.readers.protocol import (
@@ -64,7 +64,7 @@ def read(
     *,
     kinds: str | dict[str, str] | None = None,
     missing: tuple[Any, ...] = (),
-    like: Examples | Encoding | None = None,
+    like: Examples | Encoding | dict[str, Any] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Examples:
     """Reads a file, a folder or an object as examples, and finds the unit that fits.
@@ -91,7 +91,8 @@ def read(
         "counts", "reals" or "categories".
       missing: numbers and texts that mark a gap, such as (-1, "?").
       like: examples, or their encoding, whose categories, means and unit are used, for
-        test data.
+        test data; also an encoding `as_json`, which the notes of a model of `jboltz
+        train` have under "columns".
       most_bytes: examples that have more bytes as float32 are not kept in memory.
 
     Raises:
@@ -111,6 +112,8 @@ def read(
             raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
     if isinstance(like, Examples):
         like = like.encoding
+    elif isinstance(like, dict):
+        like = from_json(like)
     if not isinstance(missing, tuple) or not isinstance(like, Encoding | None):
         raise InvalidType(
             f"`missing` is {missing!r} and `like` is a {type(like).__name__} but a "

@@ -68,8 +68,10 @@ def test_what_is_no_encoding_is_refused():
 
 def test_test_data_may_be_read_like_an_encoding(encoding):
     examples = read(np.array([[1.5, 2.5], [3.0, 4.0]]))
-    again = read(np.array([[3.0, 4.0]]), like=examples.encoding)
-    np.testing.assert_array_equal(again.data.values, examples.data.values[1:])
+    notes = json.loads(json.dumps(examples.encoding.as_json()))
+    for like in (examples.encoding, notes):
+        again = read(np.array([[3.0, 4.0]]), like=like)
+        np.testing.assert_array_equal(again.data.values, examples.data.values[1:])
 
 
 def test_the_density_of_rows_is_that_of_states_less_the_volume():

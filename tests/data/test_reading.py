@@ -162,6 +162,7 @@ def test_gaps_are_nan_masked_or_marked():
         ),
         (lambda: read(np.array([["a"]])), ValueError, "1 different values"),
         (lambda: read([[1], [2]], like=read([[1.5]]), kinds="reals"), ValueError, "`l"),
+        (lambda: read([[1], [2]], like={}), ValueError, "cannot be read"),
         (lambda: read(iter([])), ValueError, "is empty"),
         (lambda: read([1.5, 2.5], Batches()), ValueError, "one row for each"),
         (
