@@ -9,14 +9,14 @@ import numpy as np
 
 from jboltz.base import Params
 from jboltz.checks import check_params, check_type
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidValue, import_extra
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.gaussian import Gaussian
 from jboltz.units.softmax import Softmax
 from jboltz.weights.arrays import USUAL, Convention, numbers, params_from
-from jboltz.weights.sources import Path, arrays_of, library
+from jboltz.weights.sources import Path, arrays_of
 
 Names = tuple[str, str, str]
 """The names of the weights, of the visible biases and of the hidden biases."""
@@ -177,7 +177,8 @@ def to_sklearn(rbm: RBM, params: RBMParams) -> Any:
             f"`rbm` is {rbm} but scikit-learn has Bernoulli units alone; write it by "
             "`jboltz.save`."
         )
-    estimator = library("sklearn.neural_network").BernoulliRBM(rbm.hidden.size)
+    library = import_extra("weights", "sklearn.neural_network", "`to_sklearn`")
+    estimator = library.BernoulliRBM(rbm.hidden.size)
     vars(estimator).update(to_arrays(rbm, params, names="scikit-learn"))
     estimator.n_features_in_ = rbm.visible.size
     return estimator

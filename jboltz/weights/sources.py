@@ -1,13 +1,12 @@
 """Arrays in the files of NumPy, MATLAB, PyTorch and rbms; none is unpickled."""
 
-import importlib
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from jboltz.errors import InvalidValue, MissingPackage
+from jboltz.errors import InvalidValue, MissingPackage, import_extra
 
 Path = str | os.PathLike[str]
 
@@ -31,11 +30,13 @@ def arrays_of(path: Path) -> dict[str, Any]:
             with np.load(path, allow_pickle=False) as archive:
                 return dict(archive)
         if path.suffix == ".mat":
-            return library("scipy.io").loadmat(path)
+            return import_extra("weights", "scipy.io", path.name).loadmat(path)
         if path.suffix == ".h5":
-            with library("h5py").File(path, "r") as file:
+            h5py = import_extra("weights", "h5py", path.name)
+            with h5py.File(path, "r") as file:
                 return _last_step(file)
-        state = library("torch").load(path, map_location="cpu", weights_only=True)
+        torch = import_extra("weights", "torch", path.name)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.float().numpy() for name, tensor in state.items()}
     except MissingPackage:
         raise
@@ -54,14 +55,3 @@ def _last_step(file: Any) -> dict[str, Any]:
         raise ValueError
     steps = [int(x.removeprefix("update_")) for x in file if x.startswith("update_")]
     return {name: x[()] for name, x in file[f"update_{max(steps)}/params"].items()}
-
-
-def library(name: str) -> Any:
-    """A module of a package that is needed here alone."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingPackage(
-            f"Weights from elsewhere need {name.split('.')[0]}, which cannot be "
-            f"imported ({error}); install it with: pip install 'jboltz[weights]'"
-        ) from error

@@ -10,7 +10,8 @@ from jboltz import Bernoulli, Binomial, Gaussian, Softmax
 from jboltz.data import read
 from jboltz.data.readers import HDF5, READERS, Arrays, Fasta, Images, Sparse, Tables
 from jboltz.data.readers.fasta import identity_weights
-from jboltz.data.readers.protocol import Reader, package
+from jboltz.data.readers.protocol import Reader
+from jboltz.errors import import_extra
 from tests.data import cases
 
 
@@ -23,7 +24,7 @@ def test_every_reader_is_a_reader_and_reads_a_case():
 
 def test_a_package_that_is_missing_is_named_with_its_extra():
     with pytest.raises(ImportError, match=r"no_such.*pip install 'jboltz\[readers\]'"):
-        package("no_such_package", "a table")
+        import_extra("readers", "no_such_package", "a table")
 
 
 # Arrays

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jboltz.data.files import read_npz
-from jboltz.data.readers.protocol import READ_TOGETHER, Rows, chosen, package
+from jboltz.data.readers.protocol import READ_TOGETHER, Rows, chosen
 from jboltz.data.readers.sparse import Sparse
 from jboltz.domains import as_numbers
-from jboltz.errors import InvalidValue
+from jboltz.errors import InvalidValue, import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Arrays:
         except InvalidValue as error:
             raise InvalidValue(f"{source}: {error}.") from error
         if "indptr" in names:
-            return Sparse().open(package("scipy.sparse", source.name).load_npz(source))
+            sparse = import_extra("readers", "scipy.sparse", source.name)
+            return Sparse().open(sparse.load_npz(source))
         wide = [name for name, x in arrays.items() if x.ndim > 1]
         name = chosen(wide, self.select, source)
         return rows_of(arrays[name], f"array {name!r} of {source.name}")

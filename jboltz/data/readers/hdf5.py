@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jboltz.data.readers.arrays import rows_of
-from jboltz.data.readers.protocol import READ_TOGETHER, Rows, chosen, package
+from jboltz.data.readers.protocol import READ_TOGETHER, Rows, chosen
+from jboltz.errors import import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class HDF5:
     types: ClassVar[tuple[str, ...]] = ("h5py",)
 
     def open(self, source: Any) -> Rows:
-        h5py = package("h5py", "HDF5")
+        h5py = import_extra("readers", "h5py", "HDF5")
         if isinstance(source, Path):
             source = h5py.File(source, "r")
         if isinstance(source, h5py.Group):

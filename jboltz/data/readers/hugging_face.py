@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from jboltz.data.readers.protocol import Rows, Stream, package
-from jboltz.errors import InvalidValue
+from jboltz.data.readers.protocol import Rows, Stream
+from jboltz.errors import InvalidValue, import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +15,7 @@ class HuggingFace:
     types: ClassVar[tuple[str, ...]] = ("datasets",)
 
     def open(self, source: Any) -> Rows | Stream:
-        datasets = package("datasets", "Hugging Face")
+        datasets = import_extra("readers", "datasets", "Hugging Face")
         if isinstance(source, dict):
             raise InvalidValue(
                 f"the data set has the splits {sorted(source)} but one is read; pass "

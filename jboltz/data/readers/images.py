@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jboltz.data.readers.protocol import Rows, package
-from jboltz.errors import InvalidValue
+from jboltz.data.readers.protocol import Rows
+from jboltz.errors import InvalidValue, import_extra
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 
@@ -26,7 +26,7 @@ class Images:
     types: ClassVar[tuple[str, ...]] = ()
 
     def open(self, source: Any) -> Rows:
-        pillow = package("PIL.Image", "a folder of images")
+        pillow = import_extra("readers", "PIL.Image", "a folder of images")
         paths = sorted(x for x in source.rglob("*") if x.suffix.lower() in PICTURES)
         if not paths:
             raise InvalidValue(

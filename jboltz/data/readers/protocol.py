@@ -1,14 +1,13 @@
 """What a reader gives: rows that can be looked up, or batches one after another."""
 
 import dataclasses
-import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from jboltz.errors import InvalidValue, MissingPackage
+from jboltz.errors import InvalidValue
 
 Columns: TypeAlias = dict[str, Any]
 """Arrays by name, with one row per example. NaN and masked entries are gaps."""
@@ -73,21 +72,6 @@ class Reader(Protocol):
           `Rows`, if rows can be looked up in any order, or else a `Stream`.
         """
         ...
-
-
-def package(name: str, purpose: str) -> Any:
-    """The package, imported.
-
-    Raises:
-      ImportError: it is not installed; the message names the extra that has it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingPackage(
-            f"{purpose} needs {name}, which cannot be imported ({error}); install it "
-            "with: pip install 'jboltz[readers]'"
-        ) from error
 
 
 def num_rows(columns: Columns) -> int:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jboltz.data.readers.protocol import Rows, package
-from jboltz.errors import InvalidValue
+from jboltz.data.readers.protocol import Rows
+from jboltz.errors import InvalidValue, import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Sparse:
             with warnings.catch_warnings():
                 # Newer versions warn of another default type; both become an array.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                source = package("scipy.io", source.name).mmread(source)
-        matrix = package("scipy.sparse", "a sparse matrix").csr_array(source)
+                source = import_extra("readers", "scipy.io", source.name).mmread(source)
+        sparse = import_extra("readers", "scipy.sparse", "a sparse matrix")
+        matrix = sparse.csr_array(source)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise InvalidValue(
                 f"the matrix has shape {matrix.shape} but needs at least one row of at "

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jboltz.data.readers.protocol import Rows, package
-from jboltz.errors import InvalidType, InvalidValue
+from jboltz.data.readers.protocol import Rows
+from jboltz.errors import InvalidType, InvalidValue, import_extra
 
 MANY_COLUMNS = 64
 """A table of numbers with more columns is one array, such as pixels of images."""
@@ -28,7 +28,7 @@ class Tables:
     types: ClassVar[tuple[str, ...]] = ("pandas", "builtins.dict")
 
     def open(self, source: Any) -> Rows:
-        pandas = package("pandas", "a table")
+        pandas = import_extra("readers", "pandas", "a table")
         if isinstance(source, Path):
             source = _from_file(pandas, source)
         frame = pandas.DataFrame(source)

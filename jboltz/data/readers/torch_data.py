@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any, ClassVar
 
 from jboltz.data.readers.arrays import rows_of
-from jboltz.data.readers.protocol import Rows, Stream, package, stacked
+from jboltz.data.readers.protocol import Rows, Stream, stacked
+from jboltz.errors import import_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Torch:
     types: ClassVar[tuple[str, ...]] = ("torch",)
 
     def open(self, source: Any) -> Rows | Stream:
-        torch, name = package("torch", "PyTorch"), type(source).__name__
+        torch = import_extra("readers", "torch", "PyTorch")
+        name = type(source).__name__
         if isinstance(source, torch.Tensor):
             return rows_of(source.detach().cpu().numpy(), "a tensor")
         if isinstance(source, torch.utils.data.DataLoader):
