@@ -64,7 +64,6 @@ LEAVES = ["checkpoint", "data", "sharding", "plotting", "guide"]
 ALSO = {"data": {"random", "units"}}
 # What only one part of the library imports.
 HEAVY = {
-    "pooch": "data",
     "orbax": "checkpoint",
     "safetensors": "io",
     "numpyro": "numpyro",

@@ -7,7 +7,7 @@ import sys
 def test_import_loads_no_heavy_library():
     code = (
         "import sys; from jboltz import *; "
-        "heavy = {'orbax', 'pooch', 'matplotlib', 'tyro'}; "
+        "heavy = {'orbax', 'requests', 'matplotlib', 'tyro'}; "
         "print(sorted(heavy & {m.split('.')[0] for m in sys.modules}))"
     )
     out = subprocess.run(

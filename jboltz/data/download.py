@@ -1,13 +1,9 @@
-"""Files from the network, by Pooch, with limits on time and size."""
+"""Files from the network, with limits on time and size."""
 
-import contextlib
-import io
 import queue
 import threading
-from types import ModuleType
-from typing import Any
 
-from jboltz.errors import InvalidValue, MissingPackage
+from jboltz.errors import InvalidValue, import_extra
 
 # Seconds. A host that is there answers in well under one; a stalled transfer is one
 # that sends nothing at all, however slow the network.
@@ -20,9 +16,9 @@ def probe(url: str) -> None:
 
     Raises:
       ConnectionError: it does not.
-      ImportError: Pooch is not installed.
+      ImportError: Requests is not installed.
     """
-    _, requests = _libraries()
+    requests = import_extra("experiments", "requests", "A download")
     answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -50,49 +46,18 @@ def fetch(url: str, most: int) -> bytes:
       ConnectionError: an error status, or nothing sent for `STALL_SECONDS`.
       ValueError: there are more than `most`, as the end of a sentence.
     """
-    pooch, requests = _libraries()
-    answers = contextlib.ExitStack()
-
-    def close_in_the_end(response: Any, *_: Any, **__: Any) -> None:
-        answers.callback(response.close)  # Pooch leaves open what fails.
-
-    download = pooch.HTTPDownloader(
-        timeout=(STALL_SECONDS, STALL_SECONDS),
-        chunk_size=2**16,
-        hooks={"response": close_in_the_end},
-    )
-    output = _Bounded()
-    output.most = most
+    requests = import_extra("experiments", "requests", "A download")
+    content = bytearray()
     try:
-        with answers:
-            download(url, output, None)
+        with requests.get(url, stream=True, timeout=STALL_SECONDS) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(2**16):
+                content += chunk
+                if len(content) > most:
+                    raise InvalidValue(f"is longer than {most} bytes")
     except requests.RequestException as error:
         raise ConnectionError(_innermost(error)) from error
-    return output.getvalue()
-
-
-def _libraries() -> tuple[ModuleType, ModuleType]:
-    """Pooch, and Requests, which Pooch downloads by."""
-    try:
-        import pooch
-        import requests
-    except ImportError as error:
-        raise MissingPackage(
-            f"Data are downloaded by Pooch, which cannot be imported ({error}); "
-            "install it with: pip install 'jboltz[experiments]'"
-        ) from error
-    return pooch, requests
-
-
-class _Bounded(io.BytesIO):
-    """A buffer that refuses more than `most` bytes, whoever sends them."""
-
-    most = 0
-
-    def write(self, data: Any, /) -> int:
-        if self.tell() + len(data) > self.most:
-            raise InvalidValue(f"is longer than {self.most} bytes")
-        return super().write(data)
+    return bytes(content)
 
 
 def _innermost(error: BaseException) -> str:

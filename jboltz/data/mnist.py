@@ -89,7 +89,7 @@ def load_mnist(
     Raises:
       ValueError: an unknown source, arguments that contradict one another, a folder
         without the files, a damaged file.
-      ImportError: "tfds" needs a download, and Pooch is not installed.
+      ImportError: "tfds" needs a download, and Requests is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if "tfds" needs the network and does not get it.
     """

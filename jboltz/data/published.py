@@ -68,7 +68,7 @@ def load_published(
     With a `manual_dir`, which is checked in any case, nothing is downloaded.
 
     Raises:
-      ImportError: a download is needed, and Pooch is not installed.
+      ImportError: a download is needed, and Requests is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if the network is needed and does not answer.
       ValueError: an unknown source, arguments that contradict one another, a

@@ -9,7 +9,7 @@ if sys.argv[0] == "-m":
     # Python is about to run one of them: before it imports JAX.
     terminal.take_over()
 
-_NEEDED = "tyro tomli_w rich jinja2 matplotlib pooch tensorboardX".split()
+_NEEDED = "tyro tomli_w rich jinja2 matplotlib requests tensorboardX".split()
 _MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 if _MISSING:
     # Before any program imports them: a message, not a traceback.

@@ -125,18 +125,20 @@ def test_folder_that_would_not_be_read(source, tmp_path):
 
 
 @pytest.fixture
-def without_pooch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", None)
+def without_requests(monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests", None)
 
 
-def test_auto_without_pooch_is_the_embedded_digits(publish, tmp_path, without_pooch):
+def test_auto_without_requests_is_the_embedded_digits(
+    publish, tmp_path, without_requests
+):
     data = load_mnist(data_dir=tmp_path)
     assert data.source == "embedded"
     assert "pip install 'jboltz[experiments]'" in data.note
 
 
-def test_without_pooch_a_download_says_how_to_install_it(
-    publish, tmp_path, without_pooch
+def test_without_requests_a_download_says_how_to_install_it(
+    publish, tmp_path, without_requests
 ):
     with pytest.raises(ImportError, match=r"pip install 'jboltz\[experiments\]'"):
         load_mnist("tfds", data_dir=tmp_path)
@@ -145,7 +147,7 @@ def test_without_pooch_a_download_says_how_to_install_it(
 def test_importing_the_package_is_light(run_program):
     process = run_program(
         "import jboltz.data\n"
-        "heavy = {'jax', 'pooch', 'requests'}\n"
+        "heavy = {'jax', 'requests'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     out, err = process.communicate(timeout=60)
