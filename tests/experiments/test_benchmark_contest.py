@@ -105,7 +105,6 @@ def test_two_times_that_stand_end_the_warm_up(monkeypatch):
     seconds = iter([9.0, 1.0, 0.5, 0.52, 0.5])
     monkeypatch.setattr(worker, "_seconds", lambda work, calls: next(seconds))
     assert worker.warm_up(lambda: ()) == [9.0, 1.0, 0.5, 0.52]
-    assert worker.calls_for(1.2, [9.0, 0.5]) == 3
     seconds = iter([2.0, 1.0] * 10)
     assert len(worker.warm_up(lambda: ())) == worker.MOST_CALLS
 

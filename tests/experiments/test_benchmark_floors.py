@@ -15,9 +15,7 @@ FLOORS = {
     "Gibbs": (floors.Floor(floors.sweep, (96, 64), 32, 7), 2 * 96 * 64),
     # Of the second layer one up from the data, and five of CD-1.
     "pretraining": (
-        floors.Floor(
-            partial(floors.pretraining, 1), (96, 64, 80), 32, 3, (1,), has_batches=True
-        ),
+        floors.Floor(partial(floors.pretraining, 1), (96, 64, 80), 32, 3, ()),
         96 * 64 + 5 * 64 * 80,
     ),
     # One up from the data, two a sweep.
@@ -32,7 +30,7 @@ FLOORS = {
     ),
     # Of each layer one up, one for its gradient, and one down but for the first.
     "net": (
-        floors.Floor(floors.net, (96, 64, 80, 10), 32, 3, (), has_batches=True),
+        floors.Floor(floors.net, (96, 64, 80, 10), 32, 3, ()),
         2 * 96 * 64 + 3 * 64 * 80 + 3 * 80 * 10,
     ),
 }
@@ -51,7 +49,7 @@ def test_no_product_is_left_out(floor, amount):
 @pytest.mark.parametrize(("floor", "_"), FLOORS.values(), ids=FLOORS)
 def test_every_library_takes_the_same_products(floor, _):
     expected = floors.by_xla([floor])()
-    works = [floors.by_numpy([floor])]
+    works = [floors.in_python([floor])]
     if peers.takes_part("torch"):
         works.append(peers.build("in_torch.products", [floor]))
     for work in works:
@@ -69,6 +67,6 @@ def test_a_network_learns_by_the_gradient():
             v = v @ W
         return jnp.sum(v**2) / 2
 
-    found = floors.by_numpy([floor])()
+    found = floors.in_python([floor])()
     for x, y in zip(found, jax.grad(score)(weights), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3)

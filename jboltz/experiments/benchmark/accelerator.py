@@ -12,6 +12,7 @@ import json
 import pathlib
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -94,7 +95,7 @@ def measure(row: Row, rate: float | None, seconds: float) -> dict[str, Any]:
     impl: Any = jboltz.THREEFRY_13 if row.keys == "threefry2x32_13" else row.keys
     key, times = jax.random.key(0, impl=impl), []
     if row.library != "jboltz":
-        make = peers.load("in_torch_gpu.work")
+        make = partial(peers.build, "in_torch_gpu.work")
     state, advance = make(row, num_steps, key)
     for call in range(MOST_CALLS + 1):
         start = time.perf_counter()

@@ -6,11 +6,13 @@ not timed.
 """
 
 import dataclasses
+import math
 import multiprocessing
 import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -147,27 +149,26 @@ def hold(
             continue
         outcome = first.pop("outcome")
         ours = ours or outcome  # jboltz is the first.
-        check = contest.check or finite
-        if contestant in peers.FLOORS:
-            check = finite
-        first["check"] = check(contestant, outcome, ours)
+        if contest.check is None or contestant in peers.FLOORS:
+            first["check"] = finite(outcome)
+        else:
+            first["check"] = contest.check(contestant, outcome, ours)
         require_same_work(name, contestant, first["check"])
         found[contestant] = first
-        calls = worker.calls_for(BATCH_SECONDS, first["warm_up"])
-        turns[contestant] = _turn(processes, contestant, calls)
+        calls = max(1, math.ceil(BATCH_SECONDS / first["warm_up"][-1]))
+        turns[contestant] = partial(processes.ask, contestant, calls)
     end = start + seconds
     values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
     records = {}
     for contestant, first in found.items():
         share = contest.shares.get(contestant, 1.0)
-        values[contestant] = [x / share for x in values[contestant]]
-        median = float(np.median(values[contestant]))
+        taken = summary([x / share for x in values[contestant]])
         records[contestant] = {
             "label": peers.LABELS[contestant],
-            "seconds": summary(values[contestant]),
-            "time_over_jboltz": ratio(values[contestant], values["jboltz"]),
+            "seconds": taken,
+            "time_over_jboltz": ratio(taken["values"], values["jboltz"]),
             "measured_share": share,
-            "milliseconds_a_step": 1e3 * median / contest.num_steps,
+            "milliseconds_a_step": 1e3 * taken["median"] / contest.num_steps,
             **first,
         }
     return {
@@ -178,10 +179,6 @@ def hold(
         "disturbed_rounds": disturbed,
         "took_seconds": time.monotonic() - start,
     }
-
-
-def _turn(processes: Processes, contestant: str, calls: int) -> Callable[[], float]:
-    return lambda: processes.ask(contestant, calls)
 
 
 def take_turns(
@@ -221,23 +218,19 @@ def summary(values: Sequence[float]) -> Record:
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Record:
-    """The ratio of two contestants' seconds: its summary and its 95 % interval.
+    """The ratio of two contestants' seconds, round by round: its summary and interval.
 
-    The rounds are pairs. The interval of the median reaches from the k-th smallest
-    ratio to the k-th largest. Each of n rounds is above the median with probability
-    1/2, whatever the distribution of the noise, so the interval misses the median with
-    probability 2 P(Binomial(n, 1/2) < k). k is the largest with at most 5 %; below six
-    rounds there is none.
+    The 95 % interval of the median reaches from one order statistic to another, so it
+    assumes nothing about the distribution of the noise. Below six rounds it is None.
     """
-    ratios, n = np.divide(theirs, ours), len(ours)
-    k = int(scipy.stats.binom.ppf(0.025, n, 0.5))
-    interval = [float(np.sort(ratios)[i]) for i in (k - 1, n - k)] if k else None
+    ratios = np.divide(theirs, ours)
+    found = scipy.stats.quantile_test(ratios, p=0.5).confidence_interval()
+    interval = None if np.isnan(found.low) else [float(found.low), float(found.high)]
     return {**summary(ratios.tolist()), "interval": interval}
 
 
-def finite(contestant: str, outcome: Outcome, ours: Outcome) -> Record:
+def finite(outcome: Outcome) -> Record:
     """The check that there are no infinities and NaNs, where no more is known."""
-    del contestant, ours
     value = max(float(np.mean(~np.isfinite(x))) for x in outcome)
     return {"what": "share of results not finite", "value": value, "limit": 0.0}
 

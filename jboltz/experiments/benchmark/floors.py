@@ -30,9 +30,8 @@ class Floor:
     num_rows: int
     num_steps: int
     state: tuple[int, ...] = (0,)
-    """The layers of which the state has `num_rows` rows each."""
-    has_batches: bool = False
-    """Whether every step has `num_rows` rows of the first layer of its own."""
+    """The layers of which the state has `num_rows` rows each. Without a state, every
+    step has `num_rows` rows of the first layer of its own."""
 
     def arrays(self) -> tuple[Any, Any, Any]:
         """Weights, state and batches, as arrays of NumPy."""
@@ -40,8 +39,9 @@ class Floor:
         rows = partial(rng.standard_normal, dtype=np.float32)
         weights = tuple(map(orthonormal, itertools.pairwise(self.layers)))
         state = tuple(rows((self.num_rows, self.layers[i])) for i in self.state)
-        batches = rows((self.num_steps, self.num_rows, self.layers[0]))
-        return weights, state, batches if self.has_batches else None
+        if self.state:
+            return weights, state, None
+        return weights, (), rows((self.num_steps, self.num_rows, self.layers[0]))
 
 
 def orthonormal(shape: tuple[int, int]) -> np.ndarray:
@@ -80,13 +80,10 @@ def steps(floor: Floor, weights: Any, state: Any, batches: Any) -> Any:
     return jax.lax.scan(body, (state, zeros), batches, length=floor.num_steps)[0]
 
 
-def by_numpy(floors: Sequence[Floor]) -> Work:
-    """In a loop of Python, by the BLAS that NumPy has."""
-    return in_python(floors, lambda x: x)
-
-
-def in_python(floors: Sequence[Floor], convert: Callable[[np.ndarray], Any]) -> Work:
-    """The steps in a loop of Python, on arrays of any library."""
+def in_python(
+    floors: Sequence[Floor], convert: Callable[[np.ndarray], Any] = np.asarray
+) -> Work:
+    """The steps in a loop of Python, by the BLAS of NumPy or of another library."""
     starts = [jax.tree.map(convert, floor.arrays()) for floor in floors]
 
     def work():
@@ -122,10 +119,10 @@ def sweep(weights: Any, state: Any, x: Any) -> tuple[Any, Any]:
 
 def pretraining(layer: int, weights: Any, state: Any, x: Any) -> tuple[Any, Any]:
     """The products that send a batch up to a layer, and the five of CD-1."""
-    del state
     for W in weights[:layer]:
         x = x @ W
-    return cd(weights[layer : layer + 1], (x,), None)
+    v_k, products = cd(weights[layer : layer + 1], (x,), None)
+    return state, v_k + products
 
 
 def mean_field(num_sweeps: int, weights: Any, state: Any, x: Any) -> tuple[Any, Any]:

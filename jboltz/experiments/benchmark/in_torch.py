@@ -1,22 +1,23 @@
 """The contestants in PyTorch: as fast as is easily written, and as the notes do it."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
-from jboltz.experiments.benchmark.floors import Floor, in_python
-from jboltz.experiments.benchmark.peers import LEARNING_RATE, num_cores
+from jboltz.experiments.benchmark.floors import in_python
+from jboltz.experiments.benchmark.peers import LEARNING_RATE, affinity
 from jboltz.experiments.benchmark.worker import Outcome, Work
 from jboltz.experiments.benchmark.works import Job, binary_images, gray
 from jboltz.runs.progress import say
 
-torch.set_num_threads(num_cores())
+torch.set_num_threads(len(affinity() or ()) or os.cpu_count() or 1)
 
 
-class RBM(torch.nn.Module):
+class RBM:
     """The notes' RBM, in their notation, with updates in place.
 
     In PyTorch's favour: without the draws that the notes make and never use, without
@@ -24,14 +25,9 @@ class RBM(torch.nn.Module):
     """
 
     def __init__(self, job):
-        super().__init__()
         torch.manual_seed(job.seed)
-        weights, visible_bias, hidden_bias = (
-            torch.from_numpy(np.array(x)) for x in job.arrays[0]
-        )
-        self.W = torch.nn.Parameter(weights.T.contiguous())
-        self.b = torch.nn.Parameter(visible_bias)
-        self.c = torch.nn.Parameter(hidden_bias)
+        W, self.b, self.c = (torch.from_numpy(np.array(x)) for x in job.arrays[0])
+        self.W = W.T.contiguous()
 
     def mean_hidden(self, v):
         return torch.sigmoid(torch.nn.functional.linear(v, self.W, self.c))
@@ -83,9 +79,8 @@ class PersistentRBM(RBM):
 
     def __init__(self, job):
         super().__init__(job)
-        self.chains = self.draw(
-            torch.sigmoid(self.c.detach()).expand(job.sizes.batch_size, -1)
-        )
+        p = torch.sigmoid(self.c)
+        self.chains = self.draw(p.expand(job.sizes.batch_size, -1))
 
     def update(self, x):
         x = self.draw(x)
@@ -120,15 +115,7 @@ def can_compile() -> bool:
     return True
 
 
-def products(floors: Sequence[Floor]) -> Work:
-    """The products alone, by the BLAS that PyTorch has."""
-    work = in_python(floors, torch.from_numpy)
-
-    def without_gradients():
-        with torch.inference_mode():
-            return work()
-
-    return without_gradients
+products = partial(in_python, convert=torch.from_numpy)
 
 
 def cd(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
@@ -154,10 +141,9 @@ def cd_loader(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
 
 
 def _updates(rbm: RBM, batches: Iterable[torch.Tensor]) -> Outcome:
-    with torch.no_grad():
-        for x in batches:
-            rbm.update(x)
-    return rbm.W.detach().T, rbm.b.detach(), rbm.c.detach()
+    for x in batches:
+        rbm.update(x)
+    return rbm.W.T, rbm.b, rbm.c
 
 
 pcd = partial(cd, rbm_class=PersistentRBM)
@@ -199,14 +185,12 @@ def gibbs(job: Job, rbm_class: Callable[[Job], RBM] = RBM) -> Work:
     """Gibbs sweeps in a loop; every call goes on where the last one stopped."""
     rbm = rbm_class(job)
     v = torch.from_numpy(binary_images(job, job.sizes.num_chains))
-    with torch.no_grad():
-        h = rbm.draw(rbm.mean_hidden(v))
+    h = rbm.draw(rbm.mean_hidden(v))
 
     def work():
         nonlocal v, h
-        with torch.no_grad():
-            for _ in range(job.sizes.num_sweeps):
-                v, h = rbm.sweep(h)
+        for _ in range(job.sizes.num_sweeps):
+            v, h = rbm.sweep(h)
         return (v,)
 
     return work

@@ -7,6 +7,7 @@ contestant that needs it, and only if the library is installed.
 import importlib
 import importlib.metadata
 import os
+import sys
 from typing import Any
 
 LEARNING_RATE = 0.01
@@ -30,7 +31,7 @@ LABELS = {
 
 FLOORS = {
     "products": "floors.by_xla",
-    "products_numpy": "floors.by_numpy",
+    "products_numpy": "floors.in_python",
     "products_torch": "in_torch.products",
 }
 """The contestants that take the products alone, and what builds their work from all
@@ -59,12 +60,9 @@ def installed() -> dict[str, str | None]:
     return versions
 
 
-def num_cores() -> int:
-    """The cores that this process may use, as by `taskset`."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # Neither macOS nor Windows has it.
-        return os.cpu_count() or 1
+def affinity() -> list[int] | None:
+    """The cores that this process may use, as by `taskset`; Linux alone says it."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None
 
 
 def left_out() -> dict[str, str]:
@@ -84,12 +82,8 @@ def takes_part(contestant: str) -> bool:
     return PACKAGES.get(contestant) not in left_out()
 
 
-def load(name: str) -> Any:
-    """What has this name in this package, as "in_torch.cd"."""
+def build(name: str, *arguments: Any) -> Any:
+    """The work by the function of this name in this package, as "in_torch.cd"."""
     file, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"{__package__}.{file}"), function)
-
-
-def build(name: str, job: Any) -> Any:
-    """The work by the function of this name in this package."""
-    return load(name)(job)
+    module = importlib.import_module(f"{__package__}.{file}")
+    return getattr(module, function)(*arguments)

@@ -150,10 +150,7 @@ def pretraining(sizes: Sizes) -> list[Floor]:
     """The updates of an epoch for each layer."""
     layers, num_steps = sizes.dbn_layers, works.num_updates(sizes)
     steps = [partial(floors.pretraining, i) for i in range(len(layers) - 1)]
-    return [
-        Floor(step, layers, sizes.batch_size, num_steps, state=(i,), has_batches=True)
-        for i, step in enumerate(steps)
-    ]
+    return [Floor(step, layers, sizes.batch_size, num_steps, ()) for step in steps]
 
 
 def joint_updates(sizes: Sizes) -> list[Floor]:
@@ -170,7 +167,7 @@ def posteriors(sizes: Sizes) -> list[Floor]:
 
 def net_updates(sizes: Sizes) -> list[Floor]:
     layers, rows, num_steps = sizes.net_layers, sizes.net_batch, sizes.net_updates
-    return [Floor(floors.net, layers, rows, num_steps, state=(), has_batches=True)]
+    return [Floor(floors.net, layers, rows, num_steps, state=())]
 
 
 CD = Task(

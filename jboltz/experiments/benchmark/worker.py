@@ -5,8 +5,6 @@ While no one asks it blocks in a read from a pipe.
 
 import contextlib
 import importlib.util
-import math
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
+from jboltz.experiments.benchmark import peers
 from jboltz.runs import machine
 
 Outcome: TypeAlias = tuple[Any, ...]
@@ -38,36 +37,32 @@ def serve(connection: Connection) -> None:
     part. Sent a number of calls of that work, it answers with their mean seconds. An
     answer that is a text says what failed.
     """
-    with contextlib.suppress(EOFError, BrokenPipeError):  # The parent has gone.
-        _serve(connection)
-
-
-def _serve(connection: Connection) -> None:
     # The seconds to compile are those of a first run.
     jax.config.update("jax_enable_compilation_cache", False)
-    clock, work = machine.Clock(), None
-    connection.send(True)
-    while True:
-        request = connection.recv()
-        try:
-            if work is not None and isinstance(request, int):
-                answer = _seconds(work, request)
-            else:
-                work = None  # Its arrays are freed before there are new ones.
-                answer, work = begin(request, clock)
-        except Exception:
-            answer = traceback.format_exc()
-        connection.send(answer)
+    work = None
+    with contextlib.suppress(EOFError, BrokenPipeError):  # The parent has gone.
+        connection.send(True)
+        while True:
+            request = connection.recv()
+            try:
+                if work is not None and isinstance(request, int):
+                    answer = _seconds(work, request)
+                else:
+                    work = None  # Its arrays are freed before there are new ones.
+                    answer, work = begin(request)
+            except Exception:
+                answer = traceback.format_exc()
+            connection.send(answer)
 
 
 def begin(
-    build: Callable[[], Work | None], clock: machine.Clock
+    build: Callable[[], Work | None],
 ) -> tuple[dict[str, Any] | None, Work | None]:
     """Builds a work, calls it once and warms it up: what comes of that, and the work.
 
     Both are None where the contestant cannot take part.
     """
-    compiled = clock.costs()["compile_seconds"]
+    clock = machine.Clock()
     if (work := build()) is None:
         return None, None
     start = time.perf_counter()
@@ -75,7 +70,7 @@ def begin(
     answer = {
         "outcome": outcome,
         "first_seconds": time.perf_counter() - start,
-        "compile_seconds": clock.costs()["compile_seconds"] - compiled,
+        "compile_seconds": clock.costs()["compile_seconds"],
         "warm_up": warm_up(work),
         "peak_memory_mb": machine.peak_memory_mb(),
         **conditions(),
@@ -94,11 +89,6 @@ def warm_up(work: Work) -> list[float]:
     return seconds
 
 
-def calls_for(seconds: float, warm: list[float]) -> int:
-    """The calls that take so many seconds, by the last time of warming up."""
-    return max(1, math.ceil(seconds / warm[-1]))
-
-
 def _seconds(work: Work, calls: int) -> float:
     """The mean seconds of a call."""
     start = time.perf_counter()
@@ -109,17 +99,15 @@ def _seconds(work: Work, calls: int) -> float:
 
 def conditions() -> dict[str, Any]:
     """Threads of the libraries, affinity and denormals, as they are in this process."""
-    pools, affinity = [], None
+    pools = []
     if importlib.util.find_spec("threadpoolctl"):
         import threadpoolctl  # pyright: ignore[reportMissingImports]
 
         keys = ("internal_api", "num_threads", "version", "architecture")
         found = threadpoolctl.threadpool_info()
         pools = [{k: pool.get(k) for k in keys} for pool in found]
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        affinity = sorted(os.sched_getaffinity(0))
     return {
-        "affinity": affinity,
+        "affinity": peers.affinity(),
         "thread_pools": pools,
         "flushes_denormals": bool(np.float32(1e-39) * np.float32(0.5) == 0),
     }
