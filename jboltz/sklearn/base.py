@@ -3,8 +3,7 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
@@ -180,16 +179,29 @@ class BoltzmannEstimator(
         """Visible states in the form of the data."""
         return rows
 
-    def _map(self, function: RowFunction, X, *more, params=None) -> np.ndarray:
-        """`function` of each row, and of the entry of each of `more` beside it."""
+    def _map(
+        self, function: RowFunction, X, *more, model=None, params=None, rows_of=None
+    ) -> np.ndarray:
+        """`function` of each row, and of the entry of each of `more` beside it.
+
+        Rows go in blocks of one length, so that the function compiles once.
+        """
+        model = self.model_ if model is None else model
         params = self.params_ if params is None else params
-        program = partial(programs.each_row, function, self.model_, params)
-        return by_blocks(program, X, self._rows, *more)
+        length = int(np.clip(_BLOCK_SIZE // X.shape[1], 8, 512))
+
+        def given(piece):
+            return ((rows_of or self._rows)(X[piece]), *(x[piece] for x in more))
+
+        found = [
+            np.asarray(programs.each_row(function, model, params, *rows))[:count]
+            for rows, count in blocks(X.shape[0], length, given)
+        ]
+        return np.concatenate(found)
 
     def _pictures(self, codes) -> np.ndarray:
         """The visible means of each row of hidden units."""
-        program = partial(programs.each_row, self._decode, self.model_, self.params_)
-        return by_blocks(program, codes, to_dense)
+        return self._map(self._decode, codes, rows_of=to_dense)
 
     # Training.
 
@@ -258,7 +270,7 @@ class BoltzmannEstimator(
         """Adds the state of the next part before its first update."""
         key_params, key_chains, _ = self._keys(len(self._states))
         params = self._start_params(part, key_params, X)
-        state = programs.start_state(part.estimator, part.optimizer, params, key_chains)
+        state = programs.start_state(params, part.estimator, part.optimizer, key_chains)
         self._states.append(programs.to_host(state))
 
     def _train(self, indices: Sequence[int], X, y) -> None:
@@ -314,28 +326,6 @@ class RealEstimator(BoltzmannEstimator):
 
     def _start_params(self, part, key, X):
         return programs.start_params(self.model_, key, self._rows(X[: self.batch_size]))
-
-
-def by_blocks(
-    program: Callable[..., Any], X: Any, rows_of: Callable[[Any], Any], *more: Any
-) -> np.ndarray:
-    """`program` of the rows of `X`, in blocks of one length, so that it compiles once.
-
-    Args:
-      program: (rows, …) -> an array with one entry per row.
-      rows_of: turns a piece of `X` into rows.
-      more: arrays with one entry per row, which `program` takes beside the rows.
-    """
-    length = int(np.clip(_BLOCK_SIZE // X.shape[1], 8, 512))
-
-    def given(piece):
-        return (rows_of(X[piece]), *(x[piece] for x in more))
-
-    found = [
-        np.asarray(program(*rows))[:count]
-        for rows, count in blocks(X.shape[0], length, given)
-    ]
-    return np.concatenate(found)
 
 
 def blocks(num_rows: int, length: int, rows_of) -> Iterator[tuple[Any, int]]:

@@ -1,7 +1,6 @@
 """Deep belief networks that are fine-tuned, as a classifier."""
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from jboltz.errors import InvalidValue
 from jboltz.nets.classifier import classifier_of, to_linen_params
 from jboltz.nets.finetune import CrossEntropy, LabelledExamples
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import FLOATS, by_blocks, check_rate, estimator
+from jboltz.sklearn.base import FLOATS, check_rate, estimator
 from jboltz.sklearn.dbn import DBNTransformer
 from jboltz.sklearn.programs import Part
 
@@ -81,9 +80,9 @@ class DBNClassifier(ClassifierMixin, DBNTransformer):
     def predict_proba(self, X):
         """The probability of each class, in the order of `classes_`."""
         check_is_fitted(self)
-        X, net = self._validated(X), self.net_
-        program = partial(programs.each_row, class_probabilities, net, self.net_params_)
-        return by_blocks(program, X, self._rows).astype(X.dtype)
+        X, params = self._validated(X), self.net_params_
+        found = self._map(class_probabilities, X, model=self.net_, params=params)
+        return found.astype(X.dtype)
 
     def predict(self, X):
         """The most probable class of each row."""

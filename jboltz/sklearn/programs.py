@@ -18,14 +18,16 @@ from jaxtyping import Array
 from jboltz import random
 from jboltz.base import Batch, Estimator, Params, State
 from jboltz.errors import Diverged
-from jboltz.evaluation.annealing import (
-    annealed_importance_sampling,
-    annealing_ladder,
-)
+from jboltz.evaluation.annealing import annealed_importance_sampling, annealing_ladder
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.evaluation.partition import model_log_partition
-from jboltz.learning.loop import as_pytree
-from jboltz.learning.step import Prepare, TrainState, make_train_step
+from jboltz.learning.loop import as_pytree, copy
+from jboltz.learning.step import (
+    Prepare,
+    TrainState,
+    init_train_state,
+    make_train_step,
+)
 from jboltz.learning.stream import run_stack
 from jboltz.products import full_precision
 from jboltz.samplers.start import sampler_for
@@ -56,33 +58,19 @@ def start_params(model: Any, key: Array, data: Any = None) -> Params:
     return model.init(key, data=data)
 
 
-@partial(jax.jit, static_argnames=("estimator", "optimizer"))
-def start_state(
-    estimator: Estimator, optimizer: Any, params: Params, key: Array
-) -> TrainState:
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=optimizer.init(params),
-        estimator_state=estimator.init(params, key),
-    )
+start_state = jax.jit(init_train_state, static_argnames=("estimator", "optimizer"))
 
 
 @jax.jit
 def continue_state(state: TrainState, learning_rate: Any) -> TrainState:
     """A copy of a training state, with this learning rate."""
     # `jit` may return its arguments themselves, and training donates the state.
-    state = jax.tree.map(jnp.copy, state)
+    state = copy(state)
     # The type of a Python number is weak, and that of the state after a step is not:
     # training would be compiled once more for the second stack of batches.
     rate = jnp.asarray(learning_rate, float)
     opt_state = optax.tree.set(state.opt_state, learning_rate=rate)
-    return TrainState(
-        step=state.step,
-        params=state.params,
-        opt_state=opt_state,
-        estimator_state=state.estimator_state,
-    )
+    return dataclasses.replace(state, opt_state=opt_state)
 
 
 def train(

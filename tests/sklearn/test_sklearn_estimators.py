@@ -158,7 +158,7 @@ def test_a_second_stack_of_batches_compiles_nothing():
     pcd = jboltz.PersistentContrastiveDivergence(model, jboltz.Gibbs(model), 2)
     key = jax.random.key(0)
     for optimizer in (programs.SGD, programs.ADAM):
-        first = programs.start_state(pcd, optimizer, model.init(key), key)
+        first = programs.start_state(model.init(key), pcd, optimizer, key)
         state = programs.continue_state(first, 0.2)
         assert not any(x.weak_type for x in jax.tree.leaves(state))
 
