@@ -370,10 +370,11 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
             f"`{name}` cannot be read as one array ({error}) but every example needs "
             "the same number of features; pad or drop the odd ones."
         ) from error
-    except RuntimeError as error:  # a tensor of PyTorch with a gradient
+    except (RuntimeError, TypeError) as error:  # a tensor of PyTorch
         raise InvalidType(
             f"`{name}` is of type {type(values).__name__} and cannot be read as an "
-            f"array ({error}); pass `tensor.detach().cpu()` of a tensor of PyTorch."
+            f"array ({error}); pass `tensor.detach().cpu()` of a tensor of PyTorch, "
+            "and `.float()` of one in bfloat16."
         ) from error
     # `can_cast` and not `dtype.kind`: JAX's bfloat16 is of kind "V" to NumPy.
     if array.dtype.kind not in "biuf" and not np.can_cast(array.dtype, np.float32):

@@ -19,6 +19,7 @@ from jboltz.domains import (
     UnitInterval,
     as_numbers,
 )
+from jboltz.errors import InvalidType
 
 PAIR = Product((UnitInterval(), OneHot(3)))
 FINITE = [
@@ -167,7 +168,9 @@ def test_class_numbers_may_be_missing_and_whole_states_are_no_numbers():
     np.testing.assert_array_equal(OneHot(3).admit(state, "start"), state)
 
 
-def test_a_tensor_with_a_gradient_has_to_be_detached():
+def test_a_tensor_that_numpy_cannot_read_is_refused_with_the_remedy():
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"`x` is of type Tensor .*\.detach\(\)"):
+    with pytest.raises(InvalidType, match=r"`x` is of type Tensor .*\.detach\(\)"):
         as_numbers(torch.ones(3, requires_grad=True), "x")
+    with pytest.raises(InvalidType, match=r"`x` is of type Tensor .*\.float\(\)"):
+        as_numbers(torch.ones(3, dtype=torch.bfloat16), "x")

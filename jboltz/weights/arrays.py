@@ -11,7 +11,8 @@ from jaxtyping import Array, ArrayLike
 
 from jboltz.base import Params, Unit
 from jboltz.checks import check_number, check_params, check_type
-from jboltz.errors import InvalidType, InvalidValue
+from jboltz.domains import as_numbers
+from jboltz.errors import InvalidValue
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.products import full_product
 from jboltz.units.bernoulli import Bernoulli
@@ -121,7 +122,8 @@ def params_from(
 
 
 def _oriented(rbm: RBM, weights: ArrayLike, transpose: bool | None) -> np.ndarray:
-    W, need = numbers("weights", weights), (rbm.visible.size, rbm.hidden.size)
+    W = as_numbers(weights, "weights").astype(np.float64)
+    need = (rbm.visible.size, rbm.hidden.size)
     if W.shape == (*rbm.visible.shape, rbm.hidden.size):
         W = W.reshape(need)
     if transpose or (transpose is None and W.shape != need):
@@ -173,7 +175,7 @@ def _renamed(name: str, given: Mapping[str, ArrayLike]) -> dict[str, ArrayLike]:
         field = "mean" if key == "bias" else key
         if key in _POWERS:
             field = "log_variance"
-            x = numbers(name, value)
+            x = as_numbers(value, name).astype(np.float64)
             if not (x > 0).all():
                 raise InvalidValue(
                     f"`{name}` holds {x.min()} for {key!r}, which needs to be above 0; "
@@ -199,7 +201,7 @@ def _record(unit: Unit, name: str, given: Given) -> Params:
         given = {next(iter(fields)): given}
     given = {str(key): value for key, value in given.items()}
     for key, value in given.items():
-        array, need = numbers(name, value), fields.get(key)
+        array, need = as_numbers(value, name), fields.get(key)
         if not isinstance(need, jax.Array):
             raise InvalidValue(
                 f"`{name}` has {', '.join(given)} but {unit} has {', '.join(fields)}; "
@@ -212,18 +214,3 @@ def _record(unit: Unit, name: str, given: Given) -> Params:
             )
         found[key] = jnp.asarray(array.reshape(need.shape), float)
     return dataclasses.replace(like, **found)
-
-
-def numbers(name: str, value: object) -> np.ndarray:
-    """`value` in float64, refused if it is no array of real numbers."""
-    try:
-        array = np.asarray(value)
-        if not np.iscomplexobj(array):
-            return array.astype(np.float64)
-        reason = "it is complex"
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error)
-    raise InvalidType(
-        f"`{name}` is {type(value).__name__} but an array of real numbers is needed "
-        f"({reason}); pass NumPy's, or a tensor by `.detach().cpu().float()`."
-    )

@@ -1,7 +1,7 @@
 """RBMs and DBNs from arrays by their usual names, and back."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,14 +9,15 @@ import numpy as np
 
 from jboltz.base import Params
 from jboltz.checks import check_params, check_type
+from jboltz.domains import as_numbers
 from jboltz.errors import InvalidValue, import_extra
 from jboltz.models.dbn import DBN
 from jboltz.models.rbm import RBM, RBMParams
 from jboltz.units.bernoulli import Bernoulli
 from jboltz.units.gaussian import Gaussian
 from jboltz.units.softmax import Softmax
-from jboltz.weights.arrays import USUAL, Convention, numbers, params_from
-from jboltz.weights.sources import Path, arrays_of
+from jboltz.weights.arrays import USUAL, Convention, params_from
+from jboltz.weights.sources import arrays_of
 
 Names = tuple[str, str, str]
 """The names of the weights, of the visible biases and of the hidden biases."""
@@ -63,7 +64,7 @@ _SPREADS = {"sigma": "deviation", "log_var": "log_variance", "variance": "varian
 
 
 def read(
-    source: Mapping[str, Any] | Path | Any | Sequence[Any],
+    source: Any,
     *,
     rbm: RBM | None = None,
     names: Names | None = None,
@@ -83,8 +84,8 @@ def read(
 
     Args:
       source: a dictionary of arrays or tensors; a fitted BernoulliRBM of scikit-learn;
-        a file, whose name ends as `arrays_of` of `jboltz.weights.sources` says; or a
-        list of these, from the bottom up.
+        a file whose name ends in .npz, .mat, .pth, .pt or .h5 (an archive of rbms); or
+        a list of these, from the bottom up.
       rbm: the model. None: of Bernoulli units, as many as there are biases.
       names: of the weights, the visible and the hidden biases.
       transpose: whether the weights are (hidden, visible). None: as the names tell, or
@@ -220,7 +221,7 @@ def _read(
     transpose: bool | None,
     convention: Convention,
 ) -> tuple[RBM, RBMParams]:
-    W, a, b = (numbers(name, group[name]) for name in names)
+    W, a, b = (as_numbers(group[name], name) for name in names)
     spread = {key: group[name] for name, key in _SPREADS.items() if name in group}
     if rbm is None:
         visible = Softmax(*W.shape[:2]) if W.ndim == 3 else Bernoulli(a.size)

@@ -8,10 +8,8 @@ import numpy as np
 
 from jboltz.errors import InvalidValue, MissingPackage, import_extra
 
-Path = str | os.PathLike[str]
 
-
-def arrays_of(path: Path) -> dict[str, Any]:
+def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The arrays by name in a file, by the end of its name: `.npz` of NumPy, `.mat` of
     MATLAB, `.pth` and `.pt`, to which PyTorch saved a `state_dict()`, and `.h5`, an
     archive of rbms, of whose training the last step is taken.

@@ -158,8 +158,8 @@ def test_units_with_more_parameters_and_axes():
         ((W, A, np.ones((2, 1, 1))), r"`hidden` has shape \(2, 1, 1\)"),
         ((W, {"mean": A}, C), "`visible` has mean but .* has bias"),
         ((W, {"bias": A * np.nan}, C), "holds NaN"),
-        ((W, np.array(["a", "b", "c"]), C), "`visible` is ndarray but an array of"),
-        ((W * 1j, A, C), "real numbers is needed .it is complex"),
+        ((W, np.array(["a", "b", "c"]), C), r"`visible` has dtype <U1 .*need numbers"),
+        ((W * 1j, A, C), "`weights` has dtype complex128 .*need numbers"),
     ],
 )
 def test_what_does_not_fit(arguments, words):
