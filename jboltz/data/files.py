@@ -35,8 +35,8 @@ def read_regular(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file that are in `names`; other members are not read.
+def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, by name; only those in `names`, if they are given.
 
     The sizes that the archive announces are compared with `MOST_BYTES` before anything
     is decompressed, and no more than they is. Pickled objects could run code, and are
@@ -52,12 +52,10 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             total = sum(member.file_size for member in archive.infolist())
             if total > MOST_BYTES:
                 raise InvalidValue(f"its arrays have {total} bytes, above {MOST_BYTES}")
-            held = {*archive.namelist()}
-            return {
-                name: _array(archive, f"{name}.npy")
-                for name in names
-                if f"{name}.npy" in held
-            }
+            arrays = [x for x in archive.namelist() if x.endswith(".npy")]
+            held = [array.removesuffix(".npy") for array in arrays]
+            wanted = [name for name in held if names is None or name in names]
+            return {name: _array(archive, f"{name}.npy") for name in wanted}
     # zipfile and NumPy raise errors of ten kinds on bytes that are no archive.
     except Exception as error:
         raise InvalidValue(

@@ -1,4 +1,4 @@
-"""Readers of data, one file and one line of `READERS` per kind.
+"""Readers of data, one class and one line of `READERS` per kind.
 
 A package that a kind needs is imported when data of that kind are read.
 """
@@ -6,16 +6,13 @@ A package that a kind needs is imported when data of that kind are read.
 from pathlib import Path
 from typing import Any
 
-from jboltz.data.readers.arrays import Arrays
+from jboltz.data.readers.arrays import HDF5, Arrays
 from jboltz.data.readers.fasta import Fasta
-from jboltz.data.readers.hdf5 import HDF5
-from jboltz.data.readers.hugging_face import HuggingFace
 from jboltz.data.readers.images import Images
-from jboltz.data.readers.iterators import Batches
+from jboltz.data.readers.loaders import Batches, HuggingFace, Torch
 from jboltz.data.readers.protocol import Reader
 from jboltz.data.readers.sparse import Sparse
 from jboltz.data.readers.tables import Tables
-from jboltz.data.readers.torch_data import Torch
 from jboltz.errors import InvalidValue
 
 READERS: tuple[Reader, ...] = (

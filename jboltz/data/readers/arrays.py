@@ -1,14 +1,13 @@
-"""Arrays: in memory, in files, and memory maps of files that are larger."""
+"""Arrays: in memory, in files of NumPy and HDF5, and those larger than memory."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from jboltz.data.files import read_npz
-from jboltz.data.readers.protocol import READ_TOGETHER, Rows, chosen
+from jboltz.data.readers.protocol import READ_TOGETHER, Rows
 from jboltz.data.readers.sparse import Sparse
 from jboltz.domains import as_numbers
 from jboltz.errors import InvalidValue, import_extra
@@ -34,18 +33,47 @@ class Arrays:
         if source.suffix.lower() == ".npy":
             array = np.lib.format.open_memmap(source, mode="r")  # refuses objects
             return rows_of(array, source.name)
-        with zipfile.ZipFile(source) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
         try:
-            arrays = read_npz(source, names)
+            arrays = read_npz(source)
         except InvalidValue as error:
             raise InvalidValue(f"{source}: {error}.") from error
-        if "indptr" in names:
+        if "indptr" in arrays:
             sparse = import_extra("readers", "scipy.sparse", source.name)
             return Sparse().open(sparse.load_npz(source))
-        wide = [name for name, x in arrays.items() if x.ndim > 1]
-        name = chosen(wide, self.select, source)
+        name = _chosen(arrays, self.select, source)
         return rows_of(arrays[name], f"array {name!r} of {source.name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class HDF5:
+    """An array of an HDF5 file, read in the chunks in which it is stored.
+
+    Args:
+      select: its name, such as "group/images"; by default the only one with rows.
+    """
+
+    select: str | None = None
+
+    endings: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    types: ClassVar[tuple[str, ...]] = ("h5py",)
+
+    def open(self, source: Any) -> Rows:
+        h5py = import_extra("readers", "h5py", "HDF5")
+        if isinstance(source, Path):
+            source = h5py.File(source, "r")
+        if isinstance(source, h5py.Group):
+            names: list[str] = []
+            source.visit(names.append)
+            items = {name: source[name] for name in names}
+            arrays = {k: x for k, x in items.items() if isinstance(x, h5py.Dataset)}
+            source = arrays[_chosen(arrays, self.select, source.file.filename)]
+        stored = source.chunks[0] if source.chunks else 1
+        wanted = READ_TOGETHER * len(source) // max(1, source.nbytes)
+        return dataclasses.replace(
+            rows_of(source, f"array {source.name}"),
+            take=lambda index: {"values": _at(source, index)},
+            chunk=stored * max(1, wanted // stored),
+        )
 
 
 def rows_of(array: Any, what: str) -> Rows:
@@ -63,4 +91,23 @@ def rows_of(array: Any, what: str) -> Rows:
         take=lambda index: {"values": array[index]},
         note=f"{what}: {array.dtype} of shape {array.shape}",
         chunk=together if isinstance(array, np.memmap) else 1,
+    )
+
+
+def _at(source: Any, index: np.ndarray) -> np.ndarray:
+    """The rows at `index`; neighbours are read by one slice."""
+    runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
+    return np.concatenate([source[run[0] : run[-1] + 1] for run in runs])
+
+
+def _chosen(arrays: dict[str, Any], select: str | None, where: Any) -> str:
+    """The name that is selected, or that of the only array with rows."""
+    names = [name for name, x in arrays.items() if x.ndim > 1]
+    if select is None and len(names) == 1:
+        return names[0]
+    if select in names:
+        return select
+    raise InvalidValue(
+        f"`select` is {select!r} but {where} has the arrays of rows {names}; pass a "
+        "`reader` that selects one of these."
     )

@@ -50,7 +50,9 @@ class Fasta:
                     f"{lengths[0]}, but all need the same number, above 0; align them."
                 )
         letters = np.array([*"".join(texts)]).reshape(len(texts), -1)
-        what = self.alphabet or _alphabet_of({*"".join(texts)})
+        seen = {*letters.flat}
+        fitting = (name for name, (x, y) in ALPHABETS.items() if seen <= {*x, *y})
+        what = self.alphabet or next(fitting, "protein")
         alphabet, unknown = ALPHABETS.get(what, (what, ""))
         is_known = np.isin(letters, [*alphabet])
         wrong = np.argwhere(~is_known & ~np.isin(letters, [*unknown]))
@@ -74,12 +76,6 @@ class Fasta:
             weights=weights,
             levels={"letters": np.array([*alphabet])},
         )
-
-
-def _alphabet_of(letters: set[str]) -> str:
-    """The first alphabet that has all letters, or that of proteins."""
-    fitting = [name for name, (x, y) in ALPHABETS.items() if letters <= {*x, *y}]
-    return fitting[0] if fitting else "protein"
 
 
 def identity_weights(letters: np.ndarray, identity: float) -> np.ndarray:

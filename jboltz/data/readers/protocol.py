@@ -125,15 +125,3 @@ def joined(parts: list[Columns], join: Any = np.ma.concatenate) -> Columns:
             f"examples differ ({error}) but all need the same names and shapes; "
             "resize, pad or drop the odd ones."
         ) from error
-
-
-def chosen(names: list[str], select: str | None, where: Any) -> str:
-    """The name that is selected, or the only one."""
-    if select is None and len(names) == 1:
-        return names[0]
-    if select in names:
-        return select
-    raise InvalidValue(
-        f"`select` is {select!r} but {where} has the arrays of rows {names}; pass a "
-        "`reader` that selects one of these."
-    )
