@@ -1,16 +1,15 @@
-"""Patches of images, their contrast, and whitening, by PCA or ZCA."""
+"""Patches of images, their contrast, and whitening by PCA."""
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jboltz.data.checks import check_values, feature_moments, warn_unstandardized
+from jboltz.data.checks import feature_moments, warn_unstandardized
 from jboltz.data.dataset import Dataset, hold_out
-from jboltz.data.standardize import as_real, as_rows
-from jboltz.domains import Reals, as_numbers
+from jboltz.data.standardize import as_real
 from jboltz.errors import InvalidValue
 from jboltz.ranges import Count, Patches, Scale
 
@@ -19,15 +18,12 @@ HELD_OUT = 10
 
 Contrast = Literal["unit", "raw"]
 
-Places = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Image, top row and left column of patches."""
-
 
 def extract_patches(
     images: np.ndarray, num_patches: int, *, size: int, seed: int
-) -> tuple[np.ndarray, Places]:
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Squares cut at random, float32 (num_patches, size · size · C) in [0, 1], and
-    where they were cut.
+    the image, top row and left column of each.
 
     Image, row and column are uniform and independent, with replacement; a patch is
     flattened like its image, the colours of a pixel side by side. The same seed gives
@@ -80,14 +76,13 @@ def extract_patches(
     return as_real(patches.reshape(num_patches, -1)), (image, row, column)
 
 
-def normalize_contrast(
-    patches: np.ndarray, *, epsilon: float = 10 / 255**2
-) -> np.ndarray:
+def normalize_contrast(patches: np.ndarray) -> np.ndarray:
     """(x − mean) / √(variance + ε) of each patch, over all its pixels and colours.
+
+    ε keeps flat patches from becoming noise; it is 10 for pixels from 0 to 255.
 
     Args:
       patches: (num_patches, num_features), in [0, 1].
-      epsilon: what keeps flat patches from becoming noise; 10 for pixels from 0 to 255.
 
     Reference:
       Coates, Lee & Ng (2011), An Analysis of Single-Layer Networks in Unsupervised
@@ -95,12 +90,12 @@ def normalize_contrast(
     """
     centred = patches - patches.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + epsilon)
+    return centred / np.sqrt(variance + 10 / 255**2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Whitening:
-    """z = (x − mean) · matrix and back; made by `fit_whitening`."""
+    """z = (x − mean) · matrix and x ≈ z · inverse + mean; made by `fit_whitening`."""
 
     mean: np.ndarray  # (num_features,) float32
     matrix: np.ndarray  # (num_features, num_components) float32
@@ -108,76 +103,49 @@ class Whitening:
 
 
 def fit_whitening(
-    patches: np.ndarray, epsilon: float, *, num_components: int | None = None
+    patches: np.ndarray, epsilon: float, num_components: int
 ) -> Whitening:
-    """ZCA: W = V (D + ε)^{−1/2} Vᵀ, where the covariance of `patches` is V D Vᵀ.
+    """PCA: W = V_k (D_k + ε)^{−1/2}, where the covariance of `patches` is V D Vᵀ.
 
-    Or, with `num_components` k, PCA: W = V_k (D_k + ε)^{−1/2}, the coordinates along
-    the k directions of largest variance; what lies in the others is lost.
-
-    The covariance of what it was fitted on becomes V D (D + ε)⁻¹ Vᵀ: variance 1 where
-    ε ≪ d, and directions with d ≪ ε, in images noise, fade instead of being blown up.
-    W is the symmetric choice, so that z looks like the image that it came from.
+    The result has the coordinates along the k directions of largest variance; what lies
+    in the others is lost. Their variances become d / (d + ε), so that directions with
+    d ≪ ε, in images noise, fade instead of being blown up.
 
     Args:
-      patches: (num_patches, num_features), training data only; uint8 is read as [0, 1].
+      patches: (num_patches, num_features), training data only.
       epsilon: positive, a variance in the units of the patches.
-      num_components: None for ZCA, which keeps all.
+      num_components: k.
 
     Raises:
-      TypeError: not numbers.
-      ValueError: wrong shape, NaN or infinite, or `epsilon` not positive.
+      ValueError: `epsilon` is not positive, or there are fewer directions than k.
     """
-    check_values(patches, domain=Reals(), name="patches")
     if not epsilon > 0:
         raise InvalidValue(
             f"`epsilon` is {epsilon} but directions without variance need a positive "
             "one; pass a small fraction of the variance of a pixel."
         )
-    array = as_numbers(patches, "patches")
-    mean, _ = feature_moments(array)
+    mean, _ = feature_moments(patches)
+    if not 1 <= num_components <= len(mean):
+        raise InvalidValue(
+            f"`num_components` is {num_components} but patches of {len(mean)} "
+            f"numbers have 1 to {len(mean)} directions."
+        )
     covariance = np.zeros((len(mean), len(mean)))
     # In blocks, as a float64 copy of a million patches would fill the memory.
-    for start in range(0, len(array), 65536):
-        centred = as_real(array[start : start + 65536]) - mean
-        covariance += centred.T @ centred / len(array)
+    for start in range(0, len(patches), 65536):
+        centred = patches[start : start + 65536] - mean
+        covariance += centred.T @ centred / len(patches)
     variances, directions = np.linalg.eigh(covariance)
+    # eigh sorts from small to large.
+    chosen = slice(len(mean) - num_components, None)
+    directions = directions[:, chosen][:, ::-1]
     # Rounding alone makes an eigenvalue of a covariance negative.
-    deviations = np.sqrt(np.maximum(variances, 0) + epsilon)
-    if num_components is None:
-        back = directions.T
-    else:
-        if not 1 <= num_components <= len(mean):
-            raise InvalidValue(
-                f"`num_components` is {num_components} but patches of {len(mean)} "
-                f"numbers have 1 to {len(mean)} directions."
-            )
-        # eigh sorts from small to large.
-        chosen = slice(len(mean) - num_components, None)
-        directions = directions[:, chosen][:, ::-1]
-        deviations = deviations[chosen][::-1]
-        back = np.eye(num_components)
+    deviations = np.sqrt(np.maximum(variances[chosen][::-1], 0) + epsilon)
     return Whitening(
         mean=mean.astype(np.float32),
-        matrix=((directions / deviations) @ back).astype(np.float32),
-        inverse=(back.T @ (directions * deviations).T).astype(np.float32),
+        matrix=(directions / deviations).astype(np.float32),
+        inverse=(directions * deviations).T.astype(np.float32, order="C"),
     )
-
-
-def whiten(whitening: Whitening, x: Any) -> Any:
-    """(x − mean) · matrix, of a NumPy or JAX array (…, num_features).
-
-    uint8 is read as [0, 1].
-    """
-    (mean,) = as_rows(x, whitening.mean)
-    return (as_real(x) - mean) @ whitening.matrix
-
-
-def unwhiten(whitening: Whitening, z: Any) -> Any:
-    """z · inverse + mean, of a NumPy or JAX array (…, num_features)."""
-    x = z @ whitening.inverse
-    (mean,) = as_rows(x, whitening.mean)
-    return x + mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,24 +166,16 @@ class PatchSpec:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WhitenedPatches:
-    """Whitened patches, and how to undo the whitening; made by `whitened_patches`.
+    """Whitened patches, and how to undo the whitening; made by `whitened_patches`."""
 
-    Args:
-      train: (num_patches, num_components) float32.
-      validation: (num_patches // 10, num_components) float32.
-      test: (num_patches // 10, num_components) float32.
-      whitening: the whitening, fitted to the training patches.
-      shape: (height, width, colours) of a patch of pixels.
-      images: for "train", "validation" and "test" the numbers of the images that the
-        patches were cut from, (patches,), among the training or the test images.
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    whitening: Whitening
-    shape: tuple[int, int, int]
+    train: np.ndarray  #: (num_patches, num_components) float32
+    validation: np.ndarray  #: (num_patches // 10, num_components) float32
+    test: np.ndarray  #: (num_patches // 10, num_components) float32
+    whitening: Whitening  #: the whitening, fitted to the training patches
+    shape: tuple[int, int, int]  #: (height, width, colours) of a patch of pixels
     images: dict[str, np.ndarray]
+    """For "train", "validation" and "test" the numbers of the images that the patches
+    were cut from, (patches,), among the training or the test images."""
 
 
 def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
@@ -258,10 +218,10 @@ def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatch
         patches[name] = normalize_contrast(cut) if spec.contrast == "unit" else cut
     # The held-out images are the last of the training images.
     images["validation"] = images["validation"] + len(held.train)
-    whitening = fit_whitening(
-        patches["train"], spec.epsilon, num_components=spec.num_components
-    )
-    white = {name: whiten(whitening, x) for name, x in patches.items()}
+    whitening = fit_whitening(patches["train"], spec.epsilon, spec.num_components)
+    white = {
+        name: (x - whitening.mean) @ whitening.matrix for name, x in patches.items()
+    }
     warn_unstandardized(white["train"], "whitened patches")
     shape = (spec.patch_size, spec.patch_size, data.image_shape[2])
     return WhitenedPatches(**white, whitening=whitening, shape=shape, images=images)
