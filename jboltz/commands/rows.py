@@ -1,7 +1,6 @@
 """The rows of a file: read, made states of a model, and divided."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from jboltz.base import Batch, Unit
 from jboltz.commands.train import Config
 from jboltz.data import Examples, read
+from jboltz.data.dataset import sha256_of
 from jboltz.data.encoding import Encoding
 from jboltz.data.readers import Tables
 from jboltz.errors import InvalidValue
@@ -70,15 +70,12 @@ def kinds_of(entries: Sequence[str]) -> Any:
 
 def about(table: Table) -> dict[str, Any]:
     """The checksum of the rows, and how many there are."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((table.train, table.test)):
-        digest.update(f"{leaf.shape} {leaf.dtype.str}\n".encode())
-        digest.update(np.ascontiguousarray(leaf).data)
+    leaves = jax.tree.leaves((table.train, table.test))
     return {
         "name": table.name,
         "num_train": num_rows(table.train),
         "num_test": num_rows(table.test),
-        "sha256": digest.hexdigest(),
+        "sha256": sha256_of(("", leaf) for leaf in leaves),
     }
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,18 @@ def fingerprint(dataset: Dataset) -> str:
     Returns:
       64 hexadecimal digits.
     """
+    fields = ("train", "train_labels", "test", "test_labels")
+    return sha256_of((f"{field}: ", getattr(dataset, field)) for field in fields)
+
+
+def sha256_of(arrays: Iterable[tuple[str, np.ndarray | None]]) -> str:
+    """SHA-256 of the shapes, dtypes and bytes of arrays, each after its label."""
     digest = hashlib.sha256()
-    for field in ("train", "train_labels", "test", "test_labels"):
-        array = getattr(dataset, field)
-        if array is None:
-            digest.update(f"{field}: none\n".encode())
-            continue
-        digest.update(f"{field}: {array.shape} {array.dtype.str}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
+    for label, array in arrays:
+        about = "none" if array is None else f"{array.shape} {array.dtype.str}"
+        digest.update(f"{label}{about}\n".encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -128,16 +133,13 @@ def from_arrays(
     if domain == Reals():
         warn_unstandardized(train, "train")
     image_shape = shape if image_shape is None else tuple(image_shape)
-    if image_shape is not None and min(image_shape, default=1) < 1:
-        raise InvalidValue(
-            f"`image_shape` is {image_shape} but every side needs to be 1 or more; "
-            "pass the shape of one example."
-        )
-    if image_shape is not None and math.prod(image_shape) != train.shape[1]:
-        raise InvalidValue(
-            f"`image_shape` is {image_shape}, {math.prod(image_shape)} pixels, but an "
-            f"example has {train.shape[1]} features; pass the shape of one."
-        )
+    if image_shape is not None:
+        is_shape = min(image_shape, default=1) >= 1
+        if not is_shape or math.prod(image_shape) != train.shape[1]:
+            raise InvalidValue(
+                f"`image_shape` is {image_shape} but an example has {train.shape[1]} "
+                "features; pass the shape of one, of positive sides."
+            )
     data = Dataset(
         name=name,
         train=train,
