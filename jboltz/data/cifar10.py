@@ -127,7 +127,8 @@ def load_cifar10(
 
     Raises:
       ValueError: an unknown source, arguments that contradict one another, a
-        `manual_dir` that does not hold CIFAR-10, a damaged file.
+        `manual_dir` that does not hold CIFAR-10, a damaged file, or a bucket as
+        `data_dir`.
       ImportError: a download is needed, and Requests is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if the network is needed and does not answer.

@@ -88,7 +88,7 @@ def load_mnist(
 
     Raises:
       ValueError: an unknown source, arguments that contradict one another, a folder
-        without the files, a damaged file.
+        without the files, a damaged file, or a bucket as `data_dir`.
       ImportError: "tfds" needs a download, and Requests is not installed.
       OSError: a file or folder that cannot be read or written; its subclass
         ConnectionError if "tfds" needs the network and does not get it.

@@ -65,14 +65,8 @@ def load_published(
 ) -> Dataset:
     """A data set from TFDS's cache, from `manual_dir`, or by a download into the cache.
 
-    With a `manual_dir`, which is checked in any case, nothing is downloaded.
-
-    Raises:
-      ImportError: a download is needed, and Requests is not installed.
-      OSError: a file or folder that cannot be read or written; its subclass
-        ConnectionError if the network is needed and does not answer.
-      ValueError: an unknown source, arguments that contradict one another, a
-        `manual_dir` without the data, a damaged file, or a bucket as `data_dir`.
+    With a `manual_dir`, which is checked in any case, nothing is downloaded. The errors
+    are those of `load_mnist`.
     """
     place = _manual_place(dataset, source, manual_dir)
     if source == "manual" and place is not None:
@@ -119,10 +113,8 @@ def _manual_place(
             f"`manual_dir` is {os.fspath(manual_dir)!r} but source {source!r} does not "
             "read it; pass `source='manual'`, or no `manual_dir`."
         )
-    path, names = (
-        Path(with_home("manual_dir", manual_dir)),
-        [file.name for file in dataset.files],
-    )
+    path = Path(with_home("manual_dir", manual_dir))
+    names = [file.name for file in dataset.files]
     takes_npz = dataset.read_npz is not None
     if os.path.isfile(path):
         if takes_npz and path.suffix == ".npz":
