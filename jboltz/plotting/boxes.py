@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@styled
+@styled()
 def bars(
     panels: Mapping[str, Mapping[str, tuple[float, float, float]]],
     *,
@@ -51,7 +51,7 @@ def bars(
     return titled(figure, title)
 
 
-@styled
+@styled()
 def distributions(
     panels: Mapping[str, Mapping[str, ArrayLike]], *, title: str
 ) -> Figure:

@@ -18,7 +18,7 @@ _LARGE = 0.98
 weight, most tiles would be gray."""
 
 
-@styled
+@styled()
 def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> Figure:
     """The weights of each hidden unit, (num_visible, num_hidden), as an image.
 
@@ -47,7 +47,7 @@ def filters(weights: ArrayLike, image_shape: tuple[int, ...], *, title: str) -> 
     return figure
 
 
-@styled
+@styled()
 def colour_tiles(
     panels: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:
@@ -66,7 +66,7 @@ def colour_tiles(
     return titled(figure, title)
 
 
-@styled
+@styled()
 def image_rows(
     rows: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:
@@ -87,7 +87,7 @@ def image_rows(
     return titled(figure, title)
 
 
-@styled
+@styled()
 def states(
     columns: Mapping[str, ArrayLike], image_shape: tuple[int, ...], *, title: str
 ) -> Figure:

@@ -29,7 +29,7 @@ _MARKED = 60
 """Longer curves are lines without a marker at each epoch, which would touch."""
 
 
-@styled
+@styled()
 def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) -> Figure:
     """Named curves over epochs, each labelled at its end with its last value.
 
@@ -45,7 +45,7 @@ def curves(series: Mapping[str, Sequence[float]], *, title: str, ylabel: str) ->
     return figure
 
 
-@styled
+@styled()
 def curve_panels(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str
 ) -> Figure:
@@ -61,7 +61,7 @@ def curve_panels(
     return figure
 
 
-@styled
+@styled()
 def curves_over(
     panels: Mapping[str, Mapping[str, Sequence[tuple[int | float, float]]]],
     *,

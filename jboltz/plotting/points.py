@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@styled
+@styled()
 def scatter(
     points: ArrayLike,
     labels: ArrayLike | None,
@@ -68,7 +68,7 @@ def scatter(
     return figure
 
 
-@styled
+@styled()
 def circles(
     panels: Mapping[str, tuple[ArrayLike, ArrayLike]],
     image_shape: tuple[int, ...],

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, ParamSpec
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
-
-_Arguments = ParamSpec("_Arguments")
 
 _POINTS_PER_INCH = 72
 
@@ -20,17 +18,13 @@ _CHARACTER = 0.62
 """The width of a character over the size of its font: rarely more in a whole line."""
 
 
-def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
-    """Makes a function draw in the style sheet of jboltz."""
+@contextmanager
+def styled() -> Iterator[None]:
+    """A context, or a decorator, in which figures have the style sheet of jboltz."""
+    from matplotlib import style
 
-    @functools.wraps(draw)
-    def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
-        from matplotlib import style
-
-        with style.context("jboltz.plotting.jboltz"):
-            return draw(*args, **kwargs)
-
-    return drawn
+    with style.context("jboltz.plotting.jboltz"):
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -116,18 +110,15 @@ def move_apart(figure: Figure, labels: Sequence[Annotation], gap: float = 1.0) -
             if boxes[other].x0 < one.x1 and one.x0 < boxes[other].x1:
                 yield other, (boxes[other].height + one.height) / 2
 
-    placed: list[int] = []
-    for index in sorted(range(len(labels)), key=lambda i: centres[i]):
-        lowest = [centres[i] + apart for i, apart in distances(index, placed)]
-        centres[index] = max([centres[index], *lowest])
-        placed.append(index)
-    # Then down again, from the top of the axes.
-    placed = []
-    for index in sorted(range(len(labels)), key=lambda i: -centres[i]):
-        highest = [centres[i] - apart for i, apart in distances(index, placed)]
-        top = tops[index] - boxes[index].height / 2
-        centres[index] = min([centres[index], top, *highest])
-        placed.append(index)
+    # Up from the lowest label, then down again from the top of the axes.
+    for way, furthest in ((1, max), (-1, min)):
+        placed: list[int] = []
+        for index in sorted(range(len(labels)), key=lambda i: way * centres[i]):
+            ends = [centres[i] + way * x for i, x in distances(index, placed)]
+            if way == -1:
+                ends.append(tops[index] - boxes[index].height / 2)
+            centres[index] = furthest([centres[index], *ends])
+            placed.append(index)
     for label, box, centre in zip(labels, boxes, centres, strict=True):
         x, y = label.get_position()
         label.set_position((x, y + (centre - (box.y0 + box.y1) / 2) / scale))
