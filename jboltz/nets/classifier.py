@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
-from jboltz.abilities import AugmentedModel, CentrableModel, LayeredModel
 from jboltz.base import Params, Unit
 from jboltz.errors import InvalidValue
 from jboltz.learning.mean_field import mean_field
@@ -111,7 +110,7 @@ def classifier_of(
     return Classifier(
         hidden=tuple(unit.size for unit in _units(model)[1:]),
         num_classes=num_classes,
-        is_augmented=isinstance(model, AugmentedModel),
+        is_augmented=isinstance(model, DBM),
         dropout=dropout,
     )
 
@@ -135,12 +134,15 @@ def to_linen_params(
       key: draws Glorot weights for the head; None sets them to 0.
     """
     _units(model)
-    units, weights = _parts(model, params)
+    if isinstance(model, DBM):
+        (_, *units), weights = model.parts(params)
+    else:
+        units, weights = [p.hidden for p in params], [p.weights for p in params]
     linen = {
         f"hidden_{layer}": {"kernel": W, "bias": unit.bias}
         for layer, (W, unit) in enumerate(zip(weights, units, strict=True), start=1)
     }
-    if isinstance(model, AugmentedModel):
+    if isinstance(model, DBM):
         for layer, W in enumerate(weights[1:], start=1):
             linen[f"above_{layer}"] = {"kernel": W.T}
     shape, dtype = (weights[-1].shape[1], num_classes), weights[-1].dtype
@@ -167,7 +169,7 @@ def from_linen_params(
     layers = [linen[f"hidden_{layer}"] for layer in range(1, count + 1)]
     units = tuple(BernoulliParams(bias=layer["bias"]) for layer in layers)
     weights = tuple(layer["kernel"] for layer in layers)
-    if isinstance(model, CentrableModel):
+    if isinstance(model, DBM):
         (bottom, *_), _ = model.parts(params)
         return model.from_parts((bottom, *units), weights)
     return tuple(
@@ -183,18 +185,8 @@ def posterior(
     return mean_field(dbm, params, v).activities[1:]
 
 
-def _parts(
-    model: DBN | DBM, params: Params
-) -> tuple[tuple[Params, ...], tuple[Array, ...]]:
-    """The records of the hidden layers, and the weights."""
-    if isinstance(model, LayeredModel):
-        (_, *units), weights = model.parts(params)
-        return tuple(units), weights
-    return tuple(p.hidden for p in params), tuple(p.weights for p in params)
-
-
 def _units(model: DBN | DBM) -> tuple[Unit, ...]:
-    if isinstance(model, LayeredModel):
+    if isinstance(model, DBM):
         units = model.units
     else:
         units = (model.layers[0].visible, *(layer.hidden for layer in model.layers))
