@@ -96,13 +96,9 @@ class NegativeELBO:
         """The metrics are `negative_elbo`, and its part `kl`, KL(q(z | v) ‖ p(z))."""
         batch = complete(batch, params)
         keys = random.fold_in_rows(key, batch.values)
-
-        def loss(params, v, key):
-            likelihood, kl = _elbo_parts(self.model, params, v, key)
-            return kl - likelihood, {"negative_elbo": kl - likelihood, "kl": kl}
-
-        examples = (batch.values, keys)
-        gradient, metrics = mean_gradient(loss, params, examples, batch.weights)
+        gradient, metrics = mean_gradient(
+            partial(_loss, self.model), params, (batch.values, keys), batch.weights
+        )
         return gradient, state, metrics
 
 
@@ -114,8 +110,8 @@ def elbo(
 
     Its expectation is a lower bound on log p(v). `key` draws z.
     """
-    likelihood, kl = _elbo_parts(vae, params, v, key)
-    return likelihood - kl
+    loss, _ = _loss(vae, params, v, key)
+    return -loss
 
 
 def keep_best_elbo(
@@ -181,12 +177,13 @@ def picture_from_prior(
     return jax.nn.sigmoid(_decode(vae, params, z))
 
 
-def _elbo_parts(vae, params, v, key):
-    """log p(v | z) at one z ~ q(z | v), and KL(q(z | v) ‖ p(z))."""
+def _loss(vae, params, v, key):
+    """The −ELBO of one example at one z ~ q(z | v), and the metrics."""
     mean, log_variance = _encode(vae, params, v)
     z, _ = _draw(mean, log_variance, key)
-    likelihood = log_likelihood_of_pixels(_decode(vae, params, z), v)
-    return likelihood, kl_to_prior(mean, log_variance)
+    kl = kl_to_prior(mean, log_variance)
+    loss = kl - log_likelihood_of_pixels(_decode(vae, params, z), v)
+    return loss, {"negative_elbo": loss, "kl": kl}
 
 
 def _draw(mean, log_variance, key):
