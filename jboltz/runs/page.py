@@ -15,7 +15,6 @@ from jboltz.runs.recorded import ABOUT, COSTS, read
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
 """Fields of results.json whose strings are diagnostics."""
 
-
 METRICS = {"loss": "what training follows"}
 """Names of metrics that say more than those in results.json."""
 HEADS = ("Quantity", "Value", "Interval or error")
@@ -23,7 +22,7 @@ FEW = 8
 """Numbers that stand first where none has an interval."""
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """Column heads, and rows whose first entry names the row."""
 
     heads: tuple[str, ...]  #: of the columns
@@ -41,17 +40,12 @@ def write(workdir: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     """
     found = read(workdir)
     page = workdir / "report.html"
-    seals.replace(page, render(workdir.resolve().name, found).encode())
+    seals.replace(page, _render(workdir.resolve().name, found).encode())
     return page, found
 
 
-def render(name: str, found: dict[str, Any]) -> str:
-    """The page of what `read` found in the workdir called `name`.
-
-    Args:
-      name: the name of the workdir.
-      found: what `read` found in it.
-    """
+def _render(name: str, found: dict[str, Any]) -> str:
+    """The page of what `read` found in the workdir called `name`."""
     run = found["run"]
     numbers = {k: v for k, v in run.items() if k not in (*ABOUT, *COSTS)}
     rows = [*_rows(numbers)]
@@ -63,22 +57,22 @@ def render(name: str, found: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["short"] = short
+    environment.filters["short"] = _short
     return environment.get_template("page.html.jinja").render(
         title=f"{run.get('program', 'A run')}: {name}",
         remarks=[line for line in (found["state"], *found["notes"]) if line],
         diagnostics=list(_diagnostics(numbers)),
-        headline=Table(HEADS, _headline(rows)),
-        numbers=Table(HEADS, rows),
+        headline=_Table(HEADS, _headline(rows)),
+        numbers=_Table(HEADS, rows),
         curves=[
-            curve(f"{stage}: {METRICS.get(metric, metric)}", epochs, values)
+            _curve(f"{stage}: {METRICS.get(metric, metric)}", epochs, values)
             for stage, records in found["records"].items()
             for metric, (epochs, values) in _series(records).items()
         ],
-        checkpoints=Table(("Stage", "Epochs"), list(found["checkpoints"].items())),
+        checkpoints=_Table(("Stage", "Epochs"), list(found["checkpoints"].items())),
         figures=pictures(found["figures"]),
         facts=[
-            (head, Table(("Name", "Value"), [row[:2] for row in _rows(tree)]))
+            (head, _Table(("Name", "Value"), [row[:2] for row in _rows(tree)]))
             for head, tree in (
                 ("Configuration", found["config"]),
                 ("Data", run.get("data", {})),
@@ -88,12 +82,8 @@ def render(name: str, found: dict[str, Any]) -> str:
     )
 
 
-def short(value: Any) -> str:
-    """A value as text: numbers short, True and False in words.
-
-    Args:
-      value: any value of results.json.
-    """
+def _short(value: Any) -> str:
+    """A value of results.json as text: numbers short, True and False in words."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -102,19 +92,13 @@ def short(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         if len(value) <= 12:
-            return ", ".join(map(short, value))
-        return f"{len(value)} entries, {short(value[0])} to {short(value[-1])}"
+            return ", ".join(map(_short, value))
+        return f"{len(value)} entries, {_short(value[0])} to {_short(value[-1])}"
     return str(value)
 
 
-def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
-    """One curve: points in the box of the page's drawing, its range, and its words.
-
-    Args:
-      name: the name of the curve.
-      epochs: the horizontal position of each point.
-      values: the vertical position of each point.
-    """
+def _curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
+    """One curve: points in the box of the page's drawing, its range, and its words."""
     points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
     if not points:
         said = f"no finite value in {len(values)} epochs."
@@ -129,9 +113,9 @@ def curve(name: str, epochs: Sequence[float], values: Sequence[float]) -> dict:
         up = (y - low) / (high - low) if high > low else 0.0
         return f"{64 + 300 * across:.2f},{8 + 120 * (1 - up):.2f}"
 
-    said = f"{short(start)} in epoch {short(first)}"
+    said = f"{_short(start)} in epoch {_short(first)}"
     if len(points) > 1:
-        said += f", {short(end)} in epoch {short(last)}"
+        said += f", {_short(end)} in epoch {_short(last)}"
     if missing := len(values) - len(points):
         said += f"; {missing} not finite"
     return {
@@ -215,9 +199,9 @@ def _interval(entry: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
     if {"lower", "upper"} <= rest.keys():
         lower, upper = rest.pop("lower"), rest.pop("upper")
         if lower != upper:
-            known.append(f"{short(lower)} to {short(upper)}")
+            known.append(f"{_short(lower)} to {_short(upper)}")
     if "quartiles" in rest:
-        known.append("quartiles " + " to ".join(map(short, rest.pop("quartiles"))))
+        known.append("quartiles " + " to ".join(map(_short, rest.pop("quartiles"))))
     if "standard_error" in rest:
-        known.append(f"standard error {short(rest.pop('standard_error'))}")
+        known.append(f"standard error {_short(rest.pop('standard_error'))}")
     return entry[centre], "; ".join(known), rest

@@ -1,9 +1,10 @@
 """What a run says while it goes on: lines, and a bar on a terminal."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -28,12 +29,23 @@ def say(line: str) -> None:
         _CONSOLE.print(line, markup=False)
 
 
-def show(table: Table) -> None:
-    """A table for the user, from the first process.
+def say_table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """A title and a table, whose first column is aligned to the left.
 
     Args:
-      table: a table of Rich.
+      title: the line above the table.
+      headings: one text per column.
+      rows: one text per column of each row.
     """
+    say(title)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for index, heading in enumerate(headings):
+        justify = "right" if index else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     if processes.is_first():
         _CONSOLE.print(table, soft_wrap=False)
 

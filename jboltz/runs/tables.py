@@ -1,14 +1,10 @@
 """Tables of numbers, a line a row."""
 
-from collections.abc import Sequence
 from typing import Any
-
-from rich import box
-from rich.table import Table
 
 from jboltz.evaluation.quality import QualityTable
 from jboltz.runs.likelihoods import say_likelihood
-from jboltz.runs.progress import say, show, with_error
+from jboltz.runs.progress import say, with_error
 
 COLUMNS = {
     "precision": "precision",
@@ -60,17 +56,3 @@ def say_bounds(bounds: dict[str, Any]) -> None:
     for model, numbers in bounds["models"].items():
         for key, name in names.items():
             say_likelihood(f"{model + ', ' + name:>46}", numbers[key])
-
-
-def say_table(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
-) -> None:
-    """A title and a table, whose first column is aligned to the left."""
-    say(title)
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for index, heading in enumerate(headings):
-        justify = "right" if index else "left"
-        table.add_column(heading, justify=justify, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    show(table)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from jboltz import plotting
 from jboltz.experiments import report
-from jboltz.runs.page import curve
+from jboltz.runs.page import _curve
 from jboltz.runs.workdir import Workdir
 
 VOID = {"meta", "img"}
@@ -169,7 +169,7 @@ def test_numbers_without_intervals_stand_first_where_none_has_one(tmp_path, caps
 
 @pytest.mark.parametrize(("value", "height"), [(0.0, 128), (2.0, 8), (-2.0, 128)])
 def test_a_constant_curve_is_drawn_where_it_is(value, height):
-    found = curve("loss", [1.0, 2.0], [value, value])
+    found = _curve("loss", [1.0, 2.0], [value, value])
     assert [point.split(",")[1] for point in found["line"]] == [f"{height:.2f}"] * 2
     assert float(found["low"]) <= value <= float(found["high"])
 

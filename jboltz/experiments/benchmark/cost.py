@@ -26,8 +26,7 @@ from jboltz.experiments.benchmark.on_device import Row, model_of, step_and_state
 from jboltz.learning.epoch import train_epoch
 from jboltz.learning.pretrain import LayerFeatures
 from jboltz.runs import machine, terminal
-from jboltz.runs.progress import say
-from jboltz.runs.tables import say_table
+from jboltz.runs.progress import say, say_table
 
 VISIBLE, HIDDEN = 784, 500
 DEVICES = (1, 2, 4, 8)

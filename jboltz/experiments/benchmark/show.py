@@ -10,8 +10,7 @@ from typing import Any
 from jboltz import plotting
 from jboltz.experiments.benchmark import peers
 from jboltz.experiments.benchmark.contest import Record
-from jboltz.runs.progress import say
-from jboltz.runs.tables import say_table
+from jboltz.runs.progress import say, say_table
 
 
 def figures(tasks: Mapping[str, Record]) -> dict[str, Any]:
