@@ -27,25 +27,24 @@ def leaves_of(name: str, state: State) -> dict[str, list[Any]]:
             f"`{name}` is {state!r} but a tree of arrays is needed; put one array into "
             "a dictionary, `{'x': array}`."
         )
+    found = {}
     for path, leaf in leaves:
+        where = jax.tree_util.keystr(path)
         is_array = isinstance(leaf, _ARRAYS) and not is_traced(leaf)
         if not is_array or not _is_known(leaf.dtype):
             raise InvalidType(
-                f"`{name}` has {leaf!r} at {jax.tree_util.keystr(path)} but every leaf "
-                "needs to be an array of numbers or of keys, known and not traced; "
-                "make it one by `jnp.asarray`, or put it into `notes`."
+                f"`{name}` has {leaf!r} at {where} but every leaf needs to be an array "
+                "of numbers or of keys, known and not traced; make it one by "
+                "`jnp.asarray`, or put it into `notes`."
             )
-        where = f"`{name}` has {leaf.dtype} at {jax.tree_util.keystr(path)}"
-        check_not_narrowed(where, leaf.dtype)
+        check_not_narrowed(f"`{name}` has {leaf.dtype} at {where}", leaf.dtype)
         if not leaf.size:
             raise InvalidValue(
-                f"`{name}` has an array of shape {leaf.shape} at "
-                f"{jax.tree_util.keystr(path)}, which is empty; leave it out."
+                f"`{name}` has an array of shape {leaf.shape} at {where}, which is "
+                "empty; leave it out."
             )
-    return {
-        jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)]
-        for path, leaf in leaves
-    }
+        found[where] = [str(leaf.dtype), list(leaf.shape)]
+    return found
 
 
 def check_json(name: str, table: Any) -> None:

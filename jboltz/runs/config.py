@@ -237,11 +237,7 @@ def _nearest(name: str, options: Iterable[str]) -> list[str]:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """The fields that make two runs the same run, as JSON.
-
-    Args:
-      config: a configuration.
-    """
+    """The fields that make two runs the same run, as JSON."""
     return {
         name: value
         for name, value in as_json(config).items()
@@ -250,11 +246,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
-    """All fields as JSON values: tuples become lists, paths strings.
-
-    Args:
-      config: a configuration.
-    """
+    """All fields as JSON values: tuples become lists, paths strings."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
@@ -290,9 +282,6 @@ def as_toml(config: RunConfig) -> str:
     the file that they came from, and without what is asked of one start alone.
 
     None, which TOML lacks, is left out, and so is a table of nothing else.
-
-    Args:
-      config: a configuration.
     """
 
     def without_none(table: dict[str, Any]) -> dict[str, Any]:

@@ -29,17 +29,12 @@ def text(config: Any, usage: str) -> str:
     width = min(shutil.get_terminal_size().columns, 100) - 1
     summary = " ".join((type(config).__doc__ or "").split())
     lines = [f"usage: {usage} [OPTIONS]", "", *textwrap.wrap(summary, width)]
-    placed = {
-        field: group
-        for group, fields in groups(type(config)).items()
-        for field in fields
-    }
-    said = descriptions(config)
-    options: dict[str, list[str]] = {group: [] for group in groups(type(config))}
+    grouped, said = groups(type(config)), descriptions(config)
+    placed = {field: group for group, fields in grouped.items() for field in fields}
+    options: dict[str, list[str]] = {group: [] for group in grouped}
     for name, (value, hint) in flat_fields(config).items():
         group = placed.get(name.split(".")[0], "training")
-        entry = _option(name, value, hint, said.get(name, ""), width)
-        options[group] += entry
+        options[group] += _option(name, value, hint, said.get(name, ""), width)
     options["settings"] += _entry("-h, --help", "Print this text.", width)
     for group, entries in options.items():
         if entries:
