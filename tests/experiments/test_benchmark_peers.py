@@ -130,12 +130,10 @@ def test_a_contestant_that_learns_something_else_is_not_timed(make_job):
         contest.require_same_work("CD-1", "torch", other)
 
 
-def test_a_contestant_with_fewer_chains_is_counted_by_its_share():
+def test_a_contest_says_how_many_steps_a_call_takes():
     task, rows = tasks.GIBBS, np.zeros((3, 784), np.uint8)
     sizes = Sizes(num_examples=2, num_hidden=3, num_chains=64)
-    found = tasks.contest(
-        tasks.dataclasses.replace(task, start=tasks.untrained), rows, sizes, 0
-    )
-    assert found.shares["thrml"] == 0.25
-    assert found.shares["torch"] == 1.0
+    task = tasks.dataclasses.replace(task, start=tasks.untrained)
+    found = tasks.contest(task, rows, sizes, 0)
     assert found.num_steps == sizes.num_sweeps
+    assert found.title == "Gibbs, 784–3: 25 sweeps of 64 chains"

@@ -177,15 +177,13 @@ def measure_all(
     """
     end = time.monotonic() + 60 * config.minutes
     names = [name for name in get_args(TaskName) if name in config.tasks]
-    contests = [name for name in names if name in TASKS]
     contestants = {
-        contestant: None
-        for name in contests
-        for contestant in (*TASKS[name].contestants, *peers.FLOORS)
+        name: (*TASKS[name].contestants, *peers.FLOORS)
+        for name in names
+        if name in TASKS
     }
     weights = dict.fromkeys(names, START_WEIGHT)
-    for name in contests:
-        weights[name] = len(TASKS[name].contestants) + len(peers.FLOORS)
+    weights |= {name: len(found) for name, found in contestants.items()}
     tasks, too_late = {}, []
 
     def measure(name: str) -> Record:
@@ -198,7 +196,7 @@ def measure_all(
         one = contest_of(TASKS[name], rows, config.sizes, config.seed)
         return contest.hold(one, processes, config.repetitions, config.seed, seconds)
 
-    with Processes(contestants) as processes:
+    with Processes(set().union(*contestants.values())) as processes:
         for name in names:
             if time.monotonic() < end or name == "sweep":
                 tasks[name] = workdir.part(name, partial(measure, name))

@@ -53,9 +53,6 @@ class Contest:
     not compared, and without a check only infinities and NaNs are refused."""
     num_steps: int = 1
     """Updates, sweeps or rungs a call. Recorded as milliseconds a step."""
-    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """The share of the work that a contestant does. Its recorded seconds are those of
-    all of it, at the rate of the call."""
 
 
 class Processes:
@@ -149,7 +146,10 @@ def hold(
             continue
         outcome = first.pop("outcome")
         ours = ours or outcome  # jboltz is the first.
-        if contest.check is None or contestant in peers.FLOORS:
+        is_floor = contestant in peers.FLOORS
+        # Whoever has fewer chains is counted at the rate of its own.
+        first["measured_share"] = 1.0 if is_floor else len(outcome[0]) / len(ours[0])
+        if contest.check is None or is_floor:
             first["check"] = finite(outcome)
         else:
             first["check"] = contest.check(contestant, outcome, ours)
@@ -161,13 +161,11 @@ def hold(
     values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
     records = {}
     for contestant, first in found.items():
-        share = contest.shares.get(contestant, 1.0)
-        taken = summary([x / share for x in values[contestant]])
+        taken = summary([x / first["measured_share"] for x in values[contestant]])
         records[contestant] = {
             "label": peers.LABELS[contestant],
             "seconds": taken,
             "time_over_jboltz": ratio(taken["values"], values["jboltz"]),
-            "measured_share": share,
             "milliseconds_a_step": 1e3 * taken["median"] / contest.num_steps,
             **first,
         }

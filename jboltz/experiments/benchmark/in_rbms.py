@@ -42,10 +42,8 @@ def pcd(job: Job) -> Work:
 
 def gibbs(job: Job) -> Work:
     """Sweeps by `sample_state`; every call goes on where the last one stopped."""
-    params, starts = (
-        _params(job),
-        torch.from_numpy(binary_images(job, job.sizes.num_chains)),
-    )
+    params = _params(job)
+    starts = torch.from_numpy(binary_images(job, job.sizes.num_chains))
     chains = params.init_chains(len(starts), start_v=starts)
 
     def work():

@@ -18,10 +18,12 @@ def gibbs(job: Job) -> Work:
     """Sweeps by `sample_states`; every call goes on where the last one stopped.
 
     The machine as an Ising model of spins s = 2 x − 1: couplings W/4, biases half of
-    the units' own and a quarter of the sum of their weights.
+    the units' own and a quarter of the sum of their weights. It has 16 chains at most,
+    since thrml gathers the neighbours of every unit of every chain.
     """
     program, blocks = _program(job.arrays[0])
-    starts, num_sweeps = binary_images(job, job.sizes.num_chains), job.sizes.num_sweeps
+    starts = binary_images(job, min(job.sizes.num_chains, 16))
+    num_sweeps = job.sizes.num_sweeps
     schedule = thrml.SamplingSchedule(num_sweeps, n_samples=1, steps_per_sample=1)
 
     @equinox.filter_jit

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +18,6 @@ from jboltz.experiments.benchmark.works import Arrays, Job
 from jboltz.models.dbn import DBN
 from jboltz.units.bernoulli import Bernoulli
 
-Check: TypeAlias = Callable[[Job, str, Outcome, Outcome], Record]
-"""Compares a contestant's outcome, the third argument, with jboltz's, the fourth."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -33,14 +29,12 @@ class Task:
     """For each contestant the function that builds its work, for `peers.build`."""
     floors: Callable[[Sizes], list[Floor]]
     """The products that the task cannot do without, in as many steps as it has."""
-    check: Check | None = None
+    check: Callable[[Job, str, Outcome, Outcome], Record] | None = None
+    """Compares the outcome of a contestant, by its name, with jboltz's."""
     start: Callable[[Job], tuple[Arrays, ...]] = lambda job: ()
     """The parameters that all contestants begin with."""
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Sizes that have the value of another one in this task."""
-    num_chains: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """Contestants that have fewer chains. Their recorded seconds are those of all
-    chains, at the rate of their own."""
 
 
 def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
@@ -50,14 +44,8 @@ def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
     rows = works.first_rows(rows, sizes.num_examples)
     job = Job(arrays=(), rows=rows, sizes=sizes, seed=seed)
     job = dataclasses.replace(job, arrays=task.start(job))
-    shares, builders = {}, {}
-    for name, function in task.contestants.items():
-        number = min(task.num_chains.get(name, sizes.num_chains), sizes.num_chains)
-        shares[name] = number / sizes.num_chains
-        own = dataclasses.replace(sizes, num_chains=number)
-        own_job = dataclasses.replace(job, sizes=own)
-        builders[name] = partial(peers.build, function, own_job)
     products = task.floors(sizes)
+    builders = {k: partial(peers.build, x, job) for k, x in task.contestants.items()}
     for name, function in peers.FLOORS.items():
         builders[name] = partial(peers.build, function, products)
     words = dataclasses.asdict(sizes)
@@ -68,7 +56,6 @@ def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
         contestants=builders,
         check=None if task.check is None else partial(task.check, job),
         num_steps=sum(floor.num_steps for floor in products),
-        shares=shares,
     )
 
 
@@ -165,11 +152,6 @@ def posteriors(sizes: Sizes) -> list[Floor]:
     return [Floor(step, sizes.dbm_layers, sizes.num_posteriors, 1)]
 
 
-def net_updates(sizes: Sizes) -> list[Floor]:
-    layers, rows, num_steps = sizes.net_layers, sizes.net_batch, sizes.net_updates
-    return [Floor(floors.net, layers, rows, num_steps, state=())]
-
-
 CD = Task(
     title="CD-1, 784–{num_hidden}, batch {batch_size}: {num_examples} images",
     start=untrained,
@@ -211,8 +193,6 @@ GIBBS = Task(
     },
     floors=lambda s: sweeps(s, s.num_chains, s.num_sweeps),
     check=same_means,
-    # It gathers the neighbours of every unit of every chain.
-    num_chains={"thrml": 16},
 )
 
 AIS = Task(
@@ -247,7 +227,7 @@ MEAN_FIELD = Task(
 FINETUNE = Task(
     title="Fine-tuning {net_layers}: {net_updates} updates of {net_batch} examples",
     contestants={"jboltz": "in_jboltz_deep.finetune"},
-    floors=net_updates,
+    floors=lambda s: [Floor(floors.net, s.net_layers, s.net_batch, s.net_updates, ())],
 )
 
 DBN_EPOCH = Task(
