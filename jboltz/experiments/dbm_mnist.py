@@ -96,8 +96,7 @@ from jboltz.runs.workdir import Workdir
 def check(config: Config, data: Dataset) -> None:
     likelihoods.check(config, data)
     checks.layers(config.layers, data)
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     checks.at_most(config, {"clamped_points": config.held_out or len(data.test)})
 
 

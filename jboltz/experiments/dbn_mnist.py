@@ -85,8 +85,7 @@ table of the blog that goes with the PyTorch notes."""
 
 def check(config: Config, data: Dataset) -> None:
     checks.layers(config.layers, data)
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
 
 
 def run(

@@ -85,8 +85,7 @@ SAMPLERS = {"gibbs": Gibbs, "over-relaxed": OverRelaxed, "langevin": GibbsLangev
 
 
 def check(config: Config, data: Dataset) -> None:
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     within(*config.log_variance_range)
 
 

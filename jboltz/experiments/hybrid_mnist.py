@@ -103,11 +103,10 @@ def check(config: Config, data: Dataset) -> None:
         raise InvalidValue(
             f"`forms` is {config.forms} but needs `map`, `joined` or both, once each."
         )
-    checks.values(config, data)
     pixels, (first, second) = data.train.shape[1], config.channels
     weights = first * second * 9 + second * config.num_dense * (pixels // 16)
     images = config.batch_size * first * pixels
-    checks.memory(config, data, channels=3 * weights + images)
+    checks.images(config, data, channels=3 * weights + images)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     made_by = (

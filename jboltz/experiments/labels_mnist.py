@@ -110,8 +110,7 @@ def check(config: Config, data: Dataset) -> None:
             f"`up_down_epochs` is {stages[0]} and `up_down_steps` {stages[1]} but each "
             "stage needs one of both; give two lists of one length."
         )
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     for images, labels in split(config, data):

@@ -98,8 +98,7 @@ MOST_ENUMERATED = 20
 
 
 def check(config: Config, data: Dataset) -> None:
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     checks.at_most(config, {"raise_points": config.held_out or len(data.test)})
     likelihoods.check(config, data)
 

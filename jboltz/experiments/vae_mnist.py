@@ -117,8 +117,7 @@ class Models(NamedTuple):
 def check(config: Config, data: Dataset) -> None:
     if config.held_out == 0:
         raise InvalidValue("`held_out` is 0 but some images have to choose the epoch.")
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     count = len(hold_out(data, config.held_out).train)
     images = {"bound_images": len(data.test), "num_samples": min(len(data.test), count)}

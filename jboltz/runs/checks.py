@@ -89,8 +89,12 @@ def layers(sizes: tuple[int, ...], data: Dataset) -> None:
         )
 
 
-def values(config: TrainingConfig, data: Dataset) -> None:
-    """The images are gray or binary, and make at least one batch."""
+def images(config: TrainingConfig, data: Dataset, **others: int) -> None:
+    """The images are gray or binary, make at least one batch, and fit into the memory.
+
+    Args:
+      others: as in `memory`.
+    """
     check_values(data.train, name="training images")
     check_values(data.test, name="test images")
     if config.batch_size > len(data.train):
@@ -98,6 +102,7 @@ def values(config: TrainingConfig, data: Dataset) -> None:
             f"`batch_size` is {config.batch_size} but there are {len(data.train)} "
             "training images; take at most that many."
         )
+    memory(config, data, **others)
 
 
 def held_out(asked: int | None, batch_size: int, data: Dataset) -> None:

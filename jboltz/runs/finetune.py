@@ -53,8 +53,7 @@ Examples = dict[str, LabelledExamples]
 def check(config: FinetuneConfig, data: Dataset) -> None:
     """Refuses, with a ValueError, what cannot be fine-tuned."""
     pretrained = load_pretrained(config.pretrained, data)
-    checks.values(config, data)
-    checks.memory(config, data)
+    checks.images(config, data)
     checks.held_out(config.held_out, config.batch_size, data)
     checks.labels(data)
     if config.held_out == 0 and not config.read_test:
