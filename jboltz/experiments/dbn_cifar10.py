@@ -156,7 +156,10 @@ def run(
     errors = fields.class_errors(
         dbn,
         stacks,
-        labelled_parts(data, patches, judged_by),
+        {
+            part: (getattr(patches, part), classes(data, patches, part))
+            for part in ("train", "validation", judged_by)
+        },
         patches.images[judged_by],
         num_classes=int(np.asarray(data.train_labels).max()) + 1,
         judged_by=judged_by,
@@ -178,16 +181,10 @@ def unit_forms(
     return fields.unit_forms(dbn, params, patches.whitening.inverse, patches.shape)
 
 
-def labelled_parts(
-    data: Dataset, patches: WhitenedPatches, judged_by: str
-) -> dict[str, fields.Part]:
-    """The patches of each part, and the class of the image that each was cut from."""
-    found = {}
-    for part in ("train", "validation", judged_by):
-        labels = data.test_labels if part == "test" else data.train_labels
-        of_patches = np.asarray(labels)[patches.images[part]]
-        found[part] = (getattr(patches, part), of_patches)
-    return found
+def classes(data: Dataset, patches: WhitenedPatches, part: str) -> np.ndarray:
+    """The class of the image that each patch of `part` was cut from."""
+    labels = data.test_labels if part == "test" else data.train_labels
+    return np.asarray(labels)[patches.images[part]]
 
 
 def start(
@@ -241,8 +238,8 @@ def draw_figures(
         of_states=of_states,
     )
     examples = jnp.asarray(patches.validation[:2000])
-    _, labels = labelled_parts(data, patches, "validation")["validation"]
-    names = np.asarray(cifar10.CLASSES)[labels[:2000]]
+    labels = classes(data, patches, "validation")[:2000]
+    names = np.asarray(cifar10.CLASSES)[labels]
     key = jax.random.fold_in(jax.random.key(config.seed), len(params) + 1)
     control = shuffled(config, dbn, params, patches)
     return {

@@ -68,13 +68,13 @@ def draw_figures(
 ) -> dict[str, Any]:
     shape = data.image_shape or (28, 28)
     before = load_pretrained(config.pretrained, data).first_weights
+    after, control = (
+        params[net]["hidden_1"]["kernel"] for net in ("pretrained", "control")
+    )
     filters = {
         "before": ("Filters before fine-tuning", before),
-        "after": (
-            "Filters after fine-tuning",
-            params["pretrained"]["hidden_1"]["kernel"],
-        ),
-        "control": ("Filters of the control", params["control"]["hidden_1"]["kernel"]),
+        "after": ("Filters after fine-tuning", after),
+        "control": ("Filters of the control", control),
     }
     return {
         "errors": draw_errors(numbers["nets"]),

@@ -101,14 +101,11 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     def adam(rate):
         return optax.adam(on_patches.schedule(rate, config))
 
-    variance = {
-        "fixed": optax.set_to_zero(),
-        "learned": optax.chain(
-            adam(config.variance_learning_rate),
-            project(within(*config.log_variance_range)),
-        ),
-    }
-    return by_field(adam(config.learning_rate), log_variance=variance[config.variance])
+    variance = optax.set_to_zero()
+    if config.variance == "learned":
+        bound = project(within(*config.log_variance_range))
+        variance = optax.chain(adam(config.variance_learning_rate), bound)
+    return by_field(adam(config.learning_rate), log_variance=variance)
 
 
 PROGRAM = program.Program(

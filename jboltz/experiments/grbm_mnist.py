@@ -147,14 +147,11 @@ def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransform
     def sgd(rate):
         return optax.sgd(optax.linear_schedule(rate, 0.0, updates))
 
-    variance = {
-        "fixed": optax.set_to_zero(),
-        "learned": optax.chain(
-            sgd(config.variance_learning_rate),
-            project(within(*config.log_variance_range)),
-        ),
-    }
-    return by_field(sgd(config.learning_rate), log_variance=variance[config.variance])
+    variance = optax.set_to_zero()
+    if config.variance == "learned":
+        bound = project(within(*config.log_variance_range))
+        variance = optax.chain(sgd(config.variance_learning_rate), bound)
+    return by_field(sgd(config.learning_rate), log_variance=variance)
 
 
 def _standardized(

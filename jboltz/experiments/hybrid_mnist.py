@@ -72,6 +72,7 @@ from jboltz import plotting, random
 from jboltz.base import Params
 from jboltz.data import Dataset, balanced_subset, hold_out
 from jboltz.errors import InvalidValue
+from jboltz.learning.pretrain import unit_interval
 from jboltz.models.dbn import DBN
 from jboltz.nets.finetune import LabelledExamples
 from jboltz.nets.hybrid import (
@@ -134,11 +135,10 @@ def run(
     # The same keys for every net: they begin alike, and see the same order.
     key_untrained, key_weights, key_train = random.split(jax.random.key(config.seed), 3)
     parts, num_classes = split(config, data, pretrained)
+    weights = {"pretrained": pretrained.params, "untrained": dbn.init(key_untrained)}
     coders = {
-        "pretrained": fit_code_scaler(dbn, pretrained.params, parts["train"].images),
-        "untrained": fit_code_scaler(
-            dbn, dbn.init(key_untrained), parts["train"].images
-        ),
+        name: fit_code_scaler(dbn, x, parts["train"].images)
+        for name, x in weights.items()
     }
     params, numbers = {}, {}
     for name, net in make_nets(config, data, dbn, num_classes).items():
@@ -254,19 +254,19 @@ def draw_figures(
 
 def maps(
     config: Config, data: Dataset, coders: dict[str, CodeScaler]
-) -> dict[str, np.ndarray]:
+) -> dict[str, Array]:
     """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
     dbn = dbn_of(load_pretrained(config.pretrained, data))
     if not config.read_test:
         data = hold_out(data, config.held_out)
     labels = np.asarray(data.test_labels)
-    digits = data.test[np.unique(labels, return_index=True)[1]]
+    first = np.unique(labels, return_index=True)[1]
+    digits = unit_interval(jnp.asarray(data.test[first]))
     codes = {
-        name: np.clip(0.5 + encode(dbn, coder, jnp.asarray(digits)) / 6, 0, 1)
+        name: jnp.clip(0.5 + encode(dbn, coder, digits) / 6, 0, 1)
         for name, coder in coders.items()
     }
-    scale = 255 if digits.dtype == np.uint8 else 1
-    return {"digit": digits / scale, **codes}
+    return {"digit": digits, **codes}
 
 
 def report(results: dict[str, Any]) -> None:

@@ -130,10 +130,9 @@ def fit(
     config: Config, rbm: RBM, images: np.ndarray, workdir: Workdir, key: Key[Array, ""]
 ) -> tuple[jboltz.TrainState, list[dict[str, Any]]]:
     """PCD in centred coordinates; gray pixels are drawn afresh at every use."""
-    is_gray = config.binarisation == "stochastic"
-    train = (
-        jnp.asarray(images) if is_gray else jboltz.binarise_by_threshold(images).values
-    )
+    train = jnp.asarray(images)
+    if config.binarisation == "threshold":
+        train = binary(config, images).values
     estimator = jboltz.Centred(
         jboltz.PersistentContrastiveDivergence(
             rbm, Gibbs(rbm), config.num_chains, config.num_steps

@@ -132,13 +132,14 @@ def run(
     """Trains the VAE and compares; returns its parameters and the numbers."""
     dbn, found, images = load(config, data)
     vae = build(config, dbn)
-    key_train, key_bounds, key_samples = keys(config)
+    key = jax.random.key(config.seed)
+    key_train, key_bounds, key_samples = jax.random.split(key, 3)
     params, of_vae = fit(config, dbn, vae, images, workdir, key_train)
     numbers = {
         "code_size": vae.code_size,
         "vae": of_vae,
         "dbn": {
-            "num_parameters": num_parameters(found.params),
+            "num_parameters": optax.tree.size(found.params),
             "hidden": [layer.hidden.size for layer in dbn.layers[:-1]],
         },
         "pretraining": found.run,
@@ -217,7 +218,7 @@ def fit(
     )
     losses = [record["held_out_negative_elbo"] for record in records]
     return state.estimator_state.params, {
-        "num_parameters": num_parameters(state.params),
+        "num_parameters": optax.tree.size(state.params),
         "hidden": list(vae.hidden),
         "best_epoch": 1 + int(np.argmin(losses)),
         "held_out_elbo": -min(losses),
@@ -235,10 +236,6 @@ def pair(found: Pretrained, dbn: DBN, vae: VAE, params: Params) -> Models:
 def mean_image(dbn: DBN, train: np.ndarray) -> Array:
     """The log-odds of the pixels of the mean training image, which are finite."""
     return dbn.layers[0].visible.fit(unit_interval(jnp.asarray(train))).bias
-
-
-def num_parameters(params: Params) -> int:
-    return sum(x.size for x in jax.tree.leaves(params))
 
 
 def reconstructions(models: Models) -> dict[str, Reconstruction]:
@@ -306,11 +303,6 @@ def sample(
     }
 
 
-def keys(config: Config) -> jax.Array:
-    """The keys of training, of the bounds and of the samples."""
-    return jax.random.split(jax.random.key(config.seed), 3)
-
-
 def draw_figures(
     config: Config, data: Dataset, params: Params, numbers: dict[str, Any]
 ) -> dict[str, Any]:
@@ -325,7 +317,8 @@ def draw_figures(
     for model, (log_odds, of_model) in reconstructions(models).items():
         found = jax.vmap(log_odds, in_axes=(None, 0))(of_model, digits)
         rows[model] = jax.nn.sigmoid(found)
-    pictures = sample(config, models, keys(config)[-1], NUM_DRAWN)
+    _, _, key = jax.random.split(jax.random.key(config.seed), 3)
+    pictures = sample(config, models, key, NUM_DRAWN)
     epochs = numbers["vae"]["epochs"]
     curves = {
         "training": [-record["loss"] for record in epochs],
