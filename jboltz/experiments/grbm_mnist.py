@@ -77,7 +77,7 @@ from jboltz.models.grbm import in_data_units
 from jboltz.runs import checks, program
 from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.progress import say
-from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.training import draw_contrast, fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 from jboltz.samplers.langevin import GibbsLangevin, OverRelaxed
 
@@ -224,11 +224,7 @@ def draw_figures(
             shape,
             title="Mean and standard deviation of each pixel",
         ),
-        "contrast": plotting.curves(
-            {"contrast": [record["loss"] for record in numbers["epochs"]]},
-            title="Free energy of the data minus that of the chains",
-            ylabel="nats",
-        ),
+        "contrast": draw_contrast(numbers["epochs"]),
     }
 
 

@@ -90,7 +90,7 @@ from jboltz.learning.pretrain import LayerFeatures, unit_interval
 from jboltz.runs import checks, likelihoods, program
 from jboltz.runs.likelihoods import as_json, say_likelihood
 from jboltz.runs.progress import say, with_error
-from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.training import draw_contrast, fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 
 MOST_ENUMERATED = 20
@@ -290,7 +290,6 @@ def draw_figures(
             observe=jboltz.observe_visible_mean,
         )
         rows[name] = filled[:, 0]
-    contrast = [record["loss"] for record in numbers["epochs"]]
     return {
         "filters": plotting.filters(
             params.weights, shape, title="Filters, largest norm first"
@@ -303,11 +302,7 @@ def draw_figures(
         "in_painting": plotting.image_rows(
             rows, shape, title="Halves given, the rest drawn: means of pixels"
         ),
-        "contrast": plotting.curves(
-            {"contrast": contrast},
-            title="Free energy of the data minus that of the chains",
-            ylabel="nats",
-        ),
+        "contrast": draw_contrast(numbers["epochs"]),
     }
 
 

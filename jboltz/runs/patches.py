@@ -25,7 +25,7 @@ from jboltz.models.spike_and_slab import SpikeAndSlab
 from jboltz.runs import checks
 from jboltz.runs.families import PatchConfig, PatchRBMConfig
 from jboltz.runs.progress import say
-from jboltz.runs.training import fit_with_checkpoints
+from jboltz.runs.training import draw_contrast, fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
 from jboltz.samplers.gibbs import Gibbs
 
@@ -145,11 +145,7 @@ def draw(
     patches = whitened_patches(data, config, config.seed)
     return {
         "filters": filters(patches, params.weights, title=title),
-        "contrast": plotting.curves(
-            {"contrast": [record["loss"] for record in numbers["epochs"]]},
-            title="Free energy of the data minus that of the chains",
-            ylabel="nats",
-        ),
+        "contrast": draw_contrast(numbers["epochs"]),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from jboltz import random, sharding
+from jboltz import plotting, random, sharding
 from jboltz.base import Batch, Metrics, Params, State
 from jboltz.checkpoint import Checkpoints
 from jboltz.errors import Diverged, InvalidValue
@@ -136,6 +136,15 @@ def fit_with_checkpoints(
                 ) from error
     # What comes after training runs on one device, of every process.
     return _gathered(state, mesh), records
+
+
+def draw_contrast(records: list[dict[str, Any]]) -> Any:
+    """A figure of the losses of PCD, from the records of `fit_with_checkpoints`."""
+    return plotting.curves(
+        {"contrast": [record["loss"] for record in records]},
+        title="Free energy of the data minus that of the chains",
+        ylabel="nats",
+    )
 
 
 def _shown(loss: str, value: Any) -> str:
