@@ -15,10 +15,8 @@ from jboltz import random
 from jboltz.base import Batch, Leaf, Metrics, Params, State, record
 from jboltz.checks import cast_states
 from jboltz.learning.batch import mean_gradient, refuse_mask
-from jboltz.learning.best import keep_least
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.rows import class_numbers
-from jboltz.learning.step import TrainState
 from jboltz.learning.transforms import project
 from jboltz.products import full_precision
 
@@ -38,7 +36,7 @@ class CrossEntropy:
 
     Batches have `LabelledExamples` as values. Dropout of example i draws from
     `fold_in(key, i)`. For early stopping put `BestSoFar` around this estimator and pass
-    `keep_best(…)` to `fit` as `end_epoch`.
+    `keep_least` of `evaluate_classifier` and "error" to `fit` as `end_epoch`.
     """
 
     model: nn.Module
@@ -100,20 +98,6 @@ def evaluate_classifier(
     return jax.tree.map(jnp.mean, jax.lax.map(one, examples, batch_size=1000))
 
 
-def keep_best(
-    net: nn.Module, held_out: LabelledExamples
-) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """An `end_epoch` for `fit` that keeps the parameters of least held-out error.
-
-    Returns:
-      `state -> (state, metrics)`, with `held_out_error` and `held_out_cross_entropy`.
-    """
-
-    return keep_least(
-        lambda params: evaluate_classifier(net, params, held_out), "error"
-    )
-
-
 def per_layer(
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation],
     schedule: optax.Schedule,
@@ -137,13 +121,10 @@ def per_layer(
             return descent
         return optax.chain(descent, project(partial(bounded, max_norm=max_norm)))
 
-    def labels(params):
-        return {
-            name: jax.tree.map(lambda _, name=name: name, layer)
-            for name, layer in params.items()
-        }
-
-    return optax.partition({name: of(x) for name, x in factors.items()}, labels)
+    return optax.partition(
+        {name: of(factor) for name, factor in factors.items()},
+        {name: name for name in factors},
+    )
 
 
 def bounded(params: Params, max_norm: float) -> Params:

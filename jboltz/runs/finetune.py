@@ -16,7 +16,7 @@ from jaxtyping import Array, Key
 from jboltz.base import Params
 from jboltz.data import Dataset, hold_out
 from jboltz.errors import InvalidValue
-from jboltz.learning.best import BestSoFar
+from jboltz.learning.best import BestSoFar, keep_least
 from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.step import init_train_state, make_train_step
 from jboltz.models.dbm import DBM
@@ -30,7 +30,6 @@ from jboltz.nets.finetune import (
     CrossEntropy,
     LabelledExamples,
     evaluate_classifier,
-    keep_best,
     label_examples,
     per_layer,
     scale_images,
@@ -205,6 +204,7 @@ def train(
         learning_rate, updates, by_layer, config.weight_decay, config.max_norm
     )
     estimator = BestSoFar(CrossEntropy(net))
+    judge = partial(evaluate_classifier, net, examples=held_out)
     state, records = fit_with_checkpoints(
         workdir,
         stage,
@@ -215,7 +215,7 @@ def train(
         batch_size=batch_size,
         num_epochs=config.epochs,
         prepare=scale_images,
-        end_epoch=None if held_out is None else keep_best(net, held_out),
+        end_epoch=None if held_out is None else keep_least(judge, "error"),
         loss="cross_entropy",
     )
     numbers: dict[str, Any] = {

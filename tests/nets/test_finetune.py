@@ -1,5 +1,7 @@
 """Fine-tuning: its gradient, what it keeps, what it freezes, and what it refuses."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,14 +11,13 @@ import pytest
 
 import jboltz
 from jboltz import Batch
-from jboltz.learning.best import BestSoFar
+from jboltz.learning.best import BestSoFar, keep_least
 from jboltz.nets.classifier import Classifier
 from jboltz.nets.finetune import (
     CrossEntropy,
     LabelledExamples,
     bounded,
     evaluate_classifier,
-    keep_best,
     label_examples,
     per_layer,
     scale_images,
@@ -30,6 +31,7 @@ STEP = jboltz.make_train_step(ESTIMATOR, OPTIMIZER)
 LABELS = np.arange(22) % 3
 IMAGES = np.random.default_rng(0).uniform(0, 255, (22, 6)).astype(np.uint8)
 EXAMPLES = label_examples(IMAGES, LABELS, 3)
+keep_best = keep_least(partial(evaluate_classifier, NET, examples=EXAMPLES), "error")
 bit_for_bit = chex.assert_trees_all_equal
 
 
@@ -79,7 +81,7 @@ def test_an_example_counts_as_often_as_its_weight(getkey):
 def test_it_learns_and_resumes_bit_for_bit(getkey):
     """The best epoch travels in the state, so that a resumed run keeps it, too."""
     key, state, states = getkey(), start(getkey()), []
-    options = {"end_epoch": keep_best(NET, EXAMPLES)}
+    options = {"end_epoch": keep_best}
     whole, histories = fit(
         state, key, 40, on_epoch=lambda _, s, __: states.append(s), **options
     )
@@ -96,7 +98,7 @@ def test_it_learns_and_resumes_bit_for_bit(getkey):
 def test_an_epoch_leaves_the_types_of_the_state(getkey):
     """Else the second epoch would be compiled anew."""
     before = start(getkey())
-    after, _ = keep_best(NET, EXAMPLES)(before)
+    after, _ = keep_best(before)
 
     def types(state):
         return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
