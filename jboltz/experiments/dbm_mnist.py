@@ -154,7 +154,7 @@ def fit(
     rate: float | optax.Schedule,
     num_epochs: int,
 ) -> tuple[jboltz.TrainState, list[dict[str, Any]]]:
-    """Trains all layers of `model` together, from `start` on."""
+    """Trains all layers of `model` jointly; training begins at `start`."""
     if isinstance(model, RBM):
         # With one hidden layer the posterior that mean field would find is exact, and
         # training takes a third less time without mean field.
@@ -196,8 +196,8 @@ def loss_of(model: RBM | DBM) -> str:
 def pretrain(
     config: Config, dbm: DBM, train: Array, workdir: Workdir, key: Key[Array, ""]
 ) -> tuple[jboltz.DBMParams, list[dict[str, Any]]]:
-    """Where joint training starts, and of each layer its losses."""
-    # With biases of zero all-grey noise is a deep mode of its own.
+    """The parameters at which joint training starts, and the losses of each layer."""
+    # With biases of 0, gray noise would be a deep mode of p(v).
     params = dbm.init(key, data=unit_interval(train))
     if config.pretrain_epochs == 0:
         return params, []
@@ -233,7 +233,7 @@ def pretrain_greedily(
     workdir: Workdir,
     key: Key[Array, ""],
 ) -> tuple[jboltz.DBMParams, list[dict[str, Any]]]:
-    """An RBM a layer, by CD; the visible units start as in `params`."""
+    """Trains one RBM per layer by CD; the visible units start as in `params`."""
     rbms = dbm.pretraining_layers()
 
     def rule(index):
@@ -270,7 +270,7 @@ def evaluate(
     """log Z, the bound of mean field, how far it is below log p(v) for some images,
     and the quality of the chains behind reverse annealing.
 
-    Chains are of the odd layers, the even ones summed out.
+    The chains are over the odd layers; the even layers are summed out.
     """
     say("estimating the likelihood by annealing")
     dbm = build(config)
@@ -298,11 +298,11 @@ def build(config: Config) -> DBM:
 
 
 def sample(config: Config, params: jboltz.DBMParams, digits: Array) -> dict[str, Array]:
-    """Pictures along chains that start at `digits`, at the end of others that start at
-    noise, and completions of the upper half of `digits`: one chain a digit."""
+    """Pictures along chains that start at `digits`, at the end of chains that start at
+    noise, and completions of the upper half of `digits`, with one chain per digit."""
     dbm = build(config)
     key = jax.random.split(jax.random.key(config.seed), 3)[2]
-    # Keys of their own: on the same draws, chains from data and from noise would meet.
+    # Separate keys: with the same draws, chains from data and from noise would meet.
     keys_up, keys_noise, key_data, key_noise, key_half = (
         random.fold_in_range(k, len(digits)) for k in jax.random.split(key, 5)
     )

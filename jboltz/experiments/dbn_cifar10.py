@@ -190,11 +190,11 @@ def classes(data: Dataset, patches: WhitenedPatches, part: str) -> np.ndarray:
 def start(
     config: Config, dbn: DBN, train: jax.Array, below: DBNParams, key: jax.Array
 ) -> RBMParams:
-    """Units that are without the weights as active as they are to be: the hidden ones
-    as their target says, the visible ones as the data that reach them."""
+    """The first parameters of a layer. Without the weights, its hidden units are as
+    active as their target says, and its visible units as the data that reach them."""
     index = len(below)
     rbm, target = dbn.layers[index], config.sparsity_targets[index]
-    # The patches need no fit: whitened, they have means of 0.
+    # Whitened patches have means of 0, so they need no fit.
     codes = jax.vmap(dbn.encode, in_axes=(None, 0))(below, train) if below else None
     params = rbm.init(key, data=codes)
     log_odds = math.log(target) - math.log1p(-target)
@@ -212,7 +212,7 @@ def start(
 def shuffled(
     config: Config, dbn: DBN, params: DBNParams, patches: WhitenedPatches
 ) -> DBNParams:
-    """The control, as active as the learnt units on the first training patches."""
+    """The control: shuffled units, as active as the learnt ones on training patches."""
     key = jax.random.fold_in(jax.random.key(config.seed), len(params))
     return shuffle_units(dbn, params, jnp.asarray(patches.train[:5000]), key)
 
@@ -300,10 +300,10 @@ def draw_fields(
 
 
 def top_patches(dbn: DBN, params: DBNParams, patches: WhitenedPatches) -> np.ndarray:
-    """A row of ten tiles a unit: the patch that would excite it most, and the nine
-    validation patches with the largest means of it, less the average patch."""
+    """A row of ten tiles per unit: the patch that would excite the unit most, and the
+    nine validation patches for which its mean is largest, less the average patch."""
     codes = fields.encode_all(dbn, params, patches.validation)
-    # Evenly spread: their order means nothing, so this is no choice by eye.
+    # Evenly spaced units: their order means nothing, so none is chosen by eye.
     units = np.arange(0, codes.shape[1], max(1, codes.shape[1] // 10))[:10]
     exciting = fields.exciting_patches(
         dbn, params, patches.whitening.inverse, jnp.asarray(units)
@@ -329,7 +329,7 @@ def report(results: dict[str, Any]) -> None:
 
 
 def report_fields(results: dict[str, Any]) -> None:
-    """A line a layer and number, the control's behind; then the verdicts."""
+    """Says each number of each layer beside that of the control, then the verdicts."""
     errors = results["class_errors"]
     for depth, layer in enumerate(results["forms"], start=1):
         learnt, control = layer["learnt"], layer["control"]

@@ -97,8 +97,8 @@ def run(
     key_train, _ = random.split(jax.random.key(config.seed))
     train = jnp.asarray(data.train)
 
-    # Biases start at 0, as in the run whose losses are recorded: of digits one pixel in
-    # five is on, which CD-1 bears. Of sparser data start at `init(key, data=…)`.
+    # Biases start at 0, as in the recorded run: one pixel in five of a digit is on, and
+    # CD-1 copes with that. For sparser data start at `init(key, data=…)`.
     def rule(index):
         rbm = dbn.layers[index]
         estimator = jboltz.ContrastiveDivergence(
@@ -128,7 +128,7 @@ def build(config: Config) -> DBN:
 
 
 def make_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
-    """SGD, at a constant rate or a schedule's, and clipped where that is asked for."""
+    """SGD at a constant rate or by a schedule, and within `clip` if that is given."""
     rate = config.learning_rate
     if config.schedule == "blog":
         rate = PiecewiseRate(BLOG_POINTS, -(-num_examples // config.batch_size))
@@ -149,7 +149,7 @@ def draw_figures(
         # Log-odds of the pixels are moved by 2 on average (root mean square).
         norm=2 * config.layers[0] ** 0.5,
     )
-    # Every tenth of the first 160 digits: all kinds, and no choice by eye.
+    # Every tenth of the first 160 digits: all classes, and none is chosen by eye.
     starts = unit_interval(jnp.asarray(data.train[:160:10]))
     test = unit_interval(jnp.asarray(data.test[:2000]))
     labels = None if data.test_labels is None else data.test_labels[: len(test)]

@@ -60,8 +60,8 @@ from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
 
 ROWS_PER_EPOCH = 10_000
-"""An epoch of fewer labelled images goes through them again and again, up to these:
-so that the same number of epochs is about as many updates."""
+"""Fewer labelled images are repeated within an epoch, up to about this number of rows,
+so that few labels do not mean few updates."""
 
 
 def check(config: Config, data: Dataset) -> None:

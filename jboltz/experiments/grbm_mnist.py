@@ -92,7 +92,7 @@ def check(config: Config, data: Dataset) -> None:
 def run(
     config: Config, data: Dataset, workdir: Workdir
 ) -> tuple[RBMParams, dict[str, Any]]:
-    """Trains and evaluates; the parameters are those of the data as they are."""
+    """Trains and evaluates; the parameters are in gray levels from 0 to 1."""
     rbm = build(config, data)
     found = fit_standardizer(data.train, least_scale=config.least_scale)
     location, scale = map(jnp.asarray, (found.location, found.scale))

@@ -90,7 +90,7 @@ from jboltz.runs.workdir import Workdir
 
 
 class Net(NamedTuple):
-    """One of the nets that are trained, and whose codes it is given."""
+    """A net to train, and the kind of network whose codes it is given."""
 
     module: nn.Module
     form: Literal["pixels", "map", "joined"]
@@ -164,7 +164,8 @@ def run(
 def split(
     config: Config, data: Dataset, pretrained: Pretrained
 ) -> tuple[finetune.Examples, int]:
-    """What to train on, to choose by and to test on, and the number of classes."""
+    """The examples to train on, to choose the epoch by and to test on; the number of
+    classes."""
     parts, num_classes = finetune.split(config, data, pretrained)
     if config.num_labels:
         labels = np.asarray(parts["train"].labels)
@@ -209,7 +210,7 @@ def make_nets(
 def seen_by(
     net: Net, dbn: DBN, coders: dict[str, CodeScaler], part: LabelledExamples
 ) -> LabelledExamples:
-    """The examples as a net sees them: codes are found once, and stay."""
+    """The examples as the net sees them; codes are computed once, before training."""
     if net.codes is None:
         return part
     codes = encode(dbn, coders[net.codes], part.images)
@@ -219,7 +220,7 @@ def seen_by(
 
 
 def glorot(net: Net, part: LabelledExamples, key: Key[Array, ""]) -> Params:
-    """Glorot weights; with the same key the same for the codes of either network."""
+    """Glorot weights. With one key they are equal for the codes of both networks."""
     example = jax.tree.map(lambda x: x[0].astype("float32"), part)
     return net.module.init(key, example.images, example.above)["params"]
 
@@ -255,7 +256,7 @@ def draw_figures(
 def maps(
     config: Config, data: Dataset, coders: dict[str, CodeScaler]
 ) -> dict[str, Array]:
-    """A digit of each class and its codes, 3 scales around the mean in [0, 1]."""
+    """A digit of each class and its codes, of which 0 to 1 shows −3 to 3 scales."""
     dbn = dbn_of(load_pretrained(config.pretrained, data))
     if not config.read_test:
         data = hold_out(data, config.held_out)

@@ -94,7 +94,7 @@ Images = tuple[np.ndarray, np.ndarray]
 """Images and their labels."""
 
 Params = dict[str, Any]
-"""What greedy training left, `DBNParams`, and what up–down did, `UpDownParams`."""
+"""The parameters after greedy training, `DBNParams`, and up–down, `UpDownParams`."""
 
 
 def check(config: Config, data: Dataset) -> None:
@@ -149,7 +149,7 @@ def num_classes(data: Dataset) -> int:
 
 
 def split(config: Config, data: Dataset) -> tuple[Images, Images]:
-    """What to train on, and unseen images to judge by."""
+    """The images to train on, and unseen images to judge by."""
     if config.held_out:
         data = hold_out(data, config.held_out)
     train = data.train, np.asarray(data.train_labels)
@@ -171,7 +171,7 @@ def pretrain(
     workdir: Workdir,
     key: Key[Array, ""],
 ) -> tuple[DBNParams, list[dict[str, Any]]]:
-    """Greedy training, the labels beside the features of the top RBM."""
+    """Greedy training; the top RBM sees the labels beside the features."""
     updates = config.epochs * -(-len(rows[0]) // config.batch_size)
     rate = optax.linear_schedule(config.learning_rate, 0.0, updates)
     weight = config.discriminative
@@ -181,13 +181,13 @@ def pretrain(
         cd = jboltz.ContrastiveDivergence(rbm, jboltz.Gibbs(rbm))
         estimator, optimizer = jboltz.Centred(cd), optax.sgd(rate, config.momentum)
         if rbm == model.top and weight:
-            # `Hybrid` weighs the generative part, and the rate is said of that part.
+            # Scaled so that the generative part, whose rate is given, has weight 1.
             estimator = jboltz.HybridDiscriminative(estimator, 1 / weight)
             optimizer = optax.chain(optax.scale(weight), optimizer)
         return estimator, optimizer
 
     def start(below, key):
-        # What feeds the other layers starts at means of one half.
+        # The visible units of the other layers start at means of one half.
         images = None if below else unit_interval(rows[0])
         return model.layers[len(below)].init(key, data=images)
 
@@ -216,7 +216,7 @@ def fine_tune(
     """Up–down, in stages of more and more Gibbs sweeps."""
     params, records, total = untie_weights(stack), [], sum(config.up_down_epochs)
     steps_per_epoch = -(-len(rows[0]) // config.batch_size)
-    # What the first layer is fed, beside the label as it stands.
+    # Images are prepared for the first layer; labels pass unchanged.
     entrance = jboltz.RBM(model.visible, model.layers[0].hidden)
     prepare = jax.tree_util.Partial(jboltz.LayerFeatures((entrance,)), ())
 

@@ -120,7 +120,7 @@ def build(config: Config, data: Dataset) -> RBM:
 
 
 def binary(config: Config, images: np.ndarray) -> jboltz.EvaluationData:
-    """Images made binary once and for all, as they are judged by."""
+    """Images made binary once and for all, for evaluation."""
     if config.binarisation == "threshold":
         return jboltz.binarise_by_threshold(images)
     return jboltz.binarise_once(images, config.seed)
@@ -145,7 +145,7 @@ def fit(
     def init(key):
         key_params, key_estimator = jax.random.split(key)
         params = rbm.init(key_params, data=unit_interval(train))
-        # The chains' first draw is one of training.
+        # The first draw of the chains is part of training and has its precision.
         with jax.default_matmul_precision(config.products):
             return jboltz.init_train_state(params, estimator, optimizer, key_estimator)
 

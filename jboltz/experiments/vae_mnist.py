@@ -94,11 +94,11 @@ NUM_DRAWN = 32
 """Samples of each model in the figure, the first."""
 
 MEAN_IMAGE = "mean training image"
-"""The name of the reconstruction that knows nothing of an image."""
+"""The name of a reconstruction that is the same for every image."""
 
 
 class Images(NamedTuple):
-    """Gray, as the DBN was given them."""
+    """Gray images, scaled as those that the DBN was trained on."""
 
     train: np.ndarray
     held_out: np.ndarray
@@ -198,7 +198,7 @@ def fit(
     def init(key):
         key_params, key_estimator = jax.random.split(key)
         params = dict(vae.init(key_params, jnp.zeros(vae.num_visible))["params"])
-        # Else the code would have to say that most of an image is black.
+        # Without it the code would have to say that most of an image is black.
         bias = mean_image(dbn, images.train)
         params["pixels"] = {**params["pixels"], "bias": bias}
         return jboltz.init_train_state(params, estimator, optimizer, key_estimator)
@@ -228,7 +228,7 @@ def fit(
 
 
 def pair(found: Pretrained, dbn: DBN, vae: VAE, params: Params) -> Models:
-    """What `found` is with its parameters, and the VAE with `params`."""
+    """The DBN of `found` and the VAE, each with its parameters."""
     kind = kind_of(found.run)
     return Models(dbn, vae, kind, {kind: found.params, "VAE": params})
 
@@ -286,7 +286,7 @@ def bounds(
 def sample(
     config: Config, models: Models, key: Key[Array, ""], count: int
 ) -> dict[str, Array]:
-    """Pictures of each model, means of pixels, that owe nothing to any image.
+    """Pictures of each model as means of pixels, drawn without any image.
 
     Picture i draws from `fold_in(·, i)`, whatever `count` is. The DBN's are the ends of
     chains in its top RBM that started at noise.
