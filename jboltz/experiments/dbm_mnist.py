@@ -86,8 +86,8 @@ from jboltz.evaluation.reconstruction import dbm_reconstruction_error
 from jboltz.learning.pretrain import grow, unit_interval
 from jboltz.models.swapped import SwappedLayers
 from jboltz.runs import checks, greedy, likelihoods, program
-from jboltz.runs.chains import pictures_after, sweep_counts
 from jboltz.runs.likelihoods import as_json, say_likelihood
+from jboltz.runs.pictures import pictures_after, sweep_counts
 from jboltz.runs.progress import say
 from jboltz.runs.training import fit_with_checkpoints
 from jboltz.runs.workdir import Workdir

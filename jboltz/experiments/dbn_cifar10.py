@@ -91,7 +91,7 @@ from jboltz.learning.transforms import by_field
 from jboltz.models.dbn import DBNParams
 from jboltz.runs import checks, greedy, program
 from jboltz.runs import patches as on_patches
-from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.pictures import Pictures, draw_layers, draw_samples
 from jboltz.runs.progress import say, with_error
 from jboltz.runs.workdir import Workdir
 from jboltz.units.gaussian import GaussianParams

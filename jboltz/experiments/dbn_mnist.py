@@ -74,7 +74,7 @@ from jboltz.learning.schedules import BLOG_POINTS, PiecewiseRate
 from jboltz.learning.transforms import project, within
 from jboltz.models.dbn import DBNParams
 from jboltz.runs import checks, greedy, program
-from jboltz.runs.layers import Pictures, draw_layers, draw_samples
+from jboltz.runs.pictures import Pictures, draw_layers, draw_samples
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
 

@@ -75,7 +75,7 @@ from jboltz.learning.pretrain import unit_interval
 from jboltz.learning.transforms import by_field, project, within
 from jboltz.models.grbm import in_data_units
 from jboltz.runs import checks, program
-from jboltz.runs.chains import pictures_after, sweep_counts
+from jboltz.runs.pictures import pictures_after, sweep_counts
 from jboltz.runs.progress import say
 from jboltz.runs.training import draw_contrast, fit_with_checkpoints
 from jboltz.runs.workdir import Workdir
