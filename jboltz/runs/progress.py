@@ -79,7 +79,6 @@ def show_progress(
     epoch, with its line.
 
     Args:
-      stage: the name of this part of the run.
       num_epochs: the total number of epochs.
       epoch: the number of epochs that are done already.
       steps_per_epoch: the number of updates per epoch.

@@ -40,18 +40,13 @@ def fit_with_checkpoints(
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """`fit`, with a checkpoint after every epoch, going on from the newest sound one.
 
+    The arguments that are not listed here are those of `fit`.
+
     Args:
       workdir: the folder of the run.
       stage: a name for this part of the run: its folder of checkpoints, its lines in
         metrics.jsonl.
-      train_step: as in `fit`.
       init: builds the state before the first update.
-      data: as in `fit`.
-      key: the key of this part of the run.
-      batch_size: the number of examples per update.
-      num_epochs: the total number of epochs.
-      prepare: as in `fit`.
-      end_epoch: as for `fit`.
       loss: the metric whose mean over an epoch's batches is its loss: of CD the
         `reconstruction_error`, of PCD the `contrast`.
       monitor: what else to record of an epoch, from the parameters before and after.
