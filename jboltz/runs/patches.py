@@ -16,7 +16,7 @@ from jboltz.base import Params
 from jboltz.data import Dataset, WhitenedPatches, whitened_patches
 from jboltz.data.patches import HELD_OUT, as_pixels
 from jboltz.errors import InvalidValue
-from jboltz.evaluation.likelihood import gaussian_log_likelihood
+from jboltz.evaluation.likelihood import gaussian_log_likelihood, per_example
 from jboltz.evaluation.partition import log_partition
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.step import TrainState, init_train_state, make_train_step
@@ -123,11 +123,10 @@ def evaluate(
     found = {}
     for name in ("train", "validation", "test"):
         x = getattr(patches, name)[: len(patches.test)]
-        energies = jax.lax.map(
-            partial(model.free_energy, params), jnp.asarray(x), batch_size=1000
-        )
+        free_energy = partial(model.free_energy, params)
+        energies = per_example(free_energy, jnp.asarray(x), batch_size=1000)
         found[name] = {
-            "log_likelihood": float(-np.asarray(energies, np.float64).mean() - log_z),
+            "log_likelihood": float(-energies.mean() - log_z),
             "gaussian": gaussian_log_likelihood(patches.train, x),
         }
     return found
