@@ -38,6 +38,7 @@ from jboltz.checks import (
     shapes_of_init,
 )
 from jboltz.errors import InvalidType, InvalidValue, JboltzError
+from jboltz.ranges import with_home
 
 _VERSION = 1
 _NO_CHECKSUM = "0" * 64
@@ -238,7 +239,7 @@ def _path(path: str | os.PathLike[str]) -> pathlib.Path:
             f"`path` is {path!r} but the name of a file is needed; pass a text or a "
             "`pathlib.Path`."
         )
-    return pathlib.Path(path).expanduser()
+    return pathlib.Path(with_home("path", path))
 
 
 def _content(path: str | os.PathLike[str]) -> tuple[bytes, str]:

@@ -282,6 +282,11 @@ def test_a_sound_file_is_read():
     assert io.from_bytes(content_of(SPEC, ARRAYS))[0] == RBM
 
 
+def test_a_user_that_is_not_there_is_refused():
+    with pytest.raises(InvalidValue, match=r"`path` is .* no such user"):
+        io.load("~nobody_at_all/model.safetensors")
+
+
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(InvalidValue, match="folder is a folder but"):
