@@ -50,9 +50,6 @@ from .standardize import (
     Standardizer as Standardizer,
 )
 from .standardize import (
-    check_scaling as check_scaling,
-)
-from .standardize import (
     fit_standardizer as fit_standardizer,
 )
 from .standardize import (

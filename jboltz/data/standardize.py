@@ -7,7 +7,7 @@ import numpy as np
 
 from jboltz.data.checks import check_values, feature_moments
 from jboltz.data.dataset import Dataset
-from jboltz.domains import ArrayDomain, Reals, UnitInterval, as_numbers
+from jboltz.domains import Reals, as_numbers
 from jboltz.errors import InvalidValue
 
 Scaling = Literal["standard", "robust", "min-max"]
@@ -30,8 +30,8 @@ def fit_standardizer(
 
     A feature without spread has scale 1: it is shifted to 0 and left alone. With
     "robust" that is every feature of which half the values agree, such as the pixels
-    at MNIST's border. Fit on training data only; `check_scaling` says whether a unit
-    takes what comes out.
+    at MNIST's border. Fit on training data only. "min-max" suits units of numbers
+    between 0 and 1; the others make numbers on both sides of 0, for `Gaussian` units.
 
     Args:
       values: (num_examples, num_features); uint8 is read as [0, 1].
@@ -72,33 +72,6 @@ def fit_standardizer(
     )
 
 
-def check_scaling(scaling: Scaling, domain: ArrayDomain) -> None:
-    """Refuses a scaling after which values are no states of a unit of this `domain`.
-
-    "min-max" makes numbers between 0 and 1, the others numbers on both sides of 0.
-
-    Args:
-      scaling: the scaling that is asked for.
-      domain: the domain of the visible unit, `unit.domain`.
-
-    Raises:
-      ValueError: the unit cannot take such values; the message names a scaling that
-        fits.
-    """
-    lowest = {"min-max": 0.0, "standard": -1.0, "robust": -1.0}
-    allowed = [
-        name
-        for name, low in lowest.items()
-        if domain.is_interval and domain.bounds[0] <= low
-    ]
-    if scaling not in allowed:
-        remedy = f"use {allowed[0]!r}" if allowed else "leave the data as they are"
-        raise InvalidValue(
-            f"`scaling` is {scaling!r} but units of the domain '{domain}' cannot take "
-            f"what it makes; {remedy}, or use `Gaussian` units."
-        )
-
-
 def standardize(standardizer: Standardizer, x: Any) -> Any:
     """z = (x − location) / scale, feature by feature.
 
@@ -112,7 +85,7 @@ def standardize(standardizer: Standardizer, x: Any) -> Any:
     Raises:
       ValueError: `x` has another number of features.
     """
-    location, scale = as_rows(x, standardizer.location, standardizer.scale)
+    location, scale = _features(standardizer, x)
     return (as_real(x) - location) / scale
 
 
@@ -130,7 +103,7 @@ def unstandardize(standardizer: Standardizer, z: Any) -> Any:
     Raises:
       ValueError: `z` has another number of features.
     """
-    location, scale = as_rows(z, standardizer.location, standardizer.scale)
+    location, scale = _features(standardizer, z)
     return z * scale + location
 
 
@@ -151,9 +124,11 @@ def scale_pixels(data: Dataset, scaling: Scaling | None) -> Dataset:
     """
     if scaling is None:
         return data
-    check_scaling(scaling, UnitInterval())
+    if scaling != "min-max":
+        raise InvalidValue(
+            f"`scaling` is {scaling!r} but pixels stay in [0, 1]; use 'min-max'."
+        )
     fitted = fit_standardizer(data.train, scaling=scaling)
-    # A test pixel may be beyond what it was in training.
     train, test = (standardize(fitted, x).clip(0, 1) for x in (data.train, data.test))
     return dataclasses.replace(data, train=train, test=test)
 
@@ -163,11 +138,14 @@ def as_real(x: Any) -> Any:
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
 
 
-def as_rows(x: Any, *features: np.ndarray) -> list[np.ndarray]:
-    """`features` with as many axes as `x`: JAX may be told not to broadcast ranks."""
-    if x.shape[-1:] != features[0].shape:
+def _features(standardizer: Standardizer, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Location and scale with as many axes as `x`: JAX may be told not to broadcast
+    ranks."""
+    location, scale = standardizer.location, standardizer.scale
+    if x.shape[-1:] != location.shape:
         raise InvalidValue(
-            f"the array has shape {x.shape} but {len(features[0])} features were "
-            "fitted; pass (…, num_features) with that many."
+            f"the array has shape {x.shape} but {len(location)} features were fitted; "
+            "pass (…, num_features) with that many."
         )
-    return [array.reshape((1,) * (x.ndim - 1) + array.shape) for array in features]
+    shape = (1,) * (x.ndim - 1) + location.shape
+    return location.reshape(shape), scale.reshape(shape)
