@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jboltz.base import Batch, Unit
-from jboltz.checks import check_number
+from jboltz.checks import check_number, require
 from jboltz.data.encoding import Encoding, from_json, learn
 from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers import reader_of
@@ -155,11 +155,7 @@ def read(
 
 
 def _opened(source: Any, reader: Reader) -> Rows | Stream:
-    if not isinstance(reader, Reader):
-        raise InvalidType(
-            f"`reader` is {reader!r} but one of `jboltz.data.readers` is needed, such "
-            "as `Tables()`; pass one, or none."
-        )
+    require(reader, Reader, "`read`", "reader", example="Tables()")
     try:
         return reader.open(source)
     except JboltzError:

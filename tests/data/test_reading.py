@@ -173,6 +173,7 @@ def test_gaps_are_nan_masked_or_marked():
         (lambda: batches(read([[1.0]]), 1, num_epochs=-1), ValueError, "`num_epochs`"),
         (lambda: read("/dev/null"), ValueError, "a pipe or a device"),
         (lambda: read(5), TypeError, "of type int but a path"),
+        (lambda: read([[1]], Tables), TypeError, r"`reader` is the class .*`Tables\("),
         (lambda: batches(read([[1.0]])), ValueError, "`batch_size` is None"),
         (lambda: batches(read([[1.0]]), 0), ValueError, "`batch_size` is 0"),
         (lambda: read([[1.5]], most_bytes=0).data, ValueError, "`fit_stream`"),
