@@ -12,7 +12,7 @@ import pytest
 
 import jboltz
 from jboltz import random
-from jboltz.experiments.benchmark.high_low import HighLowRBM
+from jboltz.experiments.benchmark.on_device import HighLowRBM
 from jboltz.learning.contrastive import contrastive_value
 from jboltz.samplers.gibbs import GibbsState
 from tests.helpers import assert_no_drift, binary_states, random_params

@@ -15,8 +15,7 @@ import pytest
 
 from jboltz.experiments.benchmark import accelerator, on_device
 from jboltz.experiments.benchmark.accelerator import SMALL, Sizes
-from jboltz.experiments.benchmark.high_low import by_parts
-from jboltz.experiments.benchmark.on_device import HIGH_LOW, Row
+from jboltz.experiments.benchmark.on_device import HIGH_LOW, Row, by_parts
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = Row("CD-1", (6, 4), 8)

@@ -75,25 +75,23 @@ JOBS = {
 def grow(sizes: Sizes, rate: float, seconds: float) -> dict[str, Any]:
     """Each growth by its name: what is counted, and the points (size, cost)."""
 
-    def times(rows):
-        return [(size, milliseconds(row, rate, seconds)) for size, row in rows]
-
-    def row(work, num_hidden, num_rows):
-        return Row(work, (VISIBLE, num_hidden), num_rows, "float32")
+    def time(work, num_hidden, num_rows):
+        row = Row(work, (VISIBLE, num_hidden), num_rows, "float32")
+        return milliseconds(row, rate, seconds)
 
     work = devices()
     found = {
         "hidden units": (
             "ms per CD-1 update of 512",
-            times((n, row("CD-1", n, 512)) for n in sizes.hidden),
+            [(n, time("CD-1", n, 512)) for n in sizes.hidden],
         ),
         "examples per batch": (
             "ms per CD-1 update",
-            times((n, row("CD-1", HIDDEN, n)) for n in sizes.batch),
+            [(n, time("CD-1", HIDDEN, n)) for n in sizes.batch],
         ),
         "chains": (
             "ms per Gibbs sweep",
-            times((n, row("Gibbs", HIDDEN, n)) for n in sizes.chains),
+            [(n, time("Gibbs", HIDDEN, n)) for n in sizes.chains],
         ),
         "examples of the data": (
             "MB of an epoch",
