@@ -160,7 +160,7 @@ def test_tasks_for_which_there_is_no_time_are_named(tmp_path, monkeypatch, capsy
     )
 
 
-class NoProcesses(contest.Processes):
+class NoProcesses(worker.Processes):
     """There are none, and the contest takes longer than there is time."""
 
     def __init__(self, names):

@@ -1,5 +1,6 @@
 """A contest is fair, and what is made of its seconds is right."""
 
+import dataclasses
 import json
 import math
 import os
@@ -13,41 +14,52 @@ import scipy.stats
 import jboltz
 from jboltz.experiments.benchmark import (
     contest,
+    floors,
     peers,
     quiet,
     show,
     targets,
     worker,
+    works,
 )
+from jboltz.experiments.benchmark.sizes import Sizes
+
+RESULTS = {"two chains": [1.0, 1.0], "one chain": [2.0]}
 
 
-def result(value) -> worker.Work:
-    return lambda: (np.array(value),)
+def build(name, job) -> works.Work | None:
+    """Stands for `peers.build`, in the processes of contestants."""
+    if name == "nothing":  # It cannot take part.
+        return None
+    if name not in RESULTS:
+        raise RuntimeError(f"invalid literal {name}")
+    return lambda: (np.array(RESULTS[name]),)
 
 
-def broken_build(text) -> worker.Work | None:
-    raise RuntimeError(f"invalid literal {text}")
-
-
-def compare(contestant, outcome, ours):
+def compare(job, contestant, outcome, ours):
     return {"what": "distance", "value": abs(outcome[0] - ours[0]).max(), "limit": 0.5}
 
 
 @pytest.mark.slow
-def test_a_contest_is_not_held_where_one_does_something_else():
+def test_a_contest_is_not_held_where_one_does_something_else(monkeypatch):
+    monkeypatch.setattr(peers, "build", build)
     contestants = {
-        "jboltz": partial(result, [1.0, 1.0]),
-        "torch_compiled": type(None),  # It cannot take part.
-        "sklearn": partial(broken_build, "y"),
-        "threefry_13": partial(result, [2.0]),
+        "jboltz": "two chains",
+        "torch_compiled": "nothing",
+        "sklearn": "x",
+        "threefry_13": "one chain",
     }
-    fair = contest.Contest("title: size", contestants)
-    unfair = contest.Contest("title: size", contestants, compare)
-    broken = contest.Contest("title: size", {"jboltz": partial(broken_build, "x")})
-    with contest.Processes(contestants) as processes:
+    floor = floors.Floor(floors.sweep, (2, 2), 1, 1)
+    fair = contest.Task("title: size", contestants, lambda sizes: [floor])
+    unfair = dataclasses.replace(fair, check=compare)
+    broken = dataclasses.replace(fair, contestants={"jboltz": "y"})
+    job = fair.job(np.zeros((1, 4)), Sizes(num_examples=1), 0)
+    with worker.Processes(contestants) as processes:
         pids = {name: process.pid for name, process in processes._processes.items()}
         assert len({os.getpid(), *pids.values()}) == 1 + len(pids)
-        hold = partial(contest.hold, processes=processes, rounds=2, seed=0, seconds=0.0)
+        hold = partial(
+            contest.hold, job=job, processes=processes, rounds=2, seconds=0.0
+        )
         record = hold(fair)
         found = record["contestants"]
         assert record["left_out"].keys() <= {"sklearn"}  # If it is installed.
@@ -164,17 +176,6 @@ def test_a_record_is_compared_with_the_targets():
     lines = list(targets.describe(before))
     assert "Start, seconds 3.92, at most 8: met" in lines
     assert len(lines) == len(before)
-
-
-def test_the_table_has_a_column_for_each_processor():
-    share = {"value": 0.8, "interval": [0.7, 0.9], "at_least": 1}
-    amd = {"share": share, "fit": {"value": 0.002, "at_most": 1}}
-    assert targets.table({"AMD": amd, "Intel": {"share": share}}) == [
-        "| | AMD | Intel |",
-        "|---|---|---|",
-        "| share | 0.80 [0.70, 0.90] | 0.80 [0.70, 0.90] |",
-        "| fit | 0.002 s | – |",
-    ]
 
 
 def test_an_installed_package_has_no_targets(monkeypatch):

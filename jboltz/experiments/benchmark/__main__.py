@@ -91,9 +91,9 @@ from jboltz.data import Dataset, check_values
 from jboltz.errors import InvalidValue
 from jboltz.experiments.benchmark import contest, peers, quiet, show, start, targets
 from jboltz.experiments.benchmark import sweep as sweeps
-from jboltz.experiments.benchmark.contest import Processes, Record
+from jboltz.experiments.benchmark.contest import Record
 from jboltz.experiments.benchmark.tasks import TASKS
-from jboltz.experiments.benchmark.tasks import contest as contest_of
+from jboltz.experiments.benchmark.worker import Processes
 from jboltz.runs import checks, machine, program
 from jboltz.runs.progress import say
 from jboltz.runs.workdir import Workdir
@@ -193,8 +193,8 @@ def measure_all(
             return sweeps.measure(config.sweep, rows, config.repetitions, config.seed)
         later = sum(weights[other] for other in names[names.index(name) :])
         seconds = (end - time.monotonic()) * weights[name] / later
-        one = contest_of(TASKS[name], rows, config.sizes, config.seed)
-        return contest.hold(one, processes, config.repetitions, config.seed, seconds)
+        job = TASKS[name].job(rows, config.sizes, config.seed)
+        return contest.hold(TASKS[name], job, processes, config.repetitions, seconds)
 
     with Processes(set().union(*contestants.values())) as processes:
         for name in names:

@@ -7,11 +7,9 @@ not timed.
 
 import dataclasses
 import math
-import multiprocessing
 import random
-import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,8 +17,11 @@ import numpy as np
 import scipy.stats
 
 from jboltz.errors import InvalidValue
-from jboltz.experiments.benchmark import peers, quiet, worker
-from jboltz.experiments.benchmark.worker import Outcome, Work
+from jboltz.experiments.benchmark import peers, quiet, works
+from jboltz.experiments.benchmark.floors import Floor
+from jboltz.experiments.benchmark.sizes import Sizes
+from jboltz.experiments.benchmark.worker import Processes
+from jboltz.experiments.benchmark.works import Arrays, Job, Outcome
 from jboltz.runs.progress import say
 
 Record: TypeAlias = dict[str, Any]
@@ -38,85 +39,50 @@ FEWEST_ROUNDS = 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Contest:
-    """What is done, by whom, how the work is checked, and what is recorded of it."""
+class Task:
+    """What is done, by whom, and how the work is checked."""
 
     title: str
-    """The task and, after a colon, how much of it a call does."""
-    contestants: Mapping[str, Callable[[], Work | None]]
-    """What builds the work of each contestant, in its process, by a name in
-    `peers.LABELS`; pickled. None: the contestant cannot take part here. jboltz is the
-    first."""
-    check: Callable[[str, Outcome, Outcome], Record] | None = None
+    """The task and, after a colon, how much of it a call does, by names of `Sizes`."""
+    contestants: Mapping[str, str]
+    """For each contestant, by a name in `peers.LABELS`, the function that builds its
+    work, for `peers.build`. jboltz is the first."""
+    floors: Callable[[Sizes], list[Floor]]
+    """The products that the task cannot do without, in as many steps as it has: its
+    updates, sweeps or rungs."""
+    check: Callable[[Job, str, Outcome, Outcome], Record] | None = None
     """Compares the first outcome of a contestant, by its name, with jboltz's: `what` is
-    compared, its `value`, and the `limit` that the value may not exceed. Products are
-    not compared, and without a check only infinities and NaNs are refused."""
-    num_steps: int = 1
-    """Updates, sweeps or rungs a call. Recorded as milliseconds a step."""
+    compared, its `value`, and the `limit` that the value may not exceed. Without a
+    check only infinities and NaNs are refused, as they are of products."""
+    start: Callable[[Job], tuple[Arrays, ...]] = lambda job: ()
+    """The parameters that all contestants begin with."""
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Sizes that have the value of another one in this task."""
 
+    def job(self, rows: np.ndarray, sizes: Sizes, seed: int) -> Job:
+        """What every contestant is given, on the first of these stored images."""
+        values = {name: getattr(sizes, other) for name, other in self.sizes.items()}
+        sizes = dataclasses.replace(sizes, **values)
+        rows = works.first_rows(rows, sizes.num_examples)
+        job = Job(arrays=(), rows=rows, sizes=sizes, seed=seed)
+        return dataclasses.replace(job, arrays=self.start(job))
 
-class Processes:
-    """The processes of contestants, by name; a context, in which they live."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        """Starts one for each name whose package is there, all at the same time."""
-        context, self._ends = multiprocessing.get_context("spawn"), {}
-        self._processes = {}
-        # They inherit this: on Ctrl-C it is the parent that ends them.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for name in filter(peers.takes_part, names):
-            self._ends[name], theirs = context.Pipe()
-            process = context.Process(target=worker.serve, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            self._processes[name] = process
-        signal.signal(signal.SIGINT, handler)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._ends
-
-    def __enter__(self) -> "Processes":
-        for name in self._ends:
-            self._answer(name)  # It is there.
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for end in self._ends.values():
-            end.close()  # Its process reads no more, and leaves.
-        for process in self._processes.values():
-            process.join(5)
-            process.kill()
-            process.join()
-
-    def ask(self, name: str, request: Any) -> Any:
-        """What `worker.serve` answers.
-
-        Raises:
-          ChildProcessError: the process failed; with what it said.
-        """
-        self._ends[name].send(request)
-        return self._answer(name)
-
-    def _answer(self, name: str) -> Any:
-        try:
-            answer = self._ends[name].recv()
-        except EOFError:
-            self._processes[name].join()
-            status = self._processes[name].exitcode
-            answer = f"its process ended with status {status}"
-        if isinstance(answer, str):
-            raise ChildProcessError(f"{peers.LABELS[name]}: {answer}")
-        return answer
+    def title_with(self, sizes: Sizes) -> str:
+        """The title with the values of the sizes."""
+        words = dataclasses.asdict(sizes)
+        for name in ("dbn_layers", "dbm_layers", "net_layers"):
+            words[name] = "–".join(map(str, words[name]))
+        return self.title.format(**words)
 
 
 def hold(
-    contest: Contest, processes: Processes, rounds: int, seed: int, seconds: float
+    task: Task, job: Job, processes: Processes, rounds: int, seconds: float
 ) -> Record:
     """Builds, checks and times all contestants.
 
     Args:
+      job: what the contestants are given; its seed decides the order within a round.
       rounds: in each one every contestant is timed once.
-      seed: decides the order within a round.
       seconds: when they are over, no round begins but the first six.
 
     Returns:
@@ -128,10 +94,14 @@ def hold(
       ValueError: a contestant does other work than jboltz.
       ChildProcessError: jboltz failed, or the products of XLA or NumPy.
     """
-    name, start = contest.title.partition(":")[0], time.monotonic()
+    title, products = task.title_with(job.sizes), task.floors(job.sizes)
+    num_steps = sum(floor.num_steps for floor in products)
+    builders = {k: partial(peers.build, x, job) for k, x in task.contestants.items()}
+    builders |= {k: partial(peers.build, x, products) for k, x in peers.FLOORS.items()}
+    name, start = title.partition(":")[0], time.monotonic()
     say(f"{name}: the first calls of each contestant are checked and not counted")
     found, left_out, turns, ours = {}, {}, {}, ()
-    for contestant, build in contest.contestants.items():
+    for contestant, build in builders.items():
         if contestant not in processes:
             continue
         try:
@@ -149,16 +119,16 @@ def hold(
         is_floor = contestant in peers.FLOORS
         # Whoever has fewer chains is counted at the rate of its own.
         first["measured_share"] = 1.0 if is_floor else len(outcome[0]) / len(ours[0])
-        if contest.check is None or is_floor:
+        if task.check is None or is_floor:
             first["check"] = finite(outcome)
         else:
-            first["check"] = contest.check(contestant, outcome, ours)
+            first["check"] = task.check(job, contestant, outcome, ours)
         require_same_work(name, contestant, first["check"])
         found[contestant] = first
         calls = max(1, math.ceil(BATCH_SECONDS / first["warm_up"][-1]))
         turns[contestant] = partial(processes.ask, contestant, calls)
     end = start + seconds
-    values, disturbed = take_turns(name, turns, rounds, seed=seed, end=end)
+    values, disturbed = take_turns(name, turns, rounds, seed=job.seed, end=end)
     records = {}
     for contestant, first in found.items():
         taken = summary([x / first["measured_share"] for x in values[contestant]])
@@ -166,12 +136,12 @@ def hold(
             "label": peers.LABELS[contestant],
             "seconds": taken,
             "time_over_jboltz": ratio(taken["values"], values["jboltz"]),
-            "milliseconds_a_step": 1e3 * taken["median"] / contest.num_steps,
+            "milliseconds_a_step": 1e3 * taken["median"] / num_steps,
             **first,
         }
     return {
-        "title": contest.title,
-        "num_steps": contest.num_steps,
+        "title": title,
+        "num_steps": num_steps,
         "contestants": records,
         "left_out": left_out,
         "disturbed_rounds": disturbed,

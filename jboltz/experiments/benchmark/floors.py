@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
-from jboltz.experiments.benchmark.worker import Work
+from jboltz.experiments.benchmark.works import Work
 
 Step: TypeAlias = Callable[[Sequence[Any], Any, Any], tuple[Any, Any]]
 """Weights of all layers, state, batch → the next state, and other products."""
@@ -37,21 +38,13 @@ class Floor:
         """Weights, state and batches, as arrays of NumPy."""
         rng = np.random.default_rng(0)
         rows = partial(rng.standard_normal, dtype=np.float32)
-        weights = tuple(map(orthonormal, itertools.pairwise(self.layers)))
+        # Orthonormal: v W Wᵀ neither grows nor vanishes, however often it is taken.
+        shapes = itertools.pairwise(self.layers)
+        weights = tuple(scipy.linalg.polar(rows(shape))[0] for shape in shapes)
         state = tuple(rows((self.num_rows, self.layers[i])) for i in self.state)
         if self.state:
             return weights, state, None
         return weights, (), rows((self.num_steps, self.num_rows, self.layers[0]))
-
-
-def orthonormal(shape: tuple[int, int]) -> np.ndarray:
-    """Orthonormal weights: v W Wᵀ neither grows nor vanishes however often it is taken.
-
-    No arithmetic is then needed to keep it in range.
-    """
-    noise = np.random.default_rng(0).standard_normal(shape)
-    left, _, right = np.linalg.svd(noise, full_matrices=False)
-    return (left @ right).astype(np.float32)
 
 
 def by_xla(floors: Sequence[Floor]) -> Work:
@@ -76,7 +69,7 @@ def steps(floor: Floor, weights: Any, state: Any, batches: Any) -> Any:
 
     first = None if batches is None else batches[0]
     shapes = jax.eval_shape(floor.step, weights, state, first)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    zeros = jax.tree.map(jnp.zeros_like, shapes)
     return jax.lax.scan(body, (state, zeros), batches, length=floor.num_steps)[0]
 
 

@@ -15,8 +15,7 @@ from jboltz.evaluation.annealing import annealed_importance_sampling
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.experiments.benchmark import works
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.worker import Outcome, Work
-from jboltz.experiments.benchmark.works import Arrays, Job
+from jboltz.experiments.benchmark.works import Arrays, Job, Outcome, Work
 from jboltz.learning.contrastive import (
     ContrastiveDivergence,
     PersistentContrastiveDivergence,

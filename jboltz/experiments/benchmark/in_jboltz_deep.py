@@ -9,8 +9,7 @@ import optax
 from jboltz.base import Batch, Estimator, Params, State
 from jboltz.experiments.benchmark import works
 from jboltz.experiments.benchmark.in_jboltz import continued
-from jboltz.experiments.benchmark.worker import Work
-from jboltz.experiments.benchmark.works import Job
+from jboltz.experiments.benchmark.works import Job, Work
 from jboltz.learning import mean_field as posteriors
 from jboltz.learning.rows import num_rows
 from jboltz.learning.step import init_train_state, make_train_step

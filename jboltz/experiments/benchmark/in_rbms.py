@@ -15,8 +15,7 @@ from rbms.training.pcd import fit_batch_pcd  # pyright: ignore
 
 from jboltz.experiments.benchmark.in_torch import torch
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.worker import Work
-from jboltz.experiments.benchmark.works import Job, binary_images, num_updates
+from jboltz.experiments.benchmark.works import Job, Work, binary_images, num_updates
 
 
 class UnscaledRBM(BBRBM):

@@ -4,8 +4,7 @@ import numpy as np
 from sklearn.neural_network import BernoulliRBM  # pyright: ignore
 
 from jboltz.experiments.benchmark.peers import LEARNING_RATE
-from jboltz.experiments.benchmark.worker import Work
-from jboltz.experiments.benchmark.works import Job, binary_images
+from jboltz.experiments.benchmark.works import Job, Work, binary_images
 
 
 def pcd(job: Job) -> Work:

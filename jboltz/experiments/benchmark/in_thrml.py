@@ -10,19 +10,20 @@ import thrml  # pyright: ignore[reportMissingImports]
 from thrml import models  # pyright: ignore[reportMissingImports]
 
 from jboltz.experiments.benchmark.in_jboltz import continued
-from jboltz.experiments.benchmark.worker import Work
-from jboltz.experiments.benchmark.works import Arrays, Job, binary_images
+from jboltz.experiments.benchmark.works import Arrays, Job, Work, binary_images
+
+MOST_CHAINS = 16
+"""thrml gathers the neighbours of every unit of every chain."""
 
 
 def gibbs(job: Job) -> Work:
     """Sweeps by `sample_states`; every call goes on where the last one stopped.
 
     The machine as an Ising model of spins s = 2 x − 1: couplings W/4, biases half of
-    the units' own and a quarter of the sum of their weights. It has 16 chains at most,
-    since thrml gathers the neighbours of every unit of every chain.
+    the units' own and a quarter of the sum of their weights.
     """
     program, blocks = _program(job.arrays[0])
-    starts = binary_images(job, min(job.sizes.num_chains, 16))
+    starts = binary_images(job, min(job.sizes.num_chains, MOST_CHAINS))
     num_sweeps = job.sizes.num_sweeps
     schedule = thrml.SamplingSchedule(num_sweeps, n_samples=1, steps_per_sample=1)
 

@@ -10,8 +10,7 @@ import torch  # pyright: ignore[reportMissingImports]
 
 from jboltz.experiments.benchmark.floors import in_python
 from jboltz.experiments.benchmark.peers import LEARNING_RATE, affinity
-from jboltz.experiments.benchmark.worker import Outcome, Work
-from jboltz.experiments.benchmark.works import Job, binary_images, gray
+from jboltz.experiments.benchmark.works import Job, Outcome, Work, binary_images, gray
 from jboltz.runs.progress import say
 
 torch.set_num_threads(len(affinity() or ()) or os.cpu_count() or 1)

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from jboltz.experiments.benchmark.contest import Processes, Record, hold
+from jboltz.experiments.benchmark.contest import Record, hold
 from jboltz.experiments.benchmark.on_device import WORKS
 from jboltz.experiments.benchmark.sizes import PIXELS, Sizes, Sweep
-from jboltz.experiments.benchmark.tasks import CD, GIBBS, PCD, contest, untrained
+from jboltz.experiments.benchmark.tasks import CD, GIBBS, PCD, untrained
+from jboltz.experiments.benchmark.worker import Processes
 
 MOST_STEPS = 1000
 """Updates or sweeps a call; where few rows meet many weights the products take longer
@@ -41,8 +42,8 @@ def measure(sweep: Sweep, rows: np.ndarray, rounds: int, seed: int) -> Record:
                     num_chains=num_rows,
                     num_sweeps=num_steps,
                 )
-                one = contest(task, rows, sizes, seed)
-                record = hold(one, processes, rounds, seed, math.inf)
+                job = task.job(rows, sizes, seed)
+                record = hold(task, job, processes, rounds, math.inf)
                 connections *= num_connections
                 seconds = record["contestants"]["jboltz"]["milliseconds_a_step"] / 1e3
                 records[name].append(

@@ -60,27 +60,3 @@ def describe(found: Mapping[str, Record]) -> Iterator[str]:
         bound = "at_least" if "at_least" in target else "at_most"
         limit = f"{bound.replace('_', ' ')} {target[bound]:.3g}"
         yield f"{name} {target['value']:.3g}, {limit}: {verdict}"
-
-
-def table(records: Mapping[str, Mapping[str, Record]]) -> list[str]:
-    """The table of the benchmark's page, a column for each processor, as Markdown.
-
-    Args:
-      records: the `targets` of a run, by the name of its processor.
-    """
-    names = dict.fromkeys(name for found in records.values() for name in found)
-    lines = [f"| | {' | '.join(records)} |", "|---" * (1 + len(records)) + "|"]
-    for name in names:
-        cells = (_shown(found.get(name)) for found in records.values())
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
-
-
-def _shown(target: Record | None) -> str:
-    if target is None:
-        return "–"
-    if "at_most" in target:
-        return f"{target['value']:.3g} s"
-    interval = target["interval"]
-    shown = " [{:.2f}, {:.2f}]".format(*interval) if interval else ""
-    return f"{target['value']:.2f}{shown}"

@@ -1,7 +1,6 @@
 """The tasks that are contests, as data."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
@@ -9,54 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jboltz.evaluation.monitors import reconstruction_errors
-from jboltz.experiments.benchmark import floors, in_jboltz, peers, works
-from jboltz.experiments.benchmark.contest import Contest, Record
+from jboltz.experiments.benchmark import floors, in_jboltz, works
+from jboltz.experiments.benchmark.contest import Record, Task
 from jboltz.experiments.benchmark.floors import Floor
 from jboltz.experiments.benchmark.sizes import PIXELS, Sizes
-from jboltz.experiments.benchmark.worker import Outcome
-from jboltz.experiments.benchmark.works import Arrays, Job
+from jboltz.experiments.benchmark.works import Arrays, Job, Outcome
 from jboltz.models.dbn import DBN
 from jboltz.units.bernoulli import Bernoulli
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What is done, by whom, and how the work is checked."""
-
-    title: str
-    """The task and, after a colon, how much of it a call does, by names of `Sizes`."""
-    contestants: Mapping[str, str]
-    """For each contestant the function that builds its work, for `peers.build`."""
-    floors: Callable[[Sizes], list[Floor]]
-    """The products that the task cannot do without, in as many steps as it has."""
-    check: Callable[[Job, str, Outcome, Outcome], Record] | None = None
-    """Compares the outcome of a contestant, by its name, with jboltz's."""
-    start: Callable[[Job], tuple[Arrays, ...]] = lambda job: ()
-    """The parameters that all contestants begin with."""
-    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Sizes that have the value of another one in this task."""
-
-
-def contest(task: Task, rows: np.ndarray, sizes: Sizes, seed: int) -> Contest:
-    """The contest of a task, on the first of these stored images."""
-    values = {name: getattr(sizes, other) for name, other in task.sizes.items()}
-    sizes = dataclasses.replace(sizes, **values)
-    rows = works.first_rows(rows, sizes.num_examples)
-    job = Job(arrays=(), rows=rows, sizes=sizes, seed=seed)
-    job = dataclasses.replace(job, arrays=task.start(job))
-    products = task.floors(sizes)
-    builders = {k: partial(peers.build, x, job) for k, x in task.contestants.items()}
-    for name, function in peers.FLOORS.items():
-        builders[name] = partial(peers.build, function, products)
-    words = dataclasses.asdict(sizes)
-    for name in ("dbn_layers", "dbm_layers", "net_layers"):
-        words[name] = "–".join(map(str, words[name]))
-    return Contest(
-        title=task.title.format(**words),
-        contestants=builders,
-        check=None if task.check is None else partial(task.check, job),
-        num_steps=sum(floor.num_steps for floor in products),
-    )
 
 
 def untrained(job: Job) -> tuple[Arrays, ...]:
@@ -195,53 +153,6 @@ GIBBS = Task(
     check=same_means,
 )
 
-AIS = Task(
-    title="AIS, 784–{num_hidden}: {rungs} rungs of {ais_chains} chains",
-    start=trained,
-    contestants={"jboltz": "in_jboltz.ais"},
-    floors=lambda s: sweeps(s, s.ais_chains, s.rungs),
-)
-
-TEMPERING = Task(
-    title="Tempering, 784–{num_hidden}: {tempering_steps} steps of "
-    "{tempering_chains} chains × {num_replicas} replicas",
-    start=trained,
-    contestants={"jboltz": "in_jboltz.tempering"},
-    # An exchange moves what reaches the hidden units along with the state.
-    floors=lambda s: sweeps(s, s.tempering_chains * s.num_replicas, s.tempering_steps),
-)
-
-DBM_STEP = Task(
-    title="DBM, {dbm_layers}: {dbm_updates} joint updates of {dbm_batch} examples",
-    contestants={"jboltz": "in_jboltz_deep.dbm_step"},
-    floors=joint_updates,
-)
-
-MEAN_FIELD = Task(
-    title="Mean field, {dbm_layers}: {dbm_sweeps} sweeps of {num_posteriors} examples",
-    contestants={"jboltz": "in_jboltz_deep.mean_field"},
-    floors=posteriors,
-    check=every_sweep,
-)
-
-FINETUNE = Task(
-    title="Fine-tuning {net_layers}: {net_updates} updates of {net_batch} examples",
-    contestants={"jboltz": "in_jboltz_deep.finetune"},
-    floors=lambda s: [Floor(floors.net, s.net_layers, s.net_batch, s.net_updates, ())],
-)
-
-DBN_EPOCH = Task(
-    title="DBN, {dbn_layers}, batch {batch_size}: {num_examples} images a layer",
-    start=lambda job: stack(job.sizes.dbn_layers, job.seed),
-    contestants={
-        "jboltz": "in_jboltz.stacked_cd",
-        "torch_loader": "in_torch.stacked_cd",
-        "torch_notes": "in_torch.stacked_notes",
-    },
-    floors=pretraining,
-    check=same_errors,
-)
-
 TASKS = {
     "cd_epoch": CD,
     "cd_epoch_large_batch": dataclasses.replace(
@@ -249,20 +160,60 @@ TASKS = {
     ),
     "pcd_epoch": PCD,
     "gibbs": GIBBS,
-    "ais": AIS,
+    "ais": Task(
+        title="AIS, 784–{num_hidden}: {rungs} rungs of {ais_chains} chains",
+        start=trained,
+        contestants={"jboltz": "in_jboltz.ais"},
+        floors=lambda s: sweeps(s, s.ais_chains, s.rungs),
+    ),
     "fixed_cost": dataclasses.replace(
         CD,
         title="`fit` of one batch of {batch_size}: 1 update",
         contestants={"jboltz": "in_jboltz.cd"},
         sizes={"num_examples": "batch_size"},
     ),
-    "tempering": TEMPERING,
-    "dbm_step": DBM_STEP,
-    "mean_field": MEAN_FIELD,
-    "finetune": FINETUNE,
+    "tempering": Task(
+        title="Tempering, 784–{num_hidden}: {tempering_steps} steps of "
+        "{tempering_chains} chains × {num_replicas} replicas",
+        start=trained,
+        contestants={"jboltz": "in_jboltz.tempering"},
+        # An exchange moves what reaches the hidden units along with the state.
+        floors=lambda s: sweeps(
+            s, s.tempering_chains * s.num_replicas, s.tempering_steps
+        ),
+    ),
+    "dbm_step": Task(
+        title="DBM, {dbm_layers}: {dbm_updates} joint updates of {dbm_batch} examples",
+        contestants={"jboltz": "in_jboltz_deep.dbm_step"},
+        floors=joint_updates,
+    ),
+    "mean_field": Task(
+        title="Mean field, {dbm_layers}: {dbm_sweeps} sweeps of "
+        "{num_posteriors} examples",
+        contestants={"jboltz": "in_jboltz_deep.mean_field"},
+        floors=posteriors,
+        check=every_sweep,
+    ),
+    "finetune": Task(
+        title="Fine-tuning {net_layers}: {net_updates} updates of {net_batch} examples",
+        contestants={"jboltz": "in_jboltz_deep.finetune"},
+        floors=lambda s: [
+            Floor(floors.net, s.net_layers, s.net_batch, s.net_updates, ())
+        ],
+    ),
     "gibbs_small_model": dataclasses.replace(
         GIBBS, sizes={"num_hidden": "small_model", "num_chains": "many_chains"}
     ),
-    "dbn_epoch": DBN_EPOCH,
+    "dbn_epoch": Task(
+        title="DBN, {dbn_layers}, batch {batch_size}: {num_examples} images a layer",
+        start=lambda job: stack(job.sizes.dbn_layers, job.seed),
+        contestants={
+            "jboltz": "in_jboltz.stacked_cd",
+            "torch_loader": "in_torch.stacked_cd",
+            "torch_notes": "in_torch.stacked_notes",
+        },
+        floors=pretraining,
+        check=same_errors,
+    ),
 }
 """All contests, by the names that the configuration has for them."""

@@ -1,28 +1,24 @@
-"""The process of one contestant: it builds works, and runs them when it is asked to.
+"""The processes of contestants: each builds works, and runs them when it is asked to.
 
 While no one asks it blocks in a read from a pipe.
 """
 
 import contextlib
 import importlib.util
+import multiprocessing
+import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 
 from jboltz.experiments.benchmark import peers
+from jboltz.experiments.benchmark.works import Work
 from jboltz.runs import machine
-
-Outcome: TypeAlias = tuple[Any, ...]
-"""Arrays of jboltz, NumPy or PyTorch."""
-
-Work: TypeAlias = Callable[[], Outcome]
-"""All of the work that a contestant is timed for. It has finished when it returns, and
-it returns what it computed, so that the work can be checked."""
 
 STEADY, MOST_CALLS = 0.1, 6
 """Times stand when two consecutive calls differ by no more than this share. Warming up
@@ -80,11 +76,10 @@ def begin(
 
 def warm_up(work: Work) -> list[float]:
     """Calls the work until its times stand; their seconds."""
-    seconds: list[float] = []
+    seconds = [_seconds(work, 1)]
     while len(seconds) < MOST_CALLS:
         seconds.append(_seconds(work, 1))
-        last = seconds[-2:]
-        if len(last) == 2 and max(last) <= (1 + STEADY) * min(last):
+        if max(seconds[-2:]) <= (1 + STEADY) * min(seconds[-2:]):
             break
     return seconds
 
@@ -111,3 +106,57 @@ def conditions() -> dict[str, Any]:
         "thread_pools": pools,
         "flushes_denormals": bool(np.float32(1e-39) * np.float32(0.5) == 0),
     }
+
+
+class Processes:
+    """The processes of contestants, by name; a context, in which they live."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Starts one for each name whose package is there, all at the same time."""
+        context, self._ends = multiprocessing.get_context("spawn"), {}
+        self._processes = {}
+        # They inherit this: on Ctrl-C it is the parent that ends them.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name in filter(peers.takes_part, names):
+            self._ends[name], theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[name] = process
+        signal.signal(signal.SIGINT, handler)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends
+
+    def __enter__(self) -> "Processes":
+        for name in self._ends:
+            self._answer(name)  # It is there.
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for end in self._ends.values():
+            end.close()  # Its process reads no more, and leaves.
+        for process in self._processes.values():
+            process.join(5)
+            process.kill()
+            process.join()
+
+    def ask(self, name: str, request: Any) -> Any:
+        """What `serve` answers.
+
+        Raises:
+          ChildProcessError: the process failed; with what it said.
+        """
+        self._ends[name].send(request)
+        return self._answer(name)
+
+    def _answer(self, name: str) -> Any:
+        try:
+            answer = self._ends[name].recv()
+        except EOFError:
+            self._processes[name].join()
+            status = self._processes[name].exitcode
+            answer = f"its process ended with status {status}"
+        if isinstance(answer, str):
+            raise ChildProcessError(f"{peers.LABELS[name]}: {answer}")
+        return answer

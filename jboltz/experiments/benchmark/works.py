@@ -1,5 +1,6 @@
-"""What a contestant is given to do, and what several of them do alike."""
+"""What a contestant is given and returns, and what several of them do alike."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -12,6 +13,13 @@ from jboltz.experiments.benchmark.sizes import Sizes
 Arrays: TypeAlias = tuple[Any, Any, Any]
 """Weights (visible, hidden), visible biases and hidden biases, as arrays of JAX, NumPy
 or PyTorch."""
+
+Outcome: TypeAlias = tuple[Any, ...]
+"""Arrays of jboltz, NumPy or PyTorch."""
+
+Work: TypeAlias = Callable[[], Outcome]
+"""All of the work that a contestant is timed for. It has finished when it returns, and
+it returns what it computed, so that the work can be checked."""
 
 
 @struct.dataclass
