@@ -67,7 +67,7 @@ def evaluate(
         found["judged_by"] = {"rows": num_rows(test), "of": num_rows(table.test)}
         seen = take_rows(train, slice(count))
         gap = free_energy_gap(rbm, params, test, seen)
-        found["fit"] = judgement(float(gap.gap), float(gap.standard_error))
+        found["judgement"] = judgement(float(gap.gap), float(gap.standard_error))
     return found
 
 

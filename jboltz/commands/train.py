@@ -21,8 +21,8 @@ class Config(RunConfig):
     """A table with one example per row (CSV, TSV, Parquet), arrays (.npy, .npz, HDF5),
     a sparse matrix (.mtx), sequences (FASTA), or a folder of images."""
     workdir: pathlib.Path = pathlib.Path("runs")
-    """Folder for checkpoints, figures and results, by default runs/NAME for data of
-    this name; `--out` is the same. An interrupted run goes on there."""
+    """Folder for checkpoints, figures and results; `--out` is the same. The default is
+    runs/NAME for data called NAME. A run that was stopped goes on there."""
     without: tuple[str, ...] = ()
     """Columns of a table to leave out, such as names or labels of the rows."""
     kinds: tuple[str, ...] = ()
@@ -42,9 +42,9 @@ class Config(RunConfig):
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
-    """First step size of plain SGD, which falls to 0. The default is 0.02 over the
-    largest variance of a column, and at most 0.05. Columns of real numbers are
-    standardised, so their variance is 1."""
+    """First step size of plain SGD, which falls to 0. The default is 0.02
+    divided by the largest variance of a column, and at most 0.05. Columns of real
+    numbers are standardised, so their variance is 1."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
 

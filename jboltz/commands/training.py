@@ -152,12 +152,13 @@ def report(results: dict[str, Any]) -> None:
             rows += f" ({gaps} more have gaps)"
         say_likelihoods(found, rows)
         say_gain(results["nats_gained_over_independent_columns"])
-        say(results["fit"])
+        say(results["judgement"])
     else:
         say("All held-out rows have gaps, so there is no likelihood.")
     say(f"chains: {results['verdict']}")
     if results["verdict"].startswith("Out of equilibrium"):
-        say("The flags are --num-steps, --learning-rate and --epochs.")
+        steps = 4 * results["chosen"]["num_steps"]
+        say(f"Try --num-steps {steps}, or a lower --learning-rate and more --epochs.")
 
 
 PROGRAM = program.Program(

@@ -73,7 +73,7 @@ class Encoding:
             names = [column.name for column in part]
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             others = ", ".join(part[0].others)
-            also = f" (`kinds` could also be {others})" if others else ""
+            also = f" (other `kinds` that fit: {others})" if others else ""
             lines.append(f"{shown}: {part[0].kind.word}, {unit}{also}")
         return lines
 

@@ -25,6 +25,7 @@ from jboltz.data.readers.protocol import (
     num_rows,
 )
 from jboltz.errors import InvalidType, InvalidValue, JboltzError
+from jboltz.ranges import with_home
 
 SAMPLE_ROWS = 10_000
 SAMPLE_BYTES = 2**26
@@ -107,7 +108,7 @@ def read(
       (Binomial(size=2, trials=5), (3, 2))
     """
     if isinstance(source, str | os.PathLike):
-        source = Path(source).expanduser()
+        source = Path(with_home("source", source))
         if not source.is_dir() and not stat.S_ISREG(source.stat().st_mode):
             raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
     if isinstance(like, Examples):

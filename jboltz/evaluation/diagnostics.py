@@ -187,7 +187,7 @@ def convergence_report(
     if steps > MOST_UPDATES * num_steps:
         reasons.append(
             f"the autocorrelation time of {tau_name} is {steps:.3g} steps, "
-            f"{steps / num_steps:.3g} updates of k = {num_steps}"
+            f"or {steps / num_steps:.3g} updates of training with k = {num_steps}"
         )
     if worst_r > MOST_R_HAT:
         reasons.append(f"R-hat of {r_name} is {worst_r:.4g}, above {MOST_R_HAT}")

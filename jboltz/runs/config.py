@@ -75,8 +75,8 @@ class RunConfig:
     tensorboard: bool = False
     """Also keep the epochs and figures as TensorBoard events, in the workdir."""
     overwrite: bool = False
-    """Delete what an earlier run left in the workdir and begin anew. An unfinished run
-    that this flag itself began goes on instead."""
+    """Delete what an earlier run left in the workdir, and begin anew. If the run that
+    this command began was stopped, the same command goes on with it."""
     seed: Seed = 0
     """Decides initial weights, order and every draw."""
 

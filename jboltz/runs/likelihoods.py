@@ -12,7 +12,7 @@ from jboltz.evaluation.log_estimate import LogEstimate
 from jboltz.evaluation.settings import Ladders
 from jboltz.runs import checks
 from jboltz.runs.families import AnnealingConfig
-from jboltz.runs.progress import say, with_error
+from jboltz.runs.progress import confidence_interval, say, with_error
 
 
 def check_ladders(config: Ladders) -> None:
@@ -51,13 +51,12 @@ def as_json(estimate: LogEstimate | MeanLogLikelihood) -> dict[str, Any]:
 
 
 def say_likelihood(name: str, found: dict[str, Any]) -> None:
-    """A mean with its interval, and its standard error over examples."""
+    """A mean, its standard error over examples, and its interval."""
     text = f"{name}: {with_error(found, 2)}"
-    lower, upper = found["lower"], found["upper"]
-    if lower is None or upper is None:
+    if interval := confidence_interval(found):
+        text += " (standard error), 95 % interval {:.2f} to {:.2f}".format(*interval)
+    elif found["lower"] is None or found["upper"] is None:
         text += ", without an interval of log Z: too few effective samples"
-    elif lower < upper:
-        text += f", between {lower:.2f} and {upper:.2f} by log Z"
     say(text)
 
 

@@ -9,7 +9,7 @@ import jinja2
 
 from jboltz import seals
 from jboltz.runs.page_images import pictures
-from jboltz.runs.progress import CENTRES
+from jboltz.runs.progress import CENTRES, confidence_interval
 from jboltz.runs.recorded import ABOUT, COSTS, read
 
 WORDS = ("verdict", "warning", "warnings", "judgement", "diagnosis")
@@ -198,7 +198,9 @@ def _interval(entry: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
     known = []
     if {"lower", "upper"} <= rest.keys():
         lower, upper = rest.pop("lower"), rest.pop("upper")
-        if lower != upper:
+        if ends := confidence_interval(entry):
+            known.append("95 % interval {} to {}".format(*map(_short, ends)))
+        elif lower != upper:
             known.append(f"{_short(lower)} to {_short(upper)}")
     if "quartiles" in rest:
         known.append("quartiles " + " to ".join(map(_short, rest.pop("quartiles"))))

@@ -67,6 +67,23 @@ def with_error(estimate: Mapping[str, Any], digits: int, unit: str = "") -> str:
     return text + f" {unit}".rstrip()
 
 
+def confidence_interval(estimate: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The ends between which a mean of results.json lies with at least 95 %.
+
+    They are 1.96 standard errors below `lower` and above `upper`, which enclose what
+    else is not known of the mean, such as log Z, by three errors. None where one of
+    these three is not known.
+
+    Args:
+      estimate: a mapping with the entries `lower`, `upper` and `standard_error`.
+    """
+    known = [estimate.get(name) for name in ("lower", "upper", "standard_error")]
+    if None in known:
+        return None
+    lower, upper, error = known
+    return lower - 1.96 * error, upper + 1.96 * error
+
+
 @contextmanager
 def show_progress(
     stage: str, num_epochs: int, epoch: int, steps_per_epoch: int

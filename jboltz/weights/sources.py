@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jboltz.errors import InvalidValue, MissingPackage, import_extra
+from jboltz.ranges import with_home
 
 
 def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       ValueError: it is another file, is damaged, or holds what would be unpickled.
     """
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(with_home("path", path))
     if path.suffix not in (".npz", ".mat", ".pth", ".pt", ".h5") or not path.is_file():
         raise InvalidValue(
             f"`path` is {path}, which is no file, or its name does not end in one of "

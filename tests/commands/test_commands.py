@@ -71,7 +71,7 @@ def test_a_run_leaves_a_model_numbers_and_a_page(folder):
         "epochs": 2,
     }
     assert results["data"]["num_test"] == 30
-    assert "overfit" in results["fit"]
+    assert "overfit" in results["judgement"]
     gained = results["nats_gained_over_independent_columns"]
     assert np.isfinite([*gained.values()]).all()
     assert results["judged_by"] == {"rows": 30, "of": 30}

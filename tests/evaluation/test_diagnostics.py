@@ -170,7 +170,7 @@ def test_the_same_chains_are_slow_for_a_small_k_alone(getkey):
     """τ ≈ 39 steps of a trace with a point a step: 39 updates, or 4."""
     traces = {"x": autoregressive(rng_of(getkey()), 50, 6000, 0.95)}
     slow = jboltz.convergence_report(traces, num_steps=1, spacing=1)
-    assert "updates of k = 1" in slow
+    assert "updates of training with k = 1" in slow
     assert jboltz.convergence_report(traces, num_steps=10, spacing=1).startswith(
         "No sign"
     )
