@@ -304,11 +304,7 @@ def test_the_readme_names_a_command():
     assert "python -m jboltz.experiments." in readmes()[0].read_text(encoding="utf-8")
 
 
-# These show the runs of others and have none of their own.
-SHOWING = {"report"}
-
-
-@pytest.mark.parametrize("program", sorted({*programs()} - SHOWING))
+@pytest.mark.parametrize("program", programs())
 def test_a_program_has_results_and_a_row(program):
     assert (ROOT / "experiments" / program).is_dir()
     rows = readmes()[1].read_text(encoding="utf-8")

@@ -3,8 +3,8 @@
 A program hands its functions to `program.main` as one `Program`. It then has a command
 line with a sentence for every option, presets and TOML files, a folder that one process
 holds, checkpoints after every epoch from which the same command goes on bit for bit,
-sealed results, the model in one file, figures, TensorBoard and a page (`python -m
-jboltz.experiments.report FOLDER`). This is a whole program, on data of one's own.
+sealed results, the model in one file, figures, TensorBoard and a page (`jboltz report
+FOLDER`). This is a whole program, on data of one's own.
 `python my_program.py --help` explains its options.
 
     """An RBM of the answers to a survey.    python my_program.py"""

@@ -77,10 +77,10 @@ def confidence_interval(estimate: Mapping[str, Any]) -> tuple[float, float] | No
     Args:
       estimate: a mapping with the entries `lower`, `upper` and `standard_error`.
     """
-    known = [estimate.get(name) for name in ("lower", "upper", "standard_error")]
-    if None in known:
+    lower, upper = estimate.get("lower"), estimate.get("upper")
+    error = estimate.get("standard_error")
+    if lower is None or upper is None or error is None:
         return None
-    lower, upper, error = known
     return lower - 1.96 * error, upper + 1.96 * error
 
 

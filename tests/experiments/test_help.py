@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.test_architecture import SHOWING, programs
+from tests.test_architecture import programs
 
 HEAVY = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow"}
 
@@ -23,7 +23,7 @@ except SystemExit as stop:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--help", "--epohcs"])
-@pytest.mark.parametrize("program", sorted({*programs()} - SHOWING))
+@pytest.mark.parametrize("program", programs())
 def test_a_command_line_is_answered_without_jax(program, flag):
     command = [sys.executable, "-c", CODE, program, flag]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

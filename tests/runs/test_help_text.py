@@ -10,11 +10,11 @@ from jboltz.experiments.benchmark import __main__ as benchmark
 from jboltz.ranges import flat_fields
 from jboltz.runs import config, help
 from tests.runs import toy
-from tests.test_architecture import SHOWING, programs
+from tests.test_architecture import programs
 
 CLASSES = {
     name: importlib.import_module(f"jboltz.experiments.{name}").Config
-    for name in sorted({*programs()} - SHOWING - {"benchmark"})
+    for name in sorted({*programs()} - {"benchmark"})
 }
 CLASSES["benchmark"] = benchmark.Config
 

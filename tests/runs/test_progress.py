@@ -1,8 +1,9 @@
 """What a run says."""
 
+import numpy as np
 import pytest
 
-from jboltz.runs.progress import with_error
+from jboltz.runs.progress import confidence_interval, with_error
 
 
 @pytest.mark.parametrize(
@@ -15,3 +16,20 @@ from jboltz.runs.progress import with_error
 )
 def test_an_estimate_is_shown_with_the_error_that_it_has(estimate, unit, text):
     assert with_error(estimate, 2, unit) == text
+
+
+def test_95_of_100_intervals_hold_the_mean():
+    """Of means of 100 normal numbers: the share has the error √(.05 · .95 / n), 5σ."""
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 100))
+    means, errors = draws.mean(axis=1), np.full(20_000, 0.2)
+    low, high = confidence_interval(
+        {"mean": means, "lower": means, "upper": means, "standard_error": errors}
+    )
+    share = np.mean((low <= 3.0) & (3.0 <= high))
+    assert abs(share - 0.95) < 5 * np.sqrt(0.05 * 0.95 / 20_000)
+
+
+def test_what_is_not_known_has_no_interval():
+    estimate = {"mean": -1.5, "lower": None, "upper": None, "standard_error": 0.1}
+    assert confidence_interval(estimate) is None
+    assert confidence_interval({"mean": -1.5, "standard_error": 0.1}) is None

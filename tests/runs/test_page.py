@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jboltz import plotting
-from jboltz.experiments import report
+from jboltz import commands, plotting
 from jboltz.runs.page import _curve
 from jboltz.runs.workdir import Workdir
 
@@ -97,14 +96,14 @@ def workdir(tmp_path):
 
 def page_of(workdir, capsys):
     """The page, read, and what the terminal said."""
-    report.main([str(workdir)])
+    commands.main(["report", str(workdir)])
     page = (workdir / "report.html").read_text(encoding="utf-8")
     return Reader(page), capsys.readouterr().out
 
 
 def refused(workdir, capsys):
     with pytest.raises(SystemExit) as stop:
-        report.main([str(workdir)])
+        commands.main(["report", str(workdir)])
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -254,12 +253,12 @@ def test_a_folder_without_checksums_is_shown_line_by_line(workdir, capsys):
 
 def test_a_folder_or_a_pipe_in_place_of_the_page(workdir, capsys):
     os.mkfifo(workdir / "report.html")
-    report.main([str(workdir)])
+    commands.main(["report", str(workdir)])
     assert (workdir / "report.html").is_file()
     (workdir / "report.html").unlink()
     (workdir / "report.html").mkdir()
     with pytest.raises(SystemExit):
-        report.main([str(workdir)])
+        commands.main(["report", str(workdir)])
     assert "report.html is a folder but should be a file" in capsys.readouterr().err
 
 
@@ -275,7 +274,7 @@ def test_a_browser_lays_the_page_out(workdir, capsys, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("needs chromium on the PATH; the other tests parse the page")
-    report.main([str(workdir)])
+    commands.main(["report", str(workdir)])
     flags = "--headless --no-sandbox --disable-gpu --virtual-time-budget=1000"
     out = subprocess.run(
         [
