@@ -20,13 +20,13 @@ def test_an_estimate_is_shown_with_the_error_that_it_has(estimate, unit, text):
 
 def test_95_of_100_intervals_hold_the_mean():
     """Of means of 100 normal numbers: the share has the error √(.05 · .95 / n), 5σ."""
-    draws = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 100))
-    means, errors = draws.mean(axis=1), np.full(20_000, 0.2)
-    low, high = confidence_interval(
-        {"mean": means, "lower": means, "upper": means, "standard_error": errors}
-    )
-    share = np.mean((low <= 3.0) & (3.0 <= high))
-    assert abs(share - 0.95) < 5 * np.sqrt(0.05 * 0.95 / 20_000)
+    draws, held = np.random.default_rng(0).normal(3.0, 2.0, (4000, 100)), 0
+    for mean in draws.mean(axis=1):
+        low, high = confidence_interval(
+            {"mean": mean, "lower": mean, "upper": mean, "standard_error": 0.2}
+        )
+        held += low <= 3.0 <= high
+    assert abs(held / 4000 - 0.95) < 5 * np.sqrt(0.05 * 0.95 / 4000)
 
 
 def test_what_is_not_known_has_no_interval():
