@@ -38,7 +38,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "nargs": "+",
         "default": (),
         "metavar": "COLUMN=KIND",
-        "help": "kinds of columns: binary, spins, gray, counts, reals or categories",
+        "help": "kinds of columns: binary, spins, gray, counts, reals, positive or "
+        "categories",
     },
     "-n": {"type": int, "default": 64, "help": "number of rows (%(default)s)"},
     "--steps": {

@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 import jboltz
 from jboltz.base import Batch, EnumerableUnit, Params
 from jboltz.checks import cast_states
 from jboltz.commands.rows import Table, without_gaps
+from jboltz.data.encoding import Encoding
 from jboltz.evaluation.diagnostics import free_energy_gap
-from jboltz.evaluation.likelihood import per_example
+from jboltz.evaluation.examples import as_examples
+from jboltz.evaluation.likelihood import mean_with_error, per_example, summary
 from jboltz.evaluation.log_partitions import missing_intervals_allowed
 from jboltz.evaluation.partition import num_states
 from jboltz.learning.rows import num_rows, take_rows
@@ -59,8 +60,7 @@ def evaluate(
         "verdict": jboltz.convergence_report(traces, num_steps=num_steps),
     }
     if count := min(num_rows(train), num_rows(test)):
-        volume = table.encoding.log_volume
-        found["held_out"] = likelihood(rbm, params, test, log_z, volume)
+        found["held_out"] = likelihood(rbm, params, test, log_z, table.encoding)
         found["nats_gained_over_independent_columns"] = gain(
             rbm, params, table.train, test, log_z["value"]
         )
@@ -86,25 +86,25 @@ def log_partition(
 
 
 def likelihood(
-    rbm: RBM, params: Params, rows: Batch, log_z: dict[str, Any], log_volume: float
+    rbm: RBM, params: Params, rows: Batch, log_z: dict[str, Any], encoding: Encoding
 ) -> dict[str, Any]:
-    """The mean log-likelihood of rows, and the pseudo-log-likelihood of the first ones
-    where log Z has no interval and the units allow it.
+    """The mean log-likelihood of rows, in the units of the data, and the pseudo-log-
+    likelihood of the first ones where log Z has no interval and the units allow it.
 
     Args:
       log_z: what `log_partition` returned.
-      log_volume: of the encoding of the rows, or 0 for the likelihood of states.
     """
     ends = (log_z[name] for name in ("value", "lower", "upper"))
-    z, lower, upper = (math.nan if x is None else x + log_volume for x in ends)
-    mean = jboltz.log_likelihood(rbm, params, rows, (z, lower, upper))
+    z, lower, upper = (math.nan if x is None else x for x in ends)
+    states = as_examples(rows, rbm.domain)
+    values = -jboltz.anomaly_scores(rbm, params, rows).values
+    values = values - encoding.log_volume(rows.values)
+    mean = summary("log-likelihood", values, states, (z, lower, upper))
     found = {"log_likelihood": as_json(mean)}
     if log_z["lower"] is None and isinstance(rbm.visible, EnumerableUnit):
-        pseudo = jboltz.pseudo_log_likelihood(
-            rbm, params, take_rows(rows, slice(MOST_PSEUDO))
-        )
-        mean = pseudo.mean - log_volume
-        pseudo = dataclasses.replace(pseudo, mean=mean, lower=mean, upper=mean)
+        # Units of finitely many states have no volume.
+        first = take_rows(rows, slice(MOST_PSEUDO))
+        pseudo = jboltz.pseudo_log_likelihood(rbm, params, first)
         found["pseudo_log_likelihood"] = as_json(pseudo)
     return found
 
@@ -126,10 +126,7 @@ def gain(
 
     shift = float(annealed.base_log_partition(alone)) - log_z
     gains = free_energies(alone) - free_energies(whole) + shift
-    weights = np.ones(len(gains)) if test.weights is None else np.array(test.weights)
-    mean = np.average(gains, weights=weights)
-    error = np.sqrt(np.sum((weights * (gains - mean)) ** 2)) / weights.sum()
-    return {"mean": float(mean), "standard_error": float(error)}
+    return mean_with_error(gains, test.weights)
 
 
 def say_likelihoods(found: dict[str, Any], rows: str) -> None:

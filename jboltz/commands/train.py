@@ -27,7 +27,8 @@ class Config(RunConfig):
     """Columns of a table to leave out, such as names or labels of the rows."""
     kinds: tuple[str, ...] = ()
     """Kind of all columns, or of some, as `age=reals`: binary, spins, gray, counts,
-    reals or categories. Other kinds follow from the values."""
+    reals, positive (by their logarithms) or categories. Other kinds follow from the
+    values."""
     missing: tuple[float | str, ...] = ()
     """Numbers and texts that mark a gap, beside empty fields and NaN."""
     hidden: Count | None = None

@@ -60,17 +60,17 @@ def score(options: Any) -> None:
     trained = load(options.model)
     model, params = trained.model, trained.params
     filled, is_complete = states(trained, options.data, options.seed)
-    log_z, volume = trained.notes["log_partition"], trained.encoding.log_volume
+    log_z, encoding = trained.notes["log_partition"], trained.encoding
     if count := np.count_nonzero(is_complete):
         whole = jax.tree.map(lambda x: x[is_complete], filled)
-        found = likelihoods.likelihood(model, params, whole, log_z, volume)
+        found = likelihoods.likelihood(model, params, whole, log_z, encoding)
         likelihoods.say_likelihoods(found, f"{count} rows without gaps")
     energies = jboltz.anomaly_scores(model, params, filled).values
     say("the rows of the highest free energies, from row 0 on, in nats:")
     for row in np.argsort(-energies, kind="stable")[:NUM_ODD]:
         say(f"  row {row}: {energies[row]:.2f}")
     if options.out is not None:
-        values = -energies - log_z["value"] - volume
+        values = -energies - log_z["value"] - encoding.log_volume(filled.values)
         values = np.where(is_complete, values, np.nan)
         write({"free_energy": energies, "log_likelihood": values}, options.out)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -110,7 +111,37 @@ class Encoding:
         Raises:
           ValueError: they have other shapes.
         """
-        columns, leaves = {}, [np.asarray(x) for x in jax.tree.leaves(states)]
+        pieces = self._pieces(states)
+        columns = {x.name: x.kind.decode(piece, x.known) for x, piece in pieces}
+        return {name: columns[name] for name in self.names}
+
+    def log_volume(self, states: State) -> np.ndarray:
+        """What the log density of each row of data is below that of its state.
+
+        Args:
+          states: as in `decode`.
+
+        Returns:
+          (examples,) nats.
+        """
+        pieces = self._pieces(states)
+        return np.sum(
+            [x.kind.log_volume(piece, x.known) for x, piece in pieces], axis=0
+        )
+
+    @property
+    def has_gray(self) -> bool:
+        """Whether states are probabilities of 1."""
+        return any(part[0].kind.word == "gray" for part in self.parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """The encoding as `from_json` reads it."""
+        fields = {x.name: getattr(self, x.name) for x in dataclasses.fields(self)}
+        return fields | {"parts": [[x.as_json() for x in part] for part in self.parts]}
+
+    def _pieces(self, states: State) -> Iterator[tuple[Column, np.ndarray]]:
+        """The columns, each with its states."""
+        leaves = [np.asarray(x) for x in jax.tree.leaves(states)]
         shapes = jax.tree.leaves(self.unit.shape, is_leaf=_is_shape)
         if [x.shape[1:] for x in leaves] != shapes:
             raise InvalidValue(
@@ -120,26 +151,7 @@ class Encoding:
             )
         for part, x in zip(self.parts, leaves, strict=True):
             ends = np.cumsum([column.num_features for column in part])
-            pieces = np.split(x, ends[:-1], axis=1)
-            for column, piece in zip(part, pieces, strict=True):
-                columns[column.name] = column.kind.decode(piece, column.known)
-        return {name: columns[name] for name in self.names}
-
-    @property
-    def has_gray(self) -> bool:
-        """Whether states are probabilities of 1."""
-        return any(part[0].kind.word == "gray" for part in self.parts)
-
-    @property
-    def log_volume(self) -> float:
-        """What the log density of rows of data is below that of their states."""
-        columns = [column for part in self.parts for column in part]
-        return sum(column.kind.log_volume(column.known) for column in columns)
-
-    def as_json(self) -> dict[str, Any]:
-        """The encoding as `from_json` reads it."""
-        fields = {x.name: getattr(self, x.name) for x in dataclasses.fields(self)}
-        return fields | {"parts": [[x.as_json() for x in part] for part in self.parts]}
+            yield from zip(part, np.split(x, ends[:-1], axis=1), strict=True)
 
     def _states(self, column: Column, raw: Any, rows: np.ndarray) -> tuple[Any, Any]:
         kind, (x, mask) = column.kind, observed(column.name, raw, self.missing)

@@ -60,11 +60,11 @@ class Kind(abc.ABC):
         del known
         return states
 
-    def log_volume(self, known: Any) -> float:
-        """log |∂ value / ∂ state| of a column: what the log density of its values is
-        below that of its states."""
+    def log_volume(self, states: np.ndarray, known: Any) -> np.ndarray:
+        """log |∂ value / ∂ state| of each row of a column: what the log density of its
+        values is below that of its states."""
         del known
-        return 0.0
+        return np.zeros(len(states))
 
 
 class Binary(Kind):
@@ -163,8 +163,35 @@ class Reals(Kind):
         mean, scale = known
         return states * scale + mean
 
-    def log_volume(self, known: Any) -> float:
-        return float(np.log(known[1]).sum())
+    def log_volume(self, states: np.ndarray, known: Any) -> np.ndarray:
+        return np.full(len(states), np.log(known[1]).sum())
+
+
+class Positive(Reals):
+    """Positive numbers with a long tail, such as incomes. Their logarithms are
+    standardised, so that no number drawn is negative."""
+
+    word, needs = "positive", "a finite number above 0"
+
+    def holds(self, x: np.ndarray, known: Any = None) -> np.ndarray:
+        return (x > 0) & super().holds(x)
+
+    def looks_so(self, x: np.ndarray, num_features: int) -> bool:
+        return False  # It is the user who knows of the tail.
+
+    def learn(self, x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return super().learn(np.log(np.where(mask, x, 1)), mask)
+
+    def encode(self, x: np.ndarray, known: Any) -> np.ndarray:
+        # A gap is 0 here, and any number will do for it.
+        return super().encode(np.log(np.where(x > 0, x, 1)), known)
+
+    def decode(self, states: np.ndarray, known: Any) -> np.ndarray:
+        return np.exp(super().decode(states, known))
+
+    def log_volume(self, states: np.ndarray, known: Any) -> np.ndarray:
+        logarithms = super().decode(states, known).sum(axis=1)
+        return super().log_volume(states, known) + logarithms
 
 
 class Categories(Kind):
@@ -190,6 +217,6 @@ class Categories(Kind):
         return known[states.argmax(axis=2)]
 
 
-_ORDERED = (Binary(), Spins(), Gray(), Counts(), Reals(), Categories())
+_ORDERED = (Binary(), Spins(), Gray(), Counts(), Reals(), Positive(), Categories())
 KINDS = {kind.word: kind for kind in _ORDERED}
 """By word. A column is of the first kind that it looks like."""

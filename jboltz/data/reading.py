@@ -89,7 +89,7 @@ def read(
       reader: one of `jboltz.data.readers` with options, such as `Tables(without=…)`;
         by default the one for the ending of the path or the type of the object.
       kinds: the kind of all columns, or of some by name: "binary", "spins", "gray",
-        "counts", "reals" or "categories".
+        "counts", "reals", "positive" or "categories".
       missing: numbers and texts that mark a gap, such as (-1, "?").
       like: examples, or their encoding, whose categories, means and unit are used, for
         test data; also an encoding `as_json`, which the notes of a model of `jboltz

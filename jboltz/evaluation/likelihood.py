@@ -170,7 +170,8 @@ def weighted_mean_and_error(
 
 
 def mean_with_error(
-    values: Float[np.ndarray, " examples"], weights: np.ndarray | None = None
+    values: Float[np.ndarray | Array, " examples"],
+    weights: Array | np.ndarray | None = None,
 ) -> dict[str, float]:
     """`weighted_mean_and_error` by name: "mean" and "standard_error"."""
     mean, error = weighted_mean_and_error(values, weights)

@@ -82,11 +82,37 @@ def test_the_density_of_rows_is_that_of_states_less_the_volume():
     params = unit.init()
     energies = jax.vmap(unit.energy, (None, 0))(params, examples.data.values)
     log_z = unit.log_normalizer(params, jnp.zeros(2))
-    found = -energies - log_z - examples.encoding.log_volume
+    volume = examples.encoding.log_volume(examples.data.values)
+    found = -energies - log_z - volume
     x = examples.source.take(np.arange(200))["values"]
     mean, scale = x.mean(axis=0), x.std(axis=0)
     terms = ((x - mean) / scale) ** 2 + np.log(2 * np.pi * scale**2)
     np.testing.assert_allclose(found, -0.5 * terms.sum(axis=1), rtol=1e-4)
+
+
+def test_positive_numbers_are_log_normal():
+    """N(log x; m, s²)/x, where the logarithms of the states have m = 0 and s = 1."""
+    x = np.exp(RNG.normal(2, 0.5, (200, 1)))
+    examples = read(x, kinds="positive")
+    states = np.asarray(examples.data.values, np.float64)
+    log_p = -0.5 * (states[:, 0] ** 2 + np.log(2 * np.pi))
+    found = log_p - examples.encoding.log_volume(examples.data.values)
+    logs = np.log(x[:, 0])
+    mean, scale = logs.mean(), logs.std()
+    terms = ((logs - mean) / scale) ** 2 + np.log(2 * np.pi * scale**2)
+    np.testing.assert_allclose(found, -0.5 * terms - logs, rtol=1e-4)
+    decoded = examples.encoding.decode(examples.data.values)["values"]
+    np.testing.assert_allclose(decoded, x, rtol=1e-5)
+    assert (examples.encoding.decode(np.array([[-9.0], [9.0]]))["values"] > 0).all()
+
+
+def test_gaps_of_positive_numbers_are_finite_states():
+    table = np.array([[3.0, -1.0], [np.nan, 2.0], [5.0, 8.0]])
+    batch = read(table, kinds="positive", missing=(-1,)).data
+    assert np.isfinite(batch.values).all()
+    np.testing.assert_array_equal(batch.mask, [[1, 0], [0, 1], [1, 1]])
+    with pytest.raises(InvalidValue, match=r"0\.0 in row 1, feature 0.*above 0"):
+        read(np.array([[1.5], [0.0]]), kinds="positive")
 
 
 @pytest.mark.parametrize(("name", "other"), [("town", "age"), ("age", "town")])
