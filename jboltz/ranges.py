@@ -97,6 +97,10 @@ def shortened(value: Any) -> str:
 def with_home(name: str, path: str | os.PathLike[str]) -> str:
     """`path` with the home of a user in place of `~` or `~user`."""
     whole = os.path.expanduser(os.fspath(path))
+    if not whole or "\0" in whole:
+        raise InvalidValue(
+            f"`{name}` is {whole!r} but the name of a file or a folder is needed."
+        )
     if whole.startswith("~"):
         raise InvalidValue(
             f"`{name}` is {whole!r} but there is no such user; write the whole path."

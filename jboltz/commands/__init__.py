@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from jboltz.errors import InvalidValue, MissingPackage
-from jboltz.ranges import with_home
+from jboltz.ranges import Count, CountFromZero, Seed, range_of, with_home
 from jboltz.runs import terminal
 
 COMMANDS = {
@@ -53,6 +53,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "the standard output"
     },
 }
+RANGES = {"n": Count, "steps": CountFromZero, "seed": Seed}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -106,10 +107,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for name, value in vars(options).items():
         if isinstance(value, str) and name != "command":
             setattr(options, name, pathlib.Path(with_home(name, value)))
+    for name, number in RANGES.items():
+        value, limits = vars(options).get(name), range_of(number)
+        if value is not None and value not in limits:
+            raise InvalidValue(f"`{name}` is {value} but it needs to be {limits}.")
     if (out := vars(options).get("out")) and not out.name.endswith(".csv"):
         raise InvalidValue(f"`out` is {out} but rows are written as CSV; name it .csv.")
     if out and not out.parent.is_dir():
         raise InvalidValue(
             f"`out` is {out} but the folder {out.parent} is not there; make it first."
+        )
+    data = vars(options).get("data")
+    if out and data and out.exists() and data.exists() and out.samefile(data):
+        raise InvalidValue(
+            f"`out` is {out}, the data themselves; give it another name."
         )
     return options

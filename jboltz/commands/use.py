@@ -16,7 +16,6 @@ import numpy as np
 import jboltz
 from jboltz import io
 from jboltz.base import Batch, Params
-from jboltz.checks import check_count
 from jboltz.commands import likelihoods
 from jboltz.commands.rows import complete, drawn, kinds_of
 from jboltz.data import read
@@ -37,8 +36,6 @@ NUM_ODD = 10
 
 def sample(options: Any) -> None:
     """Writes the ends of Gibbs chains that start at noise; gray values are means."""
-    check_count("n", options.n, at_least=1)
-    check_count("steps", options.steps, at_least=0)
     trained = load(options.model)
     encoding, is_gray = trained.encoding, trained.encoding.has_gray
     _, states, _ = jboltz.sample(
@@ -122,10 +119,17 @@ def load(path: pathlib.Path) -> Trained:
     """
     machine.use_wide_vectors()
     machine.keep_compiled_programs()
-    path = path / "model.safetensors" if path.is_dir() else path
+    if path.is_dir():
+        path = path / "model.safetensors"
+        if not path.exists():
+            raise InvalidValue(
+                f"{path.parent} has no model yet, since its run is not finished, or is "
+                "no run; give the command of the run again."
+            )
     model, params = io.load(path)
     notes = io.load_notes(path)
-    if not isinstance(notes, dict) or "columns" not in notes:
+    needed = {"columns", "without", "log_partition"}
+    if not isinstance(notes, dict) or not needed <= notes.keys():
         raise InvalidValue(
             f"{path} does not say which columns its model was trained on, so `jboltz "
             "train` did not write it; use it in Python, by `jboltz.load`."
@@ -160,11 +164,17 @@ def write(columns: Columns, out: pathlib.Path | None) -> None:
         parts = values.reshape(len(values), -1).T
         for number, part in enumerate(parts, 1):
             if part.dtype.kind == "f":
-                is_whole = np.array_equal(part, np.rint(part))
+                is_whole = (np.abs(part) < 2**53).all() and (
+                    part == np.rint(part)
+                ).all()
                 # Seven digits are what float32 holds.
                 part = part.astype(int) if is_whole else np.char.mod("%.7g", part)
             flat[name if len(parts) == 1 else f"{name}_{number}"] = part.tolist()
-    place = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
+    place = (
+        nullcontext(sys.stdout)
+        if out is None
+        else out.open("w", newline="", encoding="utf-8")
+    )
     with place as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(flat)

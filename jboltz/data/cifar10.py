@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from jboltz.data.dataset import Dataset, from_arrays
-from jboltz.data.files import read_npz
 from jboltz.data.published import PublishedDataset, PublishedFile, load_published
 from jboltz.errors import InvalidValue
+from jboltz.files import read_npz
 
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()

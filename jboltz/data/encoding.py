@@ -2,8 +2,9 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
+from textwrap import shorten
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ MOST_CATEGORIES = 256
 MANY_NUMBERS = 10
 """Text beside this many different numbers is taken for a mark of gaps."""
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 
 
@@ -52,6 +54,7 @@ class Encoding:
     parts: tuple[tuple[Column, ...], ...]
     missing: tuple[Any, ...]  # values that mark a gap
     has_gaps: bool  # whether every batch gets a mask
+    features: tuple[str, ...] = ()  # names of the numbers in a row, of one column
 
     @property
     def units(self) -> list[Unit]:
@@ -113,6 +116,9 @@ class Encoding:
         """
         pieces = self._pieces(states)
         columns = {x.name: x.kind.decode(piece, x.known) for x, piece in pieces}
+        if self.features:
+            (values,) = columns.values()
+            return {name: values[:, [i]] for i, name in enumerate(self.features)}
         return {name: columns[name] for name in self.names}
 
     def log_volume(self, states: State) -> np.ndarray:
@@ -180,6 +186,7 @@ def learn(
     levels: dict[str, np.ndarray],
     kinds: str | dict[str, str] | None,
     missing: tuple[Any, ...],
+    features: tuple[str, ...] = (),
 ) -> Encoding:
     """The encoding that fits these columns.
 
@@ -225,6 +232,7 @@ def learn(
         parts=tuple(tuple(part) for part in parts.values()),
         missing=missing,
         has_gaps=has_gaps,
+        features=features,
     )
 
 
@@ -236,17 +244,28 @@ def from_json(table: Any) -> Encoding:
     """
     try:
         parts = (tuple(_column_of_json(*x) for x in part) for part in table["parts"])
-        names, missing = tuple(table["names"]), tuple(table["missing"])
-        return Encoding(names, tuple(parts), missing, table["has_gaps"])
-    except (KeyError, TypeError, ValueError) as error:
+        found = Encoding(
+            names=tuple(table["names"]),
+            parts=tuple(parts),
+            missing=tuple(table["missing"]),
+            has_gaps=table["has_gaps"],
+            features=tuple(table.get("features", ())),
+        )
+        found.decode(
+            jax.tree.map(
+                lambda shape: np.zeros((1, *shape)), found.unit.shape, is_leaf=_is_shape
+            )
+        )
+        return found
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidValue(
-            f"the columns of the training data cannot be read ({error!r}); write the "
-            "model again."
+            "the columns of the training data cannot be read "
+            f"({shorten(repr(error), 200)}); write the model again."
         ) from error
 
 
 def _column_of_json(
-    name: str, word: str, size: int, known: Any, others: list[str]
+    name: str, word: str, size: int, known: Any, others: Sequence[str]
 ) -> Column:
     known = np.asarray(known) if isinstance(known, list) else known
     return Column(name, KINDS[word], size, known, tuple(others))
@@ -300,8 +319,10 @@ def observed(name: str, raw: Any, missing: tuple[Any, ...]) -> tuple[Any, Any]:
     if x.dtype.kind == "f":
         mask &= ~np.isnan(x)
     for mark in missing:
-        if isinstance(mark, str) == is_text:
-            mask &= x != mark
+        if is_text:
+            mask &= x != (mark if isinstance(mark, str) else f"{mark:g}")
+        elif not isinstance(mark, str) or _NUMBER.fullmatch(mark):
+            mask &= x != float(mark)
     return x, mask
 
 
@@ -329,12 +350,18 @@ def _parsed(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _refuse_numbers(name: str, seen: np.ndarray) -> None:
-    """Refuses text that is most likely numbers: beside a mark for gaps, such as "?", or
-    with a decimal comma."""
+    """Refuses text that is most likely dates, or numbers: beside a mark for gaps, such
+    as "?", or with a decimal comma."""
     if seen.dtype.kind not in "US":
         return
     texts = {str(text) for text in np.unique(seen)}
     others = sorted(text for text in texts if not _NUMBER.fullmatch(text))
+    if others and all(_DATE.fullmatch(text) for text in others):
+        raise InvalidValue(
+            f"`{name}` has the date {others[0]!r}, of which no unit has states; leave "
+            "the column out, or make it numbers, such as days. If these are categories "
+            "pass the kind 'categories'."
+        )
     if others and all(_DECIMAL_COMMA.fullmatch(text) for text in others):
         raise InvalidValue(
             f"`{name}` has {others[0]!r}, with a decimal comma; write a point in its "

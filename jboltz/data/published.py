@@ -12,8 +12,8 @@ import numpy as np
 
 from jboltz.data.dataset import Dataset, from_arrays
 from jboltz.data.download import fetch, probe
-from jboltz.data.files import MOST_BYTES, read_regular
 from jboltz.errors import InvalidValue
+from jboltz.files import MOST_BYTES, read_regular
 from jboltz.ranges import with_home
 
 Arrays = tuple[np.ndarray, ...]

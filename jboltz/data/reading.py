@@ -14,7 +14,6 @@ import numpy as np
 from jboltz.base import Batch, Unit
 from jboltz.checks import check_number, require
 from jboltz.data.encoding import Encoding, from_json, learn
-from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers import reader_of
 from jboltz.data.readers.protocol import (
     Columns,
@@ -25,6 +24,7 @@ from jboltz.data.readers.protocol import (
     num_rows,
 )
 from jboltz.errors import InvalidType, InvalidValue, JboltzError
+from jboltz.files import MOST_BYTES
 from jboltz.ranges import with_home
 
 SAMPLE_ROWS = 10_000
@@ -121,15 +121,15 @@ def read(
             "tuple is needed, such as (-1,), and what `read` returned."
         )
     check_number("most_bytes", most_bytes, 0, math.inf)
-    opened, levels = _opened(source, reader or reader_of(source)), {}
+    opened = _opened(source, reader or reader_of(source))
     if isinstance(opened, Rows):
+        opened = opened.in_order(like.features) if like else opened
         columns, rows, is_whole = _sample_rows(opened, most_bytes)
-        levels = opened.levels
     else:
         opened, columns, is_whole = _sample_stream(opened)
         rows = np.arange(num_rows(columns))
     if like is None:
-        encoding = learn(columns, levels, kinds, missing)
+        encoding = learn(columns, opened.levels, kinds, missing, opened.features)
     elif kinds is None and not missing:
         encoding = like
     else:
@@ -178,8 +178,10 @@ def _sample_rows(rows: Rows, most_bytes: int) -> tuple[Columns, np.ndarray, bool
     if rows.count == 0:
         raise InvalidValue(f"{rows.note} is empty but needs at least one example.")
     row_bytes = bytes_of(rows.take(np.arange(1)))
-    index, is_whole = np.arange(rows.count), rows.count * row_bytes <= most_bytes
-    if not is_whole:
+    is_whole = rows.count * row_bytes <= most_bytes
+    if is_whole:
+        index = np.arange(rows.count)
+    else:
         most = min(SAMPLE_ROWS, max(1, SAMPLE_BYTES // row_bytes), rows.count)
         num_chunks, last = -(-most // rows.chunk), (rows.count - 1) // rows.chunk
         index = rows.of_chunks(np.unique(np.linspace(0, last, num_chunks).astype(int)))

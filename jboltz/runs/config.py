@@ -17,8 +17,8 @@ from typing import Any, ClassVar, TypeVar
 import tomli_w
 import tyro
 
-from jboltz.data.files import read_regular
 from jboltz.errors import InvalidValue
+from jboltz.files import read_regular
 from jboltz.ranges import Count, Seed, check_ranges, flat_fields, shortened, with_home
 from jboltz.runs import help, terminal
 
@@ -135,7 +135,10 @@ def parse(
         of_file = _checked(_read_toml(pathlib.Path(file), options), options)
         arguments = [*of_file, *arguments]
     # One that is unknown is left to tyro, which says what there is.
-    preset = config_class.PRESETS.get(_asked(arguments, "--preset"), {})
+    asked = _asked(arguments, "--preset")
+    if asked and not config_class.PRESETS:
+        raise InvalidValue(f"`--preset` is {asked} but there is none; leave it out.")
+    preset = config_class.PRESETS.get(asked, {})
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -170,6 +173,8 @@ def _without_box(text: str) -> str:
     plain = re.sub(r"\x1b\[[\d;]*m|│", "", text)
     title, *parts = re.split("[─╭╮╰╯-]{9,}", plain)
     said = " ".join((parts or [title])[0].split())
+    # Of a number that may also be left out, tyro lists why it is neither.
+    said = re.sub(r": no type matching .* could be instantiated.* - .*?: ", ": ", said)
     return f"{said.rstrip('.')}; --help explains all options."
 
 

@@ -2,11 +2,11 @@
 
 import os
 import pathlib
+from textwrap import shorten
 from typing import Any
 
-import numpy as np
-
 from jboltz.errors import InvalidValue, MissingPackage, import_extra
+from jboltz.files import read_npz
 from jboltz.ranges import with_home
 
 
@@ -26,8 +26,7 @@ def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
+            return dict(read_npz(path))
         if path.suffix == ".mat":
             return import_extra("weights", "scipy.io", path.name).loadmat(path)
         if path.suffix == ".h5":
@@ -42,9 +41,9 @@ def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # Every library has errors of its own.
         raise InvalidValue(
             f"`path` is {path}, which is damaged or holds more than arrays "
-            f"({type(error).__name__}). Objects are not unpickled, as that can run "
-            "anything; where it was made, write `torch.save(model.state_dict(), …)`, "
-            "`np.savez(…)` or `save -v7`, and of rbms a BBRBM or PBRBM."
+            f"({shorten(repr(error), 200)}). Objects are not unpickled, as that can "
+            "run anything; where it was made, write `torch.save(model.state_dict(), "
+            "…)`, `np.savez(…)` or `save -v7`, and of rbms a BBRBM or PBRBM."
         ) from error
 
 

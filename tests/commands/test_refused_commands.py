@@ -31,6 +31,7 @@ def folder(tmp_path_factory):
     for name, array in ARRAYS.items():
         np.save(folder / f"{name}.npy", array)
     np.savez(folder / "two.npz", a=np.eye(3), b=np.eye(3))
+    np.savetxt(folder / "reals.csv", ARRAYS["reals"], delimiter=",")
     (folder / "text").write_text("no model")
     (folder / "data.pickle").write_bytes(b"\x80\x04N.")
     rbm = jboltz.RBM(jboltz.Bernoulli(2), jboltz.Bernoulli(2))
@@ -40,7 +41,8 @@ def folder(tmp_path_factory):
     for name in ("letters", "reals"):
         encoding = read(ARRAYS[name]).encoding
         rbm = jboltz.RBM(encoding.unit, jboltz.Bernoulli(2))
-        notes = {"columns": encoding.as_json(), "without": []}
+        log_z = {"by": "annealing", "value": 0.0, "lower": None, "upper": None}
+        notes = {"columns": encoding.as_json(), "without": [], "log_partition": log_z}
         with Workdir(folder / name, {"program": "another"}) as workdir:
             workdir.write_model(rbm, rbm.init(jax.random.key(0)), notes)
     return folder
@@ -58,11 +60,15 @@ def train(data, *flags):
     ("arguments", "words"),
     [
         (["sample", "@/letters", "-n", "0"], "`n` is 0"),
+        (["sample", "@/letters", "--seed", str(10**20)], "`seed` is 1000000"),
+        (["score", "@/letters", "@/letters.npy", "--seed", "-5"], "`seed` is -5"),
+        (["score", "@/reals", "@/reals.csv", "--out", "@/reals.csv"], "themselves"),
+        (["data", ""], "the name of a file or a folder"),
         (["sample", "@/letters", "--out", "@/x.npy"], "written as CSV"),
         (["sample", "@/letters", "--out", "@/none/x.csv"], "is not there"),
         (["sample", "@/letters", "--out", "~nouser/x.csv"], "no such user"),
         (["sample", "@/none"], "there is no file"),
-        (["sample", "@"], "there is no file"),
+        (["sample", "@"], "has no model yet"),
         (["sample", "~nouser/x"], "no such user"),
         (["sample", "@/text"], "no safetensors file"),
         (["sample", "@/alien"], "class Alien, which is not known here"),
@@ -90,6 +96,8 @@ def train(data, *flags):
         (train("reals.npy", "--kinds", "age=reals"), "`kinds` names ['age']"),
         (train("reals.npy", "--hidden", "0"), "`hidden` is 0"),
         (train("reals.npy", "--hidden-unit", "relu"), "relu"),
+        (train("reals.npy", "--hidden", "1e2"), "--hidden: invalid literal"),
+        (train("reals.npy", "--preset", "small"), "there is none"),
         (train("reals.npy", "--rule", "magic"), "magic"),
         (train("reals.npy", "--epohcs", "3"), "the nearest are --epochs"),
         (train("reals.npy", "--out", "@/text/new"), "cannot be written"),

@@ -10,7 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from jboltz.data import cifar10, files, fingerprint, load_cifar10
+from jboltz import files
+from jboltz.data import cifar10, fingerprint, load_cifar10
 from jboltz.data.cifar10 import parse_tarball
 from tests.data.publishing import Server, publish_files
 

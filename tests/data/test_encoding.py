@@ -61,7 +61,10 @@ def test_an_encoding_survives_json(encoding):
 
 
 def test_what_is_no_encoding_is_refused():
-    for table in ({}, {"parts": [[["a", "colours", 1, None, []]]]}, []):
+    shell = {"names": ["a"], "missing": [], "has_gaps": False}
+    no_scale = {"parts": [[["a", "reals", 1, None, []]]]}
+    other_kind = {"parts": [[["a", "colours", 1, None, []]]]}
+    for table in ({}, [], other_kind, shell | no_scale, shell | {"parts": []}):
         with pytest.raises(InvalidValue, match="columns of the training data"):
             from_json(table)
 

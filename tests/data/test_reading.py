@@ -3,12 +3,14 @@
 import jax
 import numpy as np
 import optax
+import pandas
 import pytest
 
 import jboltz
 from jboltz import Bernoulli, Binomial, Gaussian, Softmax, Spin
 from jboltz.data import batches, read
 from jboltz.data.readers import Batches, Tables
+from jboltz.errors import InvalidValue
 from jboltz.units.composite import Joined
 from tests.data import cases
 
@@ -122,6 +124,52 @@ def test_columns_of_test_data_are_those_of_the_training_data(tmp_path):
     table = cases.frame(tmp_path)
     with pytest.raises(ValueError, match=r"columns are .*'town', .* training data had"):
         read(table, like=read(table, Tables(without=("town",))))
+
+
+def test_columns_of_a_wide_table_are_matched_by_name(tmp_path):
+    x = np.random.default_rng(0).normal(size=(5, 70))
+    names = [f"q{i}" for i in range(70)]
+    table = pandas.DataFrame(x, columns=names)
+    examples = read(table)
+    assert examples.unit == Gaussian(70)
+    for like in (examples, examples.encoding.as_json()):
+        again = read(table[names[::-1]], like=like)
+        np.testing.assert_array_equal(again.data.values, examples.data.values)
+    decoded = again.encoding.decode(again.data.values)
+    assert [*decoded] == names
+    np.testing.assert_allclose(decoded["q3"][:, 0], x[:, 3], rtol=1e-4)
+    with pytest.raises(InvalidValue, match=r"'other'.* are new and \['q3'\]"):
+        read(table.rename(columns={"q3": "other"}), like=examples)
+    read(x, like=examples)  # An array has no names.
+
+
+def test_a_mark_is_a_gap_in_columns_of_numbers_and_of_text():
+    text = np.array([["x", "99"], ["y", "x"]])
+    for mark in (99, "99"):
+        expected = [[True, False], [True, True]]
+        np.testing.assert_array_equal(read(text, missing=(mark,)).data.mask, expected)
+        numbers = read(np.array([[1.5, 99.0], [2.5, 3.5]]), missing=(mark,))
+        np.testing.assert_array_equal(numbers.data.mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n0,0,0\n1,1,2\n", "more fields than its first row has names"),
+        ("day,b\n2024-01-02,0\n2024-02-03,1\n", "the date '2024-01-02'"),
+    ],
+)
+def test_a_file_that_would_be_misread_is_refused(tmp_path, text, words):
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(InvalidValue, match=words):
+        read(tmp_path / "table.csv")
+
+
+def test_a_matrix_too_large_for_the_memory_is_refused_by_its_head(tmp_path):
+    head = "%%MatrixMarket matrix coordinate real general\n1000000000 1000000000 1\n"
+    (tmp_path / "large.mtx").write_text(head + "1 1 1\n")
+    with pytest.raises(InvalidValue, match=r"shape \(1000000000, 1000000000\)"):
+        read(tmp_path / "large.mtx")
 
 
 def test_gaps_are_nan_masked_or_marked():

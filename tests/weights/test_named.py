@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -127,6 +128,15 @@ def test_nothing_is_unpickled(tmp_path):
         ):
             read(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_an_archive_that_grows_beyond_the_limit_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("W.npy", "w", force_zip64=True) as member:
+            for _ in range(9):
+                member.write(bytes(2**26))
+    with pytest.raises(InvalidValue, match="its arrays have 603979776 bytes"):
+        read(tmp_path / "bomb.npz")
 
 
 @pytest.mark.parametrize("end", [".npz", ".mat", ".pth", ".pt", ".h5"])

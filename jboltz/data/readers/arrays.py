@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jboltz.data.files import read_npz
 from jboltz.data.readers.protocol import READ_TOGETHER, Rows
 from jboltz.data.readers.sparse import Sparse
 from jboltz.domains import as_numbers
 from jboltz.errors import InvalidValue, import_extra
+from jboltz.files import read_npz
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jboltz.data.files import MOST_BYTES
 from jboltz.data.readers.protocol import Rows
 from jboltz.errors import InvalidValue
+from jboltz.files import MOST_BYTES
 
 ALPHABETS = {
     "DNA": ("-ACGT", "NRYSWKMBDHV"),

@@ -28,6 +28,30 @@ class Rows:
     weights: Any = None  # (count,), or None: every row once
     levels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     """All categories of a column, where they are known."""
+    features: tuple[str, ...] = ()
+    """What the numbers of a row are called, if they are one column and have names."""
+
+    def in_order(self, features: tuple[str, ...]) -> "Rows":
+        """These rows with their features in another order; rows and features that have
+        no names stay as they are.
+
+        Raises:
+          ValueError: the names are not the same.
+        """
+        if not features or self.features in ((), features):
+            return self
+        if {*features} != {*self.features}:
+            new, gone = {*self.features} - {*features}, {*features} - {*self.features}
+            raise InvalidValue(
+                f"the columns are not those of the training data: {sorted(new)[:5]} "
+                f"are new and {sorted(gone)[:5]} are missing; pass the same ones."
+            )
+        order = [self.features.index(name) for name in features]
+
+        def take(index: np.ndarray) -> Columns:
+            return {name: x[:, order] for name, x in self.take(index).items()}
+
+        return dataclasses.replace(self, take=take, features=features)
 
     def of_chunks(self, chunks: np.ndarray) -> np.ndarray:
         """The numbers of the rows in these chunks."""
@@ -43,6 +67,9 @@ class Stream:
     note: str
     select: str | int | None = None
     is_batched: bool = True
+
+    levels: ClassVar[dict[str, np.ndarray]] = {}
+    features: ClassVar[tuple[str, ...]] = ()
 
     def __iter__(self) -> Iterator[Columns]:
         entries = iter(self.source)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jboltz.data.readers.protocol import Rows
 from jboltz.errors import InvalidValue, import_extra
+from jboltz.files import MOST_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +28,15 @@ class Sparse:
 
     def open(self, source: Any) -> Rows:
         if isinstance(source, Path):
+            matrix_market = import_extra("readers", "scipy.io", source.name)
+            _check_shape(matrix_market.mminfo(source)[:2])
             with warnings.catch_warnings():
                 # Newer versions warn of another default type; both become an array.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                source = import_extra("readers", "scipy.io", source.name).mmread(source)
+                source = matrix_market.mmread(source)
+        _check_shape(source.shape)
         sparse = import_extra("readers", "scipy.sparse", "a sparse matrix")
         matrix = sparse.csr_array(source)
-        if matrix.ndim != 2 or 0 in matrix.shape:
-            raise InvalidValue(
-                f"the matrix has shape {matrix.shape} but needs at least one row of at "
-                "least one number; look at how it was made."
-            )
 
         def take(index):
             rows = matrix[index]
@@ -53,4 +52,14 @@ class Sparse:
             take=take,
             note=f"a sparse matrix: {matrix.dtype} of shape {matrix.shape}, "
             f"{matrix.nnz} entries, the others are {others}",
+        )
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    """Refuses a matrix that is empty, or of which a row or a list with one number per
+    row is too large for the memory."""
+    if len(shape) != 2 or 0 in shape or 8 * max(shape) > MOST_BYTES:
+        raise InvalidValue(
+            f"the matrix has shape {shape} but needs at least one row of at least one "
+            f"number, and at most {MOST_BYTES // 8} of each; look at how it was made."
         )

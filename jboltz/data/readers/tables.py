@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,8 +47,9 @@ class Tables:
             )
         frame = frame.set_axis(names, axis=1)[kept]
         columns = {name: _values(pandas, name, frame[name]) for name in kept}
-        are_numbers = all(x.dtype.kind in "bf" for x in columns.values())
+        are_numbers, features = all(x.dtype.kind in "bf" for x in columns.values()), ()
         if len(kept) > MANY_COLUMNS and are_numbers:
+            features = tuple(kept)
             columns = {"values": np.stack([*columns.values()], axis=1)}
         is_category = frame.dtypes == "category"
         return Rows(
@@ -58,6 +60,7 @@ class Tables:
                 name: frame[name].cat.categories.to_numpy().astype(str)
                 for name in frame.columns[is_category]
             },
+            features=features,
         )
 
 
@@ -67,7 +70,16 @@ def _from_file(pandas: Any, path: Path) -> Any:
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         first = file.readline(2**20).decode()
     separator = max(",;\t", key=first.count)
-    frame = pandas.read_csv(path, sep=separator)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            # By default pandas takes the first fields of too many for names of rows.
+            frame = pandas.read_csv(path, sep=separator, index_col=False)
+    except pandas.errors.ParserWarning as error:
+        raise InvalidValue(
+            f"the rows of {path.name} have more fields than its first row has names; "
+            "name all columns, or none."
+        ) from error
     names = pandas.to_numeric(frame.columns, errors="coerce")
     # pandas calls columns without names 0, 1, 2, … in the files that it writes.
     is_counted = len(names) > 2 and [*names] == [*range(len(names))]
