@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
 }
 RANGES = {"n": Count, "steps": CountFromZero, "seed": Seed}
+"""What the numbers may be."""
 
 
 def main(arguments: list[str] | None = None) -> None:

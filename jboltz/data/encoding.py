@@ -251,11 +251,9 @@ def from_json(table: Any) -> Encoding:
             has_gaps=table["has_gaps"],
             features=tuple(table.get("features", ())),
         )
-        found.decode(
-            jax.tree.map(
-                lambda shape: np.zeros((1, *shape)), found.unit.shape, is_leaf=_is_shape
-            )
-        )
+        # What is known of its columns is whole if a row of zeros can be decoded.
+        shapes, tree = jax.tree.flatten(found.unit.shape, is_leaf=_is_shape)
+        found.decode(tree.unflatten([np.zeros((1, *shape)) for shape in shapes]))
         return found
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidValue(
