@@ -199,6 +199,11 @@ def learn(
             f"`kinds` is {kinds!r} but one kind, or a dictionary of them by the names "
             "of columns, is needed; pass such as `kinds={'age': 'reals'}`."
         )
+    if features and isinstance(kinds, dict):
+        raise InvalidValue(
+            f"`kinds` names {[*kinds]} but {len(features)} columns of numbers have one "
+            "kind, since they are so many; pass it alone, such as `kinds='reals'`."
+        )
     named = kinds if isinstance(kinds, dict) else dict.fromkeys(columns, kinds)
     wrong = [*({*named} - {*columns}), *({*named.values()} - {None, *KINDS})]
     if wrong:

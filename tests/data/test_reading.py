@@ -141,6 +141,8 @@ def test_columns_of_a_wide_table_are_matched_by_name(tmp_path):
     with pytest.raises(InvalidValue, match=r"'other'.* are new and \['q3'\]"):
         read(table.rename(columns={"q3": "other"}), like=examples)
     read(x, like=examples)  # An array has no names.
+    with pytest.raises(InvalidValue, match="70 columns of numbers have one kind"):
+        read(table, kinds={"q3": "reals"})
 
 
 def test_a_mark_is_a_gap_in_columns_of_numbers_and_of_text():
