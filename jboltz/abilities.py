@@ -51,6 +51,21 @@ class VisibleMeanModel(Protocol):
 
 
 @runtime_checkable
+class RowChecker(Protocol):
+    """A `prepare` that can tell whether it takes rows of data."""
+
+    def check_rows(self, *bound_and_rows: Any) -> None:
+        """Refuses rows that are known; called outside `jit`, with what
+        `jax.tree_util.Partial` has bound, if anything, and the rows.
+
+        Raises:
+          TypeError: the rows are of another kind.
+          ValueError: the rows are no rows of this `prepare`.
+        """
+        ...
+
+
+@runtime_checkable
 class DataModel(Protocol):
     """A model that states the domain of its data, as a `Unit` does."""
 

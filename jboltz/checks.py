@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from jboltz.abilities import DataModel, LayeredModel, Normalizable
+from jboltz.abilities import DataModel, LayeredModel, Normalizable, RowChecker
 from jboltz.base import Domain, Params, Shape, State, Unit
 from jboltz.domains import Product
 from jboltz.errors import InvalidType, InvalidValue
@@ -133,15 +133,30 @@ def admit(name: str, values: Any, domain: Domain, mask: Any = None) -> State:
         return tuple(
             admit(f"{name}[{index}]", *part) for index, part in enumerate(parts)
         )
-    is_array = isinstance(values, jax.Array)
-    if is_traced(values, mask):
-        return values
-    if is_array and not (values.is_fully_addressable or values.is_fully_replicated):
+    if is_traced(mask) or not _is_here(values):
         return values
     (leaf,) = domain.leaves
     array = leaf.admit(values, name, mask)
+    is_array = isinstance(values, jax.Array)
     is_same = is_array and (array.shape, array.dtype) == (values.shape, values.dtype)
     return values if is_same else array
+
+
+def _is_here(values: Any) -> bool:
+    """Whether the host can read all of `values`: not traced, nor on other hosts."""
+    return not is_traced(values) and all(
+        x.is_fully_addressable or x.is_fully_replicated
+        for x in jax.tree.leaves(values)
+        if isinstance(x, jax.Array)
+    )
+
+
+def check_rows(prepare: Any, rows: Any) -> None:
+    """Refuses rows that are known and that `prepare`, if it can tell, does not take."""
+    is_bound = isinstance(prepare, jax.tree_util.Partial)
+    prepare, bound = (prepare.func, prepare.args) if is_bound else (prepare, ())
+    if isinstance(prepare, RowChecker) and _is_here(rows):
+        prepare.check_rows(*bound, rows)
 
 
 def dtype_of(params: Params) -> Any:

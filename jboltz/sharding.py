@@ -31,7 +31,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import DictKey, GetAttrKey, Partial, SequenceKey
 from jaxtyping import Array, Key
 
-from jboltz.checks import check_count
+from jboltz.checks import check_count, check_rows
 from jboltz.errors import InvalidValue
 
 Tree = TypeVar("Tree")
@@ -230,6 +230,9 @@ class _Split:
             return in_auto(jax.sharding.reshard(rows, sharding), key)
         rows = jax.lax.with_sharding_constraint(rows, sharding)
         return jax.lax.with_sharding_constraint(prepare(rows, key), sharding)
+
+    def check_rows(self, prepare, rows: Any) -> None:
+        check_rows(prepare, rows)
 
 
 def feed(mesh: Mesh, *, data: Axes = DATA) -> Callable[[np.ndarray], Array]:

@@ -19,6 +19,8 @@ cd, ann = ContrastiveDivergence(rbm, gibbs), Annealed(rbm)
 state, step = init_train_state(params, cd, opt, key), make_train_step(cd, opt)
 data = jnp.asarray(np.random.default_rng(0).integers(0, 2, (20, 4)), float)
 gray = 0.5 * data
+from jboltz import sharding
+split = lambda prepare: sharding.over_data(prepare, sharding.make_mesh())
 base, chains = ann.fit_base(data), init_chains(gibbs, params, data, key)
 pcd = PersistentContrastiveDivergence(rbm, gibbs, 3)
 of_pcd = init_train_state(params, pcd, opt, key)
@@ -26,6 +28,9 @@ of_adam = init_train_state(params, cd, optax.adam(0.1), key)
 noisy = RBM(B(4), NoisyReLU(3))
 of_noisy, deep = noisy.init(key), DBN((noisy,))
 nan = jax.tree.map(lambda x: x * jnp.nan, params)
+present = make_train_step(PresentOnly(rbm), opt)
+def fit_present(mask):
+    return fit_with(Batch(values=data, mask=mask), present)
 def fit_with(data=data, step=step, state=state, key=key, **options):
     options = {"batch_size": 4, "num_epochs": 1} | options
     return fit(step, state, data, key, **options)
@@ -34,6 +39,18 @@ def fit_with(data=data, step=step, state=state, key=key, **options):
 # What each call has to name.
 CALLS = {
     "Checkpoints(None)": "`folder`",
+    "Checkpoints(np.__file__).steps()": "`folder`",
+    "Checkpoints(np.__file__+'/run').steps()": "`folder`",
+    "fit_present(gray)": "`mask`",
+    "fit_present(np.ones((20,4),int))": "`mask`",
+    "sample(rbm,params,key,warm_up=1,start=gray[0],clamp=[0,1])": "`clamp`",
+    "sample(rbm,params,key,warm_up=1,start=gray[0],clamp=[[True],[]])": "`clamp`",
+    "sample(rbm,params,key,warm_up=1,start=gray[0],clamp='a')": "`clamp`",
+    "sample(rbm,params,key,warm_up=1,num_chains='4')": "`num_chains`",
+    "sample(rbm,params,key,warm_up=1,num_chains=[3])": "`num_chains`",
+    "log_likelihood(rbm,params,np.ones(4),1.0)": "`data`",
+    "log_likelihood(rbm,params,np.ones(3),1.0)": "`data`",
+    "pseudo_log_likelihood(rbm,params,np.ones(4))": "`data`",
     "sample(rbm,params,0,warm_up=1)": "`key`",
     "sample(rbm,params,None,warm_up=1)": "`key`",
     "sample(rbm,params,jax.random.PRNGKey(0),warm_up=1)": "`key`",
@@ -126,6 +143,16 @@ CALLS = {
     "pad_indices([[0.5,2]],4)": "`rows`",
     "pad_indices([[-1,2]],4)": "`rows`",
     'pad_indices([["a"]],4)': "`rows`",
+    "pad_indices([1,2],4)": "`rows`",
+    "pad_indices(5,4)": "`rows`",
+    "pad_indices([[True,False]],4)": "`rows`",
+    "pad_indices([[1]],'a')": "`num_visible`",
+    "pad_indices([[1]],4,num_places='a')": "`num_places`",
+    "fit_with(pad_indices([[1,4]]*4,5),prepare=FromIndices(4))": "`data`",
+    "fit_with([[0.,1.]]*4,prepare=FromIndices(4))": "`data`",
+    "fit_with([0,1,2,3],prepare=FromIndices(4))": "`data`",
+    "fit_stream(step,state,[[[9]]],key,prepare=FromIndices(4))": "`data`",
+    "fit_with(pad_indices([[1,4]]*4,5),prepare=split(FromIndices(4)))": "`data`",
     "Centred(None)": "`estimator`",
     "Centred(rbm)": "`estimator`",
     "MissingDataEstimator(rbm)": "`estimator`",

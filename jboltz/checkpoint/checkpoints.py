@@ -319,12 +319,19 @@ def _folder(folder: str | pathlib.Path) -> epath.Path:
     try:
         if "://" in str(folder):
             return epath.Path(folder)
-        return epath.Path(with_home("folder", folder)).resolve()
+        path = epath.Path(with_home("folder", folder)).resolve()
     except (KeyError, TypeError) as error:
         raise InvalidValue(
             f"`folder` is {folder!r}, which is no path, or of no scheme that Orbax "
             "writes to; pass a folder of this machine, or one of `gs://` or `s3://`."
         ) from error
+    there = next((x for x in (path, *path.parents) if os.path.exists(x)), None)
+    if there is not None and not os.path.isdir(there):
+        raise InvalidValue(
+            f"`folder` is {path} but {there} is a file; name the folder of the "
+            "checkpoints, or one that is not there yet."
+        )
+    return path
 
 
 @contextlib.contextmanager

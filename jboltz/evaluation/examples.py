@@ -97,6 +97,13 @@ def as_examples(data: Data, domain: Domain, name: str = "data") -> EvaluationDat
     else:
         values = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), values)
         data = EvaluationData(values=values, binarisation=how, weights=weights)
+    for leaf in jax.tree.leaves(data.values):
+        if np.ndim(leaf) < 2:
+            raise InvalidValue(
+                f"`{name}` has shape {np.shape(leaf)} but one example per row is "
+                f"needed, (num_examples, num_visible); pass `{name}[None]` if this is "
+                "one example."
+            )
     counts = {len(x) for x in jax.tree.leaves(data.values)}
     if len(counts) != 1 or 0 in counts:
         raise InvalidValue(

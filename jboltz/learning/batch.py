@@ -50,8 +50,10 @@ def mask_of(model: Any, batch: Batch) -> State:
     """`batch.mask` in the shape of the examples; it may have one entry per site.
 
     Raises:
+      TypeError: the mask is not Boolean.
       ValueError: the mask has another shape.
     """
+    check_mask(batch.mask)
     masks, examples = jax.tree.leaves(batch.mask), jax.tree.leaves(batch.values)
     if isinstance(model, DataModel) and len(masks) == len(examples):
         triples = zip(model.domain.leaves, masks, examples, strict=True)
@@ -63,6 +65,17 @@ def mask_of(model: Any, batch: Batch) -> State:
             f"{shapes[1]}; pass a mask in the shape of the examples."
         )
     return jax.tree.unflatten(jax.tree.structure(batch.values), masks)
+
+
+def check_mask(mask: State | None) -> None:
+    """Refuses the mask of a batch that is not Boolean."""
+    for leaf in jax.tree.leaves(mask):
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        if dtype != jnp.bool_:
+            raise InvalidType(
+                f"`mask` has dtype {dtype} but needs bool, True at what was observed; "
+                "pass `mask.astype(bool)`."
+            )
 
 
 def refuse_mask(batch: Batch) -> None:

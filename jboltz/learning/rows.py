@@ -10,9 +10,10 @@ from jaxtyping import Array, Key
 
 from jboltz.abilities import DataModel, LayeredModel
 from jboltz.base import Batch, Domain, State
-from jboltz.checks import admit, check_shape
+from jboltz.checks import admit, check_rows, check_shape
 from jboltz.domains import as_numbers
 from jboltz.errors import InvalidType, InvalidValue
+from jboltz.learning.batch import check_mask
 
 
 def unchanged(values: State, key: Key[Array, ""]) -> State:
@@ -50,9 +51,12 @@ def num_rows(data: Batch) -> int:
 
 
 def rows_for(model: Any, data: Any, prepare: Any) -> Batch:
-    """`data` as a batch, checked for `model` if `prepare` leaves the rows unchanged."""
+    """`data` as a batch, checked for `model` if `prepare` leaves the rows unchanged,
+    and otherwise for `prepare` if that is a `RowChecker`."""
     if prepare is not unchanged:
-        return as_batch(data)
+        batch = as_batch(data)
+        check_rows(prepare, batch.values)
+        return batch
     batch = as_batch(data, model.domain if isinstance(model, DataModel) else None)
     if isinstance(model, LayeredModel):
         unit = model.units[0]
@@ -88,6 +92,7 @@ def as_batch(data: Any, domain: Domain | None = None) -> Batch:
                 )
     data = Batch(values=values, weights=weights, mask=mask)
     shape, count = np.shape(jax.tree.leaves(data.values)[0]), num_rows(data)
+    check_mask(data.mask)
     for name in ("values", "weights", "mask"):
         for leaf in jax.tree.leaves(getattr(data, name)):
             if np.shape(leaf)[:1] != shape[:1]:

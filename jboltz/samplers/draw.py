@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float, Integer, Key
 
 from jboltz import random
@@ -24,7 +24,13 @@ from jboltz.errors import InvalidValue
 from jboltz.products import full_product
 from jboltz.samplers.chains import as_stepped, check_num_steps, run_chains
 from jboltz.samplers.gibbs import ClampedState
-from jboltz.samplers.start import ChainStates, admit_start, sampler_for, start_chains
+from jboltz.samplers.start import (
+    ChainStates,
+    admit_clamp,
+    admit_start,
+    sampler_for,
+    start_chains,
+)
 
 Observe: TypeAlias = Callable[[Any, Params, State], Any]
 """(model, params, state of one chain) -> an observation, a tree of arrays. Another
@@ -134,6 +140,7 @@ def sample(
     draws = _Draws(model, sampler, observe, num_chains)
     draws.check(params, key, warm_up, thinning)
     num_samples = check_count("num_samples", num_samples, at_least=1)
+    clamp = admit_clamp(clamp)
     start = admit_start(model, start, clamp)
     given = (params, start, clamp, key, warm_up, thinning)
     return _sample(draws, given, num_samples=num_samples)
@@ -174,6 +181,7 @@ def sample_moments(
     draws = _Draws(model, sampler, observe, num_chains)
     draws.check(params, key, warm_up, thinning)
     check_num_steps(num_samples, at_least=1, name="num_samples")
+    clamp = admit_clamp(clamp)
     start = admit_start(model, start, clamp)
     given = (params, start, clamp, key, warm_up, thinning)
     return _moments(draws, given, num_samples, with_covariance=with_covariance)
@@ -200,8 +208,7 @@ class _Draws:
         check_num_steps(warm_up, at_least=0, name="warm_up")
         check_num_steps(thinning, at_least=1, name="thinning")
         # Under `jax.export`, `num_chains` may be a symbolic dimension.
-        numbers = int | float | np.number | np.ndarray | jax.Array
-        if isinstance(self.num_chains, numbers):
+        if self.num_chains is not None and not is_symbolic_dim(self.num_chains):
             check_count("num_chains", self.num_chains, at_least=1)
 
     def begin(self, given) -> tuple[ChainStates, Callable]:

@@ -12,6 +12,7 @@ from jboltz import random
 from jboltz.abilities import AugmentedModel, DirectedModel, SampledModel
 from jboltz.base import EnergyModel, Leaf, Params, Sampler, State, hold, record
 from jboltz.checks import admit_visible, require
+from jboltz.domains import as_numbers
 from jboltz.errors import InvalidValue
 from jboltz.samplers.ancestral import AncestralGibbs
 from jboltz.samplers.gibbs import ClampedGibbs, ClampedState, Gibbs
@@ -61,6 +62,20 @@ def sampler_for(
         return ClampedGibbs(model) if is_clamped else Gibbs(model)
     require(model, DirectedModel, "sampling a model that is not an `EnergyModel`")
     return ClampedRecognition(model) if is_clamped else AncestralGibbs(model)
+
+
+def admit_clamp(clamp: State | None) -> State | None:
+    """`clamp` for a compiled program: a list of Booleans is one mask.
+
+    Raises:
+      TypeError: a mask holds no numbers, such as texts.
+      ValueError: a list has rows of several lengths.
+    """
+
+    def as_array(mask):
+        return mask if isinstance(mask, jax.Array) else as_numbers(mask, "clamp")
+
+    return jax.tree.map(as_array, clamp, is_leaf=lambda x: isinstance(x, list))
 
 
 def admit_start(model: SampledModel, start: Any, clamp: State | None) -> Any:

@@ -52,6 +52,8 @@ def test_what_is_no_unit_is_refused():
         "j.pad_indices([[0, 3]], 3)": "`rows` holds 0 to 3 in one row but units",
         "j.pad_indices([[-1]], 3)": "`rows` holds -1 to -1 in one row but units",
         "j.pad_indices([[0, 1]], 3, num_places=1)": "`num_places` is 1 but a row has 2",
+        "j.pad_indices([[1, 1]], 3)": "`rows` holds [1, 1] but a row names each unit",
+        "j.pad_indices([[1, 0, 0]], 3)": "`rows` holds [1, 0, 0] but a row names each",
     }
     found = errors_without_hook("import jboltz as j", list(errors))
     for call, message in errors.items():
