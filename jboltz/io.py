@@ -25,7 +25,6 @@ import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax.traverse_util import unflatten_dict
 
 import jboltz.models
 import jboltz.units
@@ -38,6 +37,7 @@ from jboltz.checks import (
     shapes_of_init,
 )
 from jboltz.errors import InvalidType, InvalidValue, JboltzError
+from jboltz.names import named, nested
 from jboltz.ranges import with_home
 
 _VERSION = 1
@@ -172,7 +172,7 @@ def to_bytes(model: Any, params: Params, notes: Any = None) -> bytes:
       TypeError: as in `save`.
       ValueError: `params` do not fit `model`, or are not finite.
     """
-    arrays = {name: _to_array(name, leaf) for name, leaf in _named(params).items()}
+    arrays = {name: _to_array(name, leaf) for name, leaf in named(params).items()}
     spec = None
     if model is not None:
         spec = _encode(model)
@@ -220,9 +220,9 @@ def from_bytes(content: bytes, name: str = "content") -> tuple[Any, Params]:
     arrays = {key: _decode_array(f"{name}: {key}", view) for key, view in views}
     spec = header.get("model")
     if spec is None:
-        return None, jax.device_put(unflatten_dict(arrays, sep="."))
+        return None, jax.device_put(nested(arrays, name))
     model, template = _build(spec, name)
-    need = _named(template)
+    need = named(template)
     if arrays.keys() != need.keys():
         raise InvalidValue(
             f"{name} holds the arrays {', '.join(arrays)} but {model} has "
@@ -255,6 +255,11 @@ def _content(path: str | os.PathLike[str]) -> tuple[bytes, str]:
 
 def _open(content: bytes, name: str) -> tuple[dict[str, Any], list[Any]]:
     """What the file says of itself, and its arrays as bytes, if it is undamaged."""
+    if not isinstance(content, bytes):
+        raise InvalidType(
+            f"`content` is of type {type(content).__name__} but bytes are needed; pass "
+            "what `to_bytes` returned, `bytes(…)` of it, or a path to `jboltz.load`."
+        )
     try:
         views = safetensors.deserialize(content)
         length = int.from_bytes(content[:8], "little")
@@ -343,21 +348,6 @@ def _known_specs() -> dict[str, type]:
                         found[name] = cls
         _specs.update(found)
     return _specs
-
-
-def _named(params: Params) -> dict[str, Any]:
-    """The leaves by their dotted paths."""
-    named = {}
-    for path, leaf in jax.tree.leaves_with_path(params):
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        if len(name.split(".")) != len(path):
-            raise InvalidValue(
-                f"`params` has the leaf {name!r} at "
-                f"{jax.tree_util.keystr(path) or 'the top'}; put it into a dictionary, "
-                "by a name without dots."
-            )
-        named[name] = leaf
-    return named
 
 
 def _to_array(name: str, leaf: Any) -> np.ndarray:

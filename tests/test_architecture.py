@@ -40,6 +40,7 @@ ORDER = [
     "base",
     "abilities",
     "checks",
+    "names",
     "random",
     "products",
     "units",

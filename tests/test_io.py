@@ -232,9 +232,10 @@ def test_what_is_no_file_of_a_model(tmp_path):
             io.from_bytes(safetensors.numpy.save(arrays, {"jboltz": header}))
 
 
+BIAS = np.ones(4, np.float32)
 ARRAYS = {
     "weights": np.ones((4, 2), np.float32),
-    "visible.bias": np.ones(4, np.float32),
+    "visible.bias": BIAS,
     "hidden.bias": np.ones(2, np.float32),
 }
 SPEC = {
@@ -271,6 +272,8 @@ SPEC = {
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.int32)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": np.ones((4, 2), np.float16)}, 1, "one floating"),
         (SPEC, ARRAYS | {"weights": ARRAYS["weights"] * np.inf}, 1, "holds NaN"),
+        (None, {"a" + "." * 5000: BIAS}, 1, "5001 dictionaries deep.* the most"),
+        (None, {"a": BIAS, "a.b.c": BIAS}, 1, "the array a and, inside"),
     ],
 )
 def test_a_sound_file_of_nonsense(model, arrays, version, words):

@@ -9,7 +9,7 @@ import jax, jax.numpy as jnp, numpy as np, os, tempfile
 from jboltz import *
 from jboltz.data import read
 from jboltz.weights import Convention, params_from, to_arrays, to_sklearn
-from jboltz import weights
+from jboltz import io, weights
 from jboltz.numpyro import VisibleState
 folder = tempfile.mkdtemp()
 file = os.path.join(folder, "rbm.safetensors")
@@ -17,6 +17,11 @@ B, key = Bernoulli, jax.random.key(0)
 rbm, other = RBM(B(4), B(3)), RBM(B(5), B(3))
 params, op = rbm.init(key), other.init(key)
 dbn = DBN((rbm,))
+def nested(levels):
+    tree = np.ones(2, np.float32)
+    for _ in range(levels):
+        tree = {"a": tree}
+    return tree
 W, a, b = np.ones((4, 3)), np.zeros(4), np.zeros(3)
 data = np.zeros((6, 4), np.float32)
 """
@@ -29,6 +34,11 @@ CALLS = {
     "save(os.path.join(folder,'none','x'),rbm,params)": "`path`",
     "save(os.path.join(folder,'x'),rbm,params,notes=object())": "`notes`",
     "load(None)": "`path`",
+    "io.from_bytes('abc')": "`content`",
+    "io.from_bytes(bytearray(3))": "`content`",
+    "save(file,None,{0:a,'0':b})": "`params`",
+    "save(file,None,nested(5000))": "`params`",
+    "save(file,None,nested(200))": "`params`",
     "load(3)": "`path`",
     "params_from('rbm',W,a,b)": "`rbm`",
     "params_from(dbn,W,a,b)": "`rbm`",
