@@ -144,7 +144,12 @@ def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.n
       ValueError: the columns are not those of the training data, or have values that
         these had not.
     """
-    batch = read(path, tables(trained.notes["without"]), like=trained.encoding).data
+    without = trained.notes["without"]
+    if without:  # Rows that were sampled do not have these columns.
+        rows = Tables().open(path)
+        there = {*rows.features, *rows.take(np.arange(0))}
+        without = [name for name in without if name in there]
+    batch = read(path, tables(without), like=trained.encoding).data
     is_complete = complete(batch)
     batch = drawn(trained.model.visible, batch, seed)
     if not is_complete.all():

@@ -76,7 +76,8 @@ class Encoding:
         for part, unit in zip(self.parts, self.units, strict=True):
             names = [column.name for column in part]
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-            others = ", ".join(part[0].others)
+            fitting = (x for x in KINDS if all(x in column.others for column in part))
+            others = ", ".join(fitting)
             also = f" (other `kinds` that fit: {others})" if others else ""
             lines.append(f"{shown}: {part[0].kind.word}, {unit}{also}")
         return lines
@@ -94,7 +95,8 @@ class Encoding:
         if {*columns} != {*self.names}:
             raise InvalidValue(
                 f"the columns are {sorted(columns)} but the training data had "
-                f"{sorted(self.names)}; pass the same ones."
+                f"{sorted(self.names)}; pass the same ones, and leave others out by "
+                "`Tables(without=…)`."
             )
         values, masks = [], []
         for part in self.parts:

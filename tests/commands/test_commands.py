@@ -212,6 +212,22 @@ def test_columns_are_left_out_of_a_description(tmp_path, capsys):
     assert "Softmax(sites=1" in capsys.readouterr().out
 
 
+def test_new_rows_need_no_column_that_training_left_out(tmp_path, capsys):
+    lines = ["id,smokes,age", *(f"P{i},{i % 2},{20 + i % 7}.5" for i in range(300))]
+    people, run = tmp_path / "people.csv", tmp_path / "run"
+    people.write_text("\n".join(lines))
+    of_kind = ("--without", "id", "--kinds", "age=positive")
+    assert jboltz_("train", people, "--out", run, *QUICK, *of_kind) == 0
+    assert jboltz_("sample", run, "-n", 20, "--out", tmp_path / "new.csv") == 0
+    head, rows = table(tmp_path / "new.csv")
+    assert head == ["smokes", "age"]
+    assert (rows[:, 1] > 0).all()
+    capsys.readouterr()
+    for file, count in ((tmp_path / "new.csv", 20), (people, 300)):
+        assert jboltz_("score", run, file) == 0
+        assert f"{count} rows without gaps" in capsys.readouterr().out
+
+
 def test_a_gain_is_a_difference_of_likelihoods():
     rbm = jboltz.RBM(jboltz.Bernoulli(6), jboltz.Bernoulli(4))
     params = jax.tree.map(jnp.asarray, rbm.init(jax.random.key(0)))
