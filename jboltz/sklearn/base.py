@@ -3,13 +3,13 @@
 import abc
 import dataclasses
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jboltz import random
 from jboltz.base import Batch, Params
-from jboltz.checks import check_count, check_number
+from jboltz.checks import check_count, check_number, check_params
 from jboltz.errors import InvalidValue
 from jboltz.learning.contrastive import PersistentContrastiveDivergence
 from jboltz.learning.rows import unchanged
@@ -29,6 +29,7 @@ from jboltz.samplers.draw import sample
 from jboltz.samplers.gibbs import Gibbs
 from jboltz.sklearn import programs
 from jboltz.sklearn.programs import Part, RowFunction
+from jboltz.sklearn.rows import blocks, is_binary, is_outside, to_dense
 
 _Class = TypeVar("_Class")
 
@@ -38,6 +39,8 @@ _MOST_SEED = np.iinfo(np.int32).max
 _MOST_STEPS = 64
 _STACK_SIZE = 2**21  # numbers in a stack of batches: 8 MB
 _BLOCK_SIZE = 2**20  # numbers in the rows of another program
+_MOST_ROWS = 2**16
+"""Of a batch of `partial_fit`, if its first rows are fewer. Later ones may be more."""
 _SHOWN_ROWS = 1000  # `verbose` measures the first rows
 
 
@@ -58,7 +61,8 @@ class BoltzmannEstimator(
     """A Boltzmann machine with scikit-learn's methods, trained by persistent chains.
 
     Batches are taken in the order of the rows, so shuffle sorted data first. A batch at
-    the end of a call may be shorter. `partial_fit` is one pass over its rows: a loop
+    the end of a call may be shorter, and in `fit` none is larger than all rows.
+    `partial_fit` is one pass over its rows: a loop
     over pieces of `batch_size` rows gives what one call on all rows gives. `fit` makes
     `n_iter` passes. Sparse matrices become dense one stack of batches at a time.
     Computation is in float32, and results have the dtype of the data.
@@ -145,8 +149,24 @@ class BoltzmannEstimator(
 
     @property
     def params_(self) -> Params:
-        """The parameters, a record of jboltz with arrays of NumPy."""
+        """The parameters, a record of jboltz with arrays of NumPy; it can be set."""
+        return self._params
+
+    @params_.setter
+    def params_(self, params: Params) -> None:
+        check_is_fitted(self)
+        check_params(self.model_, params)
+        for index, own in enumerate(self._layers(params)):
+            own = jax.tree.map(lambda x: np.asarray(x, np.float32), own)
+            self._states[index] = dataclasses.replace(self._states[index], params=own)
+
+    @property
+    def _params(self) -> Params:
         return self._states[0].params
+
+    def _layers(self, params: Params) -> Sequence[Params]:
+        """The parameters of each part, of all of them."""
+        return (params,)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -156,6 +176,12 @@ class BoltzmannEstimator(
         return tags
 
     # Data.
+
+    def _scored(self, scores, X) -> np.ndarray:
+        """`scores` in the dtype of `X`, NaN for rows that binary units cannot have."""
+        if is_binary(self.model_):
+            scores = np.where(is_outside(X), np.nan, scores)
+        return scores.astype(X.dtype)
 
     def _validated(self, X, reset=False) -> Any:
         return validate_data(
@@ -215,9 +241,9 @@ class BoltzmannEstimator(
 
     def _part(self, model) -> Part:
         """An RBM that is trained by persistent chains, with the usual parameters."""
-        size = check_count("batch_size", self.batch_size, at_least=1)
+        pcd = PersistentContrastiveDivergence(model, Gibbs(model), self._batch_size)
         return Part(
-            estimator=PersistentContrastiveDivergence(model, Gibbs(model), size),
+            estimator=pcd,
             learning_rate=check_rate("learning_rate", self.learning_rate),
             num_passes=check_count("n_iter", self.n_iter, at_least=0),
         )
@@ -236,7 +262,7 @@ class BoltzmannEstimator(
 
     def _fit(self, X, y):
         """Trains the parts one after the other."""
-        self._begin(X)
+        self._begin(X, most=X.shape[0])
         for index, part in enumerate(self._parts()):
             self._start(part, X)
             for iteration in range(1, part.num_passes + 1):
@@ -253,18 +279,29 @@ class BoltzmannEstimator(
     def _partial_fit(self, X, y):
         """Trains all parts on each batch, the lower ones first."""
         if self._is_new:
-            self._begin(X)
+            self._begin(X, most=max(X.shape[0], _MOST_ROWS))
             for part in self._parts():
                 self._start(part, X)
         self._train(range(len(self._states)), X, y)
         return self
 
-    def _begin(self, X) -> None:
+    def _begin(self, X, most: int) -> None:
+        """Makes a new model, whose batches have at most `most` rows."""
+        size = check_count("batch_size", self.batch_size, at_least=1)
+        self._batch_size = min(size, most)
         self.random_state_ = check_random_state(self.random_state)
         self._seed = int(self.random_state_.randint(_MOST_SEED))
         self._dtype = X.dtype
         self.model_ = self._make_model(X)
         self._states = []
+        if is_binary(self.model_) and is_outside(X).any():
+            warnings.warn(
+                f"`X` has values from {X.min()} to {X.max()} but binary units take "
+                "values in [0, 1]: training goes on, and the score of a row outside is "
+                "NaN; put `MinMaxScaler(clip=True)` in front, or take "
+                "`GaussianBernoulliRBM` for real features.",
+                stacklevel=4,
+            )
 
     def _start(self, part: Part, X) -> None:
         """Adds the state of the next part before its first update."""
@@ -289,7 +326,7 @@ class BoltzmannEstimator(
 
     def _stacks(self, X, y, most_steps: int) -> Iterator[tuple[Batch, int]]:
         """Stacks of batches, (steps, batch, …), of one shape; and how many to take."""
-        size = self.batch_size
+        size = self._batch_size
         steps = int(np.clip(_STACK_SIZE // (size * X.shape[1]), 1, most_steps))
 
         def rows_of(piece):
@@ -325,31 +362,11 @@ class RealEstimator(BoltzmannEstimator):
     learning_rate: Any = 0.01
 
     def _start_params(self, part, key, X):
-        return programs.start_params(self.model_, key, self._rows(X[: self.batch_size]))
-
-
-def blocks(num_rows: int, length: int, rows_of) -> Iterator[tuple[Any, int]]:
-    """Blocks of `length` rows, the last one filled with zeros, and how many are rows.
-
-    Args:
-      rows_of: (slice) -> a tree of arrays with one entry per row of the slice.
-    """
-    for first in range(0, num_rows, length):
-        count = min(length, num_rows - first)
-        rows = rows_of(slice(first, first + count))
-        yield jax.tree.map(lambda x: _fill(x, length), rows), count
-
-
-def _fill(x: Any, length: int) -> np.ndarray:
-    filled = np.zeros((length, *x.shape[1:]), x.dtype)
-    filled[: len(x)] = x
-    return filled
+        return programs.start_params(
+            self.model_, key, self._rows(X[: self._batch_size])
+        )
 
 
 def check_rate(name: str, value: Any) -> float:
     check_number(name, value, 1e-9, 1e3)
     return float(value)
-
-
-def to_dense(X: Any) -> Any:
-    return np.asarray(X.toarray() if sparse.issparse(X) else X, np.float32)

@@ -18,6 +18,8 @@ from jboltz.sklearn.rbm import RBMEstimator, site_terms
 from jboltz.units.softmax import Softmax, SoftmaxParams
 
 _FILLING_STEPS = 10
+_MOST_CATEGORIES = 2**16
+"""A column of more has 64 MB of weights, for 256 hidden units."""
 _ABSENT = -30.0
 """The bias of categories that a column lacks: they have a probability of 1e-13."""
 
@@ -98,6 +100,12 @@ class CategoricalRBM(RBMEstimator):
     def _make_model(self, X):
         self.n_categories_ = self._count_categories(X)
         self._is_one_hot = X.shape[1] != len(self.n_categories_)
+        blocks = (self._rows(X[i : i + 512]) for i in range(0, X.shape[0], 512))
+        if not any((codes >= 0).any() for codes in blocks):
+            raise InvalidValue(
+                f"`X` has {X.shape[0]} rows without a known value but training needs "
+                "some; see whether the encoder knows these categories."
+            )
         most = max(2, int(self.n_categories_.max()))
         return RBM(Softmax(len(self.n_categories_), most), self._hidden)
 
@@ -107,7 +115,9 @@ class CategoricalRBM(RBMEstimator):
         if given is None:
             is_sparse = sparse.issparse(X)
             most = X.nanmax(axis=0).toarray() if is_sparse else np.fmax.reduce(X)
-            return np.fmax(np.ravel(most), 0).astype(int) + 1
+            counts = np.fmax(np.ravel(most), 0) + 1
+            self._check_most("X", counts.max())
+            return counts.astype(int)
         counts = np.atleast_1d(given)
         is_count = counts.dtype.kind in "iu" and counts.min() > 0
         if not is_count or columns not in (len(counts), counts.sum()):
@@ -116,7 +126,16 @@ class CategoricalRBM(RBMEstimator):
                 "variable has at least 1 category, and a column for its code or a "
                 "column for each category; pass one count for each variable."
             )
+        self._check_most("n_categories", counts.max())
         return counts
+
+    def _check_most(self, name, most):
+        if most > _MOST_CATEGORIES:
+            raise InvalidValue(
+                f"`{name}` makes {most:.0f} categories of a column but at most "
+                f"{_MOST_CATEGORIES} have room in memory; make codes 0, 1, … by "
+                "`OrdinalEncoder`, and bins of measurements by `KBinsDiscretizer`."
+            )
 
     @property
     def score_kind_(self):

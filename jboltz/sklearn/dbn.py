@@ -57,7 +57,7 @@ class DBNTransformer(BoltzmannEstimator):
 
         All rows have the same random numbers. log Z of the top RBM is exact for a layer
         of at most 14 units, and otherwise an estimate by annealed importance sampling,
-        too low on average; `score_kind_` says which.
+        too low on average; `score_kind_` says which. A row outside [0, 1] has NaN.
         """
         check_is_fitted(self)
         X, top, own = self._validated(X), self.model_.layers[-1], self.params_[-1]
@@ -67,7 +67,7 @@ class DBNTransformer(BoltzmannEstimator):
             annealed, base = Annealed(top), (own.visible, top.hidden.init())
             log_z = programs.annealed_log_partition(annealed, own, base, self._seed)
         given = self.params_, jax.random.key(self._seed)
-        return (self._map(bound, X, params=given) - log_z).astype(X.dtype)
+        return self._scored(self._map(bound, X, params=given) - log_z, X)
 
     @property
     def score_kind_(self):
@@ -76,10 +76,13 @@ class DBNTransformer(BoltzmannEstimator):
         return "lower bound" if is_small else "estimated lower bound"
 
     @property
-    def params_(self):
+    def _params(self):
         """A record of each layer that has been started, bottom first."""
         count = len(self.model_.layers)
         return tuple(state.params for state in self._states[:count])
+
+    def _layers(self, params):
+        return params
 
     @property
     def _n_features_out(self):

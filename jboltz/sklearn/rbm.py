@@ -73,13 +73,13 @@ class RBMEstimator(BoltzmannEstimator):
             return self.pseudo_log_likelihood(X)
         X = self._validated(X)
         log_z = float(programs.exact_log_partition(self.model_, self.params_))
-        return (-self._map(RBM.free_energy, X) - log_z).astype(X.dtype)
+        return self._scored(-self._map(RBM.free_energy, X) - log_z, X)
 
     def pseudo_log_likelihood(self, X):
         """Σ_i log p(v_i | the rest of v) of each row, in nats."""
         check_is_fitted(self)
         X, given = self._validated(X), (self.params_, self._alternatives())
-        return self._map(self._pseudo, X, params=given).astype(X.dtype)
+        return self._scored(self._map(self._pseudo, X, params=given), X)
 
     @property
     def score_kind_(self):
@@ -124,8 +124,9 @@ class RBMEstimator(BoltzmannEstimator):
 class BernoulliRBM(RBMEstimator):
     """scikit-learn's `BernoulliRBM`, compiled: the same parameters and attributes.
 
-    Data are in [0, 1], binary or gray; this is not checked, as in scikit-learn. A score
-    is a probability for binary rows alone.
+    Data are in [0, 1], binary or gray. As in scikit-learn, `fit` takes others too, with
+    a `UserWarning`; but the score of a row outside [0, 1] is NaN. A score is a
+    probability for binary rows alone.
 
     Parameters
     ----------
@@ -133,7 +134,8 @@ class BernoulliRBM(RBMEstimator):
         Number of binary hidden units.
     learning_rate : float, default=0.1
     batch_size : int, default=10
-        Number of rows of an update, and of persistent chains.
+        Number of rows of an update, and of persistent chains. In `fit` it is at most
+        the number of all rows.
     n_iter : int, default=10
         Number of passes over the rows.
     verbose : int, default=0
@@ -150,7 +152,8 @@ class BernoulliRBM(RBMEstimator):
     score_kind_ : str
         What `score_samples` returns.
     model_, params_ : jboltz.RBM, jboltz.RBMParams
-        The model for all functions of jboltz. To load weights, set `params_`.
+        The model for all functions of jboltz. To load weights, set `params_`; the
+        persistent chains stay as they are.
 
     Examples
     --------

@@ -12,7 +12,8 @@ from jboltz.evaluation.partition import log_partition
 from jboltz.models.annealed_spike_and_slab import AnnealedSpikeAndSlab
 from jboltz.models.spike_and_slab import SpikeAndSlab, SpikeSlab
 from jboltz.sklearn import programs
-from jboltz.sklearn.base import RealEstimator, estimator, to_dense
+from jboltz.sklearn.base import RealEstimator, estimator
+from jboltz.sklearn.rows import to_dense
 from jboltz.units.gaussian import GaussianParams
 
 
@@ -85,5 +86,5 @@ class SpikeAndSlabRBM(RealEstimator):
     def _make_model(self, X):
         num_hidden = check_count("n_components", self.n_components, at_least=1)
         # With means far from 0, precisions and biases would change the same mean.
-        self.location_ = to_dense(X[: self.batch_size]).mean(axis=0)
+        self.location_ = to_dense(X[: self._batch_size]).mean(axis=0)
         return SpikeAndSlab(X.shape[1], num_hidden)

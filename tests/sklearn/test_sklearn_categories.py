@@ -89,6 +89,21 @@ def test_other_codes_are_refused(value, message):
         CategoricalRBM(3, **OPTIONS).fit(X)
 
 
+@pytest.mark.parametrize(
+    ("X", "counts", "message"),
+    [
+        (np.full((20, 3), np.nan), None, "20 rows without a known value"),
+        (np.full((20, 3), np.nan), COUNTS, "20 rows without a known value"),
+        (sparse.csr_array((20, 9)), COUNTS, "20 rows without a known value"),
+        (1e9 * codes(), None, "`X` makes 3000000001 categories of a column"),
+        (1e300 * codes(), None, "categories of a column but at most 65536"),
+    ],
+)
+def test_data_without_values_or_with_too_many_are_refused(X, counts, message):
+    with pytest.raises(InvalidValue, match=message):
+        CategoricalRBM(3, n_categories=counts).fit(X)
+
+
 @pytest.mark.parametrize("value", [0.5, -1, 2])
 def test_other_one_hot_columns_are_refused(value):
     X = one_hot(codes(with_gaps=False)).toarray()
@@ -103,6 +118,7 @@ def test_other_one_hot_columns_are_refused(value):
         ([2, 3], r"`n_categories` is \[2, 3\] and `X` has 3 columns"),
         ([2, 3, 0], "at least 1 category"),
         (["two", "three", "four"], "one count for each variable"),
+        ([10**9] * 3, "makes 1000000000 categories of a column but"),
     ],
 )
 def test_bad_counts_of_categories_are_refused(counts, message):

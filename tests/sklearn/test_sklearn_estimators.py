@@ -177,6 +177,47 @@ def test_a_grid_search_compiles_once(compilations):
     assert len(compilations) == before
 
 
+def test_a_batch_is_no_larger_than_the_rows():
+    X = data_of(ESTIMATORS[0])
+    one, other = (BernoulliRBM(3, batch_size=x, random_state=0) for x in (18, 10**9))
+    assert_same(one.fit(X), other.fit(X))
+    assert other.h_samples_.shape == (18, 3)
+    assert len(other.partial_fit(X).partial_fit(X[:5]).h_samples_) == 18
+    assert len(BernoulliRBM(3, batch_size=10**9).partial_fit(X).h_samples_) == 2**16
+
+
+@each
+def test_weights_are_loaded(estimator):
+    X = data_of(estimator)
+    model, other = (
+        fitted(estimator, X),
+        fitted(clone(estimator).set_params(n_iter=0), X),
+    )
+    assert (model.transform(X) != other.transform(X)).any()
+    other.params_ = jax.tree.map(jax.numpy.asarray, model.params_)
+    np.testing.assert_array_equal(model.transform(X), other.transform(X))
+    other.partial_fit(X, LABELS)
+    with pytest.raises(InvalidValue, match="`params"):
+        other.params_ = {"weights": np.ones(3)}
+    with pytest.raises(NotFittedError):
+        clone(estimator).params_ = model.params_
+
+
+@pytest.mark.parametrize("as_data", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "estimator", [ESTIMATORS[0], BernoulliRBM(20), ESTIMATORS[4]], ids=str
+)
+def test_rows_outside_the_unit_interval_have_no_score(estimator, as_data):
+    X = np.tile(data_of(estimator), (1, 4))
+    with pytest.warns(
+        UserWarning, match=r"values from 0.0 to 255.0 but .* in \[0, 1\]"
+    ):
+        model = clone(estimator).fit(as_data(255 * X))
+    X[0, 1], X[1, 2], X[2, 2] = -1, 2, 1 + 1e-7
+    scores = model.score_samples(as_data(X))
+    np.testing.assert_array_equal(np.isnan(scores), np.arange(18) < 2)
+
+
 # Bad input.
 
 
