@@ -34,6 +34,8 @@ CALLS = {
     "save(os.path.join(folder,'none','x'),rbm,params)": "`path`",
     "save(os.path.join(folder,'x'),rbm,params,notes=object())": "`notes`",
     "load(None)": "`path`",
+    "load('a\\0b')": "`path`",
+    "save('a\\0b',rbm,params)": "`path`",
     "io.from_bytes('abc')": "`content`",
     "io.from_bytes(bytearray(3))": "`content`",
     "save(file,None,{0:a,'0':b})": "`params`",
