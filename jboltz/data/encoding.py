@@ -1,7 +1,6 @@
 """From columns of values to states of a visible unit, alike for all batches."""
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from textwrap import shorten
@@ -11,19 +10,20 @@ import jax
 import numpy as np
 
 from jboltz.base import Batch, State, Unit
-from jboltz.data.kinds import KINDS, MOST_COUNT, Kind
+from jboltz.data.columns import (
+    observed,
+    parsed,
+    refuse,
+    refuse_mark,
+    refuse_numbers,
+)
+from jboltz.data.kinds import KINDS, Kind
 from jboltz.data.readers.protocol import Columns
-from jboltz.domains import OneHot, as_numbers
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.units.composite import Joined
 
 MOST_CATEGORIES = 256
 """A column of text with more values is taken for names."""
-MANY_NUMBERS = 10
-"""Text beside this many different numbers is taken for a mark of gaps."""
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./]\d{2,4}")
-_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class Encoding:
                 f"{column.num_features} in the training data; pass the same ones."
             )
         if x.dtype.kind in "US" and not column.is_text:
-            x = _parsed(x, mask)
+            x = parsed(x, mask)
         if not mask.any():
             x = np.zeros(x.shape, str if column.is_text else float)
         elif (x.dtype.kind in "US") != column.is_text:
@@ -220,8 +220,8 @@ def learn(
         is_open = name not in levels and named.get(name) != "categories"
         if x.dtype.kind in "US" and is_open:
             if not mask.all() and any(isinstance(mark, str) for mark in missing):
-                x = _parsed(x, mask)
-            _refuse_numbers(name, x[mask])
+                x = parsed(x, mask)
+            refuse_numbers(name, x[mask])
         has_gaps |= not mask.all()
         is_one_hot = np.ndim(raw) == 3 and x.shape[1] == np.shape(raw)[1]
         known = np.arange(np.shape(raw)[2]) if is_one_hot else levels.get(name)
@@ -288,7 +288,7 @@ def _column(
     if not is_category:
         refuse(name, x, mask & ~KINDS["reals"].holds(x), rows, KINDS["reals"])
         if word is None:
-            _refuse_mark(name, seen)
+            refuse_mark(name, seen)
             looks = (key for key, y in KINDS.items() if y.looks_so(seen, x.shape[1]))
             word = next(looks)
     elif word not in (None, "categories"):
@@ -308,88 +308,6 @@ def _column(
     fitting = () if is_category else KINDS.values()
     others = tuple(y.word for y in fitting if y != kind and y.holds(seen).all())
     return Column(name, kind, x.shape[1], known, others)
-
-
-def observed(name: str, raw: Any, missing: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The values of a column, (examples, features), and where they were observed.
-
-    Of one-hot rows, (examples, sites, categories), the numbers of the categories.
-    """
-    x, mask = np.ma.getdata(raw), ~np.ma.getmaskarray(raw)
-    is_text = x.dtype.kind in "US"
-    x = x if is_text else as_numbers(x, name)
-    if x.ndim == 3 and x.shape[2] > 1 and OneHot(x.shape[2]).holds(x).all():
-        return x.argmax(axis=2), mask.all(axis=2)
-    x, mask = x.reshape(len(x), -1), mask.reshape(len(x), -1)
-    if x.dtype.kind == "f":
-        mask &= ~np.isnan(x)
-    for mark in missing:
-        if is_text:
-            mask &= x != (mark if isinstance(mark, str) else f"{mark:g}")
-        elif not isinstance(mark, str) or _NUMBER.fullmatch(mark):
-            mask &= x != float(mark)
-    return x, mask
-
-
-def refuse(
-    name: str, x: np.ndarray, is_bad: np.ndarray, rows: np.ndarray, kind: Kind
-) -> None:
-    """Raises an error that names the first bad value and its row, if there is one."""
-    if not is_bad.any():
-        return
-    row, feature = (int(i) for i in np.argwhere(is_bad)[0])
-    raise InvalidValue(
-        f"`{name}` has {x[row, feature].item()!r} in row {rows[row]}, feature {feature}"
-        f", but a value of the kind {kind.word!r} is {kind.needs}; correct it, mark it "
-        "as a gap by NaN or by `missing`, or train "
-        "with another kind in `kinds`."
-    )
-
-
-def _parsed(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Text as numbers, with NaN where `mask` is False, if all of it is numbers."""
-    try:
-        return np.where(mask, x, "nan").astype(np.float64)
-    except ValueError:
-        return x
-
-
-def _refuse_numbers(name: str, seen: np.ndarray) -> None:
-    """Refuses text that is most likely dates, or numbers: beside a mark for gaps, such
-    as "?", or with a decimal comma."""
-    if seen.dtype.kind not in "US":
-        return
-    texts = {str(text) for text in np.unique(seen)}
-    others = sorted(text for text in texts if not _NUMBER.fullmatch(text))
-    if others and all(_DATE.fullmatch(text) for text in others):
-        raise InvalidValue(
-            f"`{name}` has the date {others[0]!r}, of which no unit has states; leave "
-            "the column out, or make it numbers, such as days. If these are categories "
-            "pass the kind 'categories'."
-        )
-    if others and all(_DECIMAL_COMMA.fullmatch(text) for text in others):
-        raise InvalidValue(
-            f"`{name}` has {others[0]!r}, with a decimal comma; write a point in its "
-            "place, and if these are categories pass the kind 'categories'."
-        )
-    if others and len(texts) - len(others) >= max(MANY_NUMBERS, len(others)):
-        raise InvalidValue(
-            f"`{name}` has the text {others[0]!r} beside numbers; if it marks a gap "
-            f"pass `missing=({others[0]!r},)`, and if these are categories the kind "
-            "'categories'."
-        )
-
-
-def _refuse_mark(name: str, seen: np.ndarray) -> None:
-    """Refuses one negative number beside counts, since it may be a mark for gaps."""
-    negative, others = np.unique(seen[seen < 0]), seen[seen >= 0]
-    if len(negative) == 1 and others.size and 1 < others.max() <= MOST_COUNT:
-        if (seen == np.floor(seen)).all():
-            raise InvalidValue(
-                f"`{name}` has {negative[0]:g} beside whole numbers up to "
-                f"{others.max():g}; if it marks a gap pass `missing=({negative[0]:g},)`"
-                ", and if it is a number like the others `kinds='reals'`."
-            )
 
 
 def _is_shape(x: Any) -> bool:
