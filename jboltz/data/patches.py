@@ -166,16 +166,24 @@ class PatchSpec:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WhitenedPatches:
-    """Whitened patches, and how to undo the whitening; made by `whitened_patches`."""
+    """Whitened patches, and how to undo the whitening; made by `whitened_patches`.
 
-    train: np.ndarray  #: (num_patches, num_components) float32
-    validation: np.ndarray  #: (num_patches // 10, num_components) float32
-    test: np.ndarray  #: (num_patches // 10, num_components) float32
-    whitening: Whitening  #: the whitening, fitted to the training patches
-    shape: tuple[int, int, int]  #: (height, width, colours) of a patch of pixels
+    Args:
+      train: (num_patches, num_components) float32.
+      validation: (num_patches // 10, num_components) float32.
+      test: (num_patches // 10, num_components) float32.
+      whitening: the whitening, fitted to the training patches.
+      shape: (height, width, colours) of a patch of pixels.
+      images: for "train", "validation" and "test" the numbers of the images that the
+        patches were cut from, (patches,), among the training or the test images.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    whitening: Whitening
+    shape: tuple[int, int, int]
     images: dict[str, np.ndarray]
-    """For "train", "validation" and "test" the numbers of the images that the patches
-    were cut from, (patches,), among the training or the test images."""
 
 
 def whitened_patches(data: Dataset, spec: PatchSpec, seed: int) -> WhitenedPatches:
