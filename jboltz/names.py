@@ -10,7 +10,8 @@ from jboltz.errors import InvalidValue
 from jboltz.ranges import shortened
 
 MOST_LEVELS = 100
-"""Of nested dictionaries. JAX takes a thousand or more, by the stack of the machine."""
+"""Nested dictionaries are at most this deep. JAX takes a thousand or more, depending on
+the stack of the machine."""
 
 
 def named(params: Params) -> dict[str, Any]:

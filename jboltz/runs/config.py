@@ -173,7 +173,7 @@ def _without_box(text: str) -> str:
     plain = re.sub(r"\x1b\[[\d;]*m|│", "", text)
     title, *parts = re.split("[─╭╮╰╯-]{9,}", plain)
     said = " ".join((parts or [title])[0].split())
-    # Of a number that may also be left out, tyro lists why it is neither.
+    # If a number may also be left out, tyro lists why the value is neither.
     said = re.sub(r": no type matching .* could be instantiated.* - .*?: ", ": ", said)
     return f"{said.rstrip('.')}; --help explains all options."
 

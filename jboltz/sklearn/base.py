@@ -40,7 +40,7 @@ _MOST_STEPS = 64
 _STACK_SIZE = 2**21  # numbers in a stack of batches: 8 MB
 _BLOCK_SIZE = 2**20  # numbers in the rows of another program
 _MOST_ROWS = 2**16
-"""Of a batch of `partial_fit`, if its first rows are fewer. Later ones may be more."""
+"""A batch of `partial_fit` has at most so many rows, or as many as its first call."""
 _SHOWN_ROWS = 1000  # `verbose` measures the first rows
 
 
