@@ -38,7 +38,7 @@ class Table:
 def load(config: Config) -> Table:
     """The rows that a configuration names; a tenth, by its seed, is held out."""
     kinds = kinds_of(config.kinds)
-    reader = Tables(without=config.without) if config.without else None
+    reader = tables(config.without)
     examples = read(config.data, reader, kinds=kinds, missing=config.missing)
     count = num_rows(examples.data)
     if count < 2:
@@ -59,6 +59,11 @@ def load(config: Config) -> Table:
         train=take_rows(states, train),
         test=take_rows(states, test),
     )
+
+
+def tables(without: Sequence[str]) -> Tables | None:
+    """A reader that leaves columns out, if there are such; else the usual reader."""
+    return Tables(without=tuple(without)) if without else None
 
 
 def kinds_of(entries: Sequence[str]) -> Any:

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ import jboltz
 from jboltz import io
 from jboltz.base import Batch, Params
 from jboltz.commands import likelihoods
-from jboltz.commands.rows import complete, drawn, kinds_of
+from jboltz.commands.rows import complete, drawn, kinds_of, tables
 from jboltz.data import read
 from jboltz.data.encoding import Encoding, from_json
 from jboltz.data.readers import Tables
@@ -96,11 +95,6 @@ def data(options: Any) -> None:
     print(read(options.path, tables(options.without), kinds=kinds).note)
 
 
-def tables(without: Sequence[str]) -> Tables | None:
-    """A reader that leaves columns out, if there are such; else the usual reader."""
-    return Tables(without=tuple(without)) if without else None
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
     """A model, and what `jboltz train` says of it in its file."""
@@ -169,9 +163,7 @@ def write(columns: Columns, out: pathlib.Path | None) -> None:
         parts = values.reshape(len(values), -1).T
         for number, part in enumerate(parts, 1):
             if part.dtype.kind == "f":
-                is_whole = (np.abs(part) < 2**53).all() and (
-                    part == np.rint(part)
-                ).all()
+                is_whole = ((np.abs(part) < 2**53) & (part == np.rint(part))).all()
                 # Seven digits are what float32 holds.
                 part = part.astype(int) if is_whole else np.char.mod("%.7g", part)
             flat[name if len(parts) == 1 else f"{name}_{number}"] = part.tolist()

@@ -139,7 +139,7 @@ def run(
         "code_size": vae.code_size,
         "vae": of_vae,
         "dbn": {
-            "num_parameters": optax.tree.size(found.params),
+            "num_parameters": sum(x.size for x in jax.tree.leaves(found.params)),
             "hidden": [layer.hidden.size for layer in dbn.layers[:-1]],
         },
         "pretraining": found.run,
@@ -218,7 +218,7 @@ def fit(
     )
     losses = [record["held_out_negative_elbo"] for record in records]
     return state.estimator_state.params, {
-        "num_parameters": optax.tree.size(state.params),
+        "num_parameters": sum(x.size for x in jax.tree.leaves(state.params)),
         "hidden": list(vae.hidden),
         "best_epoch": 1 + int(np.argmin(losses)),
         "held_out_elbo": -min(losses),

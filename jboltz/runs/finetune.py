@@ -220,7 +220,7 @@ def train(
     )
     numbers: dict[str, Any] = {
         "learning_rate": learning_rate,
-        "num_parameters": optax.tree.size(start),
+        "num_parameters": sum(x.size for x in jax.tree.leaves(start)),
         "epochs": records,
     }
     params = state.params

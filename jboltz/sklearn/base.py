@@ -62,10 +62,10 @@ class BoltzmannEstimator(
 
     Batches are taken in the order of the rows, so shuffle sorted data first. A batch at
     the end of a call may be shorter, and in `fit` none is larger than all rows.
-    `partial_fit` is one pass over its rows: a loop
-    over pieces of `batch_size` rows gives what one call on all rows gives. `fit` makes
-    `n_iter` passes. Sparse matrices become dense one stack of batches at a time.
-    Computation is in float32, and results have the dtype of the data.
+    `partial_fit` is one pass over its rows: a loop over pieces of `batch_size` rows
+    gives what one call on all rows gives. `fit` makes `n_iter` passes. Sparse matrices
+    become dense one stack of batches at a time. Computation is in float32, and results
+    have the dtype of the data.
 
     A fitted estimator has its spec in `model_` and its parameters in `params_`, for all
     functions of jboltz, such as `jboltz.save(path, rbm.model_, rbm.params_)`.

@@ -26,7 +26,7 @@ def arrays_of(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".npz":
-            return dict(read_npz(path))
+            return read_npz(path)
         if path.suffix == ".mat":
             return import_extra("weights", "scipy.io", path.name).loadmat(path)
         if path.suffix == ".h5":
