@@ -12,8 +12,6 @@ import pytest
 
 from tests.runs.kills import numbers
 
-pytestmark = pytest.mark.slow
-
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 each_signal = pytest.mark.parametrize("number", ENDING, ids=lambda x: x.name)
 
@@ -31,6 +29,7 @@ def begin(*arguments, stdout=subprocess.PIPE, **options):
     )
 
 
+@pytest.mark.slow
 @each_signal
 def test_a_signal_ends_it_with_its_status_and_the_command(number):
     with begin("-c", f"{OWNED} print('ready'); time.sleep(60)", "--seed 3") as process:
@@ -43,6 +42,7 @@ def test_a_signal_ends_it_with_its_status_and_the_command(number):
     assert err == ""
 
 
+@pytest.mark.slow
 @each_signal
 def test_a_signal_that_is_ignored_stays_ignored(number):
     code = f"{OWNED} print('ready'); time.sleep(1); print('done')"
@@ -54,6 +54,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_does_not_keep_it():
     code = f"{OWNED} print('ready')\nwhile True: print('x' * 1000)"
     with begin("-c", code) as process:
@@ -64,6 +65,7 @@ def test_output_that_nobody_reads_does_not_keep_it():
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_is_stopped_leaves_it_alone():
     code = f"{OWNED} import os, signal; child = os.fork()\n" + (
         "if not child: time.sleep(60)\n"
@@ -76,7 +78,12 @@ def test_a_forked_child_that_is_stopped_leaves_it_alone():
 
 
 @pytest.mark.parametrize(
-    "count", [5, pytest.param(50, marks=pytest.mark.by_hand)], ids=str
+    "count",
+    [
+        pytest.param(5, marks=pytest.mark.slow),
+        pytest.param(50, marks=pytest.mark.by_hand),
+    ],
+    ids=str,
 )
 def test_signals_at_random_moments(count, tmp_path):
     draw = random.Random(0)
@@ -111,6 +118,7 @@ def test_signals_at_random_moments(count, tmp_path):
     assert sum(status != 0 for _, _, status in seen) > 0.6 * count
 
 
+@pytest.mark.slow
 def test_what_overwrite_began_is_gone_on_with(tmp_path):
     command = [*TRAINING, "--workdir", str(tmp_path), "--overwrite"]
     with begin(*command) as process:
@@ -135,6 +143,7 @@ PRINTING = f"{OWNED} print('σ', flush=True); time.sleep(.5)\n" + (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shell",
     [
