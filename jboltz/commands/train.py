@@ -43,9 +43,9 @@ class Config(RunConfig):
     batch_size: Count | None = None
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
-    """First step size of plain SGD, which falls to 0. The default is 0.02
-    divided by the largest variance of a column, and at most 0.05. Columns of real
-    numbers are standardised, so their variance is 1."""
+    """First step size of plain SGD, which falls to 0. The default is 0.25 divided by
+    the variance of the rows along the direction in which they vary most, and at most
+    0.05."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
 

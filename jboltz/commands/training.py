@@ -10,11 +10,11 @@ import optax
 
 import jboltz
 from jboltz import RBM, plotting
-from jboltz.base import Params
+from jboltz.base import Batch, Params
 from jboltz.commands.likelihoods import evaluate, say_gain, say_likelihoods
 from jboltz.commands.rows import Table, about, load
 from jboltz.commands.train import Config
-from jboltz.learning.rows import num_rows
+from jboltz.learning.rows import num_rows, take_rows
 from jboltz.runs import program
 from jboltz.runs.progress import say
 from jboltz.runs.training import fit_with_checkpoints
@@ -24,6 +24,8 @@ PATH = 200
 """Learning rate times number of updates, where neither is asked for."""
 FEW_ROWS = 2000
 """Up to so many rows there are few enough updates to spend five sweeps on each."""
+VARIANCE_ROWS = 1000
+"""Rows, evenly spaced ones, from which the largest variance is taken."""
 NUM_CHAINS = 100
 """Persistent chains of PCD."""
 PICTURE_STEPS = 1000
@@ -38,10 +40,10 @@ HIDDEN = {"bernoulli": jboltz.Bernoulli, "spin": jboltz.Spin}
 
 def choose(config: Config, table: Table) -> Config:
     """The configuration, completed by what suits the rows."""
-    count, leaves = num_rows(table.train), jax.tree.leaves(table.train.values)
-    variance = max(np.var(x, axis=0, dtype=np.float64).max() for x in leaves)
-    # The curvature along a weight is the variance of its visible unit, times ¼ at most.
-    rate = config.learning_rate or float(min(0.05, 0.02 / max(variance, 1e-3)))
+    count = num_rows(table.train)
+    # The curvature along the weights of a hidden unit is at most a quarter of it.
+    variance = max(largest_variance(table.train), 1e-3)
+    rate = config.learning_rate or min(0.05, 0.25 / variance)
     batch_size = min(count, config.batch_size or int(np.clip(count // 50, 10, 100)))
     epochs = math.ceil(PATH / rate / -(-count // batch_size))
     return dataclasses.replace(
@@ -52,6 +54,28 @@ def choose(config: Config, table: Table) -> Config:
         learning_rate=rate,
         epochs=config.epochs or int(np.clip(epochs, 10, 100)),
     )
+
+
+def largest_variance(rows: Batch) -> float:
+    """The variance of the rows along the direction in which they vary most.
+
+    It is the largest eigenvalue of their covariance, in which a gap counts as the mean
+    of its column.
+    """
+    rows = take_rows(rows, slice(None, None, -(-num_rows(rows) // VARIANCE_ROWS)))
+    values, complete = jax.tree.leaves(rows.values), np.ones(num_rows(rows), bool)
+    masks = jax.tree.leaves(rows.mask) or [complete] * len(values)
+    parts = []
+    for x, mask in zip(values, masks, strict=True):
+        # The mask of a categorical site is that of each of its categories.
+        mask = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
+        count = np.maximum(mask.sum(axis=0), 1)
+        mean = np.sum(x, axis=0, where=mask, dtype=np.float64) / count
+        parts.append(np.where(mask, x - mean, 0).reshape(len(x), -1))
+    matrix = np.concatenate(parts, axis=1)
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    return float(np.linalg.eigvalsh(matrix.T @ matrix).max()) / num_rows(rows)
 
 
 def build(config: Config, table: Table) -> RBM:
@@ -158,7 +182,7 @@ def report(results: dict[str, Any]) -> None:
     say(f"chains: {results['verdict']}")
     if results["verdict"].startswith("Out of equilibrium"):
         steps = 4 * results["chosen"]["num_steps"]
-        say(f"Try --num-steps {steps}, or a lower --learning-rate and more --epochs.")
+        say(f"Try --num-steps {steps}.")
 
 
 PROGRAM = program.Program(

@@ -56,13 +56,16 @@ def score(options: Any) -> None:
     trained = load(options.model)
     model, params = trained.model, trained.params
     filled, is_complete = states(trained, options.data, options.seed)
-    log_z, encoding = trained.notes["log_partition"], trained.encoding
+    encoding, log_z = trained.encoding, trained.log_partition
+    if log_z is None:
+        key = jax.random.key(options.seed)
+        log_z = likelihoods.log_partition(model, params, filled, key)
     if count := np.count_nonzero(is_complete):
         whole = jax.tree.map(lambda x: x[is_complete], filled)
         found = likelihoods.likelihood(model, params, whole, log_z, encoding)
         likelihoods.say_likelihoods(found, f"{count} rows without gaps")
     energies = jboltz.anomaly_scores(model, params, filled).values
-    say("the rows of the highest free energies, from row 0 on, in nats:")
+    say("the oddest rows, counted from 0, and their free energies in nats:")
     for row in np.argsort(-energies, kind="stable")[:NUM_ODD]:
         say(f"  row {row}: {energies[row]:.2f}")
     if options.out is not None:
@@ -97,19 +100,20 @@ def data(options: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
-    """A model, and what `jboltz train` says of it in its file."""
+    """A model, and what its file says of it."""
 
     model: RBM
     params: Params
-    notes: dict[str, Any]
     encoding: Encoding
+    without: list[str]  # columns that training left out
+    log_partition: dict[str, Any] | None  # None in a file not of `jboltz train`
 
 
 def load(path: pathlib.Path) -> Trained:
     """The model in a file, or in the folder of a run.
 
     Raises:
-      ValueError: it is no model of `jboltz train`.
+      ValueError: it is no RBM, or does not say which columns it was trained on.
     """
     machine.use_wide_vectors()
     machine.keep_compiled_programs()
@@ -122,13 +126,21 @@ def load(path: pathlib.Path) -> Trained:
             )
     model, params = io.load(path)
     notes = io.load_notes(path)
-    needed = {"columns", "without", "log_partition"}
-    if not isinstance(notes, dict) or not needed <= notes.keys():
+    if not isinstance(model, RBM) or not isinstance(notes, dict):
+        notes = {}
+    if "columns" not in notes:
         raise InvalidValue(
-            f"{path} does not say which columns its model was trained on, so `jboltz "
-            "train` did not write it; use it in Python, by `jboltz.load`."
+            f"{path} is no RBM of which the columns of its training data are known; "
+            "save an RBM with the note `columns`, as `jboltz train` does, or use the "
+            "model in Python, by `jboltz.load`."
         )
-    return Trained(model, params, notes, from_json(notes["columns"]))
+    return Trained(
+        model=model,
+        params=params,
+        encoding=from_json(notes["columns"]),
+        without=notes.get("without", []),
+        log_partition=notes.get("log_partition"),
+    )
 
 
 def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.ndarray]:
@@ -138,7 +150,7 @@ def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.n
       ValueError: the columns are not those of the training data, or have values that
         these had not.
     """
-    without = trained.notes["without"]
+    without = trained.without
     if without:  # Rows that were sampled do not have these columns.
         rows = Tables().open(path)
         there = {*rows.features, *rows.take(np.arange(0))}

@@ -6,12 +6,14 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 
 import jboltz
 from jboltz import commands, io
-from jboltz.commands import likelihoods
+from jboltz.commands import likelihoods, training
 from jboltz.commands.train import as_flags
+from jboltz.data import read
 from jboltz.evaluation import log_estimate
 
 RNG = np.random.default_rng(0)
@@ -109,6 +111,22 @@ def test_a_score_names_the_oddest_row(folder, capsys):
     assert f"row {np.argmax(energies)}: {energies.max():.2f}" in said
 
 
+def test_a_model_saved_in_python_with_its_columns_scores_rows(folder, capsys):
+    run, rows = folder / "bits", folder / "bits.npy"
+    model, params = jboltz.load(run / "model.safetensors")
+    columns = io.load_notes(run / "model.safetensors")["columns"]
+    file = folder / "mine.safetensors"
+    jboltz.save(file, model, params, notes={"columns": columns})
+    for trained in (run, file):
+        assert jboltz_("score", trained, rows, "--out", folder / "scores.csv") == 0
+        assert jboltz_("sample", trained, "--out", folder / "new.csv") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[: len(said) // 2] == said[len(said) // 2 :]
+    jboltz.save(file, model, params)
+    assert jboltz_("score", file, rows) == 2
+    assert "note `columns`" in capsys.readouterr().err
+
+
 def test_samples_are_rows_of_the_table(folder):
     out = folder / "new.csv"
     assert jboltz_("sample", folder / "bits", "--steps", 20, "--out", out) == 0
@@ -158,6 +176,39 @@ def test_rows_with_gaps_train_and_are_scored(tmp_path, capsys):
         np.isnan(likelihoods_of_rows), np.isnan(data()["gaps"]).any(axis=1)
     )
     assert jboltz_("encode", tmp_path / "gaps", file) == 0
+
+
+def test_the_learning_rate_is_set_by_the_largest_variance_of_what_was_observed():
+    draws = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            "height": draws.normal(170, 10, 300),
+            "income": draws.lognormal(10, 0.5, 300),
+            "visits": draws.poisson(2, 300).astype(float),
+            "town": draws.choice(["Bern", "Chur"], 300),
+        }
+    )
+    frame[draws.random(frame.shape) < 0.2] = None
+    kinds = {"income": "positive"}
+    # A gap counts as the mean, so it takes its share off the variance. Two columns,
+    # one of each category, vary along their difference.
+    for name, variance in {
+        "height": 1,
+        "income": 1,
+        "visits": frame["visits"].var(ddof=0),
+        "town": 2 * frame["town"].dropna().eq("Bern").var(ddof=0),
+    }.items():
+        column = frame[[name]]
+        rows = read(column, kinds=kinds if name in kinds else None).data
+        assert rows.mask is not None
+        expected = variance * column.notna().to_numpy().mean()
+        assert training.largest_variance(rows) == pytest.approx(expected, rel=1e-5)
+    whole = frame.dropna()
+    rows = read(whole[["height", "visits"]]).data
+    height = (whole["height"] - whole["height"].mean()) / whole["height"].std(ddof=0)
+    covariance = np.cov(height, whole["visits"], ddof=0)
+    expected = np.linalg.eigvalsh(covariance).max()
+    assert training.largest_variance(rows) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def train(data, *flags):
         (["sample", "~nouser/x"], "no such user"),
         (["sample", "@/text"], "no safetensors file"),
         (["sample", "@/alien"], "class Alien, which is not known here"),
-        (["sample", "@/plain"], "`jboltz train` did not write it"),
+        (["sample", "@/plain"], "note `columns`, as `jboltz train` does"),
         (["score", "@/letters", "@/more.npy"], "has 4 features in a row but it had 2"),
         (["score", "@/letters", "@/unknown.npy"], "has 'z' in row 0"),
         (["score", "@/letters", "@/reals.npy"], "holds numbers but"),
