@@ -73,9 +73,7 @@ def largest_variance(rows: Batch) -> float:
         mean = np.sum(x, axis=0, where=mask, dtype=np.float64) / count
         parts.append(np.where(mask, x - mean, 0).reshape(len(x), -1))
     matrix = np.concatenate(parts, axis=1)
-    if matrix.shape[0] < matrix.shape[1]:
-        matrix = matrix.T
-    return float(np.linalg.eigvalsh(matrix.T @ matrix).max()) / num_rows(rows)
+    return float(np.linalg.norm(matrix, 2)) ** 2 / num_rows(rows)
 
 
 def build(config: Config, table: Table) -> RBM:
@@ -135,7 +133,6 @@ def notes(config: Config, table: Table, numbers: dict[str, Any]) -> dict[str, An
     """What the other commands need to know of the model."""
     return {
         "columns": table.encoding.as_json(),
-        "without": config.without,
         "log_partition": numbers["log_partition"],
     }
 

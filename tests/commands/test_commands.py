@@ -274,9 +274,35 @@ def test_new_rows_need_no_column_that_training_left_out(tmp_path, capsys):
     assert head == ["smokes", "age"]
     assert (rows[:, 1] > 0).all()
     capsys.readouterr()
-    for file, count in ((tmp_path / "new.csv", 20), (people, 300)):
+    for file, count, left_out in ((tmp_path / "new.csv", 20, ""), (people, 300, "id")):
         assert jboltz_("score", run, file) == 0
-        assert f"{count} rows without gaps" in capsys.readouterr().out
+        said = capsys.readouterr()
+        assert f"{count} rows without gaps" in said.out
+        assert said.err == (
+            f"left out, as the model has no {left_out}\n" if left_out else ""
+        )
+
+
+def test_many_columns_of_numbers_may_stand_among_others(tmp_path, capsys):
+    names = [f"x{i}" for i in range(70)]
+    frame = pandas.DataFrame(np.random.default_rng(0).integers(0, 2, (100, 70)))
+    frame.columns = names
+    frame.to_csv(tmp_path / "bits.csv", index=False)
+    assert (
+        jboltz_("train", tmp_path / "bits.csv", "--out", tmp_path / "run", *QUICK) == 0
+    )
+    frame["id"], frame["more"] = [f"P{i}" for i in range(100)], 1.5
+    frame[["id", *names[::-1], "more"]].to_csv(tmp_path / "new.csv", index=False)
+    codes = []
+    capsys.readouterr()
+    for name in ("bits", "new"):
+        assert jboltz_("encode", tmp_path / "run", tmp_path / f"{name}.csv") == 0
+        codes.append(capsys.readouterr())
+    assert codes[0].out == codes[1].out
+    assert codes[1].err == "left out, as the model has no id, more\n"
+    frame[names[:-1]].to_csv(tmp_path / "few.csv", index=False)
+    assert jboltz_("encode", tmp_path / "run", tmp_path / "few.csv") == 2
+    assert "['x69'] are missing" in capsys.readouterr().err
 
 
 def test_a_gain_is_a_difference_of_likelihoods():

@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
         encoding = read(ARRAYS[name]).encoding
         rbm = jboltz.RBM(encoding.unit, jboltz.Bernoulli(2))
         log_z = {"by": "annealing", "value": 0.0, "lower": None, "upper": None}
-        notes = {"columns": encoding.as_json(), "without": [], "log_partition": log_z}
+        notes = {"columns": encoding.as_json(), "log_partition": log_z}
         with Workdir(folder / name, {"program": "another"}) as workdir:
             workdir.write_model(rbm, rbm.init(jax.random.key(0)), notes)
     return folder
