@@ -139,8 +139,8 @@ def say_gain(found: dict[str, float]) -> None:
     """What the model gains over independent columns, and what to do if it is little."""
     advice = ""
     if found["mean"] <= max(LITTLE, 2 * found["standard_error"]):
-        advice = ", so it has not learned how they depend on each other; take a higher "
-        advice += "--learning-rate, more --epochs or more --hidden units"
+        advice = ", so it has not learned how they depend on each other; if they do, "
+        advice += "take a higher --learning-rate, more --epochs or more --hidden units"
     say(
         f"That is {with_error(found, 2)} nats per row better than columns that do not "
         f"depend on each other{advice}."

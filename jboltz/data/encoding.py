@@ -71,14 +71,14 @@ class Encoding:
 
     @property
     def words(self) -> list[str]:
-        """One line per part: its columns, its kind, its unit, and what else fits."""
+        """One line per part: its columns, its kind, its unit, and possible kinds."""
         lines = []
         for part, unit in zip(self.parts, self.units, strict=True):
             names = [column.name for column in part]
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             fitting = (x for x in KINDS if all(x in column.others for column in part))
             others = ", ".join(fitting)
-            also = f" (other `kinds` that fit: {others})" if others else ""
+            also = f" (also possible by `kinds`: {others})" if others else ""
             lines.append(f"{shown}: {part[0].kind.word}, {unit}{also}")
         return lines
 

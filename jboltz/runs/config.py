@@ -263,11 +263,16 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
       new: the `identity` of this run.
     """
     old, new = _flat(old), _flat(new)
+    pairs = [(x, new.get(x), old.get(x)) for x in sorted(old.keys() | new.keys())]
     return [
-        f"`{name}` is {new.get(name)} but that run has {old.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        f"`{name}` is {_word(here)} but {_word(there)} in that run"
+        for name, here, there in pairs
+        if here != there
     ]
+
+
+def _word(value: Any) -> Any:
+    return "not given" if value is None else value
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -91,7 +91,10 @@ def test_the_unit_follows_from_the_values(values, unit, first):
 
 def test_the_kind_can_be_given_and_other_kinds_are_named():
     ratings = np.array([[1, 5, 3], [2, 2, 4]])
-    assert "that fit: gray, reals, positive, categories" in read(ratings).note
+    assert (
+        "also possible by `kinds`: gray, reals, positive, categories"
+        in read(ratings).note
+    )
     assert read(ratings, kinds="categories").unit == Softmax(3, 5)
     assert read(ratings, kinds="reals").unit == Gaussian(3)
 

@@ -168,5 +168,5 @@ def test_processes_that_disagree_stop_and_name_the_field(tmp_path):
     for status, said in ended:
         assert status == 2
         assert "Process 1 runs another run than process 0" in said
-        assert "`config.batch_size` is 42 but that run has 40" in said
+        assert "`config.batch_size` is 42 but 40 in that run" in said
     assert not (tmp_path / "run").exists()

@@ -201,7 +201,7 @@ def test_a_part_that_is_no_json_is_named_where_it_is_measured(tmp_path):
 
 def test_another_run_is_refused_by_what_differs(workdir, capsys):
     assert toy.main(workdir, "--rate", 4) == 2
-    assert "`config.rate` is 4.0 but that run has 2.0" in capsys.readouterr().err
+    assert "`config.rate` is 4.0 but 2.0 in that run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
