@@ -72,7 +72,8 @@ html_context = {
     "default_mode": "auto",
     "edit_page_provider_name": "the source",
     "edit_page_url_template": _links.get("Source", "")
-    + "/edit/main/jboltz/guide/{{ file_name }}",
+    + "/edit/main/{{ 'experiments/' if file_name.startswith('tutorials/') else "
+    "'jboltz/guide/' }}{{ file_name }}",
 }
 
 
@@ -156,6 +157,15 @@ def copy_tutorials(app, config):
         shutil.copytree(notebooks, guide / "tutorials", ignore=names)
 
 
+def colab_link(app, page, template, context, tree):
+    """A tutorial opens in Colab by a link, where its source has a place on GitHub."""
+    host, found, place = _links.get("Source", "").partition("github.com/")
+    if found and page.startswith("tutorials/"):
+        address = f"{host}colab.research.google.com/github/{place}/blob/main"
+        link = f'<p><a href="{address}/experiments/{page}.ipynb">Open in Colab</a></p>'
+        context["body"] = link + context["body"]
+
+
 def setup(app):
     def expand_entries(app, page, source):
         source[0] = ENTRIES.sub(expand, source[0])
@@ -164,5 +174,6 @@ def setup(app):
     app.connect("source-read", expand_entries)
     app.connect("autodoc-process-signature", as_written)
     app.connect("html-page-context", signatures_as_lines)
+    app.connect("html-page-context", colab_link)
     # Before napoleon, which turns the sections of a docstring into reStructuredText.
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)

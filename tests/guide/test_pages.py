@@ -113,3 +113,26 @@ def test_the_guide_takes_the_tutorials_where_there_are_some(tmp_path):
     (source / "1.ipynb").rename(source / "2.ipynb")
     copy["copy_tutorials"](app, None)
     assert [path.name for path in copied.iterdir()] == ["2.ipynb"]
+
+
+def test_tutorials_open_in_colab_where_their_source_has_an_address():
+    link = runpy.run_path(str(pages.ROOT / "jboltz" / "guide" / "conf.py"))[
+        "colab_link"
+    ]
+    links = link.__globals__["_links"]
+    links.clear()
+    for source, page, address in (
+        ("", "tutorials/1", ""),
+        ("https://other.org/me/jboltz", "tutorials/1", ""),
+        ("https://github.com/me/jboltz", "quickstart", ""),
+        (
+            "https://github.com/me/jboltz",
+            "tutorials/1",
+            "https://colab.research.google.com/github/me/jboltz/blob/main/"
+            "experiments/tutorials/1.ipynb",
+        ),
+    ):
+        links["Source"], context = source, {"body": "text"}
+        link(None, page, None, context, None)
+        assert context["body"].endswith("text")
+        assert re.findall(r'href="(.*?)"', context["body"]) == [address] * bool(address)
