@@ -59,12 +59,14 @@ def evaluate(
         "log_partition": log_z,
         "verdict": jboltz.convergence_report(traces, num_steps=num_steps),
     }
-    if count := min(num_rows(train), num_rows(test)):
+    if num_rows(test):
         found["held_out"] = likelihood(rbm, params, test, log_z, table.encoding)
+        found["judged_by"] = {"rows": num_rows(test), "of": num_rows(table.test)}
+    if num_rows(test) > 1:  # One row says nothing of its error.
         found["nats_gained_over_independent_columns"] = gain(
             rbm, params, table.train, test, log_z["value"]
         )
-        found["judged_by"] = {"rows": num_rows(test), "of": num_rows(table.test)}
+    if (count := min(num_rows(train), num_rows(test))) > 1:
         seen = take_rows(train, slice(count))
         gap = free_energy_gap(rbm, params, test, seen)
         found["judgement"] = judgement(float(gap.gap), float(gap.standard_error))

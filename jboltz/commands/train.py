@@ -44,8 +44,8 @@ class Config(RunConfig):
     """Rows per update; by default a fiftieth of them, from 10 to 100."""
     learning_rate: Rate | None = None
     """First step size of plain SGD, which falls to 0. The default is 0.25 divided by
-    the variance of the rows along the direction in which they vary most, and at most
-    0.05."""
+    the variance of the rows, of at most 1,000 of them, along the direction in which
+    they vary most, and at most 0.05."""
     epochs: Count | None = None
     """Passes over the rows; by default 10 to 100, more with fewer rows."""
 

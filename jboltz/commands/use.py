@@ -20,8 +20,7 @@ from jboltz.commands.rows import complete, drawn, kinds_of, tables
 from jboltz.data import read
 from jboltz.data.encoding import Encoding, from_json
 from jboltz.data.readers import Tables, reader_of
-from jboltz.data.readers.protocol import Columns, Rows
-from jboltz.data.reading import open_source
+from jboltz.data.readers.protocol import Columns
 from jboltz.errors import InvalidValue
 from jboltz.evaluation.likelihood import per_example
 from jboltz.models.rbm import RBM
@@ -149,10 +148,10 @@ def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.n
       ValueError: the columns are not those of the training data, or have values that
         these had not.
     """
-    without = unknown_columns(path, trained.encoding)
-    if without:  # Not by `say`: the output of `encode` is a table.
-        print(f"left out, as the model has no {', '.join(without)}", file=sys.stderr)
-    batch = read(path, tables(without), like=trained.encoding).data
+    known, reader = trained.encoding.features or trained.encoding.names, None
+    if isinstance(reader_of(path), Tables):
+        reader = Tables(only=known)
+    batch = read(path, reader, like=trained.encoding).data
     is_complete = complete(batch)
     batch = drawn(trained.model.visible, batch, seed)
     if not is_complete.all():
@@ -160,16 +159,6 @@ def states(trained: Trained, path: pathlib.Path, seed: int) -> tuple[Batch, np.n
         fill = jax.jit(jboltz.MissingDataEstimator(cd, FILLING_STEPS).fill)
         batch = fill(trained.params, batch, jax.random.key(seed))
     return Batch(values=batch.values, weights=batch.weights), is_complete
-
-
-def unknown_columns(path: pathlib.Path, encoding: Encoding) -> list[str]:
-    """The columns of a table beside those of the training data, if it has all these."""
-    rows = open_source(path) if isinstance(reader_of(path), Tables) else None
-    if not isinstance(rows, Rows):
-        return []
-    known = encoding.features or encoding.names
-    there = rows.features or [*rows.take(np.arange(0))]
-    return [x for x in there if x not in known] if {*known} <= {*there} else []
 
 
 def write(columns: Columns, out: pathlib.Path | None) -> None:

@@ -18,7 +18,7 @@ from jboltz.data.columns import (
     refuse_numbers,
 )
 from jboltz.data.kinds import KINDS, Kind
-from jboltz.data.readers.protocol import Columns
+from jboltz.data.readers.protocol import Columns, check_names
 from jboltz.errors import InvalidType, InvalidValue
 from jboltz.units.composite import Joined
 
@@ -93,10 +93,10 @@ class Encoding:
             of the kind of its column.
         """
         if {*columns} != {*self.names}:
+            check_names({*columns}, {*(self.features or self.names)})
             raise InvalidValue(
-                f"the columns are {sorted(columns)} but the training data had "
-                f"{sorted(self.names)}; pass the same ones, and leave others out by "
-                "`Tables(without=…)`."
+                "the columns are not all numbers, as those of the training data were; "
+                "look for text in them."
             )
         values, masks = [], []
         for part in self.parts:

@@ -107,6 +107,10 @@ def read(
       >>> examples.unit, examples.data.values.shape
       (Binomial(size=2, trials=5), (3, 2))
     """
+    if isinstance(source, str | os.PathLike):
+        source = Path(with_home("source", source))
+        if not source.is_dir() and not stat.S_ISREG(source.stat().st_mode):
+            raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
     if isinstance(like, Examples):
         like = like.encoding
     elif isinstance(like, dict):
@@ -117,7 +121,7 @@ def read(
             "tuple is needed, such as (-1,), and what `read` returned."
         )
     check_number("most_bytes", most_bytes, 0, math.inf)
-    opened = open_source(source, reader)
+    opened = _opened(source, reader or reader_of(source))
     if isinstance(opened, Rows):
         opened = opened.in_order(like.features) if like else opened
         columns, rows, is_whole = _sample_rows(opened, most_bytes)
@@ -151,21 +155,7 @@ def read(
     )
 
 
-def open_source(source: Any, reader: Reader | None = None) -> Rows | Stream:
-    """The examples in a file, a folder or an object, before a unit is found for them.
-
-    Args:
-      source: as in `read`.
-      reader: as in `read`.
-
-    Raises:
-      ImportError, OSError, ValueError, TypeError: as in `read`.
-    """
-    if isinstance(source, str | os.PathLike):
-        source = Path(with_home("source", source))
-        if not source.is_dir() and not stat.S_ISREG(source.stat().st_mode):
-            raise InvalidValue(f"{source} is a pipe or a device; pass a file.")
-    reader = reader or reader_of(source)
+def _opened(source: Any, reader: Reader) -> Rows | Stream:
     require(reader, Reader, "`read`", "reader", example="Tables()")
     try:
         return reader.open(source)

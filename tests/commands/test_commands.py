@@ -12,9 +12,11 @@ import pytest
 import jboltz
 from jboltz import commands, io
 from jboltz.commands import likelihoods, training
+from jboltz.commands.rows import Table, drawn
 from jboltz.commands.train import as_flags
 from jboltz.data import read
 from jboltz.evaluation import log_estimate
+from jboltz.learning.rows import take_rows
 
 RNG = np.random.default_rng(0)
 COIN = RNG.random((300, 1)) < 0.5
@@ -274,13 +276,41 @@ def test_new_rows_need_no_column_that_training_left_out(tmp_path, capsys):
     assert head == ["smokes", "age"]
     assert (rows[:, 1] > 0).all()
     capsys.readouterr()
-    for file, count, left_out in ((tmp_path / "new.csv", 20, ""), (people, 300, "id")):
-        assert jboltz_("score", run, file) == 0
-        said = capsys.readouterr()
-        assert f"{count} rows without gaps" in said.out
-        assert said.err == (
-            f"left out, as the model has no {left_out}\n" if left_out else ""
-        )
+    frame = pandas.read_csv(people).assign(day=pandas.Timestamp(0))
+    frame[["day", "age", "id", "smokes"]].to_parquet(tmp_path / "dated.parquet")
+    for name, count in (("new.csv", 20), ("people.csv", 300), ("dated.parquet", 300)):
+        assert jboltz_("score", run, tmp_path / name) == 0
+        assert f"{count} rows without gaps" in capsys.readouterr().out
+    frame[["day", "age", "id"]].to_parquet(tmp_path / "dated.parquet")
+    assert jboltz_("score", run, tmp_path / "dated.parquet") == 2
+    assert "the table lacks ['smokes']" in capsys.readouterr().err
+
+
+GAIN = "nats_gained_over_independent_columns"
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "found"),
+    [
+        (
+            [[0, 1], [1, 0]],
+            [[0, 1], [1, 1]],
+            {"held_out", "judged_by", GAIN, "judgement"},
+        ),
+        ([[0, None], [None, 1]], [[0, 1], [1, 1]], {"held_out", "judged_by", GAIN}),
+        ([[0, 1], [1, 0]], [[0, 1]], {"held_out", "judged_by"}),
+        ([[0, 1], [1, 0]], [[0, None]], set()),
+    ],
+)
+def test_what_the_rows_cannot_say_is_left_out(train, test, found):
+    examples = read(pandas.DataFrame([*train, *test], columns=["a", "b"]))
+    parts = slice(2), slice(2, None)
+    rows = [take_rows(drawn(examples.unit, examples.data, 0), part) for part in parts]
+    table = Table("", "", "", examples.encoding, None, *rows)
+    rbm = jboltz.RBM(examples.unit, jboltz.Bernoulli(2))
+    key = jax.random.key(0)
+    evaluated = likelihoods.evaluate(rbm, rbm.init(key), table, 1, key)
+    assert {*evaluated} == found | {"log_partition", "verdict"}
 
 
 def test_many_columns_of_numbers_may_stand_among_others(tmp_path, capsys):
@@ -297,12 +327,12 @@ def test_many_columns_of_numbers_may_stand_among_others(tmp_path, capsys):
     capsys.readouterr()
     for name in ("bits", "new"):
         assert jboltz_("encode", tmp_path / "run", tmp_path / f"{name}.csv") == 0
-        codes.append(capsys.readouterr())
-    assert codes[0].out == codes[1].out
-    assert codes[1].err == "left out, as the model has no id, more\n"
-    frame[names[:-1]].to_csv(tmp_path / "few.csv", index=False)
-    assert jboltz_("encode", tmp_path / "run", tmp_path / "few.csv") == 2
-    assert "['x69'] are missing" in capsys.readouterr().err
+        codes.append(capsys.readouterr().out)
+    assert codes[0] == codes[1]
+    for kept, missing in ((["id", *names[:-1]], "['x69']"), (names[40:], "'x0', 'x1'")):
+        frame[kept].to_csv(tmp_path / "few.csv", index=False)
+        assert jboltz_("encode", tmp_path / "run", tmp_path / "few.csv") == 2
+        assert missing in capsys.readouterr().err
 
 
 def test_a_gain_is_a_difference_of_likelihoods():

@@ -125,8 +125,10 @@ def test_test_data_are_read_like_the_training_data():
 
 def test_columns_of_test_data_are_those_of_the_training_data(tmp_path):
     table = cases.frame(tmp_path)
-    with pytest.raises(ValueError, match=r"columns are .*'town', .* training data had"):
+    with pytest.raises(InvalidValue, match=r"\['town'\] are new and \[\] are missing"):
         read(table, like=read(table, Tables(without=("town",))))
+    with pytest.raises(InvalidValue, match=r"lacks \['city'\] and has the columns"):
+        read(table, Tables(only=("town", "city")))
 
 
 def test_columns_of_a_wide_table_are_matched_by_name(tmp_path):
@@ -143,6 +145,10 @@ def test_columns_of_a_wide_table_are_matched_by_name(tmp_path):
     np.testing.assert_allclose(decoded["q3"][:, 0], x[:, 3], rtol=1e-4)
     with pytest.raises(InvalidValue, match=r"'other'.* are new and \['q3'\]"):
         read(table.rename(columns={"q3": "other"}), like=examples)
+    with pytest.raises(InvalidValue, match=r"\['q3', .* are missing"):
+        read(table[[x for x in names[:40] if x != "q3"]], like=examples)
+    with pytest.raises(InvalidValue, match="not all numbers, as those of the training"):
+        read(table.assign(q3="a"), like=examples)
     read(x, like=examples)  # An array has no names.
     with pytest.raises(InvalidValue, match="70 columns of numbers have one kind"):
         read(table, kinds={"q3": "reals"})
@@ -162,6 +168,10 @@ def test_a_mark_is_a_gap_in_columns_of_numbers_and_of_text():
     [
         ("a,b\n0,0,0\n1,1,2\n", "more fields than its first row has names"),
         ("day,b\n2024-01-02,0\n2024-02-03,1\n", "the date '2024-01-02'"),
+        ("age,b,age\n1,2,3\n4,5,6\n", r"the columns \['age'\] twice"),
+        ("a,a,c\na,c,c\nc,c,a\n", r"the columns \['a'\] twice"),
+        ("2,0,1\n3,4,5\n6,7,8\n", r"\[2, 0, 1\], may be names of columns"),
+        ("0,1,2,7\n3,4,5,1\n6,7,8,2\n", "may be names of columns"),
     ],
 )
 def test_a_file_that_would_be_misread_is_refused(tmp_path, text, words):
@@ -284,3 +294,18 @@ def test_numbers_beside_a_text_are_refused_until_the_text_is_a_gap():
     assert read(np.array([["2"], ["4"], ["more"]])).unit == Softmax(1, 3)
     with pytest.raises(ValueError, match="'0,5', with a decimal comma"):
         read(np.array([["0,5"], ["1,25"], ["3"]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.tsv", "a\tone, two, three\n1\t2\n4\t5\n"),
+        ("x.csv", "a,x;y;z\n1,2\n4,5\n"),
+        ("x.csv", '"a\nb";c\np,q;r,s\nr,s;p,q\n'),
+        ("x.csv", "5.5,6\n1,2\n4,5\n"),
+        ("x.csv", "a,b\n1,2\n\n4,5"),
+    ],
+)
+def test_the_separator_is_found_from_the_first_lines(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert len(read(tmp_path / name).encoding.names) == 2

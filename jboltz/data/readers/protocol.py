@@ -40,12 +40,7 @@ class Rows:
         """
         if not features or self.features in ((), features):
             return self
-        if {*features} != {*self.features}:
-            new, gone = {*self.features} - {*features}, {*features} - {*self.features}
-            raise InvalidValue(
-                f"the columns are not those of the training data: {sorted(new)[:5]} "
-                f"are new and {sorted(gone)[:5]} are missing; pass the same ones."
-            )
+        check_names({*self.features}, {*features})
         order = [self.features.index(name) for name in features]
 
         def take(index: np.ndarray) -> Columns:
@@ -57,6 +52,16 @@ class Rows:
         """The numbers of the rows in these chunks."""
         index = (chunks[:, None] * self.chunk + np.arange(self.chunk)).ravel()
         return index[index < self.count]
+
+
+def check_names(there: set[str], known: set[str]) -> None:
+    """Refuses columns that are not those of the training data."""
+    if there != known:
+        raise InvalidValue(
+            "the columns are not those of the training data: "
+            f"{sorted(there - known)[:5]} are new and {sorted(known - there)[:5]} are "
+            "missing; pass the same ones, and leave others out by `Tables(only=…)`."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

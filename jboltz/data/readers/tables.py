@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import re
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,9 +22,11 @@ class Tables:
 
     Args:
       without: columns to leave out, such as names of the rows.
+      only: the columns to take; by default all.
     """
 
     without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     endings: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".csv.gz", ".parquet")
     types: ClassVar[tuple[str, ...]] = ("pandas", "builtins.dict")
@@ -34,16 +37,16 @@ class Tables:
             source = _from_file(pandas, source)
         frame = pandas.DataFrame(source)
         names = [str(name) for name in frame.columns]
-        kept = [name for name in names if name not in self.without]
+        if gone := {*self.without, *self.only} - {*names}:
+            raise InvalidValue(
+                f"the table lacks {sorted(gone)[:5]} and has the columns {names[:10]}; "
+                "pass a table with them, or other names in `Tables`."
+            )
+        kept = [name for name in self.only or names if name not in self.without]
         if not len(frame) or not kept or len({*names}) < len(names):
             raise InvalidValue(
                 f"the table has {len(frame)} rows and the columns {names} but needs at "
                 "least one of both, and no name twice."
-            )
-        if unknown := {*self.without} - {*names}:
-            raise InvalidValue(
-                f"`without` names {sorted(unknown)} but the table has {names}; pass "
-                "some of these."
             )
         frame = frame.set_axis(names, axis=1)[kept]
         columns = {name: _values(pandas, name, frame[name]) for name in kept}
@@ -67,26 +70,53 @@ class Tables:
 def _from_file(pandas: Any, path: Path) -> Any:
     if path.suffix.lower() == ".parquet":
         return pandas.read_parquet(path)
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        first = file.readline(2**20).decode()
-    separator = max(",;\t", key=first.count)
+    table = {"filepath_or_buffer": path, "sep": _separator(path)}
+    first = pandas.read_csv(**table, header=None, nrows=1, dtype=str).iloc[0]
+    numbers = pandas.to_numeric(first, errors="coerce")
+    if numbers.notna().all() and not _are_names(numbers.to_list(), path.name):
+        return pandas.read_csv(**table, header=None)
+    if (twice := first.duplicated() & first.notna()).any():
+        raise InvalidValue(
+            f"{path.name} has the columns {sorted({*first[twice]})} twice; give every "
+            "column a name of its own."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             # By default pandas takes the first fields of too many for names of rows.
-            frame = pandas.read_csv(path, sep=separator, index_col=False)
+            return pandas.read_csv(**table, index_col=False)
     except pandas.errors.ParserWarning as error:
         raise InvalidValue(
             f"the rows of {path.name} have more fields than its first row has names; "
             "name all columns, or none."
         ) from error
-    names = pandas.to_numeric(frame.columns, errors="coerce")
-    # pandas calls columns without names 0, 1, 2, … in the files that it writes.
-    is_counted = len(names) > 2 and [*names] == [*range(len(names))]
-    if names.notna().all() and not is_counted:
-        # A first row of numbers is an example, and not names.
-        frame = pandas.read_csv(path, sep=separator, header=None)
-    return frame
+
+
+def _separator(path: Path) -> str:
+    """What separates the fields of the first lines, outside of quotes."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        text = b"".join(file.readline(2**20) for _ in range(5)).decode(errors="replace")
+    lines = re.sub('"[^"]*"', "", text).splitlines()
+    lines = [line for line in lines if line.strip()] or [""]
+    return max(
+        ",;\t",
+        key=lambda mark: (min(x.count(mark) for x in lines), lines[0].count(mark)),
+    )
+
+
+def _are_names(first: list[Any], file: str) -> bool:
+    """Whether a first row of numbers is 0, 1, 2, …, as pandas calls columns without
+    names; any other is an example."""
+    counted = [*range(len(first))]
+    if len(first) < 3 or len({*first}) < len(first) or not {0, 1, 2} <= {*first}:
+        return False
+    if first != counted:
+        raise InvalidValue(
+            f"the first row of {file}, {first[:5]}, may be names of columns, which "
+            "pandas calls 0, 1, 2, …, or an example; write a first row of names that "
+            "are no numbers."
+        )
+    return True
 
 
 def _values(pandas: Any, name: str, series: Any) -> np.ndarray:
