@@ -40,7 +40,7 @@ class Tables:
         if gone := {*self.without, *self.only} - {*names}:
             raise InvalidValue(
                 f"the table lacks {sorted(gone)[:5]} and has the columns {names[:10]}; "
-                "pass a table with them, or other names in `Tables`."
+                "pass other names, or a table that has them."
             )
         kept = [name for name in self.only or names if name not in self.without]
         if not len(frame) or not kept or len({*names}) < len(names):
